@@ -1,0 +1,44 @@
+# Two commands do everything: `make demo` and `make test`. Both set up the environment first, and only when it changed.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+EXTRAS ?= cpu,dev
+comma  := ,
+STAMP  := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)-$(subst $(comma),-,$(EXTRAS))
+
+.PHONY: demo test lint types bench setup constraints clean help
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
+
+demo: $(STAMP)   ## real speech to training shards, in under a minute: look at demo-out/report.html
+	$(BIN)/speechprep demo --out demo-out
+
+test: $(STAMP)   ## all tests, fast ones first
+	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)   ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## types
+	$(BIN)/mypy speechprep
+
+bench: $(STAMP)  ## every benchmark, as ratios or with the work's size
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+setup: $(STAMP)  ## only the environment
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) --version >/dev/null 2>&1 || { echo "needs Python 3.11 or newer; name it: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "the venv module is missing: apt install python3.11-venv"; exit 1; }
+	@if command -v uv >/dev/null; then uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'; \
+	 else $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'; fi
+	@rm -f $(VENV)/.installed-*; touch $@
+
+constraints: setup ## renew constraints.txt from the newest releases that fit together
+	uv pip compile pyproject.toml --extra all --python-version 3.11 --no-header --no-annotate --no-emit-index-url -o constraints.txt
+
+clean:           ## remove the environment and the demo's output
+	rm -rf $(VENV) demo-out

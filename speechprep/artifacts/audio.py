@@ -1,0 +1,295 @@
+"""Audio files: what a header says, and decoded samples of a segment. By content, never by the name of the file.
+
+libsndfile reads WAV, FLAC, MP3, Ogg Vorbis and Opus, AIFF, AU, NIST SPHERE and more; PyAV, where it is installed,
+reads the sound of MP4, M4A, WebM, AAC and other containers. Decoding is streamed: memory holds the samples that were
+asked for and one block, whatever the length of the file and whatever its header claims.
+
+What comes out is float32 mono in [-1, 1] at the rate asked for:
+
+* Channels are averaged. Where they cancel (the mean has less than a tenth of the energy that the loudest channel
+  alone brings into it, as in antiphase stereo) the loudest channel is taken instead.
+* Floating-point files may hold samples beyond full scale; such a segment is divided by its peak. Decoders of lossy
+  codecs and the resampler overshoot by a little; that is clipped.
+* NaN and infinity are refused: they would spread over the whole utterance in every feature.
+* Resampling is soxr's HQ; streamed and whole give the same samples. n samples become round(n * out / in).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.artifacts import storage
+from speechprep.artifacts.media import MEDIA, MediaReader, looks_like
+from speechprep.artifacts.timebase import num_samples, seconds
+from speechprep.errors import BadInput
+
+Samples = NDArray[np.float32]
+Source = str | Path | bytes | IO[bytes]  # a URI, a path, an encoded file in memory, or a seekable open file
+
+RATES = (1_000, 768_000)  # Hz; a header outside of this is damaged
+BLOCK_SECONDS = 10.0  # of one decoded block
+BLOCK_SAMPLES = 1 << 23  # of all its channels together, at most
+TOLERANCE = 0.1  # seconds that a segment may end after its file, and that a file may lack of what its header says
+CANCELLED = 0.1  # see the module docstring
+FRAMES_PER_BYTE = 8192  # digital silence in FLAC reaches 4,700; a header that claims more is damaged
+_HEAD = 512  # bytes that tell what a file is
+_UNKNOWN = 1 << 62  # libsndfile's frame count where a streamed FLAC does not say
+_AT_END = 39  # libsndfile's error on stepping over the end of such a FLAC
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What a header says: duration in seconds, rate in Hz, channels, and frames (samples in each channel)."""
+
+    duration: float
+    sample_rate: int
+    channels: int
+    frames: int
+
+
+class _SndfileReader:
+    """A file read by libsndfile."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        with self._open() as sound:
+            self.sample_rate: int = sound.samplerate
+            self.channels: int = sound.channels
+            self.floating: bool = sound.subtype in ("FLOAT", "DOUBLE")
+            self.frames: int = sound.frames
+        self._endless = not 0 <= self.frames < _UNKNOWN
+        if self._endless:
+            self.frames = sum(len(block) for block in self._read(0, _UNKNOWN))
+
+    def _open(self) -> Any:
+        import soundfile
+
+        self._file.seek(0)
+        # By descriptor libsndfile reads without calling back into Python.
+        handle = self._file.fileno() if isinstance(self._file, io.FileIO) else self._file
+        return soundfile.SoundFile(handle, closefd=False)
+
+    def blocks(self, start: int, stop: int) -> Iterator[Samples]:
+        """Samples [start, stop) as (frames, channels) blocks; ends early where the file does."""
+        import soundfile
+
+        try:
+            yield from self._read(start, stop)
+        except soundfile.LibsndfileError as error:
+            raise BadInput(
+                "audio_corrupt", f"the file is damaged: {error.error_string or 'the decoder gave up'}"
+            ) from None
+
+    def _read(self, start: int, stop: int) -> Iterator[Samples]:
+        size = max(min(round(BLOCK_SECONDS * self.sample_rate), BLOCK_SAMPLES // self.channels), 1)
+        with self._open() as sound:
+            # A FLAC without a length cannot be sought: what lies before the segment is decoded and dropped.
+            position = 0 if self._endless else sound.seek(start)
+            while position < stop:
+                block = self._fill(sound, min(size, stop - position))
+                if not len(block):
+                    return
+                if position + len(block) > start:
+                    yield block[max(start - position, 0) :]
+                position += len(block)
+
+    def _fill(self, sound: Any, size: int) -> Samples:
+        """The next block; empty at the end."""
+        import soundfile
+
+        block = np.empty((size, self.channels), np.float32)
+        if not self._endless:
+            return block[: len(sound.read(out=block))]
+        block.fill(np.nan)
+        try:
+            sound.read(out=block)
+        except soundfile.LibsndfileError as error:
+            if error.code != _AT_END:
+                raise
+        # At the end the samples are there, soundfile only cannot step over it: count what was written.
+        unwritten = np.isnan(block[:, 0])
+        return block[: int(np.argmax(unwritten))] if unwritten.any() else block
+
+
+Reader = _SndfileReader | MediaReader
+
+
+def _refuse(head: bytes, reason: str) -> BadInput:
+    """What to tell of bytes that no reader takes."""
+    if not head:
+        return BadInput("audio_empty", "the file has 0 bytes")
+    return BadInput("audio_unreadable", f"not readable as audio ({reason}): it looks like {looks_like(head)}")
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[IO[bytes]]:
+    """The source as a seekable binary file.
+
+    Raises:
+        BadInput: `audio_missing`, or `audio_unreadable` where it is there but cannot be read.
+    """
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+        return
+    if not isinstance(source, str | Path):
+        yield source
+        return
+    uri = str(source)
+    try:
+        file = _open_regular(storage.local_path(uri)) if storage.is_local(uri) else storage.open(uri, "rb")
+    except FileNotFoundError:
+        raise BadInput("audio_missing", f"no such file: {uri}") from None
+    except (OSError, ValueError) as error:
+        raise BadInput("audio_unreadable", f"cannot be opened ({error}): {uri}") from None
+    with file:
+        yield file
+
+
+def _open_regular(path: Path) -> IO[bytes]:
+    """Opens a regular file; a pipe or device would block or never end."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("not a regular file")
+    return os.fdopen(handle, "rb", buffering=0)
+
+
+@contextmanager
+def _reader(source: Source) -> Iterator[Reader]:
+    """The source, opened by whoever can read it, with a rate and a channel count that make sense."""
+    import soundfile
+
+    with ExitStack() as stack:
+        file = stack.enter_context(opened(source))
+        file.seek(0)
+        head = file.read(_HEAD)
+        file.seek(0)
+        try:
+            if looks_like(head) in MEDIA:
+                reader: Reader = stack.enter_context(MediaReader.open(file, looks_like(head)))
+            else:
+                reader = _SndfileReader(file)
+        except soundfile.LibsndfileError as error:
+            raise _refuse(head, error.error_string.strip().rstrip(".")) from None
+        if not RATES[0] <= reader.sample_rate <= RATES[1]:
+            raise BadInput(
+                "audio_rate", f"the header says {reader.sample_rate} Hz; allowed are {RATES[0]} to {RATES[1]}"
+            )
+        if reader.frames <= 0:
+            raise BadInput("audio_empty", "the file holds no samples")
+        yield reader
+
+
+def probe(source: Source) -> AudioInfo:
+    """What the header says; no sample is decoded, except of the rare FLAC streams that do not state a length.
+
+    Raises:
+        BadInput: `audio_missing`, `audio_empty`, `audio_unreadable`, `audio_format`, `audio_rate`, `audio_corrupt`.
+    """
+    with _reader(source) as reader:
+        return _info(reader)
+
+
+def _info(reader: Reader) -> AudioInfo:
+    return AudioInfo(seconds(reader.frames, reader.sample_rate), reader.sample_rate, reader.channels, reader.frames)
+
+
+def clip_segment(info: AudioInfo, offset: float, duration: float | None) -> tuple[float, float]:
+    """(offset, duration) of a segment inside its file; `None` is to the end, an overhang up to TOLERANCE is cut.
+
+    Raises:
+        BadInput: `segment_outside`.
+    """
+    end = info.duration if duration is None else offset + duration
+    if not (0 <= offset < info.duration and offset < end <= info.duration + TOLERANCE):
+        raise BadInput(
+            "segment_outside", f"the segment {offset:g} s to {end:g} s is not inside the file's {info.duration:g} s"
+        )
+    return offset, min(end, info.duration) - offset
+
+
+def decode(
+    source: Source, offset: float = 0.0, duration: float | None = None, sample_rate: int | None = None
+) -> Samples:
+    """A segment as float32 mono, shape (n,), in [-1, 1]; see the module docstring.
+
+    Args:
+        source: URI, path, encoded bytes or open file.
+        offset, duration: seconds; only this part is read. `None` is to the end.
+        sample_rate: of the result, in Hz; `None` keeps the file's.
+
+    Raises:
+        BadInput: as `probe`, and `segment_outside`, `audio_corrupt`, `audio_truncated`, `audio_not_finite`.
+    """
+    blocks = list(decode_blocks(source, offset, duration, sample_rate))
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def decode_blocks(
+    source: Source, offset: float = 0.0, duration: float | None = None, sample_rate: int | None = None
+) -> Iterator[Samples]:
+    """`decode` in blocks of about ten seconds: their concatenation is the same, memory does not grow with length."""
+    with _reader(source) as reader:
+        offset, duration = clip_segment(_info(reader), offset, duration)
+        start = num_samples(offset, reader.sample_rate)
+        stop = min(start + max(num_samples(duration, reader.sample_rate), 1), reader.frames)
+        mix = _mixer(reader, start, stop)
+        mono = (mix(block) for block in _whole(reader, start, stop))
+        resampled = _resample(mono, reader.sample_rate, sample_rate or reader.sample_rate)
+        for block in resampled:
+            yield np.clip(block, -1.0, 1.0, out=block)
+
+
+def _whole(reader: Reader, start: int, stop: int) -> Iterator[Samples]:
+    """The segment's blocks, all finite, all there."""
+    position = start
+    for block in reader.blocks(start, stop):
+        if not np.isfinite(block).all():
+            bad = position + int(np.argmin(np.isfinite(block).all(axis=1)))
+            raise BadInput("audio_not_finite", f"NaN or infinity at {seconds(bad, reader.sample_rate):.3f} s")
+        yield block
+        position += len(block)
+    if position == start or seconds(stop - position, reader.sample_rate) > TOLERANCE:
+        wanted, got = (seconds(n - start, reader.sample_rate) for n in (stop, position))
+        raise BadInput("audio_truncated", f"the file ends early: {got:.3f} s of {wanted:.3f} s are there")
+
+
+def _mixer(reader: Reader, start: int, stop: int) -> Callable[[Samples], Samples]:
+    """How the segment becomes mono; several channels and floating-point files are read once more to know."""
+    if reader.channels == 1 and not reader.floating:
+        return lambda block: np.ascontiguousarray(block[:, 0])
+    energy = np.zeros(reader.channels)
+    mean_energy = peak = 0.0
+    for block in _whole(reader, start, stop):
+        mean = block.mean(axis=1, dtype=np.float64)
+        energy += np.square(block, dtype=np.float64).sum(axis=0)
+        mean_energy += float(np.square(mean).sum())
+        peak = max(peak, float(np.abs(block).max()))
+    loudest = int(np.argmax(energy))
+    gain = np.float32(1.0 / peak) if reader.floating and peak > 1.0 else np.float32(1.0)
+    if mean_energy < CANCELLED * energy[loudest] / reader.channels**2:
+        return lambda block: block[:, loudest] * gain
+    return lambda block: block.mean(axis=1, dtype=np.float32) * gain
+
+
+def _resample(blocks: Iterator[Samples], rate_in: int, rate_out: int) -> Iterator[Samples]:
+    """The stream at another rate (soxr, HQ)."""
+    if rate_in == rate_out:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)

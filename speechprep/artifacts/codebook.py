@@ -1,0 +1,162 @@
+"""A codebook: the centroids of a unit vocabulary, with the passport that says what they are centroids of.
+
+    centroids.npy     (k, dim) float32
+    codebook.json     the passport: extractor, frame grid, sampling, frames used of frames seen, counts, inertia
+
+Units mean something only with the extractor whose frames were clustered: `Codebook.check` refuses any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.artifacts.manifest import canonical, differences
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.errors import SchemaMismatch, StaleArtifact
+
+CENTROIDS = "centroids.npy"
+PASSPORT = "codebook.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """See the module's text.
+
+    Attributes:
+        centroids: (k, dim) float32, finite.
+        extractor: `identity()` of the extractor: model and revision, layer, normalisation, every parameter.
+        grid: its frames; `grid.sample_rate` is the rate it hears.
+        backend: how to make that extractor again: `{"extractor": name, "options": {...}}`.
+        quantizer: `identity()` of the quantizer, with its seed.
+        sampling: the sampling plan: share of frames, seed, balance, silence quota, input.
+        frames_used, frames_seen: frames that k-means worked on, of those it was given.
+        counts: frames of each unit in the sample.
+        inertia: mean squared distance at each iteration.
+        versions: of the packages that made it; not part of the fingerprint.
+    """
+
+    centroids: NDArray[np.float32]
+    extractor: dict[str, Any]
+    grid: FrameGrid
+    backend: dict[str, Any] = field(default_factory=dict)
+    quantizer: dict[str, Any] = field(default_factory=dict)
+    sampling: dict[str, Any] = field(default_factory=dict)
+    frames_used: int = 0
+    frames_seen: int = 0
+    counts: list[int] = field(default_factory=list)
+    inertia: list[float] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        found = self.centroids
+        if found.ndim != 2 or found.dtype != np.float32 or not found.size or not np.isfinite(found).all():
+            raise SchemaMismatch(
+                f"centroids must be finite float32 of shape (k, dim), these are {found.dtype} of {found.shape}"
+            )
+
+    @property
+    def k(self) -> int:
+        """Number of units."""
+        return int(self.centroids.shape[0])
+
+    @property
+    def dim(self) -> int:
+        """Values of a frame."""
+        return int(self.centroids.shape[1])
+
+    @property
+    def passport(self) -> dict[str, Any]:
+        """All but the centroids, as JSON values."""
+        names = ("extractor", "backend", "quantizer", "sampling", "frames_used", "frames_seen", "counts", "inertia")
+        return {
+            "format": FORMAT,
+            "k": self.k,
+            "dim": self.dim,
+            "grid": self.grid.as_dict(),
+            **{name: getattr(self, name) for name in names},
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the centroids' bytes (little-endian) and the passport."""
+        h = hashlib.sha256(np.ascontiguousarray(self.centroids, "<f4").tobytes())
+        h.update(canonical(self.passport).encode())
+        return h.hexdigest()
+
+    def check(self, extractor: Any) -> None:
+        """The codebook must have been made from the frames of this extractor.
+
+        Args:
+            extractor: anything with `identity()`, `grid` and `dim`.
+
+        Raises:
+            StaleArtifact: naming both and what differs.
+        """
+        mine = {"identity": self.extractor, "grid": self.grid.as_dict(), "dim": self.dim}
+        other = {"identity": extractor.identity(), "grid": extractor.grid.as_dict(), "dim": extractor.dim}
+        # Through JSON, as the passport went: tuples are lists there.
+        found = differences(json.loads(canonical(mine)), json.loads(canonical(other)))
+        if found:
+            raise StaleArtifact(
+                f"this codebook was made from frames of {_title(self.extractor)} and cannot be used with "
+                f"{_title(other['identity'])}: {'; '.join(found)}. "
+                "Choose the extractor of the codebook, or run cluster again"
+            )
+
+    def save(self, folder: str | Path) -> None:
+        """Write both files into an existing folder."""
+        np.save(Path(folder) / CENTROIDS, np.ascontiguousarray(self.centroids, "<f4"), allow_pickle=False)
+        body = {**self.passport, "fingerprint": self.fingerprint, "versions": self.versions}
+        text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        (Path(folder) / PASSPORT).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Codebook:
+        """Read a folder that `save` wrote.
+
+        Raises:
+            StaleArtifact: a file is missing.
+            SchemaMismatch: the files are damaged, of another format, or do not belong together.
+        """
+        try:
+            body = json.loads((Path(folder) / PASSPORT).read_text(encoding="utf-8"))
+            centroids = np.load(Path(folder) / CENTROIDS, allow_pickle=False)
+        except FileNotFoundError as error:
+            raise StaleArtifact(f"{folder} is not a codebook: {Path(error.filename).name} is missing") from None
+        except (ValueError, EOFError) as error:
+            raise SchemaMismatch(f"{folder}: the codebook cannot be read ({error}); run cluster again") from None
+        if not isinstance(body, dict) or body.get("format") != FORMAT:
+            raise SchemaMismatch(f"{folder}: not a codebook of format {FORMAT}; run cluster again")
+        claimed = body.pop("fingerprint", None)
+        grid = FrameGrid(**body.pop("grid"))
+        for name in ("format", "k", "dim"):
+            body.pop(name, None)
+        found = cls(centroids=centroids.astype(np.float32, copy=False), grid=grid, **body)
+        if found.fingerprint != claimed:
+            raise SchemaMismatch(f"{folder}: {CENTROIDS} and {PASSPORT} do not belong together; run cluster again")
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """What the stages that read the codebook need, for its manifest."""
+        return {
+            "codebook": self.fingerprint,
+            "k": self.k,
+            "dim": self.dim,
+            "grid": self.grid.as_dict(),
+            "extractor": self.extractor,
+            "backend": self.backend,
+        }
+
+
+def _title(identity: dict[str, Any]) -> str:
+    """An extractor in a few words: its name and what usually tells two of them apart."""
+    told = [f"{key} {identity[key]}" for key in ("model", "revision", "layer") if identity.get(key) is not None]
+    return " ".join([repr(identity.get("name", "?")), *told])

@@ -1,0 +1,172 @@
+"""A FAISS index over unit vectors with the ids, captions and audio of its items, in a folder.
+
+    index.faiss       inner product, item i is row i of items.parquet
+    items.parquet     id, audio (URI or null), caption
+
+Nothing is pickled. FAISS parses `index.faiss` in C++ without guarding against crafted files: open only indices whose
+maker you trust.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from speechprep.errors import ConfigError, MissingBackend, SchemaMismatch, StaleArtifact
+
+INDEX = "index.faiss"
+ITEMS = "items.parquet"
+ITEMS_SCHEMA = pa.schema([("id", pa.string()), ("audio", pa.string()), ("caption", pa.string())])
+TRAINING = 200_000  # vectors that an approximate index is trained on, at most
+SCORE_NOISE = 1e-5  # of a cosine in float32
+
+F32 = NDArray[np.float32]
+
+
+class Hit(NamedTuple):
+    """An item found: its score is the cosine with the query."""
+
+    id: str
+    score: float
+    caption: str | None
+    audio: str | None
+
+
+def require_faiss(what: str) -> Any:
+    """The module `faiss`.
+
+    Raises:
+        MissingBackend: neither of its two packages is installed.
+    """
+    try:
+        import faiss
+    except ImportError:
+        raise MissingBackend(
+            f"{what} needs FAISS; install one of its two packages, never both: "
+            "pip install 'speechprep[cpu]' or, with an NVIDIA GPU, pip install 'speechprep[gpu]'"
+        ) from None
+    return faiss
+
+
+class VectorIndex:
+    """Unit vectors and their items. Build it with `build`, or `load` a folder."""
+
+    def __init__(self, index: Any, items: pa.Table) -> None:
+        self.index = index
+        self.items = items
+
+    @classmethod
+    def build(
+        cls, dim: int, blocks: Callable[[], Iterable[F32]], items: pa.Table, factory: str = "Flat"
+    ) -> VectorIndex:
+        """Index unit vectors.
+
+        Args:
+            dim: of a vector.
+            blocks: gives the vectors, (some, dim) float32 at a time, each time it is called.
+            items: a row of `ITEMS_SCHEMA` for each vector.
+            factory: FAISS's name of a kind of index; "Flat" is exact, "HNSW32" or "IVF1024,Flat" approximate.
+
+        Raises:
+            ConfigError: FAISS does not know the kind, or cannot train it with so few vectors.
+            SchemaMismatch: not as many vectors as items.
+        """
+        faiss = require_faiss("a retrieval index")
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)  # HNSW's links depend on which thread comes first
+        try:
+            index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+            if not index.is_trained:
+                index.train(_first(blocks(), TRAINING, dim))
+            for block in blocks():
+                index.add(block)
+        except RuntimeError as error:
+            raise ConfigError(f"index kind {factory!r} over {items.num_rows} vectors: {_last_line(error)}") from None
+        finally:
+            faiss.omp_set_num_threads(threads)
+        if index.ntotal != items.num_rows:
+            raise SchemaMismatch(f"{index.ntotal} vectors for {items.num_rows} items")
+        return cls(index, items)
+
+    def search(self, queries: F32, k: int) -> list[list[Hit]]:
+        """The `k` nearest items of each query (n, dim), best first, equal scores by item order."""
+        if not len(self):
+            return [[] for _ in queries]
+        scores, rows = self.index.search(np.ascontiguousarray(queries, np.float32), min(k, len(self)))
+        return [self._hits(s, r) for s, r in zip(scores, rows, strict=True)]
+
+    def _hits(self, scores: F32, rows: NDArray[np.int64]) -> list[Hit]:
+        order = [i for i in np.lexsort((rows, -scores)) if rows[i] >= 0]  # -1: an approximate index found no more
+        found = self.items.take(rows[order]).to_pylist()
+        return [
+            Hit(id=item["id"], score=float(scores[i]), caption=item["caption"], audio=item["audio"])
+            for i, item in zip(order, found, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    def save(self, folder: str | Path) -> None:
+        """Write both files."""
+        faiss = require_faiss("a retrieval index")
+        faiss.write_index(self.index, str(Path(folder) / INDEX))
+        pq.write_table(self.items, Path(folder) / ITEMS, compression="zstd")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> VectorIndex:
+        """Read a folder that `save` wrote.
+
+        Raises:
+            StaleArtifact: a file is missing, damaged, or the two do not belong together.
+        """
+        faiss = require_faiss("a retrieval index")
+        where = Path(folder) / INDEX
+        try:
+            index = faiss.read_index(str(where))
+            items = pq.read_table(Path(folder) / ITEMS, schema=ITEMS_SCHEMA)
+        except (RuntimeError, OSError, pa.ArrowInvalid) as error:
+            raise StaleArtifact(f"{folder} is not a readable index ({_last_line(error)}); build it again") from None
+        if index.ntotal != items.num_rows:
+            raise StaleArtifact(f"{where} has {index.ntotal} vectors for {items.num_rows} items; build the index again")
+        return cls(index, items)
+
+
+def exact_scores(blocks: Iterable[F32], queries: F32, k: int) -> F32:
+    """The `k` largest inner products of each query with all vectors, largest first: (n_queries, <= k)."""
+    best = np.empty((len(queries), 0), np.float32)
+    for block in blocks:
+        scores = np.concatenate([best, queries @ block.T], axis=1)
+        best = -np.sort(-scores, axis=1)[:, :k]
+    return best
+
+
+def recall(found: list[list[Hit]], exact: F32) -> float:
+    """Share of the exact neighbours that were found, told by their scores: equal vectors stand in for each other."""
+    if not exact.size:
+        return 1.0
+    hits: int = sum(
+        min(sum(hit.score >= row[-1] - SCORE_NOISE for hit in mine), len(row))
+        for mine, row in zip(found, exact, strict=True)
+    )
+    return float(hits / exact.size)
+
+
+def _first(blocks: Iterable[F32], n: int, dim: int) -> F32:
+    taken, rows = [np.empty((0, dim), np.float32)], 0
+    for block in blocks:
+        taken.append(block[: n - rows])
+        rows += len(taken[-1])
+        if rows >= n:
+            break
+    return np.concatenate(taken)
+
+
+def _last_line(error: Exception) -> str:
+    """FAISS puts the place in its C++ source first and the reason last."""
+    return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__

@@ -1,0 +1,140 @@
+"""What a file is by its first bytes, and the sound of media containers through PyAV (an optional package)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.errors import BadInput
+
+_MP4, _WEBM, _ASF, _AAC, _AMR, _AVI, _FLV = (
+    "MP4/M4A (AAC or video)",
+    "WebM/Matroska",
+    "ASF/WMA",
+    "AAC (ADTS)",
+    "AMR",
+    "AVI",
+    "FLV",
+)
+MEDIA = frozenset({_MP4, _WEBM, _ASF, _AAC, _AMR, _AVI, _FLV})  # read by PyAV, not by libsndfile
+_TEXT = bytes({*range(32, 127), 9, 10, 13})
+
+
+def looks_like(head: bytes) -> str:
+    """What a file is by its first bytes, in words that say what to do."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a git LFS pointer, not the file itself; run: git lfs pull"
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
+        return "an HTML or XML page: the download failed"
+    container = _container(head)
+    if container:
+        return container
+    for magic, name in (
+        (b"RIFF", "a WAV file with a damaged header"),
+        (b"RIFX", "a WAV file with a damaged header"),
+        (b"RF64", "a WAV file with a damaged header"),
+        (b"fLaC", "a FLAC file with a damaged header"),
+        (b"OggS", "an Ogg file with a damaged header"),
+        (b"ID3", "an MP3 file without sound"),
+        (b"NIST_1A", "a NIST SPHERE file of a kind that libsndfile does not read (shorten); convert it with sph2pipe"),
+        (b"PK\x03\x04", "a zip archive; unpack it first"),
+        (b"\x1f\x8b", "a gzip file; unpack it first"),
+        (b"%PDF", "a PDF document"),
+    ):
+        if head.startswith(magic):
+            return name
+    if head and not head.translate(None, _TEXT):
+        return "plain text"
+    return "no known format"
+
+
+def _container(head: bytes) -> str | None:
+    if head[4:8] == b"ftyp":
+        return _MP4
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return _AVI
+    for magic, name in (
+        (b"\x1a\x45\xdf\xa3", _WEBM),
+        (b"\x30\x26\xb2\x75", _ASF),
+        (b"#!AMR", _AMR),
+        (b"FLV\x01", _FLV),
+    ):
+        if head.startswith(magic):
+            return name
+    # ADTS: 12 bits of sync, layer 0 (MPEG audio layers 1 to 3 are libsndfile's).
+    return _AAC if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0 else None
+
+
+class MediaReader:
+    """The first sound track of a media file, decoded by PyAV at its own rate."""
+
+    floating = True  # AAC and its kin are decoded to float
+
+    def __init__(self, container: Any, kind: str) -> None:
+        self._container = container
+        self._kind = kind
+        if not container.streams.audio:
+            raise BadInput("audio_format", f"{kind} without a sound track")
+        self._track = container.streams.audio[0]
+        self.sample_rate: int = self._track.rate or 0
+        self.channels: int = self._track.codec_context.channels or 0
+        self.frames: int = self._length()
+
+    @classmethod
+    @contextmanager
+    def open(cls, file: IO[bytes], kind: str) -> Iterator[MediaReader]:
+        """Opens a file that `looks_like` a container of MEDIA.
+
+        Raises:
+            BadInput: `audio_format` without PyAV or without sound, `audio_unreadable` where PyAV cannot read it.
+        """
+        try:
+            import av
+        except ImportError:
+            raise BadInput(
+                "audio_format", f"{kind} needs PyAV (pip install av), or convert it: ffmpeg -i IN -ac 1 OUT.flac"
+            ) from None
+        try:
+            container = av.open(file, mode="r")
+        except av.FFmpegError as error:
+            raise BadInput("audio_unreadable", f"{kind}, damaged: {error.strerror}") from None
+        with container:
+            yield cls(container, kind)
+
+    def _length(self) -> int:
+        track, container = self._track, self._container
+        if track.duration is not None:
+            return round(track.duration * track.time_base * self.sample_rate)
+        if container.duration is not None:  # microseconds
+            return round(container.duration * self.sample_rate / 1_000_000)
+        return sum(len(block) for block in self.blocks(0, 1 << 62))
+
+    def blocks(self, start: int, stop: int) -> Iterator[NDArray[np.float32]]:
+        """Samples [start, stop) as (frames, channels) blocks; ends early where the file does.
+
+        Decoded from the beginning each time: containers cannot be sought to a sample.
+        """
+        import av
+
+        resampler = av.AudioResampler(format="fltp", rate=self.sample_rate)
+        position = 0
+        try:
+            self._container.seek(0)
+            for frame in self._container.decode(self._track):
+                for part in resampler.resample(frame):
+                    block = part.to_ndarray().T
+                    first, last = max(start - position, 0), min(stop - position, len(block))
+                    if first < last:
+                        yield np.ascontiguousarray(block[first:last])
+                    position += len(block)
+                if position >= stop:
+                    return
+        except av.FFmpegError as error:
+            raise BadInput(
+                "audio_corrupt", f"{self._kind}: damaged at {position / self.sample_rate:.2f} s: {error.strerror}"
+            ) from None

@@ -1,0 +1,142 @@
+"""The declared Parquet schema of every dataset. Nothing is ever inferred.
+
+All times are seconds (float64) from the start of the utterance; ids are strings. `SCHEMA_VERSION` is part of every
+fingerprint: raise it when a column changes its meaning.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from speechprep.errors import SchemaMismatch
+
+SCHEMA_VERSION = 1
+
+_GIVEN_WORD = pa.struct([pa.field("text", pa.string()), pa.field("start", pa.float64()), pa.field("end", pa.float64())])
+_WORD = pa.struct(
+    [
+        pa.field("text", pa.string()),  # as written in `text`
+        pa.field("start", pa.float64()),
+        pa.field("end", pa.float64()),
+        pa.field("score", pa.float32()),  # the aligner's own scale; null where it has none
+        pa.field("timing", pa.string()),  # aligned | interpolated | given
+    ]
+)
+_RUN = pa.struct(
+    [
+        pa.field("modality", pa.string()),  # unit | text
+        pa.field("start", pa.int32()),  # [start, stop) in input_ids, marker tokens outside
+        pa.field("stop", pa.int32()),
+        pa.field("word_start", pa.int32()),  # [word_start, word_stop) in the utterance's words
+        pa.field("word_stop", pa.int32()),
+        pa.field("t0", pa.float64()),
+        pa.field("t1", pa.float64()),
+    ]
+)
+
+
+def units_schema(k: int) -> pa.Schema:
+    """Schema of `units` for a codebook of `k` units."""
+    kind = pa.uint16() if k <= 1 << 16 else pa.uint32()
+    return pa.schema([("id", pa.string()), ("units", pa.list_(kind)), ("codebook", pa.string())])
+
+
+def vector_schema(dim: int) -> pa.Schema:
+    """Schema of `embeddings` of `dim` dimensions, unit length."""
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("t0", pa.float64()),
+            ("t1", pa.float64()),
+            ("vector", pa.list_(pa.float32(), dim)),
+            ("caption", pa.string()),
+        ]
+    )
+
+
+UTTERANCES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("audio", pa.string()),  # URI; null where audio_bytes holds the encoded file
+        ("audio_bytes", pa.large_binary()),
+        ("offset", pa.float64()),  # where the utterance starts in its audio
+        ("duration", pa.float64()),
+        ("sample_rate", pa.int32()),  # of the audio as stored
+        ("text", pa.string()),  # null: not transcribed
+        ("speaker", pa.string()),
+        ("language", pa.string()),
+        ("split", pa.string()),
+        ("licence", pa.string()),
+        ("captions", pa.list_(pa.string())),
+        ("labels", pa.list_(pa.string())),
+        ("words", pa.list_(_GIVEN_WORD)),  # word times that came with the corpus; null where none did
+        ("audio_sha256", pa.string()),
+    ]
+)
+WORDS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),  # the transcript that was aligned
+        ("source_text", pa.string()),  # the transcript that came with the corpus
+        ("words", pa.list_(_WORD)),
+        ("duration", pa.float64()),
+        ("score", pa.float32()),  # mean word score
+        ("words_per_second", pa.float32()),
+        ("wer", pa.float32()),  # source_text against text, null where either is missing
+        ("kept", pa.bool_()),
+        ("reason", pa.string()),
+    ]
+)
+TOKENS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("kind", pa.string()),  # unit | text | cst_ut | cst_tu | ast
+        ("input_ids", pa.list_(pa.int32())),
+        ("runs", pa.list_(_RUN)),
+        # What makes the row invertible to frame and word times, in the order in which they stand in the row:
+        ("durations", pa.list_(pa.uint16())),  # frames of each unit after run-length encoding
+        ("word_t0", pa.list_(pa.float64())),
+        ("word_t1", pa.list_(pa.float64())),
+    ]
+)
+PACKED = pa.schema(
+    [
+        ("input_ids", pa.list_(pa.int32())),
+        ("document_ids", pa.list_(pa.int32())),  # 0, 0, .. 1, 1, ..; -1 on padding
+        ("modality_ids", pa.list_(pa.int8())),  # see tokenizers.vocabulary.MODALITIES
+        ("ids", pa.list_(pa.string())),  # "<utterance id>#<kind>" of each document, in order
+    ]
+)
+POOLED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("mean", pa.list_(pa.float32())),  # over the valid frames
+        ("mean_all", pa.list_(pa.float32())),  # over all frames the extractor makes, padding included
+        ("n_valid", pa.int32()),
+    ]
+)
+REJECTS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("stage", pa.string()),
+        ("code", pa.string()),
+        ("message", pa.string()),
+        ("audio", pa.string()),
+        ("retry", pa.string()),
+    ]
+)
+
+
+def check_schema(found: pa.Schema, wanted: pa.Schema, where: str) -> None:
+    """Names and types must be the declared ones, in order.
+
+    Raises:
+        SchemaMismatch: naming the place, the column and both types.
+    """
+    if found.names != wanted.names:
+        raise SchemaMismatch(f"{where}: columns {found.names}, declared are {wanted.names}")
+    for field in wanted:
+        if found.field(field.name).type != field.type:
+            raise SchemaMismatch(
+                f"{where}: column {field.name!r} is {found.field(field.name).type}, declared is {field.type}"
+            )

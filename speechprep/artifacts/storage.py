@@ -1,0 +1,155 @@
+"""Files anywhere: local paths, gs://, s3:// alike, through fsspec.
+
+A file becomes visible whole or not at all: locally it is written beside its place and renamed, on an object store it
+is written to a local temporary file and uploaded in one request.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+
+TEMPORARY = ".tmp-"  # marks a file that is not committed; a leftover of a killed run may be deleted by anyone
+
+
+def is_local(uri: str) -> bool:
+    """True for plain paths and file:// URIs."""
+    return "://" not in uri or uri.startswith("file://")
+
+
+def local_path(uri: str) -> Path:
+    """The path of a local URI."""
+    return Path(uri.removeprefix("file://"))
+
+
+def absolute(uri: str) -> str:
+    """The same place, independent of the working directory."""
+    return os.path.abspath(local_path(uri)) if is_local(uri) else uri
+
+
+def join(uri: str, *parts: str) -> str:
+    """A URI below another."""
+    return "/".join([uri.rstrip("/") or "/", *parts]) if parts else uri
+
+
+def _remote(uri: str) -> tuple[Any, str]:
+    fs, path = fsspec.core.url_to_fs(uri)
+    return fs, path
+
+
+def open(uri: str, mode: str = "rb") -> IO[bytes]:  # noqa: A001 - reads as storage.open
+    """Open a file for reading. Writing goes through `replace` or `write_bytes`."""
+    if is_local(uri):
+        return local_path(uri).open(mode)
+    fs, path = _remote(uri)
+    return fs.open(path, mode)  # type: ignore[no-any-return]
+
+
+def exists(uri: str) -> bool:
+    """True where a file or folder is."""
+    if is_local(uri):
+        return local_path(uri).exists()
+    fs, path = _remote(uri)
+    return bool(fs.exists(path))
+
+
+def is_dir(uri: str) -> bool:
+    """True where a folder is."""
+    if is_local(uri):
+        return local_path(uri).is_dir()
+    fs, path = _remote(uri)
+    return bool(fs.isdir(path))
+
+
+def sizes(folder: str) -> dict[str, int]:
+    """Name -> bytes of the files directly in a folder; empty where there is no folder."""
+    if is_local(folder):
+        if not local_path(folder).is_dir():
+            return {}
+        found_here = {}
+        with os.scandir(local_path(folder)) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # renamed or deleted by a worker since
+                    if entry.is_file():
+                        found_here[entry.name] = entry.stat().st_size
+        return found_here
+    fs, path = _remote(folder)
+    if not fs.isdir(path):
+        return {}
+    found = fs.ls(path, detail=True, refresh=True)
+    return {f["name"].rsplit("/", 1)[-1]: int(f["size"]) for f in found if f["type"] == "file"}
+
+
+def folders(folder: str) -> list[str]:
+    """Names of the folders directly in a folder, sorted."""
+    if is_local(folder):
+        path = local_path(folder)
+        return sorted(p.name for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+    fs, path_ = _remote(folder)
+    if not fs.isdir(path_):
+        return []
+    return sorted(f["name"].rstrip("/").rsplit("/", 1)[-1] for f in fs.ls(path_, detail=True) if f["type"] != "file")
+
+
+def read_bytes(uri: str) -> bytes:
+    """The whole file."""
+    with open(uri) as f:
+        return f.read()
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """Write a whole file; a reader sees the old or the new one."""
+    with replace(uri) as path:
+        path.write_bytes(data)
+
+
+@contextmanager
+def replace(uri: str) -> Iterator[Path]:
+    """A local path to write; on leaving without an error it takes the place of `uri`."""
+    if is_local(uri):
+        final = local_path(uri)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.with_name(f"{final.name}{TEMPORARY}{uuid.uuid4().hex}")
+        try:
+            yield temporary
+            os.replace(temporary, final)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "file"
+        yield temporary
+        fs, path = _remote(uri)
+        fs.put_file(str(temporary), path)
+
+
+def remove(uri: str) -> None:
+    """Delete a file or a folder with all in it; nothing happens where it is not."""
+    if is_local(uri):
+        path = local_path(uri)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        return
+    fs, path_ = _remote(uri)
+    if fs.exists(path_):
+        fs.rm(path_, recursive=True)
+
+
+def fetch_folder(uri: str, to: Path) -> Path:
+    """A local folder with the files of `uri`: itself where it is local, a copy in `to` otherwise."""
+    if is_local(uri):
+        return local_path(uri)
+    fs, path = _remote(uri)
+    to.mkdir(parents=True, exist_ok=True)
+    fs.get(path.rstrip("/") + "/", str(to) + "/", recursive=True)
+    return to

@@ -1,0 +1,120 @@
+"""The edge of the program: every error becomes one line on stderr and an exit code; a traceback only by `--debug`.
+
+Exit codes: 0 done; 1 a fault of the program, or `verify` found something; 2 a mistake in the command, its options or
+its input; 3 too many rejects; 4 disk or bucket; 5 a slice is done and others are not; 130 and 143 stopped.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from speechprep.errors import SpeechprepError
+
+FAULT = 1
+STOPPED = 130
+TERMINATED = 143
+PIPE_CLOSED = 141
+STORAGE = 4
+SLICE_DONE = 5
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: handled like Ctrl-C, so that workers are ended and temporary files removed."""
+
+
+def take_debug(args: list[str]) -> bool:
+    """Remove `--debug` from the arguments before any `--`, wherever it stands; True where it was there."""
+    ours = args[: args.index("--")] if "--" in args else args
+    if "--debug" not in ours:
+        return False
+    args[: len(ours)] = [a for a in ours if a != "--debug"]
+    return True
+
+
+@contextmanager
+def edge(*, debug: bool) -> Iterator[None]:
+    """Runs the program inside; leaves with the exit code of what happened."""
+    try:
+        yield
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the process edge
+        sys.exit(tell(error, debug=debug))
+
+
+def tell(error: BaseException, *, debug: bool = False) -> int:
+    """Print an error as one line on stderr; its exit code."""
+    line, code = explain(error)
+    if debug:
+        trace = getattr(error, "trace", "")
+        print(trace or "".join(traceback.format_exception(error)), file=sys.stderr, end="")
+    if line:
+        print(line, file=sys.stderr)
+    return code
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """The line to print ("" for none) and the exit code of an error."""
+    if isinstance(error, Terminated):
+        return "stopped: what is committed stays, the same command goes on", TERMINATED
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+        return "stopped: what is committed stays, the same command goes on", STOPPED
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output has gone (`| head`); Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return "", PIPE_CLOSED
+    if isinstance(error, SpeechprepError):
+        label = "waiting" if error.exit_code == SLICE_DONE else "error"
+        return f"{label}: {one_line(str(error))}", error.exit_code
+    if hasattr(error, "format_message"):  # a usage error of the command-line parser
+        return f"error: {one_line(error.format_message())}{_hint(error)}", int(getattr(error, "exit_code", 2))
+    if isinstance(error, OSError):
+        return f"error: {_storage(error)}", STORAGE
+    return f"internal error: {type(error).__name__}: {one_line(str(error))} (run with --debug for the traceback)", FAULT
+
+
+def one_line(text: str) -> str:
+    """Line breaks and runs of spaces become one space."""
+    return " ".join(text.split())
+
+
+def _storage(error: OSError) -> str:
+    place = error.filename or "an output file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({place}); free some space and run the same command again: it goes on where it was"
+    if isinstance(error, PermissionError):
+        return f"no permission for {place}"
+    if isinstance(error, FileNotFoundError):
+        return f"{place} is not there"
+    return one_line(str(error))
+
+
+def _hint(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see {context.command_path} --help)" if context is not None else ""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM inside ends like Ctrl-C; only the main thread may set signals, elsewhere nothing is changed."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

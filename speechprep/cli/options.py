@@ -1,0 +1,86 @@
+"""Option types that commands share: one name and one meaning everywhere."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from speechprep.errors import ConfigError
+
+RUN, ENGINE, OUTPUT = "run", "engine", "output"
+
+Sources = Annotated[
+    list[str],
+    typer.Option("--input", "-i", metavar="PATH", help="Folder, file, glob or URI to read; may be repeated."),
+]
+Out = Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder or URI to write into.")]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", metavar="NAME", help="Recipe: the name of a shipped one, or a YAML file.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set an option; may be repeated. Values are YAML."),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Local workers.  [default: all usable cores]", show_default=False)
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of all randomness.  [default: the recipe's, or 0]")]
+Rebuild = Annotated[
+    bool, typer.Option("--rebuild", help="Replace folders of the out folder that were made otherwise.")
+]
+MaxRejects = Annotated[
+    float,
+    typer.Option(
+        "--max-reject-fraction",
+        min=0.0,
+        max=1.0,
+        help="Rejected share of a stage's records above which the run ends with an error.",
+    ),
+]
+Slice = Annotated[
+    str | None,
+    typer.Option("--slice", metavar="I/N", help="Job array: only shards I, I+N, I+2N, ... (I from 0); needs shared storage."),
+]
+Runner = Annotated[
+    str, typer.Option("--runner", help="'local', or a Beam runner by name; its own options go behind --.")
+]
+BeamArgs = Annotated[list[str] | None, typer.Argument(metavar="[-- BEAM_OPTIONS]", help="Options of the Beam runner.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else.")]
+Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Dataset, artifact or run folder.")]
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parse_slice(text: str | None) -> tuple[int, int] | None:
+    """`I/N` as numbers.
+
+    Raises:
+        ConfigError: it is not of this form, or I is not among 0 .. N-1.
+    """
+    if text is None:
+        return None
+    first, slash, second = text.partition("/")
+    if not (slash and first.isdecimal() and second.isdecimal() and int(first) < int(second)):
+        raise ConfigError(f"--slice {text!r}: write it as I/N with I from 0 to N-1, for example 0/8")
+    return int(first), int(second)
+
+
+def check_beam_args(runner: str, arguments: list[str] | None) -> list[str]:
+    """Arguments behind `--`, for a runner that takes any.
+
+    Raises:
+        ConfigError: a stray word, or options for the local runner, which has none.
+    """
+    given = arguments or []
+    stray = [a for a in given if not a.startswith("--")]
+    if stray:
+        raise ConfigError(f"unexpected argument {stray[0]!r}; a runner's own options go behind -- as --NAME=VALUE")
+    if given and runner == "local":
+        raise ConfigError(f"{given[0]!r} is an option of a Beam runner; name it by --runner, for example FlinkRunner")
+    return given

@@ -1,0 +1,77 @@
+"""What commands print: JSON for programs, tables and short figures for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def print_json_line(value: Any) -> None:
+    """One line of JSON Lines on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Rich output: colours on a terminal, plain text elsewhere, and then never folded."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not made.is_terminal:
+        made = Console(stderr=stderr, highlight=False, width=160)
+    return made
+
+
+def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
+    """An empty table in the house's form: a line under the head, numbers to the right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, title_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
+    return made
+
+
+def hours(seconds: float) -> str:
+    """Seconds of audio as a person says them: 52 s, 21.9 min, 3.41 h; nothing for nothing."""
+    if seconds <= 0:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:,.2f} h"
+
+
+def clock(seconds: float) -> str:
+    """Seconds of waiting: 0:07, 12:30, 3:05:00."""
+    whole = max(round(seconds), 0)
+    minutes, second = divmod(whole, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
+
+
+def speed(audio: float, wall: float) -> str:
+    """Times real time: how many seconds of audio a second of work goes through."""
+    if audio <= 0 or wall <= 0:
+        return ""
+    times = audio / wall
+    return f"{times:,.0f}x" if times >= 10 else f"{times:.1f}x"
+
+
+def number(value: float) -> str:
+    """1,234 or 0.53: whole numbers with separators, others with three figures."""
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.3g}"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 shard`, `2 shards`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

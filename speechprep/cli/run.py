@@ -1,0 +1,175 @@
+"""`speechprep run` and `speechprep demo`: a recipe from nothing to report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechprep.cli import options as opt
+from speechprep.cli.driver import Show, run_recipe, tell
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.plan import Step
+    from speechprep.pipelines.recipe import Recipe
+    from speechprep.pipelines.run import Options
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+RUN_EXAMPLES = """\b
+Examples:
+  speechprep run speech --input corpus --out out
+  speechprep run demo --input a.jsonl --input 'more/*.tar' --out out --workers 8
+  speechprep run my.yaml --input corpus --out out --set cluster.k=500 --set align.min_score=-40
+  speechprep run speech --input /data --out /shared/out --slice 3/16      one of 16 machines
+  speechprep run speech --input gs://b/in --out gs://b/out --runner DataflowRunner -- --project=p --region=r
+
+The same command again goes on where the last one was stopped, and does only what is not done yet."""
+DEMO_EXAMPLES = """\b
+Examples:
+  speechprep demo
+  speechprep demo --input my-recordings --out my-demo
+  speechprep demo --set cluster.k=50 --out demo-50"""
+
+
+def resolve(name: str, sources: list[str], out: str, settings: list[str] | None, seed: int | None) -> tuple[Recipe, list[Step]]:
+    """A recipe with its settings, and its steps over these sources.
+
+    Raises:
+        ConfigError: no such recipe, step, option or value; an out folder within a source.
+    """
+    from speechprep.pipelines import recipe as recipes
+
+    recipe = recipes.load(name).with_options(settings or [])
+    if seed is not None:
+        recipe = recipe.model_copy(update={"seed": seed})
+    check_places(sources, out)
+    return recipe, recipes.build(recipe, sources, out)
+
+
+def check_places(sources: list[str], out: str) -> None:
+    """An out folder within a source would be read as input by the next run.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    from speechprep.artifacts import storage
+    from speechprep.errors import ConfigError
+
+    for source in sources:
+        if storage.is_local(source) and not storage.exists(source) and not any(c in source for c in "*?["):
+            raise ConfigError(f"--input {source}: no such file or folder")
+        inner, outer = storage.absolute(out) + "/", storage.absolute(source).rstrip("/") + "/"
+        if storage.is_dir(source) and inner.startswith(outer):
+            raise ConfigError(f"--out {out} lies within --input {source} and would be read as input; choose one beside it")
+
+
+def engine_options(
+    *, runner: str, workers: int | None, beam_args: list[str] | None, rebuild: bool, max_rejects: float, slice_: str | None
+) -> Options:
+    """How to run, from the common options."""
+    from speechprep.pipelines.run import Options
+    from speechprep.pipelines.runner import Engine
+
+    engine = Engine(runner, workers or opt.cores(), opt.check_beam_args(runner, beam_args))
+    return Options(engine, rebuild, max_rejects, opt.parse_slice(slice_))
+
+
+def which_recipe(positional: str | None, option: str | None) -> str:
+    """The recipe, which may be given as an argument or as `--recipe`.
+
+    Raises:
+        ConfigError: by neither, or by both.
+    """
+    from speechprep.errors import ConfigError
+
+    if (positional is None) == (option is None):
+        from speechprep.pipelines.recipe import shipped
+
+        given = "twice" if positional else "not"
+        raise ConfigError(f"the recipe is {given} given; name one: {', '.join(shipped())}, or a YAML file")
+    return positional or option or ""
+
+
+@app.command(epilog=RUN_EXAMPLES)
+def run(
+    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")] = None,
+    beam_args: opt.BeamArgs = None,
+    *,
+    sources: opt.Sources,
+    out: opt.Out,
+    recipe_option: opt.RecipeName = None,
+    settings: opt.Settings = None,
+    workers: opt.Workers = None,
+    seed: opt.Seed = None,
+    rebuild: opt.Rebuild = False,
+    max_reject_fraction: opt.MaxRejects = 0.05,
+    slice_: opt.Slice = None,
+    runner: opt.Runner = "local",
+    quiet: opt.Quiet = False,
+    json: opt.Json = False,
+) -> None:
+    """Run a recipe over a corpus; the out folder gets a folder for each step, run.json and report.html.
+
+    Options of a step are set as --set STEP.OPTION=VALUE.
+    """
+    if recipe is not None and recipe.startswith("--"):  # `--recipe NAME -- --OPTION`: the argument is the runner's
+        recipe, beam_args = None, [recipe, *(beam_args or [])]
+    found, steps = resolve(which_recipe(recipe, recipe_option), sources, out, settings, seed)
+    how = engine_options(
+        runner=runner,
+        workers=workers,
+        beam_args=beam_args,
+        rebuild=rebuild,
+        max_rejects=max_reject_fraction,
+        slice_=slice_,
+    )
+    show = Show(quiet, json)
+    tell(run_recipe(found, steps, out, how, show), show)
+
+
+@app.command(epilog=DEMO_EXAMPLES)
+def demo(
+    *,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", metavar="PATH", help="Recordings of your own; may be repeated.  [default: the demo corpus]"),
+    ] = None,
+    out: opt.Out = "demo-out",
+    recipe: opt.RecipeName = "demo",
+    settings: opt.Settings = None,
+    workers: opt.Workers = None,
+    seed: opt.Seed = None,
+    rebuild: opt.Rebuild = False,
+    max_reject_fraction: opt.MaxRejects = 0.05,
+    quiet: opt.Quiet = False,
+    json: opt.Json = False,
+) -> None:
+    """Run the whole chain: on twenty spoken sentences and a dozen sounds that come along, or on your recordings.
+
+    Needs no network and no GPU, and takes well under a minute. Look at report.html in the out folder when it is done.
+    """
+    from speechprep.demo import corpus_path
+
+    given = sources or [str(corpus_path())]
+    found, steps = resolve(recipe or "demo", given, out, settings, seed)
+    how = engine_options(
+        runner="local", workers=workers, beam_args=None, rebuild=rebuild, max_rejects=max_reject_fraction, slice_=None
+    )
+    show = Show(quiet, json)
+    outcome = run_recipe(found, steps, out, how, show)
+    tell(outcome, show)
+    if not (quiet or json):
+        made = {step.stage.writes: step.folder for step in steps}
+        typer.echo("try next:")
+        for line in _next_commands(made, out, own=bool(sources)):
+            typer.echo(f"  {line}")
+
+
+def _next_commands(made: dict[str, str], out: str, *, own: bool) -> list[str]:
+    lines = []
+    if "tokens" in made:
+        lines.append(f"speechprep decode {made['tokens']} --limit 3")
+    if "index" in made:
+        lines.append(f'speechprep search {made["index"]} "{"a dog barks" if not own else "rain"}"')
+    return [*lines, f"speechprep inspect {out}", f"speechprep verify {out}"]

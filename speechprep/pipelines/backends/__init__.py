@@ -1,0 +1,86 @@
+"""The seams of the pipeline: what an aligner, an extractor and an embedder must offer.
+
+A backend is made from plain parameters (cheap, no heavy import), says who it is by `identity()`, which goes into every
+fingerprint, and gets its model in `load()`, once in each worker process. What it gives for one item never depends on
+the item's neighbours in a batch. Heavy imports live in `load()`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.artifacts.timebase import FrameGrid
+
+Timing = Literal["aligned", "interpolated", "given"]
+Audio = NDArray[np.float32]  # (n_samples,) mono, in [-1, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A written word with its time in seconds from the start of the utterance."""
+
+    text: str
+    start: float
+    end: float
+    score: float | None
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said, word by word; `text` is what was aligned (given or recognised)."""
+
+    text: str
+    words: list[Word]
+
+
+class Backend(Protocol):
+    """What all backends share."""
+
+    sample_rate: int
+
+    def identity(self) -> dict[str, Any]:
+        """Name, version, model revision and every parameter that can change a result."""
+        ...
+
+    def load(self) -> None:
+        """Import what is heavy and read the model; called once in a worker process."""
+        ...
+
+
+class Aligner(Backend, Protocol):
+    """Audio and perhaps its transcript -> timed words."""
+
+    def align(self, audio: Audio, text: str | None) -> Transcript:
+        """Every word of `text` gets a time; without text the audio is recognised.
+
+        Raises:
+            BadInput: the text cannot be aligned with this audio.
+        """
+        ...
+
+
+class Extractor(Backend, Protocol):
+    """Audio -> one vector a frame."""
+
+    grid: FrameGrid
+    dim: int
+
+    def extract(self, batch: list[Audio]) -> list[NDArray[np.float32]]:
+        """(frames, dim) for each item, frames == grid.num_frames(len(item))."""
+        ...
+
+
+class Embedder(Backend, Protocol):
+    """Text, and where `hears_audio` audio, -> unit vectors in one space."""
+
+    dim: int
+    hears_audio: bool
+
+    def embed_text(self, texts: list[str]) -> NDArray[np.float32]:
+        """(len(texts), dim), unit length; all zero where a text has no known word."""
+        ...

@@ -1,0 +1,280 @@
+"""ingest: folders, manifests, tables and archives of audio -> `utterances`.
+
+Reads: any number of inputs in the forms of `speechprep.pipelines.sources`. Writes: UTTERANCES, one row an utterance;
+times in seconds. The driver lists and sorts the entries (`plan`); a shard then reads each of its audio files once:
+content hash, header, bounds. No sample is decoded unless `verify_audio` asks for it, so damage inside a file is found
+by the stage that decodes it.
+
+Rejected, one row each, the rest goes on: records that cannot be parsed (`bad_json`, `bad_row`, `text_encoding`,
+`missing_field`, `bad_field`, ...), ids that cannot be used or that two records share (`bad_id`, `duplicate_id`), paths
+that leave the manifest's surroundings (`path_outside`), files that are missing, empty or no audio (`audio_*`), segments
+outside of their file (`segment_outside`), word times that cannot be (`bad_words`), broken archives
+(`archive_damaged`).
+
+Absolute paths and URIs in a manifest are read as they stand: a manifest is the user's own statement. Relative ones may
+climb at most to the parent of the manifest's folder, or start from `audio_root` and stay there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from itertools import groupby, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from speechprep.artifacts import audio
+from speechprep.artifacts.audio import AudioInfo
+from speechprep.artifacts.schemas import UTTERANCES
+from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines import sources
+from speechprep.pipelines.sources import listing
+from speechprep.pipelines.sources.entry import Options, Record, Rejected
+from speechprep.pipelines.stage import ShardPlan, Stage, StageConfig
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.context import ShardContext
+
+THREADS = 4  # of one worker; hashing and reading release the GIL
+FILES_AHEAD = 256  # files examined together
+BYTES_AHEAD = 16  # the same where their bytes are kept
+WHOLE = 8 << 20  # bytes; larger files are hashed in pieces
+WORD_OVERHANG = 0.1  # seconds that a word may end after its utterance; it is cut there
+WORD_OVERLAP = 0.25  # seconds that two words may overlap (hand-labelled TIMIT has 0.15)
+CLAIM_TOLERANCE = (0.1, 0.05)  # seconds and share by which a stated duration may differ before it is counted as wrong
+
+
+class Config(StageConfig):
+    """Options of ingest."""
+
+    format: Literal[
+        "auto", "folder", "librispeech", "ljspeech", "commonvoice", "jsonl", "table", "parquet", "tar", "lhotse"
+    ] = Field("auto", description="form of the input; auto: by content")
+    shards: int | None = Field(
+        None, ge=1, description="number of shards; default: up to 16, then one for 512 utterances"
+    )
+    audio_root: str | None = Field(None, description="folder that relative audio paths start from and must stay in")
+    words: Literal["use", "ignore"] = Field("use", description="word times that come with the corpus")
+    columns: dict[str, str] = Field({}, description="field -> column of one's own, e.g. columns.text=utterance")
+    archive_ids: bool = Field(default=False, description="put the archive's name before ids of tar and Parquet inputs")
+    language: str | None = Field(None, description="language of records that state none")
+    licence: str | None = Field(None, description="licence of records that state none")
+    split: str | None = Field(None, description="split of records that state none")
+    embed_audio: bool = Field(default=False, description="store the encoded files in the shards (archives always are)")
+    verify_audio: bool = Field(default=False, description="decode every utterance and reject what is damaged inside")
+
+
+def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
+    """List all inputs and deal their entries to shards; no audio is opened.
+
+    Raises:
+        ConfigError: no input, nothing known in one of them, or not a single record.
+    """
+    if not inputs:
+        raise ConfigError("nothing to ingest; give a folder, manifest, table or archive with --input")
+    options = Options(config.audio_root, config.words, config.archive_ids, dict(config.columns))
+    records = (_with_defaults(r, config) for uri in inputs for r in sources.read(uri, config.format, options))
+    planned = listing.deal(records, config.shards, scratch)
+    if not planned.rejects and not any(pq.read_metadata(path).num_rows for path in planned.payloads):
+        raise ConfigError(f"no audio and no record in {', '.join(inputs)}")
+    return planned
+
+
+def _with_defaults(record: Record, config: Config) -> Record:
+    if not isinstance(record, Rejected):
+        record.language = record.language or config.language
+        record.licence = record.licence or config.licence
+        record.split = record.split or config.split
+    return record
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """What one reading of a file tells. `data`: its bytes, where they are to be kept."""
+
+    info: AudioInfo
+    sha256: str
+    data: bytes | None
+
+
+class ArchiveReader(Protocol):
+    """What tar and Parquet inputs offer to read their entries' bytes."""
+
+    def read(self, entry: dict[str, Any]) -> bytes:
+        """The encoded audio of one entry, or BadInput."""
+        ...
+
+
+def examine(source: str | bytes | BadInput, *, keep: bool) -> AudioFile | BadInput:
+    """Read a file once: content hash and header."""
+    if isinstance(source, BadInput):
+        return source
+    try:
+        if isinstance(source, bytes):
+            return AudioFile(audio.probe(source), hashlib.sha256(source).hexdigest(), source)
+        with audio.opened(source) as file:
+            digest, pieces = hashlib.sha256(), []
+            while piece := file.read(WHOLE):
+                digest.update(piece)
+                if keep:
+                    pieces.append(piece)
+            return AudioFile(audio.probe(file), digest.hexdigest(), b"".join(pieces) if keep else None)
+    except BadInput as error:
+        return error
+    except OSError as error:
+        return BadInput("audio_unreadable", f"reading failed ({error}): {source!r}")
+
+
+def to_row(entry: dict[str, Any], file: AudioFile) -> dict[str, Any]:
+    """A row of UTTERANCES from an entry and what its file says.
+
+    Raises:
+        BadInput: `segment_outside` or `bad_words`.
+    """
+    whole = entry["offset"] is None
+    offset, duration = audio.clip_segment(file.info, entry["offset"] or 0.0, None if whole else entry["duration"])
+    return {
+        **{name: entry[name] for name in UTTERANCES.names if name in entry},
+        "audio": entry["audio"] if file.data is None else None,
+        "audio_bytes": file.data,
+        "offset": offset,
+        "duration": duration,
+        "sample_rate": file.info.sample_rate,
+        "words": check_words(entry["words"], duration),
+        "audio_sha256": file.sha256,
+    }
+
+
+def check_words(words: list[dict[str, Any]] | None, duration: float) -> list[dict[str, Any]] | None:
+    """Given word times, if they can be true; ends are cut at the utterance's.
+
+    Raises:
+        BadInput: `bad_words`: not finite, negative, ending before their start, out of order, overlapping by more than
+            WORD_OVERLAP seconds, or past the end by more than WORD_OVERHANG.
+    """
+    last_start = last_end = -math.inf
+    for i, word in enumerate(words or []):
+        start, end = word["start"], word["end"]
+        fault = None
+        if not (math.isfinite(start) and math.isfinite(end)):
+            fault = "has a time that is not a number"
+        elif start < 0 or end < start:
+            fault = "starts before 0 or ends before it starts"
+        elif end > duration + WORD_OVERHANG or start > duration:
+            fault = f"lies past the end of the audio ({duration:.3f} s)"
+        elif start < last_start:
+            fault = "starts before the word in front of it"
+        elif last_end - start > WORD_OVERLAP:
+            fault = f"overlaps the word in front of it by {last_end - start:.3f} s"
+        if fault:
+            raise BadInput(
+                "bad_words",
+                f"word {i + 1} ({word['text']!r}, {start:g} to {end:g} s) {fault}; "
+                "mend the times or set them aside with --set words=ignore",
+            )
+        last_start, last_end = start, end
+    return [{**word, "end": min(word["end"], duration)} for word in words] if words is not None else None
+
+
+def run(ctx: ShardContext) -> None:
+    """Examine the files of one shard's entries and write its rows."""
+    config: Config = ctx.config
+    known: dict[str, AudioFile | BadInput] = {}  # of the block before: segments of one file stand together
+    with ThreadPoolExecutor(THREADS) as pool:
+        for archive, entries in groupby(_entries(ctx.payload), key=_place):
+            with _archive(archive) as reader:
+                size = BYTES_AHEAD if archive or config.embed_audio else FILES_AHEAD
+                while block := list(islice(entries, size)):
+                    if reader is not None:
+                        found = list(pool.map(partial(examine, keep=True), [_member(reader, e) for e in block]))
+                    else:
+                        found = _files([e["audio"] for e in block], known, pool, keep=config.embed_audio)
+                    rows = list(pool.map(partial(_row, verify=config.verify_audio), block, found))
+                    _write(ctx, block, rows)
+
+
+def _entries(payload: Path | None) -> Iterator[dict[str, Any]]:
+    with pq.ParquetFile(payload) as file:
+        for batch in file.iter_batches(batch_size=FILES_AHEAD):
+            yield from batch.to_pylist()
+
+
+def _place(entry: dict[str, Any]) -> tuple[str, str] | None:
+    return (entry["archive"], entry["audio"]) if entry["archive"] else None
+
+
+@contextmanager
+def _archive(place: tuple[str, str] | None) -> Iterator[ArchiveReader | None]:
+    """The open archive, or None where the entries are files."""
+    if place is None:
+        yield None
+        return
+    form, uri = place
+    with import_module(f"speechprep.pipelines.sources.{form}").Reader(uri) as reader:
+        yield reader
+
+
+def _member(reader: ArchiveReader, entry: dict[str, Any]) -> bytes | BadInput:
+    try:
+        return reader.read(entry)
+    except BadInput as error:
+        return error
+
+
+def _files(
+    uris: list[str], known: dict[str, AudioFile | BadInput], pool: ThreadPoolExecutor, *, keep: bool
+) -> list[AudioFile | BadInput]:
+    new = [uri for uri in dict.fromkeys(uris) if uri not in known]
+    found = dict(zip(new, pool.map(partial(examine, keep=keep), new), strict=True))
+    here = {uri: found.get(uri) or known[uri] for uri in dict.fromkeys(uris)}
+    known.clear()
+    known.update(here)
+    return [here[uri] for uri in uris]
+
+
+def _row(entry: dict[str, Any], file: AudioFile | BadInput, *, verify: bool) -> dict[str, Any] | BadInput:
+    if isinstance(file, BadInput):
+        return file
+    try:
+        row = to_row(entry, file)
+        if verify:
+            for _ in audio.decode_blocks(file.data or row["audio"], row["offset"], row["duration"]):
+                pass
+    except BadInput as error:
+        return error
+    return row
+
+
+def _write(ctx: ShardContext, block: list[dict[str, Any]], rows: list[dict[str, Any] | BadInput]) -> None:
+    good = [row for row in rows if not isinstance(row, BadInput)]
+    for entry, row in zip(block, rows, strict=True):
+        if isinstance(row, BadInput):
+            ctx.reject(entry["id"], BadInput(row.code, f"{entry['where']}: {row}"), entry["audio"])
+    ctx.write(good)
+    claimed = [(e["duration"], r["duration"]) for e, r in zip(block, rows, strict=True) if not isinstance(r, BadInput)]
+    wrong = sum(
+        stated is not None and abs(stated - found) > max(CLAIM_TOLERANCE[0], CLAIM_TOLERANCE[1] * found)
+        for stated, found in claimed
+    )
+    ctx.done(utterances=len(good), seconds=sum(row["duration"] for row in good), stated_duration_wrong=wrong)
+
+
+STAGE = Stage(
+    name="ingest",
+    version=1,
+    reads=(),
+    writes="utterances",
+    config=Config,
+    run=run,
+    schema=UTTERANCES,
+    plan=plan,
+)

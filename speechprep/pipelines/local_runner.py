@@ -1,0 +1,117 @@
+"""Beam's own in-process runner, made fit for long work on one machine.
+
+Plain FnApiRunner starts worker processes that it never notices to have died: a job then hangs for ever. Here a dead
+worker answers all that was asked of it with an error, which surfaces as `WorkerDied`. Nothing is downloaded (the runner
+called DirectRunner would try to) and worker processes are fresh interpreters, never forks.
+
+Relies on private names of Beam 2.77, which the package pins; `tests/pipelines/test_local_runner.py` holds each of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_fn_api_pb2, beam_provision_api_pb2
+from apache_beam.runners.portability import local_job_service
+from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.transforms import environments
+
+from speechprep.pipelines.failures import WorkerDied
+
+MODES = {"inline": "in_memory", "thread": "multi_threading", "process": "in_memory"}
+
+
+class LocalRunner(fn_runner.FnApiRunner):
+    """Runs in this thread ("inline"), in N threads of this process ("thread") or in N processes ("process")."""
+
+    def __init__(self, mode: str, workers: int) -> None:
+        self.options = PipelineOptions(
+            [f"--direct_running_mode={MODES[mode]}", f"--direct_num_workers={1 if mode == 'inline' else workers}"]
+        )
+        environment = None
+        if mode == "process":
+            command = f"{sys.executable} -m speechprep.pipelines.worker"
+            environment = environments.SubprocessSDKEnvironment.from_command_string(command)
+        encoded = JobServiceHandle.encode_pipeline_options({})
+        super().__init__(
+            default_environment=environment,
+            provision_info=fn_runner.ExtendedProvisionInfo(
+                beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+            ),
+        )
+
+    def run_pipeline(self, pipeline: Any, options: PipelineOptions) -> Any:
+        """As FnApiRunner, with dead workers noticed and worker logs kept off the terminal.
+
+        Raises:
+            WorkerDied: a worker process ended before it had answered.
+        """
+        deaths: list[str] = []
+        with _Patched(deaths):
+            try:
+                return super().run_pipeline(pipeline, options)
+            except RuntimeError:
+                if deaths:
+                    raise WorkerDied("; ".join(deaths)) from None
+                raise
+
+
+class _Patched:
+    """Swaps two classes of Beam for the time of one pipeline."""
+
+    def __init__(self, deaths: list[str]) -> None:
+        self.deaths = deaths
+
+    def __enter__(self) -> None:
+        self.saved = (worker_handlers.SubprocessSdkWorkerHandler.start_worker, local_job_service.BeamFnLoggingServicer)
+        self.level = logging.getLogger("apache_beam").level
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+        worker_handlers.SubprocessSdkWorkerHandler.start_worker = _starter(self.deaths)
+        local_job_service.BeamFnLoggingServicer = _quiet_servicer()
+
+    def __exit__(self, *_: object) -> None:
+        start, servicer = self.saved
+        worker_handlers.SubprocessSdkWorkerHandler.start_worker = start
+        local_job_service.BeamFnLoggingServicer = servicer
+        logging.getLogger("apache_beam").setLevel(self.level)
+
+
+def _starter(deaths: list[str]) -> Any:
+    """A `start_worker` whose worker, when it dies, answers every open instruction with an error."""
+
+    def start_worker(handler: Any) -> None:
+        worker = local_job_service.SubprocessSdkWorker(
+            handler._worker_command_line, handler.control_address, handler.provision_info, handler.worker_id
+        )
+        connection = handler.control_conn
+
+        def run() -> None:
+            try:
+                worker.run()
+            except RuntimeError as error:
+                deaths.append(str(error))
+                for instruction, future in list(connection._futures_by_id.items()):
+                    future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=instruction, error="worker died"))
+
+        handler.worker = worker
+        handler.worker_thread = threading.Thread(name="run_worker", target=run, daemon=True)
+        handler.worker_thread.start()
+
+    return start_worker
+
+
+def _quiet_servicer() -> Any:
+    class Quiet(local_job_service.BeamFnLoggingServicer):
+        """Drops what workers log: failures reach the driver as marked errors."""
+
+        def Logging(self, bundles: Any, context: Any = None) -> Any:  # noqa: N802 - gRPC's name
+            for _ in bundles:
+                pass
+            return iter(())
+
+    return Quiet

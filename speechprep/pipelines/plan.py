@@ -1,0 +1,250 @@
+"""From a step to its tasks: fingerprints, keys, and what need not be done again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from speechprep.artifacts import manifest, storage
+from speechprep.artifacts.manifest import Manifest, Shard, differences, digest
+from speechprep.artifacts.schemas import SCHEMA_VERSION
+from speechprep.artifacts.shards import shard_name, shard_names
+from speechprep.errors import ConfigError, StaleArtifact
+from speechprep.pipelines.execute import REJECT_FOLDER, STATE, WORK, Task, read_record
+from speechprep.pipelines.stage import Stage, StageConfig
+
+PLAN = "plan.json"  # in STATE: what an unfinished folder is meant to be
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage with its options, its inputs (role -> folder) and its folder. `sources`: what `ingest` reads."""
+
+    name: str
+    stage: Stage
+    config: StageConfig
+    seed: int
+    inputs: dict[str, str]
+    folder: str
+    sources: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Prepared:
+    """A step whose inputs are complete, held against what its folder has.
+
+    Attributes:
+        made_of: the body of the fingerprint.
+        tasks: all of them; `committed`: by task number, the shards that need not be made again.
+        finished: the manifest, where the folder is complete and nothing has changed.
+    """
+
+    step: Step
+    made_of: dict[str, Any]
+    inputs: dict[str, Manifest]
+    tasks: list[Task]
+    committed: dict[int, list[Shard]]
+    finished: Manifest | None
+
+    @property
+    def fingerprint(self) -> str:
+        """What the folder is meant to be."""
+        return digest(self.made_of)
+
+    @property
+    def todo(self) -> list[Task]:
+        """Tasks without a commit."""
+        return [task for task in self.tasks if task.shard not in self.committed]
+
+
+def prepare(step: Step, *, rebuild: bool = False, shares_disk: bool = True) -> Prepared:
+    """Compare a step with its folder; nothing is changed but that `rebuild` empties a folder made otherwise.
+
+    Raises:
+        StaleArtifact: an input is incomplete or of another kind, inputs do not belong together, or the folder was
+            made otherwise (saying what differs).
+        ConfigError: the folder holds files that are not ours.
+    """
+    inputs = {role: manifest.read(folder) for role, folder in step.inputs.items()}
+    _check_kinds(step, inputs)
+    made_of = _made_of(step, inputs)
+    _check_folder(step, made_of, rebuild=rebuild)
+    work = storage.absolute(storage.join(step.folder, WORK)) if storage.is_local(step.folder) and shares_disk else None
+    tasks = _tasks(step, made_of, inputs, work)
+    return _against_folder(Prepared(step, made_of, inputs, tasks, {}, None))
+
+
+def _check_kinds(step: Step, inputs: dict[str, Manifest]) -> None:
+    for read in step.stage.reads:
+        if read.role in inputs and inputs[read.role].kind != read.kind:
+            raise StaleArtifact(
+                f"{step.name}: {step.inputs[read.role]} holds {inputs[read.role].kind!r}, {read.kind!r} is needed"
+            )
+
+
+def _made_of(step: Step, inputs: dict[str, Manifest]) -> dict[str, Any]:
+    backend = None
+    if step.stage.backend is not None:
+        made = step.stage.backend(step.config, {role: found.extra for role, found in inputs.items()})
+        backend = made.identity() if made is not None else None
+    return {
+        "stage": step.stage.name,
+        "version": step.stage.version,
+        "schema": SCHEMA_VERSION,
+        "config": step.config.model_dump(mode="json"),
+        "seed": step.seed,
+        "backend": backend,
+        "inputs": {role: found.fingerprint for role, found in inputs.items()},
+        "sources": [storage.absolute(source) for source in step.sources] if step.stage.plan else [],
+    }
+
+
+def _check_folder(step: Step, made_of: dict[str, Any], *, rebuild: bool) -> None:
+    state = storage.join(step.folder, STATE, PLAN)
+    known = manifest.find(step.folder)
+    old = known.made_of if known else json.loads(storage.read_bytes(state)) if storage.exists(state) else None
+    if old is None:
+        if storage.sizes(step.folder) or set(storage.folders(step.folder)) - {STATE, WORK, REJECT_FOLDER}:
+            raise ConfigError(f"{step.folder} holds files that speechprep did not make; choose another --out")
+    elif digest(old) != digest(made_of):
+        if not rebuild:
+            changed = "; ".join(differences(old, made_of)[:4])
+            raise StaleArtifact(
+                f"{step.folder} was made otherwise ({changed}); --rebuild replaces it, or choose another --out"
+            )
+        _remove_ours(step.folder, known)
+
+
+def _remove_ours(folder: str, known: Manifest | None) -> None:
+    """Empty a folder of what this tool wrote; whatever else is there stays."""
+    ours = [s.name for s in known.shards] if known else shard_names(list(storage.sizes(folder)))
+    for name in [manifest.NAME, *ours, REJECT_FOLDER, STATE, WORK]:
+        storage.remove(storage.join(folder, name))
+
+
+def _tasks(step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], work: str | None) -> list[Task]:
+    fingerprint = digest(made_of)
+    base = Task(
+        stage=step.stage.name,
+        config=step.config.model_dump(mode="json"),
+        seed=step.seed,
+        shard=0,
+        shards=1,
+        key="",
+        folder=storage.absolute(step.folder),
+        inputs={},
+        work=work,
+        retry=f"speechprep {step.stage.name} --input RUN --out RUN/{step.stage.writes}",
+    )
+    if step.stage.plan is not None:
+        return _planned(step, base, fingerprint)
+    shards = _aligned_shards(step, inputs)
+    tasks = []
+    for i in range(len(shards) or 1):
+        files: dict[str, tuple[str, str | None]] = {}
+        contents = {}
+        for read in step.stage.reads:
+            if read.role not in inputs:
+                continue
+            folder = storage.absolute(step.inputs[read.role])
+            shard = inputs[read.role].shards[i] if read.sharded else None
+            files[read.role] = (folder, shard.name if shard else None)
+            contents[read.role] = shard.sha256 if shard else inputs[read.role].content
+        tasks.append(
+            replace(
+                base,
+                shard=i,
+                shards=len(shards) or 1,
+                key=digest([fingerprint, contents]),
+                inputs=files,
+                seconds=shards[i] if shards else 0.0,
+            )
+        )
+    return tasks
+
+
+def _planned(step: Step, base: Task, fingerprint: str) -> list[Task]:
+    """Tasks of a stage that divides its sources itself; what it found unusable is committed with the first shard."""
+    scratch = Path(base.work) if base.work else Path(storage.local_path(base.folder)) / WORK
+    scratch.mkdir(parents=True, exist_ok=True)
+    assert step.stage.plan is not None  # noqa: S101 - the caller looked
+    planned = step.stage.plan(step.config, [storage.absolute(s) for s in step.sources], scratch)
+    rejects = [
+        {"id": id, "stage": step.stage.name, "code": e.code, "message": str(e), "audio": audio, "retry": base.retry}
+        for id, e, audio in planned.rejects
+    ]
+    return [
+        replace(
+            base,
+            shard=i,
+            shards=len(planned.payloads),
+            key=digest([fingerprint, key, rejects if i == 0 else []]),
+            payload=str(payload),
+            rejects=rejects if i == 0 else [],
+        )
+        for i, (payload, key) in enumerate(zip(planned.payloads, planned.keys, strict=True))
+    ]
+
+
+def _aligned_shards(step: Step, inputs: dict[str, Manifest]) -> list[float]:
+    """Cost in seconds of each shard of the sharded inputs, which must be cut alike."""
+    cuts = {
+        read.role: [s.name for s in inputs[read.role].shards]
+        for read in step.stage.reads
+        if read.sharded and read.role in inputs
+    }
+    if not cuts:
+        return []
+    (first, names), *others = cuts.items()
+    for role, other in others:
+        if other != names:
+            raise StaleArtifact(
+                f"{step.name}: {step.inputs[first]} has {len(names)} shards, {step.inputs[role]} {len(other)}; "
+                "they must come from the same ingest"
+            )
+    found = inputs[first].shards
+    return [s.seconds or float(s.rows) for s in found]
+
+
+def _against_folder(prepared: Prepared) -> Prepared:
+    step = prepared.step
+    known = manifest.find(step.folder)
+    there = storage.sizes(step.folder)
+    rejects = storage.sizes(storage.join(step.folder, REJECT_FOLDER))
+    by_key: dict[str, list[Shard]] = {}
+    for shard in known.shards if known else []:
+        by_key.setdefault(shard.key, []).append(shard)
+    for task in prepared.tasks:
+        found = by_key.get(task.key) or read_record(task)
+        if found and all(_there(step, s, task, there, rejects) for s in found):
+            prepared.committed[task.shard] = found
+    if known and not prepared.todo and len(known.shards) == sum(map(len, prepared.committed.values())):
+        prepared.finished = known
+    return prepared
+
+
+def _there(step: Step, shard: Shard, task: Task, files: dict[str, int], rejects: dict[str, int]) -> bool:
+    if shard.rejects and shard_name(task.shard, task.shards) not in rejects:
+        return False
+    if "/" in shard.name:
+        return storage.exists(storage.join(step.folder, shard.name))
+    return files.get(shard.name) == shard.size
+
+
+def stale_files(prepared: Prepared, shards: list[Shard]) -> list[str]:
+    """Files of an earlier state of the folder that its manifest will not name: shards, rejects, temporary files."""
+    folder = prepared.step.folder
+    names = {s.name for s in shards}
+    with_rejects = {
+        shard_name(task.shard, task.shards)
+        for task in prepared.tasks
+        if any(s.rejects for s in prepared.committed.get(task.shard, []))
+    }
+    found = [f for f in shard_names(list(storage.sizes(folder))) if f not in names]
+    found += [f for f in storage.sizes(folder) if storage.TEMPORARY in f]
+    found += [
+        f"{REJECT_FOLDER}/{f}" for f in storage.sizes(storage.join(folder, REJECT_FOLDER)) if f not in with_rejects
+    ]
+    return found

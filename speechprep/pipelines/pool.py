@@ -1,0 +1,90 @@
+"""pool: utterances -> `pooled`, one vector an utterance. One output shard for each input shard.
+
+Row: id, mean list<float32> over the valid frames, mean_all over all frames the extractor makes (one that does not pad
+its input gives the same vector twice), n_valid. Sums are
+float64, frame by frame. The manifest's `mean` and `std` are those of `mean` over the corpus, for standardising.
+Rejected: what cannot be decoded, and `audio_too_short` for less than one frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.artifacts.schemas import POOLED
+from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.features import ExtractorConfig, described, for_each_utterance, frames, make_extractor
+from speechprep.pipelines.stage import Finished, Read, Stage
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+
+class Config(ExtractorConfig):
+    """Options of `pool`."""
+
+
+def mean_of(blocks: Iterator[F32]) -> tuple[F32, int]:
+    """Mean (dim,) and number of the frames in blocks (some, dim); the same bits however they are cut."""
+    total: F64 | None = None
+    n = 0
+    for block in blocks:
+        wide = block.astype(np.float64)
+        # Down the rows numpy adds one row after the other, so the running sum goes in front.
+        total = np.add.reduce(wide if total is None else np.concatenate([total[None], wide]), axis=0)
+        n += len(block)
+    if total is None:
+        raise ValueError("no frames to pool")
+    return np.asarray(total / n, np.float32), n
+
+
+def pool_utterance(extractor: Any, row: dict[str, Any], blocks: Iterator[F32]) -> dict[str, Any]:
+    """Output row of one utterance."""
+    mean, n = mean_of(frames(extractor, blocks))
+    return {"id": row["id"], "mean": mean, "mean_all": mean, "n_valid": n}
+
+
+def run(ctx: ShardContext) -> None:
+    """One shard."""
+    for_each_utterance(ctx, lambda row, blocks: pool_utterance(ctx.backend, row, blocks))
+
+
+def moments(vectors: Iterator[F64], dim: int) -> tuple[F64, F64]:
+    """Mean and standard deviation (population) of each column over blocks of rows; Chan's update, in float64."""
+    n, mean, squares = 0, np.zeros(dim), np.zeros(dim)
+    for block in vectors:
+        shift = block.mean(axis=0) - mean
+        squares += ((block - block.mean(axis=0)) ** 2).sum(axis=0) + shift**2 * n * len(block) / (n + len(block))
+        mean = mean + shift * len(block) / (n + len(block))
+        n += len(block)
+    return mean, np.sqrt(squares / max(n, 1))
+
+
+def facts(finished: Finished) -> dict[str, Any]:
+    """The extractor, and mean and standard deviation of the vectors, to float32."""
+    extractor = make_extractor(finished.config.extractor, finished.config.options)
+    blocks = (
+        batch.column("mean").flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1).astype(np.float64)
+        for batch in finished.batches(["mean"])
+        if batch.num_rows
+    )
+    mean, std = moments(blocks, extractor.dim)
+    # Float64 sums differ in their last bits with the cut into shards; seven digits do not.
+    stats = {name: [float(f"{x:.7g}") for x in values] for name, values in (("mean", mean), ("std", std))}
+    return {**described(finished.config, extractor), **stats}
+
+
+STAGE = Stage(
+    name="pool",
+    version=1,
+    reads=(Read("utterances", "utterances"),),
+    writes="pooled",
+    config=Config,
+    run=run,
+    schema=POOLED,
+    backend=lambda config, extras: make_extractor(config.extractor, config.options),
+    facts=facts,
+)

@@ -1,0 +1,204 @@
+"""A recipe: which stages, with which options, over which inputs. Data, not code."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from speechprep.artifacts import manifest, storage
+from speechprep.errors import ConfigError
+from speechprep.pipelines.plan import Step
+from speechprep.pipelines.stage import Stage, find_stage
+
+
+class RecipeStep(BaseModel):
+    """One stage of a recipe.
+
+    Attributes:
+        stage: its name; `name`: how the recipe calls this use of it (default: the stage's name).
+        out: folder below the run's (default: what the stage writes); `options`: of the stage.
+        inputs: role -> name of an earlier step, where the nearest earlier one of the right kind is not meant.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    name: str = ""
+    out: str = ""
+    options: dict[str, Any] = Field(default_factory=dict)
+    inputs: dict[str, str] = Field(default_factory=dict)
+
+    def title(self) -> str:
+        """How the step is called."""
+        return self.name or self.stage
+
+
+class Recipe(BaseModel):
+    """Steps in order, with the run's seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str = ""
+    seed: int = 0
+    steps: list[RecipeStep]
+
+    def with_options(self, settings: list[str]) -> Recipe:
+        """The recipe with `step.option=value` settings applied; values are YAML.
+
+        Raises:
+            ConfigError: a setting that is not of this form, or names no step.
+        """
+        steps = list(self.steps)
+        titles = [step.title() for step in steps]
+        for setting in settings:
+            path, equals, value = setting.partition("=")
+            step, dot, option = path.partition(".")
+            if not equals or not dot:
+                raise ConfigError(f"--set {setting!r}: write it as STEP.OPTION=VALUE, for example cluster.k=100")
+            if step not in titles:
+                raise ConfigError(f"--set {setting!r}: the recipe has no step {step!r}; it has: {', '.join(titles)}")
+            at = titles.index(step)
+            steps[at] = steps[at].model_copy(update={"options": {**steps[at].options, option: parse_value(value)}})
+        return self.model_copy(update={"steps": steps})
+
+
+def parse_value(text: str) -> Any:
+    """A value from the command line, read as YAML: numbers, true/false, null, lists, text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"cannot read the value {text!r} as YAML: {error}") from error
+
+
+def shipped() -> dict[str, str]:
+    """Names of the recipes that come with the package, with their descriptions."""
+    folder = resources.files("speechprep") / "recipes"
+    names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return {name: load(name).description for name in names}
+
+
+def load(recipe: str) -> Recipe:
+    """A recipe by the name of a shipped one or by path.
+
+    Raises:
+        ConfigError: it is not there, not YAML, or has keys that a recipe does not have.
+    """
+    path = resources.files("speechprep") / "recipes" / f"{recipe}.yaml"
+    if not ("/" in recipe or recipe.endswith((".yaml", ".yml"))) and path.is_file():
+        text = path.read_text()
+    elif Path(recipe).is_file():
+        text = Path(recipe).read_text()
+    else:
+        raise ConfigError(f"no recipe {recipe!r}: neither a file nor one of the shipped ones ({_names()})")
+    try:
+        body = yaml.safe_load(text)
+        return Recipe(**body)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"recipe {recipe!r} is not YAML: {error}") from error
+    except TypeError:
+        raise ConfigError(f"recipe {recipe!r} must be a mapping with name and steps") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"recipe {recipe!r}: {where}: {first['msg']} (got {first['input']!r})") from None
+
+
+def _names() -> str:
+    folder = resources.files("speechprep") / "recipes"
+    return ", ".join(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def build(recipe: Recipe, sources: list[str], out: str) -> list[Step]:
+    """The steps of a recipe with their folders and inputs resolved.
+
+    Raises:
+        ConfigError: an unknown stage or option, an input that no earlier step makes, two steps into one folder.
+    """
+    steps: list[Step] = []
+    for entry in recipe.steps:
+        stage = find_stage(entry.stage)
+        folder = storage.join(out, entry.out or stage.writes)
+        if any(step.folder == folder for step in steps):
+            raise ConfigError(f"step {entry.title()!r} writes into {folder}, as an earlier one does; give it an out:")
+        inputs = {}
+        for read in stage.reads:
+            found = _provider(steps, read.kind, entry.inputs.get(read.role), entry.title())
+            if found is not None:
+                inputs[read.role] = found.folder
+            elif not read.optional:
+                raise ConfigError(f"step {entry.title()!r} needs {read.kind!r}, which no earlier step makes")
+        steps.append(Step(entry.title(), stage, stage.configure(entry.options), recipe.seed, inputs, folder, sources))
+    return steps
+
+
+def _provider(steps: list[Step], kind: str, name: str | None, asker: str) -> Step | None:
+    if name is not None:
+        named = [step for step in steps if step.name == name]
+        if not named or named[0].stage.writes != kind:
+            raise ConfigError(f"step {asker!r} takes its {kind!r} from {name!r}, which makes no such thing before it")
+        return named[0]
+    makers = [step for step in steps if step.stage.writes == kind]
+    return makers[-1] if makers else None
+
+
+def single(stage: Stage, options: dict[str, Any], seed: int, sources: list[str], out: str) -> list[Step]:
+    """The steps for one stage alone: itself, and before it those small ones whose output is missing.
+
+    `sources` are folders of this tool (told apart by their manifests) or run folders that hold such; for `ingest`, what
+    is to be read. A missing input that a stage can make from what is there is made beside `out` (`cluster` needs a
+    `sample` of the features; nobody should have to know).
+    """
+    if stage.plan is not None:
+        return [Step(stage.name, stage, stage.configure(options), seed, {}, out, sources)]
+    found = _by_kind(sources)
+    steps: list[Step] = []
+    inputs: dict[str, str] = {}
+    for read in stage.reads:
+        if read.kind in found:
+            inputs[read.role] = found[read.kind]
+        elif not read.optional:
+            maker = _maker(read.kind, found)
+            if maker is None:
+                have = ", ".join(f"{kind} ({folder})" for kind, folder in sorted(found.items())) or "nothing"
+                raise ConfigError(f"{stage.name} needs --input with {read.kind!r}; given was {have}")
+            folder = storage.join(out.rstrip("/").rsplit("/", 1)[0] if "/" in out else ".", read.kind)
+            needs = {r.role: found[r.kind] for r in maker.reads if r.kind in found}
+            own = {
+                k: v
+                for k, v in options.items()
+                if k in maker.config.model_fields and k not in stage.config.model_fields
+            }
+            options = {k: v for k, v in options.items() if k not in own}
+            steps.append(Step(maker.name, maker, maker.configure(own), seed, needs, folder, []))
+            inputs[read.role] = folder
+    steps.append(Step(stage.name, stage, stage.configure(options), seed, inputs, out, sources))
+    return steps
+
+
+def _by_kind(sources: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for source in sources:
+        known = manifest.find(source)
+        if known is not None:
+            found[known.kind] = source
+            continue
+        for name in storage.folders(source):
+            inner = manifest.find(storage.join(source, name))
+            if inner is not None:
+                found.setdefault(inner.kind, storage.join(source, name))
+    return found
+
+
+def _maker(kind: str, found: dict[str, str]) -> Stage | None:
+    from speechprep.pipelines.stage import stage_names
+
+    for name in stage_names():
+        stage = find_stage(name)
+        if stage.writes == kind and stage.plan is None and all(r.optional or r.kind in found for r in stage.reads):
+            return stage
+    return None

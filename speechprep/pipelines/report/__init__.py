@@ -1,0 +1,118 @@
+"""The report of a run: `report.html`, one file that needs nothing from anywhere.
+
+Reads the datasets and artifacts of a run folder, each streamed once, and leaves out the sections whose data the run
+has not made. The same data gives the same bytes. The page may load nothing and run no script but those it carries:
+its Content-Security-Policy names them by their hashes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from speechprep.artifacts import storage
+from speechprep.pipelines.report import sections
+from speechprep.pipelines.report.facts import Facts, gather
+from speechprep.pipelines.report.figures import THEME
+from speechprep.pipelines.report.reading import Run, open_run
+from speechprep.pipelines.report.retrieval import measure
+from speechprep.pipelines.report.selection import Chosen, choose
+from speechprep.pipelines.report.utterance import Drawn, draw
+
+NAME = "report.html"
+
+
+def build_report(run_folder: str, out: Path | None = None) -> Path:
+    """Write the report of a run.
+
+    Args:
+        run_folder: the folder that holds `utterances`, `words`, ..; local or remote. Any of them may be missing.
+        out: the file to write; `report.html` in the run folder by default.
+
+    Returns:
+        Where it is (for a remote run folder, its URI as a path).
+
+    Raises:
+        SchemaMismatch: a manifest that is not one of this tool.
+    """
+    where = str(out) if out is not None else storage.join(run_folder, NAME)
+    storage.write_bytes(where, render(run_folder).encode())
+    return Path(where)
+
+
+def render(run_folder: str) -> str:
+    """The page of a run, as HTML."""
+    run = open_run(run_folder)
+    facts = gather(run)
+    page = sections.Page()
+    sections.run_section(page, run)
+    drawn = _utterances(page, run, facts)
+    sections.yield_section(page, facts)
+    sections.speech_section(page, facts)
+    sections.unit_section(page, facts.units)
+    sections.compression_section(page, facts, run)
+    sections.token_section(page, facts)
+    embeddings = run.get("embeddings")
+    sections.index_section(page, run, measure(embeddings) if embeddings else None)
+    data = {"figures": page.figures, "theme": THEME, "utterances": [each.data for each in drawn]}
+    return _fill(page, run, facts, data)
+
+
+def _utterances(page: sections.Page, run: Run, facts: Facts) -> list[Drawn]:
+    chosen = choose(run, facts.speech)
+    rate = facts.units.rate if facts.units else None
+    scores = _score_range(chosen)
+    drawn = [draw(each, index, rate, scores) for index, each in enumerate(chosen)]
+    sections.utterance_section(page, [each.html for each in drawn], has_words=run.get("words") is not None)
+    return drawn
+
+
+def _score_range(chosen: list[Chosen]) -> tuple[float, float]:
+    """The 5th and 95th percentile of the word scores that will be drawn: one scale of strength for all."""
+    words = [word for each in chosen for word in (each.words or {}).get("words") or []]
+    scores = [word["score"] for word in words if word["score"] is not None and np.isfinite(word["score"])]
+    return (float(np.quantile(scores, 0.05)), float(np.quantile(scores, 0.95))) if scores else (0.0, 1.0)
+
+
+def _fill(page: sections.Page, run: Run, facts: Facts, data: dict[str, Any]) -> str:
+    from plotly.offline import get_plotlyjs
+
+    # The player stands first: it answers while the browser still reads the four megabytes of plotly.
+    scripts = {"player": _asset("player.js"), "plotly": get_plotlyjs().replace("\r\n", "\n"), "plots": _asset("plots.js")}
+    menu = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in page.menu)
+    description = str(run.record.get("description") or "")
+    return Template(_asset("template.html")).substitute(
+        title=escape(str(run.record.get("recipe") or Path(run.uri.rstrip("/")).name or "run")),
+        intro=f'<p class="lead">{escape(description)}</p>' if description else "",
+        header=sections.header(run),
+        menu=menu,
+        cards=sections.cards(facts, run),
+        sections="\n".join(page.html),
+        footer=sections.footer(run),
+        style=_asset("style.css"),
+        data=_json(data),
+        hashes=" ".join(_hash(script) for script in scripts.values()),
+        **scripts,
+    )
+
+
+def _json(data: dict[str, Any]) -> str:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(script: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
+
+
+def _asset(name: str) -> str:
+    return (resources.files(__name__) / name).read_text(encoding="utf-8")

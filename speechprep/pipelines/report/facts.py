@@ -1,0 +1,297 @@
+"""The numbers of a run, each from one streaming pass over the columns that it needs (constant memory)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from speechprep.pipelines.report.histogram import Histogram
+from speechprep.pipelines.report.reading import Folder, Run
+
+_LONGEST_RUN = 32  # frames; longer runs share the last bar
+
+
+@dataclass
+class Loss:
+    """Utterances that a stage rejected or that its filter did not keep, for one reason."""
+
+    stage: str
+    code: str
+    count: int = 0
+    seconds: float = 0.0
+    unknown: int = 0  # of `count`, those whose length is not known
+    id: str = ""
+    message: str = ""
+    kept_out: bool = False  # True: a filter's decision in `words`; False: a row of `rejects`
+
+
+@dataclass
+class Yield:
+    """How much speech came in, was aligned and was kept, and what was lost where. All lengths in seconds."""
+
+    utterances: int = 0
+    seconds: float = 0.0
+    aligned: int = 0
+    aligned_seconds: float = 0.0
+    kept: int = 0
+    kept_seconds: float = 0.0
+    has_words: bool = False
+    losses: dict[tuple[str, str], Loss] = field(default_factory=dict)
+
+    def loss(self, stage: str, code: str) -> Loss:
+        """The entry of a reason, made on first use."""
+        return self.losses.setdefault((stage, code), Loss(stage, code))
+
+    @property
+    def unaligned_seconds(self) -> float:
+        """Seconds of utterances that have no row in `words` and were not rejected there either."""
+        rejected = sum(loss.seconds for loss in self.losses.values() if loss.stage == "align" and not loss.kept_out)
+        return max(self.seconds - self.aligned_seconds - rejected, 0.0) if self.has_words else 0.0
+
+
+@dataclass
+class Speech:
+    """Distributions over utterances and words."""
+
+    durations: Histogram = field(default_factory=Histogram)
+    rates: Histogram = field(default_factory=Histogram)
+    scores: Histogram = field(default_factory=Histogram)
+    wers: Histogram = field(default_factory=Histogram)
+    timings: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def words(self) -> int:
+        """All words."""
+        return sum(self.timings.values())
+
+
+@dataclass
+class Units:
+    """Use of the codebook. `counts[u]` frames have unit u; `runs[n]` runs are n frames long (the last: or longer)."""
+
+    counts: NDArray[np.int64]
+    runs: NDArray[np.int64]
+    rate: float | None
+    declared: bool  # False: the size of the codebook is only known from the largest unit seen
+
+    @property
+    def frames(self) -> int:
+        """All frames."""
+        return int(self.counts.sum())
+
+    @property
+    def run_count(self) -> int:
+        """Units that remain after run-length encoding."""
+        return int(self.runs.sum())
+
+    @property
+    def dead(self) -> list[int]:
+        """Units that no frame has."""
+        return [int(unit) for unit in np.flatnonzero(self.counts == 0)]
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the entropy of the unit distribution: how many equally used units would be as varied."""
+        if not self.frames:
+            return 0.0
+        share = self.counts[self.counts > 0] / self.frames
+        return math.exp(float(-(share * np.log(share)).sum()))
+
+
+@dataclass
+class Kind:
+    """Rows of one token kind."""
+
+    rows: int = 0
+    tokens: int = 0
+    modality: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)  # of the spans of each modality
+
+
+@dataclass
+class Packed:
+    """What the training shards hold: tokens of each modality id, and padding."""
+
+    rows: int = 0
+    modality: Counter[int] = field(default_factory=Counter)
+    padding: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are not padding."""
+        return sum(self.modality.values())
+
+    @property
+    def fill(self) -> float:
+        """Share of the positions that hold a token."""
+        return self.tokens / (self.tokens + self.padding) if self.tokens + self.padding else 0.0
+
+
+@dataclass
+class Facts:
+    """All numbers of a run; None where the run has no such dataset."""
+
+    yields: Yield
+    speech: Speech
+    units: Units | None
+    tokens: dict[str, Kind] | None
+    packed: Packed | None
+
+
+def gather(run: Run) -> Facts:
+    """Stream every dataset of the run once (the utterances twice where something was rejected)."""
+    yields, speech = Yield(), Speech()
+    utterances, words = run.get("utterances"), run.get("words")
+    if utterances:
+        for batch in utterances.batches(["duration"]):
+            seconds = _floats(batch, "duration")
+            yields.utterances += len(seconds)
+            yields.seconds += float(np.nansum(seconds))
+            speech.durations.add(seconds)
+    if words:
+        yields.has_words = True
+        _read_words(words, yields, speech)
+    for folder in run.folders.values():
+        _read_rejects(folder, utterances, yields)
+    units, tokens, packed = run.get("units"), run.get("tokens"), run.get("packed")
+    return Facts(
+        yields,
+        speech,
+        read_units(units, run.get("codebook")) if units else None,
+        read_tokens(tokens) if tokens else None,
+        read_packed(packed) if packed else None,
+    )
+
+
+def _floats(batch: pa.RecordBatch, column: str) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = batch.column(column).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return values
+
+
+def _read_words(words: Folder, yields: Yield, speech: Speech) -> None:
+    columns = ["id", "duration", "score", "words_per_second", "wer", "kept", "reason", "words.list.element.timing"]
+    for batch in words.batches(columns):
+        seconds, kept = _floats(batch, "duration"), batch.column("kept").fill_null(True).to_numpy(zero_copy_only=False)
+        yields.aligned += batch.num_rows
+        yields.aligned_seconds += float(seconds.sum())
+        yields.kept += int(kept.sum())
+        yields.kept_seconds += float(seconds[kept].sum())
+        speech.rates.add(_floats(batch, "words_per_second"))
+        speech.scores.add(_floats(batch, "score"))
+        speech.wers.add(_floats(batch, "wer"))
+        timings = pc.value_counts(pc.struct_field(batch.column("words").flatten(), "timing"))
+        speech.timings.update({str(entry["values"]): entry["counts"] for entry in timings.to_pylist()})
+        for row in np.flatnonzero(~kept):
+            loss = yields.loss("align", batch.column("reason")[row].as_py() or "not kept")
+            _count(loss, batch.column("id")[row].as_py(), float(seconds[row]), "a filter of this stage decided")
+            loss.kept_out = True
+
+
+def _count(loss: Loss, ident: str, seconds: float | None, message: str) -> None:
+    if not loss.count or ident < loss.id:  # the first id, so that the example does not depend on the shards
+        loss.id, loss.message = ident, message
+    loss.count += 1
+    loss.seconds += seconds or 0.0
+    loss.unknown += seconds is None
+
+
+def _read_rejects(folder: Folder, utterances: Folder | None, yields: Yield) -> None:
+    """Count the rejects of a stage; their lengths come from the utterances shard of the same name."""
+    for shard in folder.reject_shards:
+        rows = [row for batch in folder.rejects(shard, ["id", "stage", "code", "message"]) for row in batch.to_pylist()]
+        if not rows:
+            continue
+        lengths = {}
+        if utterances and folder.name != "utterances":
+            lengths = _lengths(utterances, {row["id"] for row in rows}, shard)
+        for row in rows:
+            loss = yields.loss(row["stage"] or folder.name, row["code"] or "unknown")
+            _count(loss, row["id"] or "", lengths.get(row["id"]), row["message"] or "")
+
+
+def _lengths(utterances: Folder, wanted: set[str | None], shard: str) -> dict[str, float]:
+    """Seconds of the wanted ids: from the shard of that name, and where that does not have all, from the others."""
+    found: dict[str, float] = {}
+    for name in sorted(utterances.shards, key=lambda name: (name != shard, name)):
+        missing = sorted(ident for ident in wanted if ident is not None and ident not in found)
+        if not missing:
+            break
+        for batch in utterances.batches(["id", "duration"], name):
+            hit = batch.filter(pc.is_in(batch.column("id"), pa.array(missing, pa.string())))
+            found.update(zip(hit.column("id").to_pylist(), hit.column("duration").to_pylist(), strict=True))
+    return found
+
+
+def read_units(units: Folder, codebook: Folder | None) -> Units:
+    """Histogram of the units and of the lengths of their runs."""
+    said = {**(codebook.extra if codebook else {}), **units.extra}
+    declared = int(said.get("k") or 0)
+    counts, runs = np.zeros(declared, np.int64), np.zeros(_LONGEST_RUN + 1, np.int64)
+    for batch in units.batches(["units"]):
+        column = batch.column("units")
+        flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+        if not len(flat):
+            continue
+        found = np.bincount(flat, minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+        ends = np.cumsum(column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+        starts = np.union1d(np.flatnonzero(np.diff(flat)) + 1, np.append(0, ends[ends < len(flat)]))
+        lengths = np.diff(np.append(starts, len(flat)))
+        runs += np.bincount(np.minimum(lengths, _LONGEST_RUN), minlength=_LONGEST_RUN + 1)
+    return Units(counts, runs, frame_rate(said.get("grid")), declared > 0)
+
+
+def frame_rate(grid: Any) -> float | None:
+    """Frames per second of the grid that a manifest carries."""
+    if not isinstance(grid, dict) or not grid.get("stride"):
+        return None
+    return float(grid["sample_rate"]) / float(grid["stride"])
+
+
+def read_tokens(tokens: Folder) -> dict[str, Kind]:
+    """Rows, tokens and seconds of each kind; tokens outside all runs are markers."""
+    kinds: dict[str, Kind] = {}
+    parts = ["kind", "input_ids", *(f"runs.list.element.{name}" for name in ("modality", "start", "stop", "t0", "t1"))]
+    for batch in tokens.batches(parts):
+        lengths = batch.column("input_ids").value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        names = np.asarray(batch.column("kind").to_pylist(), object)
+        parents = pc.list_parent_indices(batch.column("runs")).to_numpy(zero_copy_only=False)
+        runs = batch.column("runs").flatten()
+        modality = np.asarray(pc.struct_field(runs, "modality").to_pylist(), object)
+        start, stop, t0, t1 = (
+            pc.struct_field(runs, name).cast(pa.float64()).to_numpy(zero_copy_only=False)
+            for name in ("start", "stop", "t0", "t1")
+        )
+        for name in sorted(set(names)):
+            kind, mine = kinds.setdefault(name, Kind()), names == name
+            kind.rows += int(mine.sum())
+            kind.tokens += int(lengths[mine].sum())
+            own = mine[parents] if len(parents) else np.zeros(0, bool)
+            for which in sorted(set(modality[own])):
+                these = own & (modality == which)
+                kind.modality[which] += int((stop[these] - start[these]).sum())
+                kind.seconds[which] = kind.seconds.get(which, 0.0) + float(np.nansum(t1[these] - t0[these]))
+    for kind in kinds.values():
+        kind.modality["marker"] = kind.tokens - sum(kind.modality.values())
+    return kinds
+
+
+def read_packed(packed: Folder) -> Packed:
+    """Tokens by modality id and padding of the training shards."""
+    facts = Packed()
+    for batch in packed.batches(["document_ids", "modality_ids"]):
+        facts.rows += batch.num_rows
+        held = batch.column("document_ids").flatten().to_numpy(zero_copy_only=False) >= 0
+        modality = batch.column("modality_ids").flatten().to_numpy(zero_copy_only=False)[held]
+        found, counts = np.unique(modality, return_counts=True)
+        facts.modality.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        facts.padding += int(len(held) - held.sum())
+    return facts

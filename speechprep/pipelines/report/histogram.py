@@ -1,0 +1,90 @@
+"""A histogram of a stream: one pass, constant memory, the same result in whatever order the values come."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_HALF = 8192  # fine bins on either side of zero
+_FINEST = 2.0**-13
+
+
+@dataclass(frozen=True)
+class Bars:
+    """What a bar chart draws: `counts[i]` values lie in [left + i * width, left + (i + 1) * width)."""
+
+    left: float
+    width: float
+    counts: list[int]
+
+    @property
+    def centres(self) -> list[float]:
+        """The middle of each bar."""
+        return [round(self.left + (i + 0.5) * self.width, 9) for i in range(len(self.counts))]
+
+
+@dataclass
+class Histogram:
+    """Counts on a grid of fine bins around zero whose width doubles whenever a value falls outside it."""
+
+    count: int = 0
+    total: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
+    width: float = _FINEST
+    bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2 * _HALF, np.int64))
+
+    def add(self, values: ArrayLike) -> None:
+        """Count the finite values."""
+        found = np.asarray(values, np.float64)
+        found = found[np.isfinite(found)]
+        if not len(found):
+            return
+        self.count += len(found)
+        self.total += float(found.sum())
+        self.low = min(self.low, float(found.min()))
+        self.high = max(self.high, float(found.max()))
+        while not (-_HALF <= self.low / self.width and self.high / self.width < _HALF):
+            self._double()
+        places = np.floor(found / self.width).astype(np.int64) + _HALF
+        self.bins += np.bincount(places, minlength=2 * _HALF)
+
+    def _double(self) -> None:
+        pairs = self.bins.reshape(-1, 2).sum(axis=1)
+        self.bins = np.zeros(2 * _HALF, np.int64)
+        self.bins[_HALF // 2 : _HALF // 2 + _HALF] = pairs
+        self.width *= 2
+
+    @property
+    def mean(self) -> float:
+        """Mean of the values, 0 where there are none."""
+        return self.total / self.count if self.count else 0.0
+
+    def quantile(self, q: float) -> float:
+        """The q-quantile to within one fine bin, 0 where there are no values."""
+        if not self.count:
+            return 0.0
+        place = int(np.searchsorted(np.cumsum(self.bins), max(q * self.count, 1)))
+        return min(max((place - _HALF + 0.5) * self.width, self.low), self.high)
+
+    def bars(self, about: int = 36) -> Bars:
+        """About that many bars with round edges; values beyond the outer 0.2 % are counted in the outermost bars."""
+        low, high = self.quantile(0.002), self.quantile(0.998)
+        width = max(nice_step((high - low) / about), self.width)
+        left = math.floor(low / width) * width
+        number = max(math.floor((high - left) / width) + 1, 1)
+        centres = (np.arange(2 * _HALF) - _HALF + 0.5) * self.width
+        places = np.clip(np.floor((centres - left) / width), 0, number - 1).astype(np.int64)
+        counts = np.bincount(places, weights=self.bins, minlength=number)
+        return Bars(left, width, [int(count) for count in counts])
+
+
+def nice_step(step: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is not below `step`."""
+    if step <= 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= step * (1 - 1e-9))

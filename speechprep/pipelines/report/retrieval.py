@@ -1,0 +1,93 @@
+"""How well the embeddings of a run tell their own rows apart, by exact search over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.pipelines.report.reading import Folder
+
+QUERIES = 64
+_ROWS = 200_000  # searched at most, so that the report of a large corpus stays quick
+_NEIGHBOURS = 4
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Exact search of some rows among all.
+
+    Attributes:
+        rows: of the dataset; `searched` of them were looked at.
+        dim: of a vector.
+        queries: rows asked for; `found` of them came first themselves, or tied with a vector equal to theirs.
+        example: caption asked for and its nearest other rows, (cosine, id, caption).
+    """
+
+    rows: int
+    searched: int
+    dim: int
+    queries: int
+    found: int
+    example: tuple[str, list[tuple[float, str, str]]] | None
+
+
+def measure(embeddings: Folder) -> Retrieval | None:
+    """Ask for evenly spaced rows; None where there are no rows. Two streaming passes."""
+    rows = embeddings.manifest.rows
+    searched = min(rows, _ROWS)
+    if not searched:
+        return None
+    places = np.unique(np.linspace(0, searched - 1, min(QUERIES, searched)).astype(np.int64))
+    queries = np.concatenate([block[1] for block in _blocks(embeddings, searched, places)])
+    best = np.full((len(places), _NEIGHBOURS), -np.inf, np.float32)
+    where = np.full((len(places), _NEIGHBOURS), -1, np.int64)
+    for first, vectors in _blocks(embeddings, searched):
+        scores = np.concatenate([best, queries @ vectors.T], axis=1)
+        spots = np.concatenate([where, np.broadcast_to(np.arange(first, first + len(vectors)), (len(places), len(vectors)))], 1)
+        top = np.argsort(-scores, axis=1, kind="stable")[:, :_NEIGHBOURS]
+        best, where = np.take_along_axis(scores, top, 1), np.take_along_axis(spots, top, 1)
+    own = np.einsum("ij,ij->i", queries, queries)
+    alive = own > 0  # a caption without a known word has no direction
+    found = int((alive & (own >= best[:, 0] - 1e-5)).sum())
+    asked = next((i for i in range(len(places)) if alive[i]), None)
+    example = _example(embeddings, searched, int(places[asked]), where[asked], best[asked]) if asked is not None else None
+    return Retrieval(rows, searched, queries.shape[1], int(alive.sum()), found, example)
+
+
+def _blocks(
+    embeddings: Folder, limit: int, places: NDArray[np.int64] | None = None
+) -> list[tuple[int, NDArray[np.float32]]] | Any:
+    """(first row, vectors) of each batch of the first `limit` rows; with `places`, only those rows."""
+    first = 0
+    for batch in embeddings.batches(["vector"]):
+        if first >= limit:
+            return
+        column = batch.column("vector")
+        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)[: limit - first]
+        if places is None:
+            yield first, vectors
+        else:
+            yield first, vectors[places[(places >= first) & (places < first + len(vectors))] - first]
+        first += len(vectors)
+
+
+def _example(
+    embeddings: Folder, limit: int, asked: int, places: NDArray[np.int64], scores: NDArray[np.float32]
+) -> tuple[str, list[tuple[float, str, str]]]:
+    wanted = {asked, *(int(place) for place in places if place >= 0)}
+    rows: dict[int, tuple[str, str]] = {}
+    first = 0
+    for batch in embeddings.batches(["id", "caption"]):
+        for place in wanted:
+            if first <= place < first + batch.num_rows:
+                ident, caption = (batch.column(name)[place - first].as_py() for name in ("id", "caption"))
+                rows[place] = (ident or "", caption or "")
+        first += batch.num_rows
+        if first >= limit:
+            break
+    others = [(float(s), *rows[int(p)]) for p, s in zip(places, scores, strict=True) if p >= 0 and p != asked]
+    ident, caption = rows[asked]
+    return caption or ident, others[: _NEIGHBOURS - 1]

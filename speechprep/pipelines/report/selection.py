@@ -1,0 +1,100 @@
+"""Which utterances the report draws: the best aligned, a typical and the worst one that was kept."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from speechprep.pipelines.report.facts import Speech
+from speechprep.pipelines.report.reading import Folder, Run
+
+NUMBER = 3
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An utterance to draw.
+
+    Attributes:
+        why: a few words, the heading.
+        because: a sentence for the reader.
+        utterance, words, units: its rows; None where the run has none.
+    """
+
+    why: str
+    because: str
+    utterance: dict[str, Any]
+    words: dict[str, Any] | None
+    units: dict[str, Any] | None
+
+
+def choose(run: Run, speech: Speech) -> list[Chosen]:
+    """At most three utterances, the same ones whatever the number of shards."""
+    utterances, words, units = run.get("utterances"), run.get("words"), run.get("units")
+    if utterances is None:
+        return []
+    picked = _by_score(words, speech) if words and speech.scores.count else []
+    taken = {ident for *_, ident, _ in picked}
+    for ident, shard in _by_hash(words or utterances, NUMBER + len(picked)):
+        if len(picked) < NUMBER and ident not in taken:
+            picked.append(("Drawn by lot", "Chosen by the hash of its id.", ident, shard))
+    chosen = []
+    for why, because, ident, shard in picked:
+        row = utterances.find(ident, shard)
+        if row is not None:
+            found = words.find(ident, shard) if words else None
+            if found and not found["kept"]:
+                because += f" It was not kept: {found['reason']}."
+            chosen.append(Chosen(why, because, row, found, units.find(ident, shard) if units else None))
+    return chosen
+
+
+def _by_score(words: Folder, speech: Speech) -> list[tuple[str, str, str, str]]:
+    """(why, because, id, shard) of the best, the most typical and the worst kept utterance, each id once."""
+    median = speech.scores.quantile(0.5)
+    # Three of each, because one utterance can be all of them in a small corpus.
+    ranks: list[list[tuple[float, str, str]]] = [[], [], []]
+    for shard in words.shards:
+        for batch in words.batches(["id", "score", "kept"], shard):
+            batch = batch.filter(pc.and_(batch.column("kept"), pc.is_finite(batch.column("score"))))
+            score = batch.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
+            for rank, key in zip(ranks, (-score, np.abs(score - median), score), strict=True):
+                rank[:] = heapq.nsmallest(NUMBER, rank + _nearest(batch, key, shard))
+    whys = (
+        ("Best aligned", "The highest alignment score of the run: {:.3g}."),
+        ("Typical", "The score nearest to the median: {:.3g}."),
+        ("Worst kept", "The lowest score that was still kept: {:.3g}. Look here first when a filter is to be set."),
+    )
+    picked: dict[str, tuple[str, str, str, str]] = {}
+    for place in (1, 0, 2):  # the typical one has the first claim on an utterance
+        for key, ident, shard in ranks[place]:
+            if ident not in {taken[2] for taken in picked.values()}:
+                row = words.find(ident, shard) or {}
+                why, because = whys[place]
+                picked[why] = (why, because.format(row.get("score") or 0.0), ident, shard)
+                break
+    return [picked[why] for why, _ in whys if why in picked]
+
+
+def _nearest(batch: pa.RecordBatch, key: np.ndarray[Any, Any], shard: str) -> list[tuple[float, str, str]]:
+    """The rows of the smallest keys, ties included, so that the id decides among them."""
+    if not len(key):
+        return []
+    limit = np.partition(key, min(NUMBER, len(key)) - 1)[min(NUMBER, len(key)) - 1]
+    return [(float(key[row]), batch.column("id")[int(row)].as_py(), shard) for row in np.flatnonzero(key <= limit)]
+
+
+def _by_hash(folder: Folder, number: int) -> list[tuple[str, str]]:
+    """(id, shard) of the ids with the smallest hashes."""
+    least: list[tuple[bytes, str, str]] = []
+    for shard in folder.shards:
+        for batch in folder.batches(["id"], shard):
+            hashes = ((hashlib.sha256(i.encode()).digest(), i, shard) for i in batch.column("id").to_pylist())
+            least = heapq.nsmallest(number, [*least, *hashes])
+    return [(ident, shard) for _, ident, shard in least]

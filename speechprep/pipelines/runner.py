@@ -1,0 +1,84 @@
+"""Where tasks run. The only file that names a runner."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Literal
+
+from speechprep.errors import ConfigError
+from speechprep.pipelines.execute import Task
+from speechprep.pipelines.failures import WorkerDied, unmark
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Which Beam runner, and with how many workers.
+
+    Attributes:
+        runner: "local", or any runner that Beam knows by name (FlinkRunner, DataflowRunner, SparkRunner, ...).
+        workers: local workers.
+        beam_args: options of the named runner, as on Beam's own command line.
+    """
+
+    runner: str = LOCAL
+    workers: int = 1
+    beam_args: list[str] = field(default_factory=list)
+
+    @property
+    def shares_disk(self) -> bool:
+        """True where the workers see the driver's temporary files."""
+        return self.runner == LOCAL
+
+
+def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "process"]) -> None:
+    """Execute all tasks; what they did is in their commit records.
+
+    Raises:
+        SpeechprepError: what a task raised.
+        WorkFailed: a fault of the program in a task.
+        WorkerDied: a worker process was lost; tasks without a commit record can be run again.
+    """
+    # Beam warns on import about packages of its cloud extra, on a handler of its own making.
+    logging.getLogger().addHandler(logging.NullHandler())
+    import apache_beam as beam
+
+    from speechprep.pipelines.transform import RunTasks
+
+    if engine.runner == LOCAL:
+        from speechprep.pipelines.local_runner import LocalRunner
+
+        workers = min(engine.workers, len(tasks))
+        mode = "inline" if workers == 1 and local == "thread" else local
+        runner = LocalRunner(mode, workers)
+        tasks, options = _deal(tasks, workers), runner.options
+    else:
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+        options = PipelineOptions([f"--runner={engine.runner}", *engine.beam_args])
+        runner = None
+    try:
+        pipeline = beam.Pipeline(runner=runner, options=options)
+        _ = pipeline | RunTasks(tasks)
+        pipeline.run().wait_until_finish()
+    except WorkerDied:
+        raise
+    except (RuntimeError, ValueError) as error:
+        found = unmark(str(error))
+        if found is not None:
+            raise found from None
+        if engine.runner != LOCAL and isinstance(error, ValueError):
+            raise ConfigError(f"runner {engine.runner!r}: {error}") from error
+        raise
+
+
+def _deal(tasks: list[Task], workers: int) -> list[Task]:
+    """Beam deals element i to worker i % n and never again: longest first, back and forth, so that costs even out."""
+    by_cost = sorted(tasks, key=lambda t: (-t.seconds, t.shard))
+    dealt: list[Task] = []
+    for turn, start in enumerate(range(0, len(by_cost), workers)):
+        hand = by_cost[start : start + workers]
+        dealt += hand if turn % 2 == 0 else hand[::-1]
+    return dealt

@@ -1,0 +1,206 @@
+"""sample: utterances -> `sample`, the frames that k-means will see. One output shard for each input shard.
+
+Row: id, frames list<int32> (frame numbers), silent list<bool>, features large_binary ((len(frames), dim) float32,
+little-endian). A frame is kept iff hash(seed, utterance id, frame number) is below a threshold that makes the corpus
+give about `max_frames`; so the same plan keeps the same frames, whatever the shards and workers. To take 200,000 frames
+of a large corpus only part of its utterances is decoded: enough that `spread` frames are extracted for each one kept.
+
+Silent is a frame whose level is `SILENCE_DB` below the loud part of its utterance; `cluster` limits their share.
+Rejected: what cannot be decoded, and `audio_too_short` for less than one frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from speechprep.artifacts.timebase import FrameGrid, num_samples
+from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.features import ExtractorConfig, described, for_each_utterance, frames, make_extractor
+from speechprep.pipelines.stage import Finished, Read, Stage
+
+SAMPLE = pa.schema(
+    [
+        ("id", pa.string()),
+        ("frames", pa.list_(pa.int32())),
+        ("silent", pa.list_(pa.bool_())),
+        ("features", pa.large_binary()),
+    ]
+)
+SILENCE_DB = 35.0  # below the 95th percentile of the utterance's levels
+SILENCE_DBFS = -70.0  # and whatever is below this
+F32 = NDArray[np.float32]
+
+
+class Config(ExtractorConfig):
+    """Options of `sample`."""
+
+    max_frames: int = Field(200_000, ge=1, description="frames to keep of the corpus, about")
+    balance: Literal["none", "speaker"] = Field(
+        "none", description="speaker: as many frames of each, as far as they go"
+    )
+    spread: float = Field(20.0, ge=1.0, description="extract at most this many frames for each one kept")
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """Share of the frames to keep, by group, and the share of a group's utterances to look into.
+
+    Attributes:
+        seed: of the run; `share`: of the frames of each group; `spread`: see `Config`.
+        by_speaker: groups are speakers; otherwise there is one group, "".
+    """
+
+    seed: int
+    share: dict[str, float]
+    spread: float
+    by_speaker: bool
+
+    @classmethod
+    def make(cls, config: Config, seed: int, frames_of: dict[str, float]) -> SamplingPlan:
+        """The plan for groups of so many frames: all groups give the same number, small ones all they have."""
+        by_speaker = config.balance == "speaker"
+        level = fair_level(list(frames_of.values()), config.max_frames)
+        share = {group: min(1.0, level / n) if n > 0 else 1.0 for group, n in frames_of.items()}
+        return cls(seed, share, config.spread, by_speaker)
+
+    def _group(self, row: dict[str, Any]) -> float:
+        return self.share.get((row.get("speaker") or "") if self.by_speaker else "", 1.0)
+
+    def wants(self, row: dict[str, Any]) -> bool:
+        """True where some frames of this utterance may be kept."""
+        looked_into = min(1.0, self._group(row) * self.spread)
+        return bool(uniform(self.seed, row["id"], np.zeros(1, np.int64))[0] < looked_into)
+
+    def keep(self, row: dict[str, Any], start: int, stop: int) -> NDArray[np.int64]:
+        """Which of the frames [start, stop) to keep of an utterance that is wanted."""
+        share = self._group(row)
+        draws = uniform(self.seed, row["id"], np.arange(start + 1, stop + 1))
+        return start + np.flatnonzero(draws < share / min(1.0, share * self.spread))
+
+
+def fair_level(sizes: list[float], total: float) -> float:
+    """The level L at which sum(min(size, L)) is `total`; infinite where all sizes together are not more."""
+    left = float(total)
+    for done, size in enumerate(sorted(sizes)):
+        level = left / (len(sizes) - done)
+        if size > level:
+            return level
+        left -= size
+    return math.inf
+
+
+def uniform(seed: int, key: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A draw from [0, 1) for each (seed, key, number), and nothing else: splitmix64 from a hash of seed and key."""
+    start = int.from_bytes(hashlib.blake2b(f"{seed}\0{key}".encode(), digest_size=8).digest(), "little")
+    with np.errstate(over="ignore"):
+        z = np.uint64(start) + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+class LevelMeter:
+    """Measures the level of each stride of the audio that passes through."""
+
+    def __init__(self, stride: int) -> None:
+        self._stride = stride
+        self._rest = np.zeros(0, np.float32)
+        self._energy: list[NDArray[np.float64]] = []
+
+    def through(self, blocks: Iterator[F32]) -> Iterator[F32]:
+        """The same blocks."""
+        for block in blocks:
+            joined = np.concatenate([self._rest, block]) if len(self._rest) else block
+            whole = len(joined) // self._stride
+            strides = joined[: whole * self._stride].reshape(whole, self._stride).astype(np.float64)
+            self._energy.append((strides * strides).mean(axis=1))
+            self._rest = joined[whole * self._stride :]
+            yield block
+
+    def silent(self, n_frames: int) -> NDArray[np.bool_]:
+        """Whether each of the first `n_frames` strides is silent."""
+        energy = np.concatenate([*self._energy, np.zeros(n_frames)])[:n_frames]
+        level = 10 * np.log10(np.maximum(energy, 1e-12))
+        return np.asarray(level < max(float(np.percentile(level, 95)) - SILENCE_DB, SILENCE_DBFS))
+
+
+def sample_utterance(
+    extractor: Any, plan: SamplingPlan, row: dict[str, Any], blocks: Iterator[F32]
+) -> tuple[dict[str, Any] | None, int]:
+    """Output row of one utterance (None where no frame is kept), and its number of frames."""
+    meter = LevelMeter(extractor.grid.stride)
+    kept: list[F32] = []
+    numbers: list[NDArray[np.int64]] = []
+    n = 0
+    for part in frames(extractor, meter.through(blocks)):
+        mine = plan.keep(row, n, n + len(part))
+        kept.append(part[mine - n])
+        numbers.append(mine)
+        n += len(part)
+    chosen = np.concatenate(numbers)
+    if not len(chosen):
+        return None, n
+    features = np.ascontiguousarray(np.concatenate(kept), "<f4").tobytes()
+    silent = meter.silent(n)[chosen]
+    return {"id": row["id"], "frames": chosen.astype(np.int32), "silent": silent, "features": features}, n
+
+
+def frames_by_group(ctx: ShardContext, grid: FrameGrid) -> dict[str, float]:
+    """Frames of the whole corpus, by speaker where the plan is balanced."""
+    if ctx.config.balance == "none":
+        return {"": round(ctx.total("corpus")["seconds"], 3) * grid.rate}
+    # In whole samples: a sum that does not depend on the order of the rows, nor on how they are cut into shards.
+    found: dict[str, int] = defaultdict(int)
+    for batch in ctx.batches("corpus", ["speaker", "duration"], rows=4096):
+        for speaker, duration in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
+            found[speaker or ""] += num_samples(duration or 0.0, grid.sample_rate)
+    return {speaker: n / grid.stride for speaker, n in found.items()}
+
+
+def run(ctx: ShardContext) -> None:
+    """One shard."""
+    plan = SamplingPlan.make(ctx.config, ctx.seed, frames_by_group(ctx, ctx.backend.grid))
+
+    def work(row: dict[str, Any], blocks: Iterator[F32]) -> dict[str, Any] | None:
+        result, n = sample_utterance(ctx.backend, plan, row, blocks)
+        kept = len(result["frames"]) if result else 0
+        silent = int(result["silent"].sum()) if result else 0
+        ctx.done(frames_extracted=n, frames_kept=kept, frames_kept_silent=silent)
+        return result
+
+    for_each_utterance(ctx, work, columns=["speaker"], wanted=plan.wants)
+
+
+def facts(finished: Finished) -> dict[str, Any]:
+    """The extractor, the plan, and how many frames there were, were extracted and were kept."""
+    extractor = make_extractor(finished.config.extractor, finished.config.options)
+    counters = [s.counters for s in finished.shards]
+    total = {name: int(sum(c.get(name, 0) for c in counters)) for name in ("frames_extracted", "frames_kept")}
+    corpus = round(finished.inputs["corpus"].seconds * extractor.grid.rate)
+    plan = {name: getattr(finished.config, name) for name in ("max_frames", "balance", "spread")}
+    return {**described(finished.config, extractor), "plan": plan, "frames_in_corpus": corpus, **total}
+
+
+STAGE = Stage(
+    name="sample",
+    version=1,
+    # The threshold depends on the length of the whole corpus, so a shard's key must too: read once more as `corpus`.
+    reads=(Read("utterances", "utterances"), Read("corpus", "utterances", sharded=False)),
+    writes="sample",
+    config=Config,
+    run=run,
+    schema=SAMPLE,
+    backend=lambda config, extras: make_extractor(config.extractor, config.options),
+    facts=facts,
+)

@@ -1,0 +1,157 @@
+"""What every input form is turned into: light entries, and rejects for what cannot be one.
+
+An entry names an utterance and where its audio lies; nothing of the audio has been read yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from speechprep.artifacts.schemas import UTTERANCES
+from speechprep.errors import BadInput
+
+MAX_ID = 512  # characters
+_NEWLINES = re.compile(r"\s*[\n\r\v\f\x85\u2028\u2029]\s*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+
+# One row of a shard's listing: an Entry, see there.
+ENTRIES = pa.schema(
+    [
+        *(UTTERANCES.field(name) for name in ("id", "audio", "offset", "duration", "text", "speaker")),
+        *(UTTERANCES.field(name) for name in ("language", "split", "licence", "captions", "labels", "words")),
+        pa.field("archive", pa.string()),
+        pa.field("member", pa.string()),
+        pa.field("start", pa.int64()),
+        pa.field("size", pa.int64()),
+        pa.field("where", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says about the input; see `ingest.Config`."""
+
+    audio_root: str | None = None
+    words: Literal["use", "ignore"] = "use"
+    archive_ids: bool = False
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Entry:
+    """An utterance before its audio has been looked at.
+
+    Attributes:
+        id: unique in the dataset.
+        where: the place that states it ("manifest.jsonl:12"), for messages.
+        audio: URI of the audio file, or of the archive that holds it.
+        offset: seconds into the file; None: the utterance is the whole file and `duration` is only a claim.
+        words: {text, start, end} in seconds from the start of the utterance.
+        archive: "tar" or "parquet" where `audio` is an archive; `member` then names the audio in it, `start` is a byte
+            offset or a row, `size` its bytes.
+        order: sorts before the id; the position in an archive, so that shards read archives front to back.
+    """
+
+    id: str
+    where: str
+    audio: str
+    offset: float | None = None
+    duration: float | None = None
+    text: str | None = None
+    speaker: str | None = None
+    language: str | None = None
+    split: str | None = None
+    licence: str | None = None
+    captions: list[str] | None = None
+    labels: list[str] | None = None
+    words: list[dict[str, Any]] | None = None
+    archive: str | None = None
+    member: str | None = None
+    start: int | None = None
+    size: int | None = None
+    order: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """As a row of ENTRIES."""
+        return {name: getattr(self, name) for name in ENTRIES.names}
+
+    def digest(self, stamp: str) -> bytes:
+        """16 bytes that change with anything that can change the utterance; `stamp` stands for the audio's content."""
+        facts = [getattr(self, name) for name in ENTRIES.names if name != "where"]
+        return hashlib.blake2b(repr((facts, stamp)).encode(), digest_size=16).digest()
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A record that cannot be an entry. `claims`: the id is the record's own, so no other record may have it."""
+
+    id: str
+    error: BadInput
+    audio: str | None = None
+    claims: bool = False
+
+
+Record = Entry | Rejected
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """Text that any terminal and any table can hold: no control characters, no lone surrogates, not too long."""
+    text = text if len(text) <= limit else text[:limit] + "..."
+    text = _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}", text)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def check_id(id: str) -> str:
+    """The id, if it can name an utterance on any file system and in any table.
+
+    Raises:
+        BadInput: `bad_id`.
+    """
+    fault = None
+    if not id.strip():
+        fault = "is empty"
+    elif len(id) > MAX_ID:
+        fault = f"has {len(id)} characters; at most {MAX_ID} are allowed"
+    elif _CONTROL.search(id):
+        fault = "holds control characters"
+    elif id.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", id):
+        fault = "looks like a path that leads elsewhere ('/' in front or '..' inside)"
+    elif not storable(id):
+        fault = "is not valid Unicode (a file name of another encoding?)"
+    if fault:
+        raise BadInput("bad_id", f"the id {printable(id)!r} {fault}; rename it")
+    return id
+
+
+def storable(text: str) -> bool:
+    """False for lone surrogates: they cannot be written as UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def clean_text(text: str, what: str = "text") -> str:
+    """Text as it is, without outer whitespace, newlines as spaces.
+
+    Raises:
+        BadInput: `text_encoding` for lone surrogates and control characters, which mean a wrong encoding.
+    """
+    text = _NEWLINES.sub(" ", text.strip())
+    if not storable(text) or _CONTROL_IN_TEXT.search(text):
+        raise BadInput(
+            "text_encoding",
+            f"{what} {printable(text, 60)!r} holds bytes that are not UTF-8 or control characters; "
+            "save the file as UTF-8",
+        )
+    return text

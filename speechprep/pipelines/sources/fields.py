@@ -1,0 +1,183 @@
+"""Records of manifests and tables, whatever their columns are called, as entries."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.sources.entry import Entry, Options, Rejected, check_id, clean_text, printable
+from speechprep.pipelines.sources.files import Base
+
+# In order of preference: NeMo, Hugging Face, Common Voice, LJSpeech, ESPnet, lhotse and everyday names.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "id": ("id", "utt_id", "utterance_id", "uttid", "key"),
+    "audio": ("audio", "audio_filepath", "audio_path", "audio_file", "path", "file", "file_name", "filename", "wav"),
+    "offset": ("offset",),
+    "duration": ("duration", "duration_s"),
+    "text": ("text", "normalized_text", "sentence", "transcript", "transcription"),
+    "speaker": ("speaker", "speaker_id", "client_id", "spk"),
+    "language": ("language", "lang", "locale"),
+    "split": ("split",),
+    "licence": ("licence", "license"),
+    "words": ("words",),
+    "captions": ("captions", "caption", "title", "description"),
+    "labels": ("labels", "label", "tags"),
+}
+
+
+def pick(row: Mapping[str, Any], name: str, options: Options) -> Any:
+    """The value of a field under any of its names; None where it has none."""
+    if name in options.columns:
+        return row.get(options.columns[name])
+    return next((row[key] for key in ALIASES[name] if row.get(key) is not None), None)
+
+
+def check_columns(names: list[str], options: Options, where: str) -> None:
+    """A table must have a column with audio, and those that the user named.
+
+    Raises:
+        ConfigError: naming the columns that are there.
+    """
+    lacking = [column for column in options.columns.values() if column not in names]
+    if lacking or not ("audio" in options.columns or any(alias in names for alias in ALIASES["audio"])):
+        wanted = f"{lacking}" if lacking else f"for the audio, one of {', '.join(ALIASES['audio'])}"
+        raise ConfigError(
+            f"{where} has the columns {', '.join(map(repr, names))}; there is none {wanted} (--set columns.audio=NAME)"
+        )
+
+
+def to_record(row: Mapping[str, Any], base: Base, where: str, options: Options) -> Entry | Rejected:
+    """A manifest record as an entry, or as a reject that says what is wrong with it."""
+    try:
+        path = audio_path(row, options)
+        if path is None:
+            raise BadInput("missing_field", f"{where}: no audio; one of {', '.join(ALIASES['audio'])} is needed")
+        entry = Entry(id="", where=where, audio=base.resolve(path))
+        describe(entry, row, options)
+        id = pick(row, "id", options)
+        entry.id = check_id(scalar(id, "id")) if id is not None else _id_of_path(path, base, entry)
+    except BadInput as error:
+        return reject(row, error, where, options)
+    return entry
+
+
+def reject(row: Mapping[str, Any], error: BadInput, where: str, options: Options) -> Rejected:
+    """A reject that carries the record's own id where it has a usable one, else its place."""
+    id, path = pick(row, "id", options), None
+    message = str(error) if where in str(error) else f"{where}: {error}"
+    if isinstance(pick(row, "audio", options), str):
+        path = printable(pick(row, "audio", options))
+    known = isinstance(id, str | int) and error.code != "bad_id"
+    return Rejected(printable(str(id)) if known else where, BadInput(error.code, message), path, claims=known)
+
+
+def _id_of_path(path: str, base: Base, entry: Entry) -> str:
+    id = base.id_of(path)
+    # Segments of one file: NeMo manifests have no ids.
+    return check_id(f"{id}@{round(entry.offset * 1000):08d}" if entry.offset else id)
+
+
+def audio_path(row: Mapping[str, Any], options: Options) -> str | None:
+    """The path in a record; an exported Hugging Face audio struct is looked into."""
+    value = pick(row, "audio", options)
+    if isinstance(value, Mapping):
+        value = value.get("path")
+    if value is not None and not isinstance(value, str):
+        raise BadInput("bad_field", f"audio = {printable(repr(value), 60)} is not a path")
+    return value or None
+
+
+def describe(entry: Entry, row: Mapping[str, Any], options: Options) -> None:
+    """Fill in all that is not the id and the audio.
+
+    Raises:
+        BadInput: `bad_field`, `bad_words` or `text_encoding`.
+    """
+    entry.offset = number(pick(row, "offset", options), "offset")
+    if entry.offset is not None and entry.offset < 0:
+        raise BadInput("bad_field", f"offset = {entry.offset:g}; it is seconds from the start of the file, 0 or more")
+    duration = pick(row, "duration", options)
+    if entry.offset is not None:
+        entry.duration = number(duration, "duration")
+        if entry.duration is not None and entry.duration <= 0:
+            raise BadInput("bad_field", f"duration = {entry.duration:g}; a segment needs more than 0 seconds")
+    elif isinstance(duration, int | float) and math.isfinite(duration):
+        entry.duration = float(duration)
+    for name in ("text", "speaker", "language", "split", "licence"):
+        value = pick(row, name, options)
+        if value is not None:
+            setattr(entry, name, clean_text(scalar(value, name), name))
+    entry.captions = _texts(row, "captions", options)
+    entry.labels = _texts(row, "labels", options)
+    if options.words == "use":
+        entry.words = _words(pick(row, "words", options))
+
+
+def scalar(value: Any, name: str) -> str:
+    """A string, or a number as one."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise BadInput("bad_field", f"{name} = {printable(repr(value), 60)} is not a string")
+
+
+def number(value: Any, name: str) -> float | None:
+    """A finite number, also one written as a string."""
+    if value is None or value == "":
+        return None
+    try:
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise BadInput("bad_field", f"{name} = {printable(repr(value), 60)} is not a number of seconds")
+    return found
+
+
+def _texts(row: Mapping[str, Any], name: str, options: Options) -> list[str] | None:
+    """All distinct values under all names of a list field, in order."""
+    keys = (options.columns[name],) if name in options.columns else ALIASES[name]
+    found: dict[str, None] = {}
+    for key in keys:
+        value = _unpack(row.get(key))
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if item is not None and item != "":
+                found[clean_text(scalar(item, key), key)] = None
+    return list(found) or None
+
+
+def _unpack(value: Any) -> Any:
+    """A list that a table holds as JSON."""
+    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _words(value: Any) -> list[dict[str, Any]] | None:
+    """Given word times; whether they make sense is decided when the length of the audio is known."""
+    value = _unpack(value)
+    if value is None or value == []:
+        return None
+    try:
+        return [
+            {
+                "text": clean_text(scalar(next(word[key] for key in ("w", "word", "text") if key in word), "word")),
+                "start": float(word["start"]),
+                "end": float(word["end"]),
+            }
+            for word in value
+        ]
+    except (TypeError, ValueError, KeyError, AttributeError, StopIteration) as error:
+        if isinstance(error, BadInput) and error.code == "text_encoding":
+            raise
+        raise BadInput(
+            "bad_words",
+            "words must be a list of {w, start, end}, times in seconds; set them aside with --set words=ignore",
+        ) from None

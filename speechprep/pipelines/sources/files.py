@@ -1,0 +1,163 @@
+"""Folders and paths of an input, local or remote: listing in a fixed order, and relative paths that stay inside."""
+
+from __future__ import annotations
+
+import glob
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from speechprep.artifacts import storage
+from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.sources.entry import printable, storable
+
+AUDIO_SUFFIXES = re.compile(
+    r".*\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aif|aiff|aifc|au|snd|caf|w64|rf64|sph|wma|webm|amr)", re.IGNORECASE
+)
+_MAGIC = re.compile(rb"RIFF|RIFX|RF64|fLaC|OggS|ID3|FORM|\.snd|NIST_1A|caff|riff|\xff[\xe2-\xfb]|....ftyp", re.DOTALL)
+_PARALLEL = 16  # requests at a time to an object store
+
+
+def is_audio(name: str) -> bool:
+    """True for names with the suffix of an audio file, in any case."""
+    return AUDIO_SUFFIXES.fullmatch(name) is not None
+
+
+def sounds_like_audio(head: bytes) -> bool:
+    """True for the first bytes of a known audio format."""
+    return _MAGIC.match(head) is not None
+
+
+def walk(root: str) -> Iterator[tuple[str, list[str]]]:
+    """(folder relative to root, its file names), sorted, folders with files only. Hidden names are left out.
+
+    Links to folders are not followed (they may lead in circles); links to files are.
+    """
+    if storage.is_local(root):
+        yield from _walk_local(str(storage.local_path(root)), "")
+        return
+    fs, path = _filesystem(root)
+    folders: dict[str, list[str]] = {}
+    for found in fs.find(path):
+        folder, _, name = found[len(path) :].strip("/").rpartition("/")
+        if not any(part.startswith(".") for part in (*folder.split("/"), name)):
+            folders.setdefault(folder, []).append(name)
+    for folder in sorted(folders):
+        yield folder, sorted(folders[folder])
+
+
+def _walk_local(path: str, folder: str) -> Iterator[tuple[str, list[str]]]:
+    names: list[str] = []
+    folders: list[str] = []
+    try:
+        with os.scandir(path) as found:
+            for item in found:
+                if not item.name.startswith("."):
+                    (folders if item.is_dir(follow_symlinks=False) else names).append(item.name)
+    except OSError as error:
+        raise ConfigError(f"cannot list {printable(path)}: {error.strerror}") from None
+    if names:
+        yield folder, sorted(names)
+    for name in sorted(folders):
+        yield from _walk_local(os.path.join(path, name), posixpath.join(folder, name))
+
+
+def names_in(folder: str) -> list[str]:
+    """Sorted names of the files directly in a folder; empty where there is none."""
+    return sorted(name for name in storage.sizes(folder) if not name.startswith("."))
+
+
+def expand(pattern: str) -> list[str]:
+    """Sorted files that match a glob pattern; `**` is any depth."""
+    if storage.is_local(pattern):
+        return sorted(p for p in glob.glob(str(storage.local_path(pattern)), recursive=True) if os.path.isfile(p))
+    fs, path = _filesystem(pattern)
+    return sorted(fs.unstrip_protocol(found) for found in fs.glob(path))
+
+
+def stamps(uris: Sequence[str]) -> list[str]:
+    """For each file a word that changes when its content does (size and time, or the store's tag); "" where missing."""
+    if all(storage.is_local(uri) for uri in uris):
+        return [_local_stamp(uri) for uri in uris]
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        return list(pool.map(lambda uri: _local_stamp(uri) if storage.is_local(uri) else _remote_stamp(uri), uris))
+
+
+def _local_stamp(uri: str) -> str:
+    try:
+        found = os.stat(storage.local_path(uri))
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_size}:{found.st_mtime_ns}"
+
+
+def _remote_stamp(uri: str) -> str:
+    fs, path = _filesystem(uri)
+    try:
+        info = fs.info(path)
+    except OSError:
+        return ""
+    return ":".join(str(info.get(key, "")) for key in ("size", "etag", "ETag", "md5Hash", "mtime", "LastModified"))
+
+
+def _filesystem(uri: str) -> tuple[Any, str]:
+    import fsspec
+
+    fs, path = fsspec.core.url_to_fs(uri)
+    return fs, path.rstrip("/")
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where relative audio paths of a manifest start, and how far up they may lead.
+
+    Attributes:
+        folder: URI that relative paths start from.
+        limit: URI that they must stay in.
+    """
+
+    folder: str
+    limit: str
+
+    @classmethod
+    def of(cls, manifest: str, audio_root: str | None) -> Base:
+        """From `audio_root` where one is given; else from the manifest's folder, and at most one folder up."""
+        if audio_root is not None:
+            root = storage.absolute(audio_root).rstrip("/")
+            return cls(root, root)
+        folder = posixpath.dirname(manifest)
+        return cls(folder, posixpath.dirname(folder))
+
+    def resolve(self, path: str) -> str:
+        """URI of an audio path. Absolute paths and URIs are taken as they are: they are the user's own statement.
+
+        Raises:
+            BadInput: `path_outside`, or `bad_path` for what no file can be called.
+        """
+        if not path.strip() or "\0" in path or not storable(path):
+            raise BadInput("bad_path", f"{printable(path)!r} cannot be the path of a file")
+        if "://" in path or path.startswith("/"):
+            return path
+        scheme, sep, folder = self.folder.rpartition("://")
+        limit = self.limit.rpartition("://")[2].rstrip("/")
+        full = posixpath.normpath(posixpath.join(folder, path))
+        if full != limit and not full.startswith(limit + "/"):
+            raise BadInput(
+                "path_outside",
+                f"the audio path {printable(path)!r} leads out of {self.limit}; "
+                "give an absolute path or --set audio_root=FOLDER",
+            )
+        return scheme + sep + full
+
+    def id_of(self, path: str) -> str:
+        """An id for a record without one: its path below the limit, without suffix; of an absolute path, all of it."""
+        uri = self.resolve(path)
+        for root in (self.folder, self.limit):
+            if uri.startswith(root.rstrip("/") + "/"):
+                uri = uri[len(root.rstrip("/")) + 1 :]
+                break
+        return posixpath.splitext(uri.rpartition("://")[2].lstrip("/"))[0]

@@ -1,0 +1,76 @@
+"""Folders of audio files, transcripts beside them where there are any (same name, .normalized.txt, .lab or .txt)."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from speechprep.artifacts import storage
+from speechprep.errors import BadInput
+from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
+from speechprep.pipelines.sources.files import is_audio, sounds_like_audio, walk
+
+TRANSCRIPTS = (".normalized.txt", ".lab", ".txt")  # LibriTTS, MFA and Kaldi-like corpora, everybody else
+MAX_TRANSCRIPT = 1 << 20  # bytes
+
+
+def read(root: str, options: Options) -> Iterator[Record]:
+    """One entry for each audio file; its id is its path below the folder, without the suffix."""
+    for folder, names in walk(root):
+        yield from in_folder(root, folder, names)
+
+
+def read_files(root: str, paths: list[str]) -> Iterator[Record]:
+    """The same for chosen files below `root`."""
+    for path in paths:
+        folder, _, name = path.removeprefix(root).strip("/").rpartition("/")
+        stem = posixpath.splitext(name)[0]
+        beside = [stem + s for s in TRANSCRIPTS if storage.exists(storage.join(root, *_parts(folder), stem + s))]
+        yield from in_folder(root, folder, [name, *beside])
+
+
+def in_folder(root: str, folder: str, names: list[str]) -> Iterator[Record]:
+    """Entries of one folder whose file names are known."""
+    there = set(names)
+    place = storage.join(root, *_parts(folder))
+    for name in names:
+        stem, suffix = posixpath.splitext(name)
+        if is_audio(name) or (not suffix and _is_sound(storage.join(place, name))):
+            transcript = next((stem + s for s in TRANSCRIPTS if stem + s in there), None)
+            yield _entry(posixpath.join(folder, stem), storage.join(place, name), place, transcript)
+
+
+def _entry(id: str, uri: str, place: str, transcript: str | None) -> Record:
+    where = printable(uri)
+    try:
+        text = read_transcript(storage.join(place, transcript)) if transcript else None
+        return Entry(id=check_id(id), where=where, audio=uri, text=text)
+    except BadInput as error:
+        known = error.code != "bad_id"
+        return Rejected(id if known else where, error, where, claims=known)
+
+
+def read_transcript(uri: str) -> str:
+    """The text of a small file.
+
+    Raises:
+        BadInput: `text_encoding` or `bad_transcript`.
+    """
+    with storage.open(uri) as file:
+        data = file.read(MAX_TRANSCRIPT + 1)
+    if len(data) > MAX_TRANSCRIPT:
+        raise BadInput("bad_transcript", f"{uri} is larger than a transcript can be ({MAX_TRANSCRIPT >> 20} MiB)")
+    return clean_text(data.decode("utf-8-sig", "surrogateescape"), posixpath.basename(uri))
+
+
+def _is_sound(uri: str) -> bool:
+    """True where a file without a suffix starts like audio."""
+    try:
+        with storage.open(uri) as file:
+            return sounds_like_audio(file.read(16))
+    except OSError:
+        return False
+
+
+def _parts(folder: str) -> list[str]:
+    return [folder] if folder else []

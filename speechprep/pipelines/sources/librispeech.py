@@ -1,0 +1,73 @@
+"""The LibriSpeech layout: folders of audio with `*.trans.txt`, each line an id and its transcript."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from speechprep.artifacts import storage
+from speechprep.errors import BadInput
+from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
+from speechprep.pipelines.sources.files import is_audio, walk
+from speechprep.pipelines.sources.lines import read_lines
+
+SUFFIX = ".trans.txt"
+_SPLIT = re.compile(r"(train|dev|test)([-_.].*)?$")
+
+
+def read(root: str, options: Options) -> Iterator[Record]:
+    """One entry for each audio file, with its line of the transcript; the id is LibriSpeech's own."""
+    for folder, names in walk(root):
+        place = storage.join(root, folder) if folder else root
+        audio: dict[str, list[str]] = {}
+        for name in names:
+            if is_audio(name):
+                audio.setdefault(posixpath.splitext(name)[0], []).append(name)
+        for name in names:
+            if name.endswith(SUFFIX):
+                yield from _transcribed(place, name, audio)
+        for id, untranscribed in audio.items():
+            for name in untranscribed:
+                yield _record(id, storage.join(place, name), storage.join(place, name), None)
+
+
+def _transcribed(place: str, transcript: str, audio: dict[str, list[str]]) -> Iterator[Record]:
+    try:
+        for number, line in read_lines(storage.join(place, transcript)):
+            where = f"{transcript}:{number}"
+            id, _, text = line.decode("utf-8", "surrogateescape").partition(" ")
+            names = audio.pop(id, [])
+            for name in names:
+                yield _record(id, where, storage.join(place, name), text)
+            if not names:
+                error = BadInput("audio_missing", f"{where}: no audio file {printable(id)}.* in {place}")
+                yield Rejected(printable(id), error, claims=True)
+    except BadInput as error:
+        yield Rejected(transcript, error)
+
+
+def _record(id: str, where: str, uri: str, text: str | None) -> Record:
+    try:
+        return Entry(
+            id=check_id(id),
+            where=printable(where),
+            audio=uri,
+            text=None if text is None else clean_text(text),
+            speaker=_speaker(id),
+            split=_split(uri),
+        )
+    except BadInput as error:
+        return Rejected(
+            printable(id), BadInput(error.code, f"{printable(where)}: {error}"), printable(uri), claims=True
+        )
+
+
+def _speaker(id: str) -> str | None:
+    parts = id.split("-")
+    return parts[0] if len(parts) > 2 and parts[0] else None
+
+
+def _split(uri: str) -> str | None:
+    """The part of the corpus, from the folder names (train-clean-100, dev-other, ...)."""
+    return next((part for part in reversed(uri.split("/")[:-1]) if _SPLIT.match(part)), None)

@@ -1,0 +1,158 @@
+"""Entries of any number of inputs, refused where ids collide, sorted, and dealt to shards.
+
+The order in which inputs list their entries never shows: entries stand by id (those inside archives by archive and
+position, so that shards read archives front to back), and of two records with one id neither is kept. Entries wait on
+disk; memory holds their ids and 16 bytes for each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from speechprep.errors import BadInput
+from speechprep.pipelines.sources.entry import ENTRIES, Entry, Record, Rejected
+from speechprep.pipelines.sources.files import stamps
+from speechprep.pipelines.stage import ShardPlan
+
+_BLOCK = 8192  # entries in a batch on disk
+_DIGEST = 16  # bytes
+_SPILL = "entries.arrow"
+
+Rows = NDArray[np.int64]
+
+
+@dataclass
+class _Known:
+    """What is kept in memory of all entries, in the order in which they came."""
+
+    ids: list[pa.Array] = field(default_factory=list)
+    orders: list[pa.Array] = field(default_factory=list)
+    digests: bytearray = field(default_factory=bytearray)
+    rejects: list[Rejected] = field(default_factory=list)
+
+
+def shard_count(entries: int) -> int:
+    """Shards where none are asked for: up to 16 for small inputs, then one for every 512 entries."""
+    return max(min(16, -(-entries // 8)), -(-entries // 512), 1)
+
+
+def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardPlan:
+    """Write one listing of entries for each shard into `scratch`.
+
+    Args:
+        records: entries and rejects in any order.
+        shards: how many; None for `shard_count`.
+        scratch: an existing local folder.
+
+    Returns:
+        The plan: listings (Parquet, schema ENTRIES), a key for each, and all rejects, `duplicate_id` among them.
+    """
+    spill = scratch / _SPILL
+    try:
+        known = _spill(records, spill)
+        with pa.memory_map(str(spill)) as source:
+            reader = pa.ipc.open_file(source)
+            kept = _resolve(known, reader)
+            n = shards or shard_count(len(kept))
+            bounds = [i * len(kept) // n for i in range(n + 1)]
+            payloads, keys = [], []
+            for i in range(n):
+                rows = kept[bounds[i] : bounds[i + 1]]
+                payloads.append(scratch / f"entries-{i:05d}-of-{n:05d}.parquet")
+                pq.write_table(_gather(reader, rows), payloads[-1])
+                keys.append(_key(known.digests, rows))
+    finally:
+        spill.unlink(missing_ok=True)
+    found = sorted(known.rejects, key=lambda r: (r.id, r.error.code, str(r.error)))
+    return ShardPlan(payloads, keys, [(r.id, r.error, r.audio) for r in found])
+
+
+def _spill(records: Iterable[Record], path: Path) -> _Known:
+    """All entries to disk in the order in which they come; what sorting needs stays."""
+    known = _Known()
+    stream = iter(records)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, ENTRIES) as writer:
+        while block := list(islice(_entries(stream, known.rejects), _BLOCK)):
+            columns = [pa.array([getattr(e, f.name) for e in block], f.type) for f in ENTRIES]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=ENTRIES))
+            known.ids.append(columns[0])
+            known.orders.append(pa.array([e.order for e in block], pa.string()))
+            uris = list(dict.fromkeys(e.audio for e in block))
+            stamp = dict(zip(uris, stamps(uris), strict=True))
+            known.digests += b"".join(e.digest(stamp[e.audio]) for e in block)
+    return known
+
+
+def _entries(stream: Iterator[Record], rejects: list[Rejected]) -> Iterator[Entry]:
+    for record in stream:
+        if isinstance(record, Entry):
+            yield record
+        else:
+            rejects.append(record)
+
+
+def _resolve(known: _Known, reader: pa.RecordBatchFileReader) -> Rows:
+    """Row numbers of the entries that stay, in their final order; all others become rejects."""
+    ids = pa.chunked_array(known.ids, pa.string())
+    by_id = pc.sort_indices(ids).to_numpy()
+    in_order = ids.take(pa.array(by_id))
+    same = np.zeros(len(ids) + 1, bool)
+    if len(ids) > 1:
+        same[1:-1] = pc.equal(in_order[1:], in_order[:-1]).to_numpy()
+    claimed = pa.array(sorted({r.id for r in known.rejects if r.claims}), pa.string())
+    doubled = same[:-1] | same[1:] | pc.is_in(in_order, value_set=claimed).to_numpy()
+    known.rejects += _refuse(_gather(reader, by_id[doubled]), known.rejects)
+    good = np.sort(by_id[~doubled])
+    order = pa.table({"order": pa.chunked_array(known.orders, pa.string()), "id": ids}).take(pa.array(good))
+    by_order = pc.sort_indices(order, [("order", "ascending"), ("id", "ascending")])
+    return np.asarray(good[by_order.to_numpy()], np.int64)
+
+
+def _refuse(doubled: pa.Table, rejects: list[Rejected]) -> list[Rejected]:
+    """All records that share an id: which of them is meant cannot be known."""
+    places: dict[str, list[str]] = {}
+    for reject in rejects:
+        if reject.claims:
+            places.setdefault(reject.id, []).append("a rejected record")
+    for id, where in zip(doubled["id"].to_pylist(), doubled["where"].to_pylist(), strict=True):
+        places.setdefault(id, []).append(where)
+    return [
+        Rejected(row["id"], _doubled(row["id"], row["where"], places[row["id"]]), row["audio"])
+        for row in doubled.select(["id", "where", "audio"]).to_pylist()
+    ]
+
+
+def _doubled(id: str, where: str, places: list[str]) -> BadInput:
+    others = sorted(places)
+    others.remove(where)
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return BadInput("duplicate_id", f"{where}: the id {id!r} is also that of {others[0]}{more}; ids must be unique")
+
+
+def _gather(reader: pa.RecordBatchFileReader, rows: Rows) -> pa.Table:
+    """Rows of the entries on disk, in the order given."""
+    blocks, place = np.divmod(rows, _BLOCK)
+    grouped = np.argsort(blocks, kind="stable")
+    found = [
+        reader.get_batch(int(block)).take(pa.array(place[grouped][blocks[grouped] == block]))
+        for block in np.unique(blocks)
+    ]
+    table = pa.Table.from_batches(found, schema=ENTRIES)
+    return table.take(pa.array(np.argsort(grouped, kind="stable"))) if len(rows) else table
+
+
+def _key(digests: bytearray, rows: Rows) -> str:
+    digest = hashlib.sha256()
+    for row in rows.tolist():
+        digest.update(digests[row * _DIGEST : (row + 1) * _DIGEST])
+    return digest.hexdigest()

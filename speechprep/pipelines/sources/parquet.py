@@ -1,0 +1,171 @@
+"""Parquet files with audio in a column: Hugging Face's struct of bytes and path, plain bytes, or paths."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import accumulate
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from speechprep.artifacts import storage
+from speechprep.errors import BadInput
+from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id
+from speechprep.pipelines.sources.fields import ALIASES, check_columns, describe, pick, reject, scalar, to_record
+from speechprep.pipelines.sources.files import Base
+
+_ROWS = 1024
+
+
+def read(uri: str, options: Options) -> Iterator[Record]:
+    """One entry for each row; the id is the `id` column, else the name in the audio struct, else file and row."""
+    name, position = posixpath.basename(uri), 0
+    base = Base.of(uri, options.audio_root)
+    try:
+        with _open(uri) as file:
+            column = _audio_column(file.schema_arrow, options, name)
+            embedded = _embedded(file, column)
+            classes = _class_names(file.schema_arrow)
+            columns = _columns(file.schema_arrow, column, options)
+            for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
+                for row in batch.to_pylist():
+                    _name_classes(row, classes)
+                    where = f"{name}:{position}"
+                    if embedded:
+                        yield _inside(uri, column, row, where, position, options)
+                    else:
+                        yield to_record(row, base, where, options)
+                    position += 1
+    except (pa.ArrowException, OSError) as error:
+        yield Rejected(
+            name, BadInput("archive_damaged", f"{uri} cannot be read as Parquet from row {position}: {error}")
+        )
+
+
+@contextmanager
+def _open(uri: str) -> Iterator[pq.ParquetFile]:
+    with storage.open(uri) as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
+        yield file
+
+
+def _columns(schema: pa.Schema, audio: str, options: Options) -> list[str]:
+    """What is read to list a file: all that fields.py knows, and of the audio its path only."""
+    wanted = {alias for aliases in ALIASES.values() for alias in aliases} | set(options.columns.values())
+    path = f"{audio}.path" if pa.types.is_struct(schema.field(audio).type) else audio
+    columns = [c for c in schema.names if c in wanted and c != audio]
+    return [*columns, path] if _is_leaf(schema, path) else columns
+
+
+def _audio_column(schema: pa.Schema, options: Options, name: str) -> str:
+    check_columns(schema.names, options, name)
+    if "audio" in options.columns:
+        return options.columns["audio"]
+    return next(alias for alias in ALIASES["audio"] if alias in schema.names)
+
+
+def _is_leaf(schema: pa.Schema, path: str) -> bool:
+    column, _, inner = path.partition(".")
+    kind = schema.field(column).type
+    if inner:
+        return bool(kind.get_field_index(inner) >= 0)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _embedded(file: pq.ParquetFile, column: str) -> bool:
+    """True where the column holds encoded audio, not only paths."""
+    kind = file.schema_arrow.field(column).type
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return True
+    if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
+        return False
+    index = next(i for i in range(len(file.schema)) if file.schema.column(i).path == f"{column}.bytes")
+    for group in range(file.num_row_groups):
+        chunk = file.metadata.row_group(group).column(index)
+        if chunk.statistics is None or chunk.statistics.null_count is None:
+            return True
+        if chunk.statistics.null_count < file.metadata.row_group(group).num_rows:
+            return True
+    return False
+
+
+def _inside(uri: str, column: str, row: dict[str, Any], where: str, position: int, options: Options) -> Record:
+    struct = row.pop(column, None)
+    path = struct.get("path") if isinstance(struct, dict) else None
+    entry = Entry(id="", where=where, audio=uri, archive="parquet", member=column, start=position)
+    entry.order = f"{uri}\0{position:09d}"
+    try:
+        describe(entry, row, options)
+        id = pick(row, "id", options)
+        if id is None:
+            id = posixpath.splitext(posixpath.basename(path))[0] if path else f"{_stem(uri)}-{position:08d}"
+        entry.id = check_id(f"{_stem(uri)}/{scalar(id, 'id')}" if options.archive_ids else scalar(id, "id"))
+    except BadInput as error:
+        return reject(row, error, where, options)
+    return entry
+
+
+def _stem(uri: str) -> str:
+    return posixpath.basename(uri).removesuffix(".parquet")
+
+
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Names behind the numbers of Hugging Face's ClassLabel columns."""
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return {c: f["names"] for c, f in features.items() if isinstance(f, dict) and f.get("_type") == "ClassLabel"}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _name_classes(row: dict[str, Any], classes: dict[str, list[str]]) -> None:
+    for column, names in classes.items():
+        value = row.get(column)
+        if isinstance(value, int) and 0 <= value < len(names):
+            row[column] = names[value]
+
+
+class Reader(AbstractContextManager["Reader"]):
+    """Encoded audio of rows, best asked for in rising order: one row group is in memory at a time."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._opened = _open(uri)
+        self._file = self._opened.__enter__()
+        metadata = self._file.metadata
+        self._stops = list(accumulate(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)))
+        self._group = -1
+        self._values = pa.chunked_array([[]])
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.__exit__(None, None, None)
+
+    def read(self, entry: dict[str, Any]) -> bytes:
+        """The bytes of an entry of this file.
+
+        Raises:
+            BadInput: `archive_damaged`, or `missing_field` where the row has none.
+        """
+        row, column = entry["start"], entry["member"]
+        group = bisect_right(self._stops, row)
+        try:
+            if group != self._group:
+                self._values = _values(self._file, group, column)
+                self._group = group
+        except (pa.ArrowException, OSError) as error:
+            raise BadInput("archive_damaged", f"{self._uri}: row {row} cannot be read: {error}") from None
+        value: bytes | None = self._values[row - (self._stops[group - 1] if group else 0)].as_py()
+        if value is None:
+            raise BadInput("missing_field", f"{self._uri}: row {row} has no audio bytes")
+        return value
+
+
+def _values(file: pq.ParquetFile, group: int, column: str) -> pa.ChunkedArray:
+    struct = pa.types.is_struct(file.schema_arrow.field(column).type)
+    found = file.read_row_group(group, columns=[f"{column}.bytes" if struct else column]).column(0)
+    return pc.struct_field(found, "bytes") if struct else found

@@ -1,0 +1,146 @@
+"""Tar files of samples (WebDataset): members with the same name but for the suffix are one utterance.
+
+Nothing is ever unpacked to disk: an entry remembers where in the archive its bytes lie.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import IO, Any
+
+from speechprep.errors import BadInput
+from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
+from speechprep.pipelines.sources.fields import describe
+from speechprep.pipelines.sources.files import is_audio
+from speechprep.pipelines.sources.folder import MAX_TRANSCRIPT, TRANSCRIPTS
+from speechprep.pipelines.sources.lines import open_plain
+
+_CHUNK = 1 << 20
+_BLOCK = 512
+_DAMAGE = (tarfile.TarError, OSError, EOFError, zlib.error)
+
+
+def read(uri: str, options: Options) -> Iterator[Record]:
+    """One entry for each audio member; `.txt`, `.lab` and `.json` members of the same name describe it."""
+    archive = posixpath.basename(uri)
+    audio: list[tuple[str, int, int]] = []  # name, first byte, bytes
+    beside: dict[str, bytes] = {}
+    damage = None
+    with open_plain(uri) as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                for member in tar:
+                    yield from _sort(tar, member, audio, beside, archive)
+                damage = _leftover(file, tar.offset)
+        except _DAMAGE as error:
+            damage = str(error)
+    for position, (name, start, size) in enumerate(audio):
+        place = Entry("", f"{archive}:{printable(name)}", uri, archive="tar", member=name, start=start, size=size)
+        place.order = f"{uri}\0{position:09d}"
+        yield _record(place, name, beside, options)
+    if damage is not None:
+        message = f"{uri} breaks off after {len(audio)} audio members: {damage}"
+        yield Rejected(archive, BadInput("archive_damaged", message))
+
+
+def _sort(
+    tar: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    audio: list[tuple[str, int, int]],
+    beside: dict[str, bytes],
+    archive: str,
+) -> Iterator[Rejected]:
+    name = member.name.removeprefix("./")
+    if member.isdir() or posixpath.basename(name).startswith("."):
+        return
+    if is_audio(name):
+        if member.isreg() and not member.issparse():
+            audio.append((name, member.offset_data, member.size))
+        else:
+            where = f"{archive}:{printable(name)}"
+            yield Rejected(where, BadInput("bad_member", f"{where} is a link, device or sparse file, not audio"))
+    elif member.isreg() and member.size <= MAX_TRANSCRIPT and name.endswith((*TRANSCRIPTS, ".json")):
+        content = tar.extractfile(member)
+        beside[name] = content.read() if content else b""
+
+
+def _leftover(file: IO[bytes], end: int) -> str | None:
+    """tarfile takes a damaged header for the end: look whether it was one."""
+    file.seek(end)
+    return "a damaged header" if file.read(_BLOCK).strip(b"\0") else None
+
+
+def _record(entry: Entry, name: str, beside: dict[str, bytes], options: Options) -> Record:
+    id = posixpath.splitext(name)[0]
+    archive = posixpath.basename(entry.audio).split(".")[0]
+    entry.id = f"{archive}/{id}" if options.archive_ids else id
+    try:
+        check_id(id)
+        check_id(entry.id)
+        describe(entry, _described(name, beside), options)
+    except BadInput as error:
+        known = error.code != "bad_id"
+        return Rejected(
+            entry.id if known else entry.where, BadInput(error.code, f"{entry.where}: {error}"), claims=known
+        )
+    return entry
+
+
+def _described(name: str, beside: dict[str, bytes]) -> dict[str, Any]:
+    """What the members beside an audio member say; a sample's key ends at the first dot of its base name."""
+    stem = posixpath.splitext(name)[0]
+    folder, base = posixpath.split(name)
+    stems = (stem, posixpath.join(folder, base.split(".")[0]))
+    found: dict[str, Any] = {}
+    described = next((beside[s + ".json"] for s in stems if s + ".json" in beside), None)
+    if described is not None:
+        try:
+            found = json.loads(described)
+        except (ValueError, RecursionError) as error:
+            raise BadInput("bad_json", f"its .json is not JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise BadInput("bad_json", f"its .json is not an object but {type(found).__name__}")
+    text = next((beside[s + suffix] for s in stems for suffix in TRANSCRIPTS if s + suffix in beside), None)
+    if text is not None:
+        found["text"] = clean_text(text.decode("utf-8-sig", "surrogateescape"))
+    return found
+
+
+class Reader(AbstractContextManager["Reader"]):
+    """Bytes of members, best asked for front to back: a compressed archive can only be read forwards."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._opened = open_plain(uri)
+        self._file = self._opened.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.__exit__(None, None, None)
+
+    def read(self, entry: dict[str, Any]) -> bytes:
+        """The bytes of an entry of this archive.
+
+        Raises:
+            BadInput: `archive_damaged`.
+        """
+        start, size = entry["start"], entry["size"]
+        try:
+            self._file.seek(start)
+            data = b"".join(_chunks(self._file, size))
+        except _DAMAGE as error:
+            raise BadInput("archive_damaged", f"{self._uri} cannot be read at byte {start}: {error}") from None
+        if len(data) < size:
+            raise BadInput("archive_damaged", f"{self._uri} breaks off: {len(data)} of {size} bytes are there")
+        return data
+
+
+def _chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """At most `size` bytes; a size that lies costs no memory."""
+    while size > 0 and (chunk := file.read(min(size, _CHUNK))):
+        size -= len(chunk)
+        yield chunk

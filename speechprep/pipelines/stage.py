@@ -1,0 +1,164 @@
+"""What a stage is: a configuration, a pure piece of work over one shard, and what it reads and writes.
+
+A stage never sees Beam. The engine (`execute.py` beneath, `runner.py` above) hands it a `ShardContext`, commits what it
+wrote and knows from keys what need not be done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from speechprep.artifacts import manifest, shards, storage
+from speechprep.errors import BadInput, ConfigError
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.context import ShardContext
+
+
+class StageConfig(BaseModel):
+    """Base of every stage's options: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Read:
+    """One input of a stage.
+
+    Attributes:
+        role: what the stage calls it.
+        kind: what the input's manifest must say it is.
+        sharded: True where output shard i reads shard i; False where the work needs the whole folder.
+        optional: the stage works without it.
+    """
+
+    role: str
+    kind: str
+    sharded: bool = True
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """How a stage without inputs (`ingest`) divides its work.
+
+    Attributes:
+        payloads: a local file for each shard, handed to the worker as `ctx.payload`.
+        keys: for each shard, a digest of all that decides its rows.
+        rejects: what was already found to be unusable, (id, error, audio).
+    """
+
+    payloads: list[Path]
+    keys: list[str]
+    rejects: list[tuple[str, BadInput, str | None]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The shards of a stage after the last one: what `facts` may look at."""
+
+    folder: str
+    config: Any
+    shards: list[manifest.Shard]
+    inputs: dict[str, manifest.Manifest]
+
+    def batches(self, columns: list[str] | None = None, rows: int = 1024) -> Iterator[pa.RecordBatch]:
+        """All rows written, in shard order."""
+        for shard in self.shards:
+            if shard.name.endswith(".parquet"):
+                yield from shards.read_batches(storage.join(self.folder, shard.name), columns, rows)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as the engine knows it.
+
+    Attributes:
+        name: the CLI's verb; `version`: raise it when the same input would give other bytes.
+        reads, writes: roles and kinds; `writes` is also the default folder name.
+        config: the options.
+        run: the work of one shard.
+        schema: of the output; a function of the context where it depends on inputs; None for an artifact folder.
+        backend: makes the unloaded backend of a configuration (and of the inputs, by their manifests' `extra`).
+        local: "process" for work that holds the GIL.
+        plan: for a stage that reads no dataset: divides the inputs into shards.
+        facts: what else the manifest should say, computed once after the last shard.
+    """
+
+    name: str
+    version: int
+    reads: tuple[Read, ...]
+    writes: str
+    config: type[StageConfig]
+    run: Callable[[ShardContext], None]
+    schema: pa.Schema | Callable[[ShardContext], pa.Schema] | None
+    backend: Callable[[Any, dict[str, dict[str, Any]]], Any] | None = None
+    local: Literal["thread", "process"] = "thread"
+    plan: Callable[[Any, list[str], Path], ShardPlan] | None = None
+    facts: Callable[[Finished], dict[str, Any]] | None = None
+
+    @property
+    def sharded(self) -> bool:
+        """True where there is one piece of work for each input shard."""
+        return self.plan is not None or any(read.sharded for read in self.reads)
+
+    def configure(self, options: dict[str, Any]) -> StageConfig:
+        """Validated options.
+
+        Raises:
+            ConfigError: naming each bad option, its value and what is allowed.
+        """
+        try:
+            return self.config(**options)
+        except ValidationError as error:
+            raise ConfigError("; ".join(self._explain(e) for e in error.errors())) from None
+
+    def _explain(self, error: Any) -> str:
+        option = ".".join(str(part) for part in error["loc"])
+        if error["type"] == "extra_forbidden":
+            return f"{self.name} has no option {option!r}; it has: {', '.join(self.config.model_fields)}"
+        return f"{self.name}: {option} = {error['input']!r}: {error['msg']}"
+
+
+STAGES = {
+    name: f"speechprep.pipelines.{name}:STAGE"
+    for name in (
+        "ingest",
+        "align",
+        "sample",
+        "cluster",
+        "units",
+        "subword",
+        "interleave",
+        "pack",
+        "pool",
+        "index",
+    )
+}
+
+
+def stage_names() -> dict[str, str]:
+    """All stages with where they live; third parties add theirs by the entry-point group `speechprep.stages`."""
+    return {**{point.name: point.value for point in entry_points(group="speechprep.stages")}, **STAGES}
+
+
+def find_stage(name: str) -> Stage:
+    """The stage behind a name, or behind a "module:attribute".
+
+    Raises:
+        ConfigError: no such stage; the message lists those there are.
+    """
+    known = {name: name} if ":" in name else stage_names()
+    if name not in known:
+        raise ConfigError(f"unknown stage {name!r}; there are: {', '.join(known)}")
+    module, _, attribute = known[name].partition(":")
+    stage: Stage = getattr(import_module(module), attribute)
+    return stage

@@ -1,0 +1,29 @@
+"""Entry point of a local worker process: pins threads and quiets logs before Beam and NumPy are imported."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def main() -> None:
+    """Serve Beam's control channel until the driver closes it."""
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore")
+    # A handler on the root keeps Beam's import-time warning from installing one that writes to stderr.
+    logging.getLogger().addHandler(logging.NullHandler())
+    from apache_beam.runners.worker import sdk_worker_main
+
+    for name in ("apache_beam", "__main__", sdk_worker_main.__name__):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    sdk_worker_main.main(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

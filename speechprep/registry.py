@@ -1,0 +1,49 @@
+"""Names of backends: name -> "module:attribute", resolved on first use.
+
+Third parties join through the entry-point group `speechprep.<family>` of their own package; nothing is imported
+until the name is asked for. A name never changes its meaning.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from speechprep.errors import ConfigError
+
+FAMILIES: dict[str, dict[str, str]] = {
+    "aligners": {
+        "pocketsphinx": "speechprep.pipelines.backends.aligners.pocketsphinx:PocketSphinxAligner",
+    },
+    "extractors": {
+        "mfcc": "speechprep.pipelines.backends.extractors.mfcc:MfccExtractor",
+    },
+    "embedders": {
+        "caption": "speechprep.pipelines.backends.embedders.caption:CaptionEmbedder",
+    },
+    "quantizers": {
+        "faiss": "speechprep.tokenizers.quantizer:FaissQuantizer",
+    },
+}
+
+
+def names(family: str) -> dict[str, str]:
+    """All names of a family with their targets, the built-in ones first."""
+    found = dict(FAMILIES[family])
+    for point in entry_points(group=f"speechprep.{family}"):
+        found.setdefault(point.name, point.value)
+    return found
+
+
+def resolve(family: str, name: str) -> Any:
+    """The class behind a name.
+
+    Raises:
+        ConfigError: no such name in the family; the message lists those there are.
+    """
+    known = names(family)
+    if name not in known:
+        raise ConfigError(f"unknown {family[:-1]} {name!r}; there are: {', '.join(sorted(known))}")
+    module, _, attribute = known[name].partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,130 @@
+"""Reads and rewrites the pieces of a SentencePiece model file, without the protobuf package.
+
+SentencePiece's own generated module refuses older protobuf runtimes (Apache Beam pins one), and three messages are all
+that is needed. Field numbers: sentencepiece_model.proto of google/sentencepiece.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from speechprep.errors import StaleArtifact
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # SentencePiece.Type
+
+_PIECES, _TRAINER, _NORMALIZER = 1, 2, 3  # fields of ModelProto
+_TEXT, _SCORE, _TYPE = 1, 2, 3  # fields of SentencePiece
+_MODEL_TYPE = 3  # field of TrainerSpec
+_ALGORITHMS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}  # TrainerSpec.ModelType
+_ESCAPE_WHITESPACES = 5  # field of NormalizerSpec
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One piece: its text, score (BPE: minus its rank) and type."""
+
+    text: str
+    score: float
+    kind: int = NORMAL
+
+
+def read_pieces(model: bytes) -> list[Piece]:
+    """All pieces, in the order of their ids.
+
+    Raises:
+        StaleArtifact: the bytes are not a SentencePiece model.
+    """
+    return [_piece(body) for number, _, body in _fields(model) if number == _PIECES]
+
+
+def algorithm(model: bytes) -> str:
+    """The kind of model: "bpe" or "unigram", as its training wrote it down."""
+    for number, _, body in _fields(model):
+        if number == _TRAINER:
+            for inner, _, value in _fields(body):
+                if inner == _MODEL_TYPE:
+                    return _ALGORITHMS[_read_varint(value, 0)[0]]
+    return "unigram"  # the default of the message
+
+
+def rewrite(model: bytes, pieces: list[Piece], *, escape_whitespaces: bool) -> bytes:
+    """The model with other pieces, and with spaces kept as spaces where `escape_whitespaces` is False."""
+    parts = [_field(_PIECES, _BYTES, _body(piece)) for piece in pieces]
+    for number, wire, body in _fields(model):
+        if number == _NORMALIZER and not escape_whitespaces:
+            kept = [_field(n, w, b) for n, w, b in _fields(body) if n != _ESCAPE_WHITESPACES]
+            body = b"".join([*kept, _field(_ESCAPE_WHITESPACES, _VARINT, _varint(0))])
+        if number != _PIECES:
+            parts.append(_field(number, wire, body))
+    return b"".join(parts)
+
+
+def _piece(body: bytes) -> Piece:
+    text, score, kind = "", 0.0, NORMAL
+    for number, _, value in _fields(body):
+        if number == _TEXT:
+            text = value.decode("utf-8")
+        elif number == _SCORE:
+            score = struct.unpack("<f", value)[0]
+        elif number == _TYPE:
+            kind = _read_varint(value, 0)[0]
+    return Piece(text, score, kind)
+
+
+def _body(piece: Piece) -> bytes:
+    kind = b"" if piece.kind == NORMAL else _field(_TYPE, _VARINT, _varint(piece.kind))
+    return (
+        _field(_TEXT, _BYTES, piece.text.encode("utf-8"))
+        + _field(_SCORE, _FIXED32, struct.pack("<f", piece.score))
+        + kind
+    )
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(field number, wire type, raw value) of each field of a message."""
+    at = 0
+    while at < len(message):
+        tag, at = _read_varint(message, at)
+        wire = tag & 7
+        if wire == _VARINT:
+            end = _read_varint(message, at)[1]
+        elif wire == _BYTES:
+            size, at = _read_varint(message, at)
+            end = at + size
+        elif wire in (_FIXED32, _FIXED64):
+            end = at + (4 if wire == _FIXED32 else 8)
+        else:
+            raise StaleArtifact(f"not a SentencePiece model: wire type {wire} at byte {at}")
+        if end > len(message):
+            raise StaleArtifact(f"not a SentencePiece model: it ends at byte {len(message)} inside a field")
+        yield tag >> 3, wire, message[at:end]
+        at = end
+
+
+def _field(number: int, wire: int, value: bytes) -> bytes:
+    size = _varint(len(value)) if wire == _BYTES else b""
+    return _varint(number << 3 | wire) + size + value
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(message):
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise StaleArtifact("not a SentencePiece model: it ends inside a number")

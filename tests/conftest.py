@@ -1,0 +1,41 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real speech beside the checkout; tests that need it skip, visibly, where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real speech here: {SHARED} is absent")
+    return SHARED
+
+
+@pytest.fixture
+def run_stage(tmp_path: Path):  # type: ignore[no-untyped-def]
+    """run_stage(stage, options, inputs: {role: folder}, out=None, sources=[], workers=1) -> folder, through the engine."""
+    from speechprep.pipelines.plan import Step
+    from speechprep.pipelines.run import Options, run_steps
+    from speechprep.pipelines.runner import Engine
+
+    def run(stage, options=None, inputs=None, out=None, sources=(), workers=1, seed=0, rebuild=False):  # type: ignore[no-untyped-def]
+        folder = str(out or tmp_path / stage.writes)
+        step = Step(
+            stage.name,
+            stage,
+            stage.configure(options or {}),
+            seed,
+            {role: str(path) for role, path in (inputs or {}).items()},
+            folder,
+            [str(s) for s in sources],
+        )
+        run_steps([step], Options(engine=Engine(workers=workers), max_reject_fraction=1.0, rebuild=rebuild))
+        return Path(folder)
+
+    return run
