@@ -83,7 +83,10 @@ def main() -> None:
         runs: list[tuple[str, Callable[[], int]]] = [
             ("bare loop (hashlib + soundfile.info)", lambda: bare(folder)),
             ("bare loop again", lambda: bare(folder)),
-            (f"speechprep ingest, {args.workers} workers", lambda: with_ingest(folder, Path(scratch) / "a", args.workers)),
+            (
+                f"speechprep ingest, {args.workers} workers",
+                lambda: with_ingest(folder, Path(scratch) / "a", args.workers),
+            ),
             ("speechprep ingest, 1 worker", lambda: with_ingest(folder, Path(scratch) / "b", 1)),
         ]
         if find_spec("lhotse"):
@@ -96,7 +99,9 @@ def main() -> None:
             if n != args.files:
                 raise SystemExit(f"{name}: {n} files instead of {args.files}")
             base = base or wall
-            print(f"{name:40s} {n / wall:8,.0f} files/s  {wall / base:5.2f}x the bare loop  {1e6 * cpu / n:6.0f} us CPU a file")
+            print(
+                f"{name:40s} {n / wall:8,.0f} files/s  {wall / base:5.2f}x the bare loop  {1e6 * cpu / n:6.0f} us CPU a file"
+            )
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 

@@ -8,6 +8,7 @@ SentencePiece find pieces.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Speech:
         lengths = rng.integers(2, 9, n)
         letters = rng.integers(97, 123, int((lengths + 1).sum())).astype(np.uint8).tobytes().decode()
         cut = offsets_of(lengths + 1)
-        spellings = pa.array([letters[a:b] for a, b in zip(cut[:-1], cut[1:], strict=True)])
+        spellings = pa.array([letters[a:b] for a, b in pairwise(cut)])
         chance = 1 / (np.arange(n) + 3)
         return cls(spellings, rng.integers(0, _PHONES, lengths.sum()), offsets_of(lengths), chance / chance.sum())
 
@@ -78,7 +79,9 @@ class Speech:
         columns = [rows.get(f.name, pa.nulls(n, f.type)) for f in WORDS]
         unit_at = np.append(0, ends)[word_at]
         units = [ids, to_arrow(frames.astype(np.uint16), unit_at), pa.array(["synthetic"] * n)]
-        return pa.RecordBatch.from_arrays(columns, schema=WORDS), pa.RecordBatch.from_arrays(units, schema=units_schema(K))
+        return pa.RecordBatch.from_arrays(columns, schema=WORDS), pa.RecordBatch.from_arrays(
+            units, schema=units_schema(K)
+        )
 
 
 def write_shards(out: Path, utterances: int, shards: int, seed: int = 0) -> int:
@@ -86,7 +89,7 @@ def write_shards(out: Path, utterances: int, shards: int, seed: int = 0) -> int:
     speech = Speech.lexicon(np.random.default_rng(seed))
     total, rng = 0, np.random.default_rng(seed + 1)
     cuts = np.linspace(0, utterances, shards + 1).astype(int)
-    for shard, (begin, end) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for shard, (begin, end) in enumerate(pairwise(cuts)):
         name = shard_name(shard, shards)
         (out / "words").mkdir(parents=True, exist_ok=True)
         (out / "units").mkdir(exist_ok=True)

@@ -5,7 +5,8 @@
 
 A row of `packed` holds `input_ids`, `document_ids` (0, 0, .. 1, 1, ..; -1 on padding) and `modality_ids`, all of one
 length. So a batch needs no collator: stack the rows, keep attention inside each document, and count the loss of each
-modality by itself. Needs: pip install 'speechprep[hf]'. Nothing of speechprep is imported.
+modality by itself. The demo corpus is so small that the model learns it by heart: the fall shows that the shards fit a
+trainer, not that the model is good. Needs: pip install 'speechprep[hf]'. Nothing of speechprep is imported.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def load(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def vocabulary_size(folder: Path) -> int:
-    """Size of the joint vocabulary, from the `vocabulary` folder that lies beside `packed`."""
+    """Size of the joint vocabulary, from the `subword` folder that lies beside `packed`."""
     return int(json.loads((folder / "vocab.json").read_text(encoding="utf-8"))["size"])
 
 
@@ -121,14 +122,16 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the `packed` folder of a run")
-    parser.add_argument("--vocabulary", type=Path, help="its vocabulary folder (default: beside --data)")
+    parser.add_argument(
+        "--vocabulary", type=Path, help="the folder with its vocab.json (default: `subword` beside --data)"
+    )
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rows", type=int, default=4, help="rows of each step")
     parser.add_argument("--length", type=int, default=256, help="tokens of each row that a step looks at")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     data = load(arguments.data)
-    size = vocabulary_size(arguments.vocabulary or arguments.data.parent / "vocabulary")
+    size = vocabulary_size(arguments.vocabulary or arguments.data.parent / "subword")
     shape = tuple(data["input_ids"].shape)
     print(f"{shape[0]} rows of {shape[1]} tokens, vocabulary of {size} (uniform guessing: {np.log(size):.3f})")
     began = time.process_time()

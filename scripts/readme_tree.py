@@ -1,7 +1,7 @@
 """Keeps the tree in README.md true: one line a file, from the first line of each module's docstring.
 
-    python scripts/readme_tree.py          # rewrite the section
-    python scripts/readme_tree.py --check  # exit 1 where it is out of date
+python scripts/readme_tree.py          # rewrite the section
+python scripts/readme_tree.py --check  # exit 1 where it is out of date
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ def purpose(path: Path) -> str:
     if path.suffix == ".py":
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
     else:
-        text = next((line.removeprefix("description:").strip(" '\"") for line in path.read_text().splitlines() if line.startswith("description:")), "")
+        text = next(
+            (
+                line.removeprefix("description:").strip(" '\"")
+                for line in path.read_text().splitlines()
+                if line.startswith("description:")
+            ),
+            "",
+        )
     return text.split("\n\n")[0].replace("\n", " ").split(". ")[0].rstrip(".")
 
 

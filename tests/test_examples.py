@@ -54,7 +54,7 @@ def packed(tmp_path: Path) -> Path:
         folder = tmp_path / "packed"
         folder.mkdir(exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows, schema=PACKED), folder / f"part-{shard:05d}-of-00002.parquet")
-    vocabulary = tmp_path / "vocabulary"
+    vocabulary = tmp_path / "subword"
     vocabulary.mkdir()
     (vocabulary / "vocab.json").write_text(json.dumps({"size": VOCABULARY}))
     return folder

@@ -20,7 +20,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts import storage
-from speechprep.artifacts.media import MEDIA, MediaReader, looks_like
+from speechprep.artifacts.media import MediaReader, looks_like, media_kind
 from speechprep.artifacts.timebase import num_samples, seconds
 from speechprep.errors import BadInput
 
@@ -146,7 +146,7 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
         return
     uri = str(source)
     try:
-        file = _open_regular(storage.local_path(uri)) if storage.is_local(uri) else storage.open(uri, "rb")
+        file = _open_regular(uri.removeprefix("file://")) if storage.is_local(uri) else storage.open(uri, "rb")
     except FileNotFoundError:
         raise BadInput("audio_missing", f"no such file: {uri}") from None
     except (OSError, ValueError) as error:
@@ -155,39 +155,45 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _open_regular(path: Path) -> IO[bytes]:
+def _open_regular(path: str) -> IO[bytes]:
     """Opens a regular file; a pipe or device would block or never end."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError("not a regular file")
-    return os.fdopen(handle, "rb", buffering=0)
+    return io.FileIO(handle)
 
 
 @contextmanager
 def _reader(source: Source) -> Iterator[Reader]:
-    """The source, opened by whoever can read it, with a rate and a channel count that make sense."""
+    """The source, opened by whoever can read it, with a header that makes sense."""
     import soundfile
 
-    with ExitStack() as stack:
-        file = stack.enter_context(opened(source))
+    with opened(source) as file:
         file.seek(0)
         head = file.read(_HEAD)
-        file.seek(0)
+        kind = media_kind(head)
+        if kind:
+            with MediaReader.open(file, kind) as media:
+                _check_header(media, file.seek(0, io.SEEK_END))
+                yield media
+            return
         try:
-            if looks_like(head) in MEDIA:
-                reader: Reader = stack.enter_context(MediaReader.open(file, looks_like(head)))
-            else:
-                reader = _SndfileReader(file)
+            reader = _SndfileReader(file)
         except soundfile.LibsndfileError as error:
             raise _refuse(head, error.error_string.strip().rstrip(".")) from None
-        if not RATES[0] <= reader.sample_rate <= RATES[1]:
-            raise BadInput(
-                "audio_rate", f"the header says {reader.sample_rate} Hz; allowed are {RATES[0]} to {RATES[1]}"
-            )
-        if reader.frames <= 0:
-            raise BadInput("audio_empty", "the file holds no samples")
+        _check_header(reader, file.seek(0, io.SEEK_END))
         yield reader
+
+
+def _check_header(reader: Reader, size: int) -> None:
+    if not RATES[0] <= reader.sample_rate <= RATES[1]:
+        raise BadInput("audio_rate", f"the header says {reader.sample_rate} Hz; allowed are {RATES[0]} to {RATES[1]}")
+    if reader.frames <= 0:
+        raise BadInput("audio_empty", "the file holds no samples")
+    if reader.frames > size * FRAMES_PER_BYTE:
+        hours = seconds(reader.frames, reader.sample_rate) / 3600
+        raise BadInput("audio_corrupt", f"the header claims {hours:,.0f} hours in a file of {size:,} bytes")
 
 
 def probe(source: Source) -> AudioInfo:

@@ -11,16 +11,6 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput
 
-_MP4, _WEBM, _ASF, _AAC, _AMR, _AVI, _FLV = (
-    "MP4/M4A (AAC or video)",
-    "WebM/Matroska",
-    "ASF/WMA",
-    "AAC (ADTS)",
-    "AMR",
-    "AVI",
-    "FLV",
-)
-MEDIA = frozenset({_MP4, _WEBM, _ASF, _AAC, _AMR, _AVI, _FLV})  # read by PyAV, not by libsndfile
 _TEXT = bytes({*range(32, 127), 9, 10, 13})
 
 
@@ -31,9 +21,9 @@ def looks_like(head: bytes) -> str:
         return "a git LFS pointer, not the file itself; run: git lfs pull"
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
         return "an HTML or XML page: the download failed"
-    container = _container(head)
-    if container:
-        return container
+    kind = media_kind(head)
+    if kind:
+        return kind
     for magic, name in (
         (b"RIFF", "a WAV file with a damaged header"),
         (b"RIFX", "a WAV file with a damaged header"),
@@ -53,21 +43,22 @@ def looks_like(head: bytes) -> str:
     return "no known format"
 
 
-def _container(head: bytes) -> str | None:
+def media_kind(head: bytes) -> str | None:
+    """The container that PyAV, not libsndfile, reads; None for all else."""
     if head[4:8] == b"ftyp":
-        return _MP4
+        return "MP4/M4A (AAC or video)"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return _AVI
+        return "AVI"
     for magic, name in (
-        (b"\x1a\x45\xdf\xa3", _WEBM),
-        (b"\x30\x26\xb2\x75", _ASF),
-        (b"#!AMR", _AMR),
-        (b"FLV\x01", _FLV),
+        (b"\x1a\x45\xdf\xa3", "WebM/Matroska"),
+        (b"\x30\x26\xb2\x75", "ASF/WMA"),
+        (b"#!AMR", "AMR"),
+        (b"FLV\x01", "FLV"),
     ):
         if head.startswith(magic):
             return name
     # ADTS: 12 bits of sync, layer 0 (MPEG audio layers 1 to 3 are libsndfile's).
-    return _AAC if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0 else None
+    return "AAC (ADTS)" if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0 else None
 
 
 class MediaReader:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from speechprep.cli.errors import STOPPED
+
 EPILOG = """\b
 Examples:
   speechprep demo                                    the whole chain on a small corpus that comes along
@@ -55,7 +57,8 @@ class Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = dict.fromkeys(COMMANDS)  # the names alone serve "did you mean"
+        names: Any = dict.fromkeys(COMMANDS)
+        self.commands = names  # the names alone serve "did you mean"
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names, in the order of the table."""
@@ -107,4 +110,6 @@ def build() -> Any:
 def run(args: list[str]) -> int:
     """Parse and run; the exit code. Errors are raised."""
     code = build().main(args, prog_name="speechprep", standalone_mode=False)
+    if code == STOPPED:  # the parser has turned Ctrl-C into a number
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

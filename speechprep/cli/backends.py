@@ -12,12 +12,14 @@ from speechprep.cli import options as opt
 from speechprep.cli.output import console, print_json, table
 
 # A name of its own: a group is looked up by it even while it has few commands.
-app = typer.Typer(name="backends", rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+app = typer.Typer(name="backends", rich_markup_mode=None, add_completion=False)
 
 
-@app.callback()
-def backends() -> None:
+@app.callback(invoke_without_command=True)
+def backends(ctx: typer.Context) -> None:
     """Aligners, extractors, embedders and quantizers: list them, or try one."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
 
 
 # Module that a backend needs, and the extra that brings it ("": it comes with the core). Backends of other packages
@@ -47,8 +49,12 @@ def list_backends(*, json: opt.Json = False) -> None:
     last = ""
     for row in rows:
         here = "[green]yes[/]" if row["here"] else "[yellow]no[/]"
-        hint = f"pip install 'speechprep[{row['extra']}]'".replace("[", r"\[") if not row["here"] and row["extra"] else ""
-        made.add_row(row["family"] if row["family"] != last else "", row["name"], here, hint, f"[dim]{row['target']}[/]")
+        hint = (
+            f"pip install 'speechprep[{row['extra']}]'".replace("[", r"\[") if not row["here"] and row["extra"] else ""
+        )
+        made.add_row(
+            row["family"] if row["family"] != last else "", row["name"], here, hint, f"[dim]{row['target']}[/]"
+        )
         last = row["family"]
     console().print(made)
 
@@ -65,7 +71,8 @@ def _entry(family: str, name: str, target: str) -> dict[str, Any]:
 
 
 @app.command(
-    "check", epilog="\b\nExamples:\n  speechprep backends check pocketsphinx\n  speechprep backends check mfcc --set cmvn=utterance"
+    "check",
+    epilog="\b\nExamples:\n  speechprep backends check faiss\n  speechprep backends check mfcc --set cmvn=utterance",
 )
 def check(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a backend; see: speechprep backends list.")],
@@ -151,7 +158,9 @@ def _extract(backend: Any) -> str:
 def _embed(backend: Any) -> str:
     found = backend.embed_text(["a dog barks", "dogs are barking", "rain on a roof"])
     like, unlike = float(found[0] @ found[1]), float(found[0] @ found[2])
-    return f"vectors of {found.shape[1]}; 'a dog barks' ~ 'dogs are barking' {like:.2f}, ~ 'rain on a roof' {unlike:.2f}"
+    return (
+        f"vectors of {found.shape[1]}; 'a dog barks' ~ 'dogs are barking' {like:.2f}, ~ 'rain on a roof' {unlike:.2f}"
+    )
 
 
 def _quantize(backend: Any) -> str:

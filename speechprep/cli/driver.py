@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from speechprep.cli.errors import explain, terminable
+from speechprep.cli.errors import Stopped, explain, stoppable
 from speechprep.cli.output import console, hours, number, print_json, speed, table
 from speechprep.cli.progress import Display, display
 
@@ -81,13 +81,14 @@ def run_recipe(recipe: Recipe, steps: list[Step], out: str, options: Options, sh
 
     outcome = Outcome(out, [], 0.0)
     began = time.monotonic()
-    with terminable(), display(quiet=show.quiet, json=show.json) as shown:
+    with display(quiet=show.quiet, json=show.json) as shown:
         outcome.results = shown.results
         try:
-            run_steps(steps, options, shown)
+            with stoppable():
+                run_steps(steps, options, shown)
         except BaseException as error:
             line, code = explain(error)
-            outcome.status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            outcome.status = "stopped" if isinstance(error, Stopped) else "failed"
             outcome.error = {"type": type(error).__name__, "message": line, "exit_code": code}
             outcome.wall = time.monotonic() - began
             _record(recipe, outcome, options)
@@ -105,7 +106,7 @@ def run_stage(steps: list[Step], out: str, options: Options, show: Show) -> Outc
     from speechprep.pipelines.run import run_steps
 
     began = time.monotonic()
-    with terminable(), display(quiet=show.quiet, json=show.json) as shown:
+    with stoppable(), display(quiet=show.quiet, json=show.json) as shown:
         run_steps(steps, options, shown)
     return Outcome(out, shown.results, time.monotonic() - began)
 

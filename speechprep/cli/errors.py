@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,14 @@ SLICE_DONE = 5
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: handled like Ctrl-C, so that workers are ended and temporary files removed."""
+
+
+class Stopped(Exception):
+    """A run that was stopped from outside. The parser of the command line swallows KeyboardInterrupt; not this."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("stopped: what is committed stays, the same command goes on from there")
+        self.exit_code = exit_code
 
 
 def take_debug(args: list[str]) -> bool:
@@ -55,18 +64,18 @@ def tell(error: BaseException, *, debug: bool = False) -> int:
     line, code = explain(error)
     if debug:
         trace = getattr(error, "trace", "")
-        print(trace or "".join(traceback.format_exception(error)), file=sys.stderr, end="")
+        sys.stderr.write(trace or "".join(traceback.format_exception(error)))
     if line:
-        print(line, file=sys.stderr)
+        sys.stderr.write(line + "\n")
     return code
 
 
 def explain(error: BaseException) -> tuple[str, int]:
     """The line to print ("" for none) and the exit code of an error."""
-    if isinstance(error, Terminated):
-        return "stopped: what is committed stays, the same command goes on", TERMINATED
+    if isinstance(error, Stopped):
+        return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
-        return "stopped: what is committed stays, the same command goes on", STOPPED
+        return "stopped", STOPPED
     if isinstance(error, BrokenPipeError):
         # The reader of our output has gone (`| head`); Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,18 +112,18 @@ def _hint(error: Any) -> str:
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM inside ends like Ctrl-C; only the main thread may set signals, elsewhere nothing is changed."""
+def stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM inside become `Stopped`. Only the main thread may set signals; elsewhere they stay."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise Terminated
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:
-        yield
-        return
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main else None
     try:
         yield
+    except KeyboardInterrupt as error:
+        raise Stopped(TERMINATED if isinstance(error, Terminated) else STOPPED) from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if main:
+            signal.signal(signal.SIGTERM, before)

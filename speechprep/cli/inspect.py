@@ -28,7 +28,7 @@ REJECTS_SHOWN = 5
 def inspect(
     folder: opt.Folder,
     *,
-    rows: Annotated[int, typer.Option("--rows", min=0, help="Rows of a dataset to show.")] = 1,
+    rows: Annotated[int, typer.Option("--rows", metavar="N", min=0, help="Rows of a dataset to show.")] = 1,
     json: opt.Json = False,
 ) -> None:
     """Say what a folder holds: where it comes from, how much, what was rejected, its columns and first rows."""
@@ -65,7 +65,7 @@ def _run(folder: str, found: dict[str, Manifest], unfinished: list[str], *, as_j
         title += f"  recipe {escape(str(record.get('recipe')))}, {record.get('status')}, {times}"
     tree = Tree(title, guide_style="dim")
     for name, known in ordered:
-        inputs = ", ".join(_names(known, found)) or "input"
+        inputs = ", ".join(dict.fromkeys(_names(known, found))) or "input"
         tree.add(f"[bold cyan]{escape(name):<11}[/] [dim]<- {escape(inputs)}[/]  {escape(_amount(known))}")
     for name in unfinished:
         tree.add(f"[bold yellow]{escape(name):<11}[/] not finished: the same run again goes on")
@@ -236,7 +236,9 @@ def _plain(value: Any, items: int) -> Any:
 def _brief(value: Any, width: int = WIDTH) -> str:
     if isinstance(value, list | tuple):
         inner = ", ".join(_brief(v, width) for v in value[:ITEMS])
-        return f"[{inner}{', ...' if len(value) > ITEMS else ''}]" + (f" {len(value)} in all" if len(value) > ITEMS else "")
+        return f"[{inner}{', ...' if len(value) > ITEMS else ''}]" + (
+            f" {len(value)} in all" if len(value) > ITEMS else ""
+        )
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k} {_brief(v, 30)}" for k, v in value.items()) + "}"
     if isinstance(value, bytes):

@@ -9,8 +9,6 @@ import typer
 
 from speechprep.errors import ConfigError
 
-RUN, ENGINE, OUTPUT = "run", "engine", "output"
-
 Sources = Annotated[
     list[str],
     typer.Option("--input", "-i", metavar="PATH", help="Folder, file, glob or URI to read; may be repeated."),
@@ -24,16 +22,20 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set an option; may be repeated. Values are YAML."),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Local workers.  [default: all usable cores]", show_default=False)
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", min=1, help="Local workers.  [default: all usable cores]", show_default=False
+    ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of all randomness.  [default: the recipe's, or 0]")]
-Rebuild = Annotated[
-    bool, typer.Option("--rebuild", help="Replace folders of the out folder that were made otherwise.")
+Seed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", help="Seed of all randomness.  [default: the recipe's, or 0]")
 ]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Replace folders of the out folder that were made otherwise.")]
 MaxRejects = Annotated[
     float,
     typer.Option(
         "--max-reject-fraction",
+        metavar="SHARE",
         min=0.0,
         max=1.0,
         help="Rejected share of a stage's records above which the run ends with an error.",
@@ -41,12 +43,15 @@ MaxRejects = Annotated[
 ]
 Slice = Annotated[
     str | None,
-    typer.Option("--slice", metavar="I/N", help="Job array: only shards I, I+N, I+2N, ... (I from 0); needs shared storage."),
+    typer.Option(
+        "--slice", metavar="I/N", help="Job array: only shards I, I+N, I+2N, ... (I from 0); needs shared storage."
+    ),
 ]
 Runner = Annotated[
-    str, typer.Option("--runner", help="'local', or a Beam runner by name; its own options go behind --.")
+    str,
+    typer.Option("--runner", metavar="NAME", help="'local', or a Beam runner by name; its own options go behind --."),
 ]
-BeamArgs = Annotated[list[str] | None, typer.Argument(metavar="[-- BEAM_OPTIONS]", help="Options of the Beam runner.")]
+BeamArgs = Annotated[list[str] | None, typer.Argument(metavar="-- BEAM_OPTIONS", help="Options of the Beam runner.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else.")]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Dataset, artifact or run folder.")]

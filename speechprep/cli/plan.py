@@ -39,7 +39,9 @@ class Standing:
 
 @app.command(epilog=EXAMPLES)
 def plan(
-    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")
+    ] = None,
     *,
     sources: opt.Sources,
     out: opt.Out,
@@ -113,7 +115,8 @@ def _table(standings: list[Standing]) -> Any:
     made = table("step", "reads", "writes", "audio", "state", right=("audio",))
     colours = {"done": "green", "todo": "yellow", "waits": "dim", "conflict": "red"}
     for s in standings:
-        reads = ", ".join(folder.rstrip("/").rsplit("/", 1)[-1] for folder in s.inputs.values()) or "input"
+        folders = dict.fromkeys(folder.rstrip("/").rsplit("/", 1)[-1] for folder in s.inputs.values())
+        reads = ", ".join(folders) or "input"
         label = s.name if s.name == s.stage else f"{s.name} ({s.stage})"
         note = f"[{colours[s.state]}]{s.note}[/]"
         made.add_row(label, f"{reads} ->", s.folder, hours(s.audio_seconds), note)

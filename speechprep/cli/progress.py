@@ -94,7 +94,9 @@ class Display(AbstractContextManager["Display"]):
         with self._lock:
             self.state = State(name)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         return None
 
 
@@ -152,7 +154,9 @@ class Live(Display):
         self._live.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._live.__exit__(kind, error, trace)
 
     def finished(self, result: StepResult) -> None:
@@ -174,10 +178,9 @@ class Live(Display):
         bar = ProgressBar(
             total=1.0, completed=state.fraction, width=BAR, pulse=not known, animation_time=time.monotonic()
         )
-        grid = Table.grid(padding=(0, 1))
-        cells = [f"[bold]  {state.name:<12}[/]", bar, *(f for f in state.figures() if f)]
-        if state.elapsed >= 1:
-            cells.append(f"[dim]{clock(state.elapsed)}[/]")
+        grid = Table.grid(padding=(0, 2))
+        time_spent = f"[dim]{clock(state.elapsed)}[/]" if state.elapsed >= 1 else ""
+        cells: list[Any] = [f"[bold]  {state.name:<11}[/]", bar, *(f for f in (time_spent, *state.figures()) if f)]
         for _ in cells:
             grid.add_column(no_wrap=True)
         grid.add_row(*cells)

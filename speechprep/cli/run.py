@@ -32,7 +32,9 @@ Examples:
   speechprep demo --set cluster.k=50 --out demo-50"""
 
 
-def resolve(name: str, sources: list[str], out: str, settings: list[str] | None, seed: int | None) -> tuple[Recipe, list[Step]]:
+def resolve(
+    name: str, sources: list[str], out: str, settings: list[str] | None, seed: int | None
+) -> tuple[Recipe, list[Step]]:
     """A recipe with its settings, and its steps over these sources.
 
     Raises:
@@ -61,11 +63,19 @@ def check_places(sources: list[str], out: str) -> None:
             raise ConfigError(f"--input {source}: no such file or folder")
         inner, outer = storage.absolute(out) + "/", storage.absolute(source).rstrip("/") + "/"
         if storage.is_dir(source) and inner.startswith(outer):
-            raise ConfigError(f"--out {out} lies within --input {source} and would be read as input; choose one beside it")
+            raise ConfigError(
+                f"--out {out} lies within --input {source} and would be read as input; choose one beside it"
+            )
 
 
 def engine_options(
-    *, runner: str, workers: int | None, beam_args: list[str] | None, rebuild: bool, max_rejects: float, slice_: str | None
+    *,
+    runner: str,
+    workers: int | None,
+    beam_args: list[str] | None,
+    rebuild: bool,
+    max_rejects: float,
+    slice_: str | None,
 ) -> Options:
     """How to run, from the common options."""
     from speechprep.pipelines.run import Options
@@ -93,7 +103,9 @@ def which_recipe(positional: str | None, option: str | None) -> str:
 
 @app.command(epilog=RUN_EXAMPLES)
 def run(
-    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")
+    ] = None,
     beam_args: opt.BeamArgs = None,
     *,
     sources: opt.Sources,
@@ -114,7 +126,8 @@ def run(
     Options of a step are set as --set STEP.OPTION=VALUE.
     """
     if recipe is not None and recipe.startswith("--"):  # `--recipe NAME -- --OPTION`: the argument is the runner's
-        recipe, beam_args = None, [recipe, *(beam_args or [])]
+        beam_args = [recipe, *(beam_args or [])]
+        recipe = None
     found, steps = resolve(which_recipe(recipe, recipe_option), sources, out, settings, seed)
     how = engine_options(
         runner=runner,
@@ -133,7 +146,9 @@ def demo(
     *,
     sources: Annotated[
         list[str] | None,
-        typer.Option("--input", "-i", metavar="PATH", help="Recordings of your own; may be repeated.  [default: the demo corpus]"),
+        typer.Option(
+            "--input", "-i", metavar="PATH", help="Recordings of your own; may be repeated.  [default: the demo corpus]"
+        ),
     ] = None,
     out: opt.Out = "demo-out",
     recipe: opt.RecipeName = "demo",

@@ -19,10 +19,13 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 # What a stage does in a sentence, and how it is called. Its own options are read from its code when help is asked for.
 HELP: dict[str, tuple[str, list[str]]] = {
     "ingest": (
-        "Read a corpus and write one row for each utterance.\n\nTakes folders of audio (with transcripts beside them), "
-        "JSONL, CSV and TSV manifests, LibriSpeech, LJSpeech and Common Voice layouts, Hugging Face Parquet, WebDataset "
-        "tar files, lhotse cuts and NeMo manifests. Duplicate ids and unreadable audio are rejected with a reason.",
-        ["speechprep ingest --input corpus --out out/utterances", "speechprep ingest --input 'shards/*.tar' --out out/utterances"],
+        "Read a corpus and write one row for each utterance.\n\nTakes folders of audio with transcripts beside them, "
+        "JSONL, CSV, TSV and NeMo manifests, LibriSpeech, LJSpeech and Common Voice layouts, Hugging Face Parquet, "
+        "WebDataset tar files and lhotse cuts. Duplicate ids and unreadable audio are rejected with a reason.",
+        [
+            "speechprep ingest --input corpus --out out/utterances",
+            "speechprep ingest --input 'shards/*.tar' --out out/utterances",
+        ],
     ),
     "align": (
         "Give every word of every utterance its time.",
@@ -32,8 +35,8 @@ HELP: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "cluster": (
-        "Fit the codebook of speech units: k-means on a sample of frames.\n\nThe sample is drawn first, where the input "
-        "has none.",
+        "Fit the codebook of speech units: k-means on a sample of frames.\n\nThe sample is drawn first, where the "
+        "input has none.",
         ["speechprep cluster --input out/utterances --out out/codebook --set k=500"],
     ),
     "units": (
@@ -42,15 +45,15 @@ HELP: dict[str, tuple[str, list[str]]] = {
     ),
     "subword": (
         "Train SentencePiece on units and on text, and lay both into one vocabulary.",
-        ["speechprep subword --input out/units --input out/words --out out/vocabulary"],
+        ["speechprep subword --input out/units --input out/words --out out/subword"],
     ),
     "interleave": (
-        "Write token rows: units alone, text alone, one after the other (CST), and alternating by spans of words (AST).",
+        "Write token rows: units alone, text alone, one after the other (CST), alternating by spans of words (AST).",
         ["speechprep interleave --input out --out out/tokens"],
     ),
     "pack": (
         "Pack token rows into rows of a fixed length, shuffled by a seed, ready for a trainer.",
-        ["speechprep pack --input out/tokens --input out/vocabulary --out out/packed"],
+        ["speechprep pack --input out/tokens --input out/subword --out out/packed"],
     ),
     "pool": (
         "Write one vector for each utterance: the mean of the extractor's frames.",
@@ -82,7 +85,9 @@ def stage_options(stage: Stage) -> list[tuple[str, str]]:
     rows = []
     for name, info in stage.config.model_fields.items():
         kind = _type_name(info.annotation)
-        default = "required" if info.is_required() else f"default: {_short(info.get_default(call_default_factory=True))}"
+        default = (
+            "required" if info.is_required() else f"default: {_short(info.get_default(call_default_factory=True))}"
+        )
         rows.append((name, f"{info.description or ''}  [{kind}; {default}]".strip()))
     return rows
 
@@ -107,7 +112,7 @@ def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple
         ConfigError: a setting not of this form, or for another step; a recipe without the stage.
     """
     from speechprep.errors import ConfigError
-    from speechprep.pipelines.recipe import load, parse_value
+    from speechprep.pipelines.recipe import load, with_option
 
     options: dict[str, Any] = {}
     seed = 0
@@ -121,7 +126,7 @@ def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise ConfigError(f"--set {setting!r}: write it as OPTION=VALUE, for example --set k=100")
-        options[name.removeprefix(f"{stage}.")] = parse_value(value)
+        options = with_option(options, name.removeprefix(f"{stage}."), value)
     return options, seed
 
 

@@ -1,5 +1,6 @@
-"""cluster: `sample` -> `codebook`, the unit vocabulary. One piece of work over all shards; the result is an artifact.
+"""cluster: k-means over sampled frames, the unit vocabulary.
 
+Reads all shards of `sample` and, where there are some, of `words`. Writes the artifact `codebook`.
 The folder holds the codebook (centroids and passport) and `quality.json`: dead units, duplicates, perplexity, bit rate,
 inertia by iteration and, where `words` are there, how well units tell words apart (purity and PNMI as in HuBERT, arXiv
 2106.07447, section IV-C, with words for phones and silence as one more class).
@@ -26,6 +27,7 @@ from speechprep.artifacts.index import require_faiss
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
 from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.execute import STATE
 from speechprep.pipelines.sample import uniform
 from speechprep.pipelines.stage import Read, Stage, StageConfig
 from speechprep.tokenizers.quantizer import Centroids, Device, FaissQuantizer, Init, KMeansFit, perplexity
@@ -48,17 +50,6 @@ class Config(StageConfig):
     max_silence: float = Field(0.3, ge=0.0, le=1.0, description="largest share of silent frames in the sample")
     min_perplexity: float = Field(0.2, ge=0.0, le=1.0, description="refuse a codebook below this times k")
     max_unused: float = Field(0.1, ge=0.0, le=1.0, description="refuse more dead or duplicate units than this share")
-
-
-class CollapsedCodebook(ConfigError):
-    """K-means gave a vocabulary that cannot serve. `report` is what `quality.json` would have held."""
-
-    def __init__(self, message: str, report: dict[str, Any]) -> None:
-        super().__init__(message)
-        self.report = report
-
-    def __reduce__(self) -> tuple[type[CollapsedCodebook], tuple[str, dict[str, Any]]]:
-        return (type(self), (str(self), self.report))
 
 
 @dataclass(frozen=True)
@@ -128,7 +119,7 @@ def word_labels(sample: FrameSample, batches: Iterator[Any], grid: FrameGrid) ->
             if id not in row_of:
                 continue
             mine = slice(first[row_of[id]], first[row_of[id] + 1])
-            centre = (sample.frame[mine] * grid.stride + grid.window / 2) / grid.sample_rate
+            centre = grid.starts(sample.frame[mine]) + grid.window / 2 / grid.sample_rate
             starts, ends = (np.array([w[key] for w in words or []], np.float64) for key in ("start", "end"))
             forms = [numbers.setdefault(w["text"].casefold(), len(numbers)) for w in words or []]
             at = np.searchsorted(starts, centre, side="right") - 1
@@ -202,7 +193,7 @@ def gate(report: dict[str, Any], config: Config) -> None:
     """Refuse a codebook that has collapsed.
 
     Raises:
-        CollapsedCodebook: with the numbers.
+        ConfigError: with the numbers.
     """
     k, varied = report["k"], report["perplexity"]
     problems = []
@@ -214,10 +205,9 @@ def gate(report: dict[str, Any], config: Config) -> None:
             f"at most {config.max_unused:.0%} may be"
         )
     if problems:
-        raise CollapsedCodebook(
+        raise ConfigError(
             f"the codebook has collapsed: {'; '.join(problems)} ({report['frames_used']} frames used). "
-            "Look for silent or damaged audio, lower k, raise max_frames, or lower min_perplexity or raise max_unused",
-            report,
+            "Look for silent or damaged audio, lower k, raise max_frames, or lower min_perplexity or raise max_unused"
         )
 
 
@@ -235,12 +225,9 @@ def run(ctx: ShardContext) -> None:
         labels = word_labels(sample, ctx.batches("words", ["id", "words"]), grid)
         report["words"] = agreement(Centroids(fit.centroids).assign(sample.features), labels)
     text = json.dumps(report, indent=1, sort_keys=True) + "\n"
-    try:
-        gate(report, config)
-    except CollapsedCodebook:
-        # The folder will not be committed; the numbers stay beside the plan of the unfinished work.
-        storage.write_bytes(storage.join(ctx.work.out_folder, "_state", QUALITY), text.encode())
-        raise
+    # Where the gate refuses, the folder is not committed; the numbers stay beside the plan of the unfinished work.
+    storage.write_bytes(storage.join(ctx.work.out_folder, STATE, QUALITY), text.encode())
+    gate(report, config)
     codebook = Codebook(
         centroids=fit.centroids,
         extractor=made_from["extractor"],

@@ -1,5 +1,6 @@
-"""index: utterances -> `index`, what the corpus sounds like, made searchable. One piece of work over all shards.
+"""index: what the corpus sounds like, made searchable.
 
+Reads all shards of `utterances`. Writes the artifact `index`.
 The folder holds the embeddings (`part-00000-of-00001.parquet`: id, t0, t1, vector of unit length, caption), the FAISS
 index over them (`index.faiss`, row i is row i of `items.parquet`: id, audio, caption) and what makes the embedder again
 (`embedder.json` and its weights). An item is described by its captions and labels, or else by its transcript; `text`

@@ -29,10 +29,11 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from speechprep.artifacts import audio
+from speechprep.artifacts import audio, storage
 from speechprep.artifacts.audio import AudioInfo
 from speechprep.artifacts.schemas import UTTERANCES
 from speechprep.errors import BadInput, ConfigError
@@ -44,10 +45,10 @@ from speechprep.pipelines.stage import ShardPlan, Stage, StageConfig
 if TYPE_CHECKING:
     from speechprep.pipelines.context import ShardContext
 
-THREADS = 4  # of one worker; hashing and reading release the GIL
+REMOTE_THREADS = 16  # requests at a time to an object store; local files are read one by one, workers are enough
 FILES_AHEAD = 256  # files examined together
 BYTES_AHEAD = 16  # the same where their bytes are kept
-WHOLE = 8 << 20  # bytes; larger files are hashed in pieces
+PIECE = 1 << 20  # bytes read and hashed at a time
 WORD_OVERHANG = 0.1  # seconds that a word may end after its utterance; it is cut there
 WORD_OVERLAP = 0.25  # seconds that two words may overlap (hand-labelled TIMIT has 0.15)
 CLAIM_TOLERANCE = (0.1, 0.05)  # seconds and share by which a stated duration may differ before it is counted as wrong
@@ -122,12 +123,13 @@ def examine(source: str | bytes | BadInput, *, keep: bool) -> AudioFile | BadInp
         if isinstance(source, bytes):
             return AudioFile(audio.probe(source), hashlib.sha256(source).hexdigest(), source)
         with audio.opened(source) as file:
-            digest, pieces = hashlib.sha256(), []
-            while piece := file.read(WHOLE):
+            if keep:
+                data = file.read()
+                return AudioFile(audio.probe(file), hashlib.sha256(data).hexdigest(), data)
+            digest = hashlib.sha256()
+            while piece := file.read(PIECE):
                 digest.update(piece)
-                if keep:
-                    pieces.append(piece)
-            return AudioFile(audio.probe(file), digest.hexdigest(), b"".join(pieces) if keep else None)
+            return AudioFile(audio.probe(file), digest.hexdigest(), None)
     except BadInput as error:
         return error
     except OSError as error:
@@ -189,17 +191,16 @@ def run(ctx: ShardContext) -> None:
     """Examine the files of one shard's entries and write its rows."""
     config: Config = ctx.config
     known: dict[str, AudioFile | BadInput] = {}  # of the block before: segments of one file stand together
-    with ThreadPoolExecutor(THREADS) as pool:
-        for archive, entries in groupby(_entries(ctx.payload), key=_place):
-            with _archive(archive) as reader:
-                size = BYTES_AHEAD if archive or config.embed_audio else FILES_AHEAD
-                while block := list(islice(entries, size)):
-                    if reader is not None:
-                        found = list(pool.map(partial(examine, keep=True), [_member(reader, e) for e in block]))
-                    else:
-                        found = _files([e["audio"] for e in block], known, pool, keep=config.embed_audio)
-                    rows = list(pool.map(partial(_row, verify=config.verify_audio), block, found))
-                    _write(ctx, block, rows)
+    for archive, entries in groupby(_entries(ctx.payload), key=_place):
+        with _archive(archive) as reader:
+            size = BYTES_AHEAD if archive or config.embed_audio else FILES_AHEAD
+            while block := list(islice(entries, size)):
+                if reader is not None:
+                    found = [examine(_member(reader, entry), keep=True) for entry in block]
+                else:
+                    found = _files([entry["audio"] for entry in block], known, keep=config.embed_audio)
+                rows = [_row(e, f, verify=config.verify_audio) for e, f in zip(block, found, strict=True)]
+                _write(ctx, block, rows)
 
 
 def _entries(payload: Path | None) -> Iterator[dict[str, Any]]:
@@ -230,11 +231,15 @@ def _member(reader: ArchiveReader, entry: dict[str, Any]) -> bytes | BadInput:
         return error
 
 
-def _files(
-    uris: list[str], known: dict[str, AudioFile | BadInput], pool: ThreadPoolExecutor, *, keep: bool
-) -> list[AudioFile | BadInput]:
+def _files(uris: list[str], known: dict[str, AudioFile | BadInput], *, keep: bool) -> list[AudioFile | BadInput]:
+    """Each file once, whatever the number of its segments; `known` goes from block to block."""
     new = [uri for uri in dict.fromkeys(uris) if uri not in known]
-    found = dict(zip(new, pool.map(partial(examine, keep=keep), new), strict=True))
+    look = partial(examine, keep=keep)
+    if all(storage.is_local(uri) for uri in new):
+        found = dict(zip(new, map(look, new), strict=True))
+    else:
+        with ThreadPoolExecutor(REMOTE_THREADS) as pool:
+            found = dict(zip(new, pool.map(look, new), strict=True))
     here = {uri: found.get(uri) or known[uri] for uri in dict.fromkeys(uris)}
     known.clear()
     known.update(here)
@@ -255,16 +260,17 @@ def _row(entry: dict[str, Any], file: AudioFile | BadInput, *, verify: bool) -> 
 
 
 def _write(ctx: ShardContext, block: list[dict[str, Any]], rows: list[dict[str, Any] | BadInput]) -> None:
-    good = [row for row in rows if not isinstance(row, BadInput)]
+    good, wrong = [], 0
     for entry, row in zip(block, rows, strict=True):
         if isinstance(row, BadInput):
             ctx.reject(entry["id"], BadInput(row.code, f"{entry['where']}: {row}"), entry["audio"])
-    ctx.write(good)
-    claimed = [(e["duration"], r["duration"]) for e, r in zip(block, rows, strict=True) if not isinstance(r, BadInput)]
-    wrong = sum(
-        stated is not None and abs(stated - found) > max(CLAIM_TOLERANCE[0], CLAIM_TOLERANCE[1] * found)
-        for stated, found in claimed
-    )
+            continue
+        good.append(row)
+        if entry["duration"] is not None:
+            off = abs(entry["duration"] - row["duration"])
+            wrong += off > max(CLAIM_TOLERANCE[0], CLAIM_TOLERANCE[1] * row["duration"])
+    columns = [pa.array([row[field.name] for row in good], field.type) for field in UTTERANCES]
+    ctx.write(pa.RecordBatch.from_arrays(columns, schema=UTTERANCES))
     ctx.done(utterances=len(good), seconds=sum(row["duration"] for row in good), stated_duration_wrong=wrong)
 
 

@@ -49,9 +49,12 @@ class InterleaveConfig(StageConfig):
         description="rows to make: unit, text, cst (one order at random), cst_both, cst_ut, cst_tu, ast",
     )
     policy: Literal["ast", "word", "poisson", "spirit"] = Field(
-        "ast", description="which words of an ast row are spoken: alternating spans, each word, Poisson spans, SPIRIT-LM"
+        "ast",
+        description="which words of an ast row are spoken: alternating spans, each word, Poisson spans, SPIRIT-LM",
     )
-    text_words: str = Field("poisson:5", description="words in a text span of policy ast: poisson:M, fixed:N, range:A-B")
+    text_words: str = Field(
+        "poisson:5", description="words in a text span of policy ast: poisson:M, fixed:N, range:A-B"
+    )
     speech_words: str = Field("poisson:5", description="words in a speech span of policy ast")
     p_speech: float = Field(0.5, ge=0, le=1, description="policy word: chance that a word is spoken")
     mean: float = Field(10.0, gt=0, le=1000, description="policy poisson: mean words in a speech span")
@@ -80,7 +83,7 @@ def run(ctx: ShardContext) -> None:
     """The work of one shard."""
     config: InterleaveConfig = ctx.config
     vocab = Vocabulary.load(ctx.path("subword"))
-    facts = ctx.extra("units")
+    facts = ctx.extra("units")  # noqa: S610
     if facts["k"] != vocab.k:
         raise ConfigError(f"the vocabulary is of {vocab.k} units, the units are of {facts['k']}; make subword again")
     made = Interleaver(vocab, FrameGrid(**facts["grid"]), config.kinds, config.policy, config.options, ctx.seed)
@@ -152,7 +155,7 @@ def _assemble(
     parts = [ragged.of_arrow(row.column("words")) for row in rows]
     if rows:
         counts[has] = np.concatenate([np.diff(offsets) for _, offsets in parts])
-        kept[has] = np.concatenate([np.asarray(row.column("kept").fill_null(True)) for row in rows])
+        kept[has] = np.concatenate([np.asarray(row.column("kept").fill_null(fill_value=True)) for row in rows])
     fields = [values.flatten() for values, _ in parts]
     texts = pa.concat_arrays([f[0] for f in fields]) if fields else pa.array([], pa.string())
     starts, ends = (np.concatenate([np.zeros(0), *(_floats(f[i]) for f in fields)]) for i in (1, 2))

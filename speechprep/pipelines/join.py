@@ -82,7 +82,10 @@ class RowWindow:
             ]
         held = pa.Table.from_batches([batch for _, batch, _ in self._held]).combine_chunks()
         before = np.concatenate([[0], np.cumsum([batch.num_rows for _, batch, _ in self._held])])[:-1]
-        return held.take(pa.array(where - starts[owner] + before[owner])).combine_chunks().to_batches()
+        rows: list[pa.RecordBatch] = (
+            held.take(pa.array(where - starts[owner] + before[owner])).combine_chunks().to_batches()
+        )
+        return rows
 
 
 def unmatched(found: Ints, n: int) -> NDArray[np.bool_]:

@@ -27,7 +27,7 @@ from speechprep.pipelines.stage import Finished, Read, Stage, StageConfig
 from speechprep.tokenizers import ragged
 from speechprep.tokenizers.draws import salted
 from speechprep.tokenizers.packing import GROUPS, Documents, Layout, Mixture, best_fit, cut_long, document_keys
-from speechprep.tokenizers.ragged import offsets_of, ranges
+from speechprep.tokenizers.ragged import offsets_of
 from speechprep.tokenizers.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -45,8 +45,10 @@ class PackConfig(StageConfig):
     weights: dict[str, float] | None = Field(
         None, description="shares of the tokens, e.g. {speech: 1, text: 1, mixed: 1}; not given: every row once"
     )
-    repeat: bool = Field(False, description="repeat scarce groups instead of leaving out of the others")
-    split: bool = Field(True, description="cut documents at the end of a row; false: whole documents, padded rows")
+    repeat: bool = Field(default=False, description="repeat scarce groups instead of leaving out of the others")
+    split: bool = Field(
+        default=True, description="cut documents at the end of a row; false: whole documents, padded rows"
+    )
     shards: int | None = Field(None, ge=1, le=99_999, description="output shards; not given: one for 64 M tokens")
 
     @field_validator("weights")
@@ -65,7 +67,7 @@ class PackConfig(StageConfig):
 def run(ctx: ShardContext) -> None:
     """The whole work: one pass that sorts, one that packs."""
     config: PackConfig = ctx.config
-    made_with = ctx.extra("tokens").get("vocabulary")
+    made_with = ctx.extra("tokens").get("vocabulary")  # noqa: S610
     if made_with is not None and made_with != ctx.content("subword"):
         raise StaleArtifact("tokens were made with another vocabulary than the one in subword; run interleave again")
     vocab = Vocabulary.load(ctx.path("subword"))
@@ -79,9 +81,8 @@ def run(ctx: ShardContext) -> None:
     ctx.open_shards(shards)
     ctx.done(documents_tokens=spill.tokens, **{f"tokens.{g}": int(n) for g, n in zip(GROUPS, taken, strict=True)})
     placed = rows = 0
-    for batch in _rows(_documents(spill, mixture), layout, split=config.split):
+    for batch, counts in _rows(_documents(spill, mixture), layout, split=config.split):
         # A row goes to the shard in whose equal share of the tokens it begins.
-        counts = _held(batch)
         shard = np.minimum((placed + np.cumsum(counts) - counts) * shards // max(total, 1), shards - 1)
         for begin, end in _stretches(shard):
             ctx.write(batch.slice(begin, end - begin), shard=int(shard[begin]))
@@ -101,7 +102,7 @@ def _sort(ctx: ShardContext, spill: Spill, mixture: Mixture) -> None:
 
 
 def _documents(spill: Spill, mixture: Mixture) -> Iterator[Documents]:
-    """All documents taken, in order, bucket by bucket. Copy c of a document stands c/passes of the corpus further on."""
+    """All documents taken, in order, by buckets. Copy c of a document stands c/passes of the corpus further on."""
     buckets = spill.close()
     passes = mixture.passes
     for bucket in range(buckets):
@@ -116,28 +117,26 @@ def _documents(spill: Spill, mixture: Mixture) -> Iterator[Documents]:
 
 def _mixed(documents: Documents, order: Any) -> Documents:
     lengths = documents.lengths[order]
-    tokens = documents.tokens[ranges(offsets_of(documents.lengths)[order], lengths)]
+    tokens = ragged.gather(documents.tokens, offsets_of(documents.lengths)[order], lengths)
     return Documents(documents.names.take(pa.array(order)), tokens, lengths)
 
 
-def _rows(parts: Iterator[Documents], layout: Layout, *, split: bool) -> Iterator[pa.RecordBatch]:
+def _rows(parts: Iterator[Documents], layout: Layout, *, split: bool) -> Iterator[tuple[pa.RecordBatch, Any]]:
+    """Packed rows, and the tokens in each that are not padding."""
     rest = Documents.none()
     for documents in parts:
         if split:
             batch, rest = layout.full_rows(rest.then(documents))
+            held = np.full(batch.num_rows, layout.context)
         else:
             pieces = cut_long(documents, layout.context)
-            batch = layout.padded_rows(pieces, best_fit(pieces.lengths, layout.context))
+            bins = best_fit(pieces.lengths, layout.context)
+            batch = layout.padded_rows(pieces, bins)
+            held = np.array([pieces.lengths[b].sum() for b in bins], np.int64)
         for begin in range(0, batch.num_rows, WRITE_ROWS):
-            yield batch.slice(begin, WRITE_ROWS)
+            yield batch.slice(begin, WRITE_ROWS), held[begin : begin + WRITE_ROWS]
     if len(rest.tokens):
-        yield layout.padded_rows(rest, [range(len(rest.names))])
-
-
-def _held(batch: pa.RecordBatch) -> ragged.Ints:
-    """(rows,) tokens of each row that are not padding."""
-    owners, offsets = ragged.of_arrow(batch.column("document_ids"))
-    return np.add.reduceat(np.asarray(owners) >= 0, offsets[:-1], dtype=np.int64)
+        yield layout.padded_rows(rest, [range(len(rest.names))]), np.array([len(rest.tokens)])
 
 
 def _stretches(shard: Any) -> Iterator[tuple[int, int]]:

@@ -1,5 +1,6 @@
-"""pool: utterances -> `pooled`, one vector an utterance. One output shard for each input shard.
+"""pool: one vector an utterance.
 
+Reads `utterances`. Writes `pooled`, one output shard for each input shard.
 Row: id, mean list<float32> over the valid frames, mean_all over all frames the extractor makes (one that does not pad
 its input gives the same vector twice), n_valid. Sums are
 float64, frame by frame. The manifest's `mean` and `std` are those of `mean` over the corpus, for standardising.

@@ -63,7 +63,7 @@ class Recipe(BaseModel):
             if step not in titles:
                 raise ConfigError(f"--set {setting!r}: the recipe has no step {step!r}; it has: {', '.join(titles)}")
             at = titles.index(step)
-            steps[at] = steps[at].model_copy(update={"options": {**steps[at].options, option: parse_value(value)}})
+            steps[at] = steps[at].model_copy(update={"options": with_option(steps[at].options, option, value)})
         return self.model_copy(update={"steps": steps})
 
 
@@ -73,6 +73,15 @@ def parse_value(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"cannot read the value {text!r} as YAML: {error}") from error
+
+
+def with_option(options: dict[str, Any], path: str, value: str) -> dict[str, Any]:
+    """The options with one more; `columns.text` sets the key `text` of the mapping `columns`."""
+    option, dot, key = path.partition(".")
+    if not dot:
+        return {**options, option: parse_value(value)}
+    inner = options.get(option)
+    return {**options, option: with_option(inner if isinstance(inner, dict) else {}, key, value)}
 
 
 def shipped() -> dict[str, str]:

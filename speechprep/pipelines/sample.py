@@ -1,5 +1,6 @@
-"""sample: utterances -> `sample`, the frames that k-means will see. One output shard for each input shard.
+"""sample: the frames that k-means will see.
 
+Reads `utterances` (and the lengths of the whole corpus). Writes `sample`, one output shard for each input shard.
 Row: id, frames list<int32> (frame numbers), silent list<bool>, features large_binary ((len(frames), dim) float32,
 little-endian). A frame is kept iff hash(seed, utterance id, frame number) is below a threshold that makes the corpus
 give about `max_frames`; so the same plan keeps the same frames, whatever the shards and workers. To take 200,000 frames

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from speechprep.tokenizers import ragged
 from speechprep.tokenizers.draws import Hashes
 from speechprep.tokenizers.packing import Documents
-from speechprep.tokenizers.ragged import offsets_of, ranges
+from speechprep.tokenizers.ragged import offsets_of
 
 CHUNK_TOKENS = 1 << 23
 BUCKET_TOKENS = 1 << 22
@@ -106,6 +106,6 @@ def _reorder(batch: pa.RecordBatch, order: NDArray[np.int64]) -> pa.RecordBatch:
     """`batch.take(order)`; the token lists by one gather, which is faster than Arrow's own for lists."""
     values, offsets = ragged.of_arrow(batch.column("tokens"))
     lengths = np.diff(offsets)[order]
-    tokens = np.asarray(values)[ranges(offsets[:-1][order], lengths)]
+    tokens = ragged.gather(np.asarray(values), offsets[:-1][order], lengths)
     rest = [batch.column(name).take(pa.array(order)) for name in ("key", "group", "name")]
     return pa.RecordBatch.from_arrays([*rest, ragged.to_arrow(tokens, offsets_of(lengths))], schema=_SCHEMA)

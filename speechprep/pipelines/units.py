@@ -1,5 +1,6 @@
-"""units: utterances + codebook -> `units`, one unit id a frame. One output shard for each input shard.
+"""units: speech as unit ids, one a frame.
 
+Reads `utterances` and a `codebook`. Writes `units`, one output shard for each input shard.
 Row: id, units list<uint16> (uint32 beyond 65,536 units) at the frame rate, codebook (its fingerprint). Frames are
 extracted and assigned in one pass and are never stored. Frame i covers [i * stride, i * stride + window) samples; there
 is one unit for each frame, however long the audio is and however it is cut for the work. Run-length form is derived

@@ -1,10 +1,10 @@
 """Is a folder what its manifest says? Recomputes checksums, schemas and cross-references, and changes nothing.
 
-    files       every file that the manifest names is there with its size and sha256, and no other file is
-    manifest    fingerprint and content are the digests of what they stand for, counts are those of the files
-    schemas     declared names and types in every shard; rows as they must be (see `verify_rows`)
-    inputs      the folders beside it are those it was made from; ids refer to what is there
-    tokens      every row gives back the exact words, units and times
+files       every file that the manifest names is there with its size and sha256, and no other file is
+manifest    fingerprint and content are the digests of what they stand for, counts are those of the files
+schemas     declared names and types in every shard; rows as they must be (see `verify_rows`)
+inputs      the folders beside it are those it was made from; ids refer to what is there
+tokens      every row gives back the exact words, units and times
 """
 
 from __future__ import annotations
@@ -152,7 +152,9 @@ def _files(folder: str, made: Manifest, verdict: Verdict) -> tuple[list[Shard], 
             good.append(shard)
         if shard.rejects:
             name = _reject_name(shard, rejects)
-            problem = _file(storage.join(folder, REJECT_FOLDER, name), f"{REJECT_FOLDER}/{name}", shard.rejects, None, verdict)
+            problem = _file(
+                storage.join(folder, REJECT_FOLDER, name), f"{REJECT_FOLDER}/{name}", shard.rejects, None, verdict
+            )
             wrong += [problem] if problem else []
     named = {s.name for s in made.shards} | {manifest.NAME}
     wrong += [f"{name} is there but not in the manifest" for name in sorted(set(there) - named)]

@@ -112,7 +112,9 @@ class RowChecks:
             limit = _floats(batch.column("duration"))[owner] + TIME_SLACK
             bad = ~((start >= 0) & (start <= end) & ~(end > limit))
             self._count(batch, _rows_of(bad, owner, batch.num_rows), "have words with impossible times")
-            empty = np.asarray(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(words.field("text")), ""), True))
+            empty = np.asarray(
+                pc.fill_null(pc.equal(pc.utf8_trim_whitespace(words.field("text")), ""), fill_value=True)
+            )
             self._count(batch, _rows_of(empty, owner, batch.num_rows), "have words without text")
 
     def _units(self, shard: Shard) -> None:
@@ -124,13 +126,13 @@ class RowChecks:
                 bad = np.asarray(units).astype(np.int64) >= k
                 self._count(batch, _rows_of(bad, owner, batch.num_rows), f"have units beyond {k}")
             if codebook is not None:
-                other = np.asarray(pc.fill_null(pc.not_equal(batch.column("codebook"), codebook), True))
+                other = np.asarray(pc.fill_null(pc.not_equal(batch.column("codebook"), codebook), fill_value=True))
                 self._count(batch, other, f"name another codebook than {codebook[:8]}")
             counts = np.bincount(owner, minlength=batch.num_rows)
             frames += zip(batch.column("id").to_pylist(), counts.tolist(), strict=True)
         self._frames(shard, dict(frames))
 
-    def _frames(self, shard: Shard, frames: dict[str, int]) -> Iterator[str]:
+    def _frames(self, shard: Shard, frames: dict[str, int]) -> None:
         """As many units as the codebook's frame grid has frames in the utterance."""
         beside = self.around.input(self.made, "utterances")
         if beside is None or "grid" not in self.made.extra or shard.name not in {s.name for s in beside[1].shards}:
@@ -152,16 +154,16 @@ class RowChecks:
             self._count(batch, bad, "have another number of units than their audio has frames")
 
     def _tokens(self, shard: Shard) -> Iterator[str]:
-        try:
-            from speechprep.pipelines.decode import verify_tokens
-        except ImportError:
-            return
+        from speechprep.pipelines.decode import verify_tokens
+
         inputs = {role: self.around.input(self.made, role) for role in ("words", "units", "subword")}
         folders = {role: found[0] for role, found in inputs.items() if found is not None}
         if "units" not in folders or "subword" not in folders:
             return
         try:
-            yield from verify_tokens(self.folder, shard.name, folders)
+            yield from (
+                what.removeprefix(f"{shard.name}: ") for what in verify_tokens(self.folder, shard.name, folders)
+            )
         except SpeechprepError as error:
             yield str(error)
 
@@ -184,7 +186,9 @@ class RowChecks:
         for batch in self._batches(shard, ["id", "vector"]):
             vectors = np.asarray(batch.column("vector").flatten(), np.float64).reshape(batch.num_rows, -1)
             norms = np.linalg.norm(vectors, axis=1)
-            self._count(batch, ~(np.isclose(norms, 1, atol=1e-3) | (norms == 0)), "have vectors that are not unit vectors")
+            self._count(
+                batch, ~(np.isclose(norms, 1, atol=1e-3) | (norms == 0)), "have vectors that are not unit vectors"
+            )
 
     def _codebook(self) -> Iterator[str]:
         """Centroids and passport belong together, and are those the manifest tells of."""
@@ -215,4 +219,3 @@ def _rows_of(bad: NDArray[np.bool_], owner: NDArray[np.int64], rows: int) -> NDA
     found = np.zeros(rows, bool)
     found[owner[bad]] = True
     return found
-

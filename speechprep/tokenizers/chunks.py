@@ -125,7 +125,7 @@ class ChunkEncoder:
 
 
 def _distinct(keys: NDArray[np.uint64], missed: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """One chunk of each key among those `missed`, then all without a key; and for each of `missed` its place in these."""
+    """Of the chunks `missed` one of each key, then all without a key; and for each of `missed` its place in these."""
     wanted = keys[missed]
     short = wanted != 0
     _, first, inverse = np.unique(wanted[short], return_index=True, return_inverse=True)

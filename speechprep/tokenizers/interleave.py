@@ -17,8 +17,8 @@ A row of `tokens` decodes to the exact words, frames and times (`invert`):
   for units those of the frame edges, the leading silence of the utterance included, so `t0 < word_t0[0]` marks a
   leading gap; for text from the start of the first word to the end of the last.
 * `durations` are the frames of each deduplicated unit of the unit runs, in row order.
-* `word_t0`, `word_t1` are the times of the utterance's words, indexed by `word_start`..`word_stop`: each word once, also
-  where a CST row has it twice. Both are empty where the utterance has no usable words.
+* `word_t0`, `word_t1` are the times of the utterance's words, indexed by `word_start`..`word_stop`: each word once,
+  also where a CST row has it twice. Both are empty where the utterance has no usable words.
 
 Everything is flat arrays with offsets over the whole batch; there is no loop over utterances or words.
 """

@@ -202,6 +202,6 @@ def split_packed(row: Mapping[str, Any]) -> Iterator[tuple[str, NDArray[np.int32
 
 
 def split_document_id(document: str) -> tuple[str, str]:
-    """"<utterance id>#<kind>" -> utterance id and kind."""
+    """ "<utterance id>#<kind>" -> utterance id and kind."""
     id, _, kind = document.rpartition("#")
     return id, kind

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.schemas import PACKED
 from speechprep.errors import ConfigError
 from speechprep.tokenizers.draws import Hashes, mix64, record_keys, salted
-from speechprep.tokenizers.ragged import Ints, offsets_of, ranges, to_arrow
+from speechprep.tokenizers.ragged import Ints, gather, offsets_of, ranges, to_arrow
 
 GROUPS = ("speech", "text", "mixed")  # what mixture weights speak of
 _GROUP_OF = {"unit": 0, "text": 1}
@@ -75,7 +75,7 @@ class Mixture:
         Raises:
             ConfigError: a group has weight but no tokens.
         """
-        have = self.tokens.sum(axis=1)
+        have: Ints = self.tokens.sum(axis=1)
         if self.weights is None:
             return have
         share = np.array([self.weights.get(name, 0.0) for name in GROUPS])
@@ -168,11 +168,11 @@ class Layout:
         within = np.arange(len(order)) - np.repeat(offsets_of(counts)[:-1], counts)
         lengths = documents.lengths[order]
         filled = np.add.reduceat(lengths, offsets_of(counts)[:-1]) if len(bins) else np.zeros(0, np.int64)
-        source = ranges(offsets_of(documents.lengths)[order], lengths)
+        source = gather(documents.tokens, offsets_of(documents.lengths)[order], lengths)
         target = ranges(np.arange(len(bins)) * self.context, filled)
         tokens = np.full(len(bins) * self.context, self.pad, np.int32)
         owner = np.full(len(tokens), -1, np.int32)
-        tokens[target] = documents.tokens[source]
+        tokens[target] = source
         owner[target] = np.repeat(within, lengths)
         return self._batch(tokens, owner, documents.names.take(pa.array(order)), offsets_of(counts)[:-1], counts)
 
@@ -184,7 +184,7 @@ class Layout:
         columns = [
             to_arrow(tokens, at),
             to_arrow(owner, at),
-            to_arrow(self.token_modality[tokens], at),
+            to_arrow(np.take(self.token_modality, tokens), at),
             to_arrow(chosen, offsets_of(counts)),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=PACKED)

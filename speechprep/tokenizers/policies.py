@@ -102,15 +102,15 @@ def alternate(draws: Draws, word_offsets: Ints, text: LengthRule, speech: Length
     uniform = draws.uniform(1, row, index)
     lengths = text.quantile(uniform)
     if speech != text:
-        spoken = speech_first[row] ^ (index % 2 == 1)
-        lengths = np.where(spoken, speech.quantile(uniform), lengths)
+        lengths = np.where(speech_first[row] ^ (index % 2 == 1), speech.quantile(uniform), lengths)
     before = np.cumsum(lengths) - lengths
     begin = before - before[word_offsets[row]]
     marks = np.zeros(total, np.int64)
     marks[(word_offsets[row] + begin)[begin < counts[row]]] = 1
     span = np.cumsum(marks)
     span -= span[word_offsets[row]]
-    return speech_first[row] ^ (span % 2 == 1)
+    spoken: Labels = speech_first[row] ^ (span % 2 == 1)
+    return spoken
 
 
 def ast(draws: Draws, word_offsets: Ints, options: PolicyOptions) -> Labels:

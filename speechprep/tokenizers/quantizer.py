@@ -41,7 +41,8 @@ class KMeansFit:
 
     Attributes:
         centroids: (k, d) float32.
-        inertia: mean squared distance of a frame to its centroid before each iteration, of the best restart.
+        inertia: mean squared distance of a frame to its centroid in each iteration, of the best run; a run that has
+            converged ends early.
         final_inertia: the same with the final centroids, in float64.
         counts: (k,) frames of each unit in the sample.
         frames_used: frames k-means worked on; always all of `frames_seen`.
@@ -63,7 +64,7 @@ class FaissQuantizer:
     Args:
         iterations: of Lloyd's algorithm.
         restarts: whole runs from other starting points; the one of least inertia is kept.
-        init: "random" frames, "kmeans++" or its approximation "afk-mc2" (both need faiss >= 1.13).
+        init: "random" frames, "kmeans++" or its approximation "afk-mc2" (both need a recent faiss).
         device: "auto" takes the GPUs where FAISS sees one.
     """
 
@@ -97,7 +98,7 @@ class FaissQuantizer:
             MissingBackend: FAISS is not installed.
         """
         faiss = require_faiss("k-means")
-        n, d = sample.shape
+        n = len(sample)
         if not 1 <= k <= n:
             raise ConfigError(f"k = {k} units cannot be made of {n} sampled frames; lower k or raise max_frames")
         if not np.isfinite(sample).all():
@@ -106,17 +107,24 @@ class FaissQuantizer:
         if self.device == "gpu" and not gpus:
             raise ConfigError("k-means: device = 'gpu', but FAISS sees none; install speechprep[gpu] or choose 'auto'")
         if not hasattr(faiss, _INIT[self.init]) and self.init != "random":
-            raise ConfigError(f"k-means: init = {self.init!r} needs faiss >= 1.13, here is {faiss.__version__}")
+            raise ConfigError(
+                f"k-means: init = {self.init!r} is unknown to faiss {faiss.__version__}; upgrade it or choose 'random'"
+            )
+        # Not by FAISS's own nredo: in 1.15 it made fewer runs than asked for where runs converge early.
+        runs = [self._run(faiss, sample, k, (seed + 7919 * i) & 0x7FFFFFFF, gpus > 0) for i in range(self.restarts)]
+        return min(runs, key=lambda run: run.final_inertia)
+
+    def _run(self, faiss: Any, sample: F32, k: int, seed: int, gpu: bool) -> KMeansFit:  # noqa: FBT001
+        n, d = sample.shape
         options: dict[str, Any] = {} if self.init == "random" else {"init_method": getattr(faiss, _INIT[self.init])}
         kmeans = faiss.Kmeans(
             d,
             k,
             niter=self.iterations,
-            nredo=self.restarts,
-            seed=int(seed) & 0x7FFFFFFF,
+            seed=seed,
             max_points_per_centroid=n,  # never sub-sample
             min_points_per_centroid=1,  # a small sample is reported by the quality gate, not by a line on stderr
-            gpu=gpus > 0,  # FAISS would fall back to the CPU without a word
+            gpu=gpu,  # decided by the caller: FAISS would fall back to the CPU without a word
             **options,
         )
         kmeans.train(sample)
@@ -129,7 +137,7 @@ class FaissQuantizer:
             counts=np.bincount(units, minlength=k).astype(np.int64),
             frames_used=n,
             frames_seen=n,
-            device="gpu" if gpus else "cpu",
+            device="gpu" if gpu else "cpu",
         )
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
+_BLOCK = 1 << 15
+
 
 def offsets_of(lengths: NDArray[Any]) -> Ints:
     """(s,) lengths -> (s+1,) offsets that start at 0."""
@@ -24,6 +26,18 @@ def ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> Ints:
     index = np.arange(offsets[-1], dtype=np.int64)
     index += np.repeat(np.asarray(starts, np.int64) - offsets[:-1], lengths)
     return index
+
+
+def gather(values: NDArray[Any], starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
+    """`values[ranges(starts, lengths)]`, block by block, so that the index stays in the cache."""
+    offsets = offsets_of(lengths)
+    out = np.empty(int(offsets[-1]), values.dtype)
+    cuts = np.unique(np.append(np.searchsorted(offsets, np.arange(0, len(out), _BLOCK)), len(lengths)))
+    for a, b in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        into = out[offsets[a] : offsets[b]]
+        # "clip" only because "raise" would go through a buffer.
+        np.take(values, ranges(starts[a:b], lengths[a:b]), out=into, mode="clip")
+    return out
 
 
 def of_arrow(array: pa.ListArray) -> tuple[pa.Array, Ints]:

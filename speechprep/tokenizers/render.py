@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.schemas import TOKENS
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.tokenizers.ragged import Ints, offsets_of, ranges, to_arrow
+from speechprep.tokenizers.ragged import Ints, gather, offsets_of, ranges, to_arrow
 from speechprep.tokenizers.runlength import dedup_ragged
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def render(
     utterance = runs.key // len(KINDS)
     # Content of every run: a slice of one pool of tokens, those of all words, then those of the unit segments.
     word_ids, word_at = word_tokens
-    segment, frames, segment_at = _segments(batch, runs, utterance)
-    values, durations, value_at = dedup_ragged(batch.units[frames], segment_at)
+    segment, starts, lengths = _segments(batch, runs, utterance)
+    values, durations, value_at = dedup_ragged(gather(batch.units, starts, lengths), offsets_of(lengths))
     unit_ids, unit_at = vocab.encode_units(values, value_at)
     pool = np.concatenate([word_ids, unit_ids])
     w0, w1 = batch.word_offsets[utterance] + runs.w0, batch.word_offsets[utterance] + runs.w1
@@ -116,7 +116,7 @@ def render(
         pa.array(KINDS).take(pa.array(runs.key[row_first] % len(KINDS))),
         to_arrow(tokens, row_at),
         to_arrow(_run_structs(batch, runs, start, length, w0, w1, grid), run_at),
-        to_arrow(durations[ranges(value_at[segment[spoken]], held[spoken])], offsets_of(held)[run_at]),
+        to_arrow(gather(durations, value_at[segment[spoken]], held[spoken]), offsets_of(held)[run_at]),
         to_arrow(batch.starts[timed], timed_at),
         to_arrow(batch.ends[timed], timed_at),
     ]
@@ -124,7 +124,7 @@ def render(
 
 
 def _segments(batch: Utterances, runs: Runs, utterance: Ints) -> tuple[Ints, Ints, Ints]:
-    """Segment of each run (0 for text), indices of the segments' frames in the batch, offsets of the segments.
+    """Segment of each run (0 for text), and where in the batch's frames each segment starts and how long it is.
 
     Rows that speak the whole utterance (`unit` and CST) share one segment, so it is encoded once.
     """
@@ -138,9 +138,9 @@ def _segments(batch: Utterances, runs: Runs, utterance: Ints) -> tuple[Ints, Int
     segment[part] = np.count_nonzero(wanted) + np.arange(np.count_nonzero(part))
     starts = np.concatenate([batch.unit_offsets[:-1][wanted], batch.unit_offsets[utterance[part]] + runs.f0[part]])
     lengths = np.concatenate([n_frames[wanted], (runs.f1 - runs.f0)[part]])
-    # A batch without speech still has one, empty, segment for the text runs to point at.
-    offsets = offsets_of(lengths) if len(lengths) else np.zeros(2, np.int64)
-    return segment, ranges(starts, lengths), offsets
+    if not len(lengths):  # a batch without speech still has one, empty, segment for the text runs to point at
+        return segment, np.zeros(1, np.int64), np.zeros(1, np.int64)
+    return segment, starts, lengths
 
 
 def _lay_out(
@@ -160,7 +160,7 @@ def _lay_out(
     tokens = np.empty(at[-1], np.int32)
     tokens[at[:-1]] = marker
     tokens[at[1:][closes] - 1] = np.where(runs.speech, vocab.u_end, vocab.t_end)[closes]
-    tokens[ranges(at[:-1] + 1, length)] = pool[ranges(begin, length)]
+    tokens[ranges(at[:-1] + 1, length)] = gather(pool, begin, length)
     row_at = np.append(at[row_first], at[-1])
     start = at[:-1] + 1 - np.repeat(row_at[:-1], np.diff(np.append(row_first, len(new))))
     return tokens, row_at, start.astype(np.int32), row_first

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from speechprep.errors import StaleArtifact
 
@@ -19,11 +19,11 @@ _TEXT, _SCORE, _TYPE = 1, 2, 3  # fields of SentencePiece
 _MODEL_TYPE = 3  # field of TrainerSpec
 _ALGORITHMS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}  # TrainerSpec.ModelType
 _ESCAPE_WHITESPACES = 5  # field of NormalizerSpec
+_FLOAT = struct.Struct("<f")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One piece: its text, score (BPE: minus its rank) and type."""
 
     text: str
@@ -68,38 +68,34 @@ def _piece(body: bytes) -> Piece:
         if number == _TEXT:
             text = value.decode("utf-8")
         elif number == _SCORE:
-            score = struct.unpack("<f", value)[0]
+            score = _FLOAT.unpack(value)[0]
         elif number == _TYPE:
-            kind = _read_varint(value, 0)[0]
+            kind = value[0]
     return Piece(text, score, kind)
 
 
 def _body(piece: Piece) -> bytes:
     kind = b"" if piece.kind == NORMAL else _field(_TYPE, _VARINT, _varint(piece.kind))
-    return (
-        _field(_TEXT, _BYTES, piece.text.encode("utf-8"))
-        + _field(_SCORE, _FIXED32, struct.pack("<f", piece.score))
-        + kind
-    )
+    return _field(_TEXT, _BYTES, piece.text.encode("utf-8")) + _field(_SCORE, _FIXED32, _FLOAT.pack(piece.score)) + kind
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int, bytes]]:
     """(field number, wire type, raw value) of each field of a message."""
-    at = 0
-    while at < len(message):
-        tag, at = _read_varint(message, at)
+    at, size = 0, len(message)
+    while at < size:
+        tag, at = (message[at], at + 1) if message[at] < 0x80 else _read_varint(message, at)
         wire = tag & 7
-        if wire == _VARINT:
+        if wire == _BYTES:
+            length, at = _read_varint(message, at)
+            end = at + length
+        elif wire == _VARINT:
             end = _read_varint(message, at)[1]
-        elif wire == _BYTES:
-            size, at = _read_varint(message, at)
-            end = at + size
         elif wire in (_FIXED32, _FIXED64):
             end = at + (4 if wire == _FIXED32 else 8)
         else:
             raise StaleArtifact(f"not a SentencePiece model: wire type {wire} at byte {at}")
-        if end > len(message):
-            raise StaleArtifact(f"not a SentencePiece model: it ends at byte {len(message)} inside a field")
+        if end > size:
+            raise StaleArtifact(f"not a SentencePiece model: it ends at byte {size} inside a field")
         yield tag >> 3, wire, message[at:end]
         at = end
 
@@ -119,6 +115,8 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    if at < len(message) and message[at] < 0x80:
+        return message[at], at + 1
     value = shift = 0
     while at < len(message):
         byte = message[at]

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.ragged import Ints, offsets_of, ranges
+from speechprep.tokenizers.ragged import Ints, gather, offsets_of
 
 if TYPE_CHECKING:
     from speechprep.tokenizers.vocabulary import Vocabulary
@@ -47,7 +47,8 @@ class WordTable:
         if codes.min(initial=0) < 0:
             self._add([distinct[i] for i in np.flatnonzero(codes < 0)])
             codes = np.fromiter(map(self._codes.__getitem__, distinct), np.int64, len(distinct))
-        return codes[np.asarray(encoded.indices)]
+        of_words: Ints = codes[np.asarray(encoded.indices)]
+        return of_words
 
     def exact(self, codes: Ints) -> NDArray[np.bool_]:
         """True for words that come back from their tokens as they were written."""
@@ -56,7 +57,7 @@ class WordTable:
     def tokens(self, codes: Ints) -> tuple[NDArray[np.int32], Ints]:
         """Vocabulary ids of the words in turn, and offsets (n+1,)."""
         lengths = np.diff(self._offsets)[codes]
-        return self._tokens[ranges(self._offsets[codes], lengths)], offsets_of(lengths)
+        return gather(self._tokens, self._offsets[codes], lengths), offsets_of(lengths)
 
     def _add(self, words: list[str]) -> None:
         if not self._checked:

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from speechprep.artifacts import storage
-from speechprep.pipelines.report import sections
+from speechprep.pipelines.report import headline, sections
 from speechprep.pipelines.report.facts import Facts, gather
 from speechprep.pipelines.report.figures import THEME
+from speechprep.pipelines.report.page import Page
 from speechprep.pipelines.report.reading import Run, open_run
 from speechprep.pipelines.report.retrieval import measure
 from speechprep.pipelines.report.selection import Chosen, choose
@@ -52,21 +53,22 @@ def render(run_folder: str) -> str:
     """The page of a run, as HTML."""
     run = open_run(run_folder)
     facts = gather(run)
-    page = sections.Page()
-    sections.run_section(page, run)
+    page = Page()
+    headline.run_section(page, run)
     drawn = _utterances(page, run, facts)
     sections.yield_section(page, facts)
     sections.speech_section(page, facts)
-    sections.unit_section(page, facts.units)
+    codebook = run.get("codebook")
+    sections.unit_section(page, facts.units, codebook.extra if codebook else {})
     sections.compression_section(page, facts, run)
     sections.token_section(page, facts)
-    embeddings = run.get("embeddings")
-    sections.index_section(page, run, measure(embeddings) if embeddings else None)
+    vectors = run.get("embeddings") or run.get("index")
+    sections.index_section(page, run, measure(vectors) if vectors else None)
     data = {"figures": page.figures, "theme": THEME, "utterances": [each.data for each in drawn]}
     return _fill(page, run, facts, data)
 
 
-def _utterances(page: sections.Page, run: Run, facts: Facts) -> list[Drawn]:
+def _utterances(page: Page, run: Run, facts: Facts) -> list[Drawn]:
     chosen = choose(run, facts.speech)
     rate = facts.units.rate if facts.units else None
     scores = _score_range(chosen)
@@ -82,21 +84,25 @@ def _score_range(chosen: list[Chosen]) -> tuple[float, float]:
     return (float(np.quantile(scores, 0.05)), float(np.quantile(scores, 0.95))) if scores else (0.0, 1.0)
 
 
-def _fill(page: sections.Page, run: Run, facts: Facts, data: dict[str, Any]) -> str:
+def _fill(page: Page, run: Run, facts: Facts, data: dict[str, Any]) -> str:
     from plotly.offline import get_plotlyjs
 
     # The player stands first: it answers while the browser still reads the four megabytes of plotly.
-    scripts = {"player": _asset("player.js"), "plotly": get_plotlyjs().replace("\r\n", "\n"), "plots": _asset("plots.js")}
+    scripts = {
+        "player": _asset("player.js"),
+        "plotly": get_plotlyjs().replace("\r\n", "\n"),
+        "plots": _asset("plots.js"),
+    }
     menu = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in page.menu)
     description = str(run.record.get("description") or "")
     return Template(_asset("template.html")).substitute(
         title=escape(str(run.record.get("recipe") or Path(run.uri.rstrip("/")).name or "run")),
         intro=f'<p class="lead">{escape(description)}</p>' if description else "",
-        header=sections.header(run),
+        header=headline.header(run),
         menu=menu,
-        cards=sections.cards(facts, run),
+        cards=headline.cards(facts, run),
         sections="\n".join(page.html),
-        footer=sections.footer(run),
+        footer=headline.footer(run),
         style=_asset("style.css"),
         data=_json(data),
         hashes=" ".join(_hash(script) for script in scripts.values()),

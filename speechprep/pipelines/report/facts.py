@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from speechprep.pipelines.report.histogram import Histogram
 from speechprep.pipelines.report.reading import Folder, Run
+from speechprep.tokenizers import ragged
+from speechprep.tokenizers.runlength import dedup_ragged
 
 _LONGEST_RUN = 32  # frames; longer runs share the last bar
 
@@ -178,7 +180,7 @@ def _floats(batch: pa.RecordBatch, column: str) -> NDArray[np.float64]:
 def _read_words(words: Folder, yields: Yield, speech: Speech) -> None:
     columns = ["id", "duration", "score", "words_per_second", "wer", "kept", "reason", "words.list.element.timing"]
     for batch in words.batches(columns):
-        seconds, kept = _floats(batch, "duration"), batch.column("kept").fill_null(True).to_numpy(zero_copy_only=False)
+        seconds, kept = _floats(batch, "duration"), batch.column("kept").to_numpy(zero_copy_only=False).astype(np.bool_)
         yields.aligned += batch.num_rows
         yields.aligned_seconds += float(seconds.sum())
         yields.kept += int(kept.sum())
@@ -235,16 +237,14 @@ def read_units(units: Folder, codebook: Folder | None) -> Units:
     declared = int(said.get("k") or 0)
     counts, runs = np.zeros(declared, np.int64), np.zeros(_LONGEST_RUN + 1, np.int64)
     for batch in units.batches(["units"]):
-        column = batch.column("units")
-        flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+        values, offsets = ragged.of_arrow(batch.column("units"))
+        flat = np.asarray(values)
         if not len(flat):
             continue
         found = np.bincount(flat, minlength=len(counts))
         found[: len(counts)] += counts
         counts = found
-        ends = np.cumsum(column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
-        starts = np.union1d(np.flatnonzero(np.diff(flat)) + 1, np.append(0, ends[ends < len(flat)]))
-        lengths = np.diff(np.append(starts, len(flat)))
+        _, lengths, _ = dedup_ragged(flat, offsets)
         runs += np.bincount(np.minimum(lengths, _LONGEST_RUN), minlength=_LONGEST_RUN + 1)
     return Units(counts, runs, frame_rate(said.get("grid")), declared > 0)
 
@@ -291,7 +291,7 @@ def read_packed(packed: Folder) -> Packed:
         facts.rows += batch.num_rows
         held = batch.column("document_ids").flatten().to_numpy(zero_copy_only=False) >= 0
         modality = batch.column("modality_ids").flatten().to_numpy(zero_copy_only=False)[held]
-        found, counts = np.unique(modality, return_counts=True)
-        facts.modality.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        counts = np.bincount(modality)
+        facts.modality.update({int(code): int(counts[code]) for code in np.flatnonzero(counts)})
         facts.padding += int(len(held) - held.sum())
     return facts

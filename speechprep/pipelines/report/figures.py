@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from speechprep.pipelines.report.compression import FRAMES, RUNS, SUBWORDS
 from speechprep.pipelines.report.facts import Kind, Packed, Units, Yield
 from speechprep.pipelines.report.histogram import Histogram
 
 Figure = dict[str, Any]
+
+MINUS = "\u2212"
 
 SPEECH, TEXT, MARKER, KEPT, LOST, LINE = "#2f6f9f", "#c07a1e", "#8a8f98", "#3d8b6d", "#b5484b", "#5b616b"
 INK, GRID, PAPER = "#2b2f36", "#e4e6ea", "#ffffff"
@@ -28,7 +31,12 @@ THEME = {
     PAPER: "#1d2128",
 }
 MODALITY_COLOURS = {"unit": SPEECH, "text": TEXT, "switch": LINE, "marker": MARKER, "special": MARKER, "padding": GRID}
-MODALITY_NAMES = {"unit": "speech units", "marker": "markers", "switch": "modality switches", "special": "special tokens"}
+MODALITY_NAMES = {
+    "unit": "speech units",
+    "marker": "markers",
+    "switch": "modality switches",
+    "special": "special tokens",
+}
 
 
 def _layout(height: int = 300, **more: Any) -> dict[str, Any]:
@@ -106,10 +114,10 @@ def _steps(yields: Yield) -> list[tuple[str, float, float, str, str]]:
     for loss in losses:
         if loss.stage == "align" and loss.seconds:
             left -= loss.seconds
-            steps.append((loss.code, left, loss.seconds, LOST, f"−{clock(loss.seconds)}"))
+            steps.append((loss.code, left, loss.seconds, LOST, f"{MINUS}{clock(loss.seconds)}"))
     if yields.unaligned_seconds > 0.05:
         left -= yields.unaligned_seconds
-        text = f"−{clock(yields.unaligned_seconds)}"
+        text = f"{MINUS}{clock(yields.unaligned_seconds)}"
         steps.append(("not aligned", left, yields.unaligned_seconds, MARKER, text))
     if yields.has_words:
         left = yields.kept_seconds
@@ -118,7 +126,7 @@ def _steps(yields: Yield) -> list[tuple[str, float, float, str, str]]:
         if loss.stage not in ("ingest", "align") and loss.seconds:
             left -= loss.seconds
             name = f"{loss.stage}: {loss.code}"
-            steps.append((name, max(left, 0.0), loss.seconds, LOST, f"−{clock(loss.seconds)}"))
+            steps.append((name, max(left, 0.0), loss.seconds, LOST, f"{MINUS}{clock(loss.seconds)}"))
     return steps
 
 
@@ -197,24 +205,25 @@ def run_lengths(units: Units) -> Figure:
     }
 
 
-def compression(steps: list[tuple[str, float, str]]) -> Figure:
-    """Tokens for a second of speech at each step: (name, tokens/s, colour)."""
+def compression(rates: dict[str, float]) -> Figure:
+    """Tokens for a second of speech in each form."""
+    colours = {FRAMES: MARKER, RUNS: SPEECH, SUBWORDS: SPEECH}
     bars = {
         "type": "bar",
         "orientation": "h",
-        "y": [name for name, *_ in steps],
-        "x": [round(rate, 3) for _, rate, _ in steps],
-        "text": [f"{rate:.3g}" for _, rate, _ in steps],
+        "y": list(rates),
+        "x": [round(rate, 3) for rate in rates.values()],
+        "text": [f"{rate:.3g}" for rate in rates.values()],
         "textposition": "outside",
         "cliponaxis": False,
-        "marker": {"color": [colour for *_, colour in steps]},
+        "marker": {"color": [colours.get(name, TEXT) for name in rates]},
         "hovertemplate": "%{y}: %{x:.4g} tokens/s<extra></extra>",
     }
-    most = max((rate for _, rate, _ in steps), default=1.0)
+    most = max(rates.values(), default=1.0)
     return {
         "data": [bars],
         "layout": _layout(
-            80 + 42 * len(steps),
+            80 + 42 * len(rates),
             xaxis={"title": _title("for each second of speech"), "range": [0, most * 1.12]},
             yaxis=_CATEGORIES,
             bargap=0.3,

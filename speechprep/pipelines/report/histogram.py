@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 _HALF = 8192  # fine bins on either side of zero
 _FINEST = 2.0**-13
+BEYOND = 0.002  # share of the values on either side that bars are not drawn for
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Histogram:
         self.total += float(found.sum())
         self.low = min(self.low, float(found.min()))
         self.high = max(self.high, float(found.max()))
-        while not (-_HALF <= self.low / self.width and self.high / self.width < _HALF):
+        while self.low / self.width < -_HALF or self.high / self.width >= _HALF:
             self._double()
         places = np.floor(found / self.width).astype(np.int64) + _HALF
         self.bins += np.bincount(places, minlength=2 * _HALF)
@@ -71,8 +72,8 @@ class Histogram:
         return min(max((place - _HALF + 0.5) * self.width, self.low), self.high)
 
     def bars(self, about: int = 36) -> Bars:
-        """About that many bars with round edges; values beyond the outer 0.2 % are counted in the outermost bars."""
-        low, high = self.quantile(0.002), self.quantile(0.998)
+        """About that many bars with round edges; the outermost ones also count the `BEYOND` share beyond them."""
+        low, high = self.quantile(BEYOND), self.quantile(1 - BEYOND)
         width = max(nice_step((high - low) / about), self.width)
         left = math.floor(low / width) * width
         number = max(math.floor((high - left) / width) + 1, 1)

@@ -1,4 +1,7 @@
-"""What the report reads: the folders of a run, streamed. A folder without `manifest.json` is incomplete and is left out."""
+"""What the report reads: the folders of a run, streamed.
+
+A folder without `manifest.json` is incomplete and is left out.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from speechprep.artifacts import manifest, shards, storage
@@ -26,7 +30,7 @@ KINDS = (  # in the order in which a run makes them
     "embeddings",
     "index",
 )
-_ROWS = 8192  # of a batch: numbers, never audio
+_ROWS = 2048  # of a batch: numbers, never audio
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,15 @@ class Folder:
         """The facts that the stage put beside the shards."""
         return self.manifest.extra
 
+    @property
+    def rows(self) -> int:
+        """Rows of all Parquet shards, by their footers (an artifact's manifest does not count them)."""
+        total = 0
+        for name in self.shards:
+            with storage.open(storage.join(self.uri, name)) as file, pq.ParquetFile(file) as shard:
+                total += shard.metadata.num_rows
+        return total
+
     def batches(self, columns: Sequence[str], shard: str | None = None) -> Iterator[pa.RecordBatch]:
         """The named columns of one shard or of all, a few thousand rows at a time."""
         for name in self.shards if shard is None else [shard]:
@@ -68,14 +81,15 @@ class Folder:
         yield from shards.read_batches(storage.join(self.uri, "rejects", shard), columns, _ROWS)
 
     def find(self, ident: str, shard: str) -> dict[str, Any] | None:
-        """The row of an id: looked for in the shard of that name first, then in all others; None where it is in none."""
+        """The row of an id: looked for in the shard of that name first, then in the others; None: not found."""
         names = [name for name in self.shards if name == shard] + [name for name in self.shards if name != shard]
         for name in names:
-            with storage.open(storage.join(self.uri, name)) as file:
-                found = pq.read_table(file, filters=[("id", "=", ident)])
-            if found.num_rows:
-                row: dict[str, Any] = found.slice(0, 1).to_pylist()[0]
-                return row
+            with storage.open(storage.join(self.uri, name)) as file, pq.ParquetFile(file) as parquet:
+                for group in range(parquet.num_row_groups):  # a group with embedded audio is large, a shard is larger
+                    at = pc.index(parquet.read_row_group(group, columns=["id"]).column("id"), ident).as_py()
+                    if at >= 0:
+                        row: dict[str, Any] = parquet.read_row_group(group).slice(at, 1).to_pylist()[0]
+                        return row
         return None
 
 

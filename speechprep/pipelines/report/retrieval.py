@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from speechprep.pipelines.report.reading import Folder
 
 QUERIES = 64
 _ROWS = 200_000  # searched at most, so that the report of a large corpus stays quick
-_NEIGHBOURS = 4
+_NEIGHBOURS = 4  # the row itself, and three others
+_TIE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Retrieval:
         rows: of the dataset; `searched` of them were looked at.
         dim: of a vector.
         queries: rows asked for; `found` of them came first themselves, or tied with a vector equal to theirs.
-        example: caption asked for and its nearest other rows, (cosine, id, caption).
+        example: caption asked for and its nearest other rows, (cosine, id, caption): of all rows asked for, the one
+            whose neighbours are nearest.
     """
 
     rows: int
@@ -34,35 +36,38 @@ class Retrieval:
     example: tuple[str, list[tuple[float, str, str]]] | None
 
 
-def measure(embeddings: Folder) -> Retrieval | None:
-    """Ask for evenly spaced rows; None where there are no rows. Two streaming passes."""
-    rows = embeddings.manifest.rows
+def measure(folder: Folder) -> Retrieval | None:
+    """Ask for evenly spaced rows of a folder with vectors; None where there are no rows. Three streaming passes."""
+    rows = folder.rows
     searched = min(rows, _ROWS)
     if not searched:
         return None
     places = np.unique(np.linspace(0, searched - 1, min(QUERIES, searched)).astype(np.int64))
-    queries = np.concatenate([block[1] for block in _blocks(embeddings, searched, places)])
+    queries = np.concatenate([vectors for _, vectors in _blocks(folder, searched, places)])
     best = np.full((len(places), _NEIGHBOURS), -np.inf, np.float32)
     where = np.full((len(places), _NEIGHBOURS), -1, np.int64)
-    for first, vectors in _blocks(embeddings, searched):
+    for first, vectors in _blocks(folder, searched):
+        here = np.broadcast_to(np.arange(first, first + len(vectors)), (len(places), len(vectors)))
         scores = np.concatenate([best, queries @ vectors.T], axis=1)
-        spots = np.concatenate([where, np.broadcast_to(np.arange(first, first + len(vectors)), (len(places), len(vectors)))], 1)
         top = np.argsort(-scores, axis=1, kind="stable")[:, :_NEIGHBOURS]
-        best, where = np.take_along_axis(scores, top, 1), np.take_along_axis(spots, top, 1)
+        where = np.take_along_axis(np.concatenate([where, here], axis=1), top, 1)
+        best = np.take_along_axis(scores, top, 1)
     own = np.einsum("ij,ij->i", queries, queries)
     alive = own > 0  # a caption without a known word has no direction
-    found = int((alive & (own >= best[:, 0] - 1e-5)).sum())
-    asked = next((i for i in range(len(places)) if alive[i]), None)
-    example = _example(embeddings, searched, int(places[asked]), where[asked], best[asked]) if asked is not None else None
+    found = int((alive & (own >= best[:, 0] - _TIE)).sum())
+    example = None
+    if alive.any():
+        asked = int(np.argmax(np.where(alive, best[:, -1], -np.inf)))
+        example = _example(folder, int(places[asked]), where[asked], best[asked])
     return Retrieval(rows, searched, queries.shape[1], int(alive.sum()), found, example)
 
 
 def _blocks(
-    embeddings: Folder, limit: int, places: NDArray[np.int64] | None = None
-) -> list[tuple[int, NDArray[np.float32]]] | Any:
+    folder: Folder, limit: int, places: NDArray[np.int64] | None = None
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(first row, vectors) of each batch of the first `limit` rows; with `places`, only those rows."""
     first = 0
-    for batch in embeddings.batches(["vector"]):
+    for batch in folder.batches(["vector"]):
         if first >= limit:
             return
         column = batch.column("vector")
@@ -71,22 +76,22 @@ def _blocks(
             yield first, vectors
         else:
             yield first, vectors[places[(places >= first) & (places < first + len(vectors))] - first]
-        first += len(vectors)
+        first += len(column)
 
 
 def _example(
-    embeddings: Folder, limit: int, asked: int, places: NDArray[np.int64], scores: NDArray[np.float32]
+    folder: Folder, asked: int, places: NDArray[np.int64], scores: NDArray[np.float32]
 ) -> tuple[str, list[tuple[float, str, str]]]:
     wanted = {asked, *(int(place) for place in places if place >= 0)}
     rows: dict[int, tuple[str, str]] = {}
     first = 0
-    for batch in embeddings.batches(["id", "caption"]):
-        for place in wanted:
+    for batch in folder.batches(["id", "caption"]):
+        for place in sorted(wanted):
             if first <= place < first + batch.num_rows:
                 ident, caption = (batch.column(name)[place - first].as_py() for name in ("id", "caption"))
                 rows[place] = (ident or "", caption or "")
         first += batch.num_rows
-        if first >= limit:
+        if first > max(wanted):
             break
     others = [(float(s), *rows[int(p)]) for p, s in zip(places, scores, strict=True) if p >= 0 and p != asked]
     ident, caption = rows[asked]

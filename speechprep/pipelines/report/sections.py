@@ -2,105 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from speechprep.pipelines.report import figures
+from speechprep.pipelines.report.compression import FRAMES, RUNS, SUBWORDS, TEXT, rates
 from speechprep.pipelines.report.facts import Facts, Units
-from speechprep.pipelines.report.figures import Figure, clock, number
-from speechprep.pipelines.report.histogram import Histogram
+from speechprep.pipelines.report.figures import clock, number
+from speechprep.pipelines.report.histogram import BEYOND, Histogram
+from speechprep.pipelines.report.page import Page, by_timing, counted, percent, table
 from speechprep.pipelines.report.reading import Run
 from speechprep.pipelines.report.retrieval import Retrieval
-
-
-@dataclass
-class Page:
-    """What the sections put together: HTML in order, figures by the id of their place, entries of the menu."""
-
-    html: list[str] = field(default_factory=list)
-    figures: dict[str, Figure] = field(default_factory=dict)
-    menu: list[tuple[str, str]] = field(default_factory=list)
-
-    def section(self, anchor: str, title: str, body: Sequence[str], lead: str = "") -> None:
-        """Append a section, unless it has no body."""
-        if not any(body):
-            return
-        self.menu.append((anchor, title))
-        intro = f'<p class="lead">{lead}</p>' if lead else ""
-        self.html.append(f'<section id="{anchor}"><h2>{title}</h2>{intro}{"".join(body)}</section>')
-
-    def figure(self, name: str, title: str, figure: Figure, caption: str, says: str, *, wide: bool = False) -> str:
-        """A plot with its title, a caption that tells how to read it, and what it shows in words."""
-        self.figures[name] = figure
-        height = figure["layout"]["height"]
-        named = [trace for trace in figure["data"] if "name" in trace]
-        return (
-            f'<figure class="card{" wide" if wide else ""}"><h3>{title}</h3>{legend(named)}'
-            f'<div class="plot" id="plot-{name}" role="img" aria-label="{escape(says)}" style="height:{height}px"></div>'
-            f"<figcaption><strong>{escape(says)}</strong> {caption}</figcaption></figure>"
-        )
-
-
-def legend(traces: Sequence[dict[str, Any]]) -> str:
-    """The names of the traces in their colours, as text that wraps; nothing where there are none."""
-    entries = "".join(
-        f'<li style="--tone:{tone(trace["marker"]["color"])}">{escape(trace["name"])}</li>' for trace in traces
-    )
-    return f'<ul class="legend">{entries}</ul>' if entries else ""
-
-
-def tone(colour: str) -> str:
-    """A plot's colour in either theme, as CSS."""
-    return f"light-dark({colour}, {figures.THEME[colour]})"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = (), *, fit: bool = False) -> str:
-    """A table; the cells are HTML already. `fit`: no wider than it needs to be."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        marks = ((' class="n"' if i in numeric else "") for i in range(len(cells)))
-        return "".join(f"<{tag}{mark}>{cell}</{tag}>" for mark, cell in zip(marks, cells, strict=True))
-
-    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return f'<div class="scroll{" fit" if fit else ""}"><table><thead><tr>{line(head, "th")}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def card(value: str, name: str, caption: str) -> str:
-    """A headline number; all three are plain text."""
-    return f'<li><span>{escape(name)}</span><strong>{escape(value)}</strong><small>{escape(caption)}</small></li>'
-
-
-def cards(facts: Facts, run: Run) -> str:
-    """The headline numbers."""
-    yields, speech, found = facts.yields, facts.speech, []
-    if yields.has_words:
-        share = 100 * yields.kept_seconds / yields.seconds if yields.seconds else 0.0
-        found.append(
-            card(clock(yields.kept_seconds), "kept", f"of {clock(yields.seconds)} in ({share:.1f} %), {number(yields.kept)} utterances")
-        )
-    elif run.get("utterances"):
-        found.append(card(clock(yields.seconds), "ingested", f"{number(yields.utterances)} utterances"))
-    lost = sum(loss.count for loss in yields.losses.values())
-    reasons = "one reason" if len(yields.losses) == 1 else f"{len(yields.losses)} reasons"
-    found.append(card(number(lost), "left out", f"for {reasons}, see below" if lost else "no utterance was rejected"))
-    if speech.words:
-        by_timing = [f"{number(n)} {timing}" for timing, n in sorted(speech.timings.items(), key=lambda t: (-t[1], t[0]))]
-        found.append(card(number(speech.words), "words with times", ", ".join(by_timing)))
-    if facts.units and facts.units.frames:
-        dead, size = len(facts.units.dead), len(facts.units.counts)
-        found.append(card(f"{facts.units.perplexity:.1f}", "unit perplexity", f"of {size} units, {dead} of them dead"))
-    steps = {name: rate for name, rate, _ in compression_steps(facts, run)}
-    if "speech subwords" in steps and "frames" in steps and steps["speech subwords"]:
-        ratio = steps["frames"] / steps["speech subwords"]
-        found.append(
-            card(f"{ratio:.1f}×", "speech compression", f"{steps['frames']:.3g} frames/s to {steps['speech subwords']:.3g} tokens/s")
-        )
-    if facts.packed and facts.packed.rows:
-        fill = f"{100 * facts.packed.fill:.1f} % full"
-        found.append(card(number(facts.packed.tokens), "training tokens", f"in {number(facts.packed.rows)} rows, {fill}"))
-    return f'<ul class="cards">{"".join(found)}</ul>'
 
 
 def yield_section(page: Page, facts: Facts) -> None:
@@ -109,7 +22,10 @@ def yield_section(page: Page, facts: Facts) -> None:
     steps = figures.waterfall(yields)
     if len(steps["data"][0]["y"]) > 1:
         says = f"{clock(yields.kept_seconds)} of {clock(yields.seconds)} were kept."
-        caption = "Read from the top: each red bar takes away what one reason cost. Records that could not be read have no length and are in the table only."
+        caption = (
+            "Read from the top: each red bar takes away what one reason cost. Records that could not be read have no "
+            "length and are in the table only."
+        )
         body.append(page.figure("yield", "From what came in to what was kept", steps, caption, says, wide=True))
     losses = sorted(yields.losses.values(), key=lambda loss: (-loss.count, loss.stage, loss.code))
     if losses:
@@ -135,33 +51,37 @@ def speech_section(page: Page, facts: Facts) -> None:
 
     def add(name: str, title: str, values: Histogram, axis: str, caption: str, colour: str) -> None:
         if values.count:
-            says = f"Median {values.quantile(0.5):.3g}, from {values.low:.3g} to {values.high:.3g} ({number(values.count)} utterances)."
+            spread = f"from {values.low:.3g} to {values.high:.3g}"
+            says = f"Median {values.quantile(0.5):.3g}, {spread} ({counted(values.count, 'utterance')})."
             body.append(page.figure(name, title, figures.histogram(values, axis, colour), caption, says))
 
-    ends = "The outermost bars also hold the 0.2 % beyond them."
+    ends = f"The outermost bars also hold the {percent(BEYOND)} beyond them."
     add("durations", "Length of the utterances", speech.durations, "seconds", ends, figures.SPEECH)
-    rate = "Read English is mostly between 2 and 4 words/s. Far outside it, transcript and audio often do not belong together."
+    rate = "Read English is mostly between 2 and 4 words/s. Far outside, text and audio often do not belong together."
     add("rates", "Speaking rate", speech.rates, "words per second", rate, figures.TEXT)
-    score = "Mean word score of an utterance, on the aligner's own scale. A long tail on the left is where a filter would cut."
+    score = "Mean word score of an utterance, on the aligner's own scale. A filter would cut the long tail on the left."
     add("scores", "Alignment score", speech.scores, "score", score, figures.KEPT)
     if speech.wers.high > 0:  # all zero where the corpus transcript itself was aligned
         wer = "Between the transcript that came with the corpus and the one that was aligned."
         add("wers", "Word error rate of the corpus transcript", speech.wers, "WER", wer, figures.LOST)
     lead = ""
     if speech.words:
-        parts = [f"{number(n)} {escape(timing)}" for timing, n in sorted(speech.timings.items(), key=lambda t: (-t[1], t[0]))]
-        lead = f"{number(speech.words)} words, by the origin of their times: {', '.join(parts)}."
+        origins = escape(", ".join(by_timing(speech)))
+        lead = f"{counted(speech.words, 'word')}, by the origin of their times: {origins}."
     page.section("speech", "Speech", [f'<div class="grid">{"".join(body)}</div>' if body else ""], lead)
 
 
-def unit_section(page: Page, units: Units | None) -> None:
+def unit_section(page: Page, units: Units | None, codebook: dict[str, Any]) -> None:
     """Use of the codebook."""
     if not units or not units.frames:
         return
     size, dead = len(units.counts), units.dead
     known = "" if units.declared else " (by the largest id seen; no manifest tells)"
     says = f"Perplexity {units.perplexity:.1f} of {size} units, {len(dead)} dead."
-    caption = "The flatter, the better the codebook is used; perplexity is the number of equally frequent units that would be as varied."
+    caption = (
+        "The flatter, the better the codebook is used; perplexity is the number of equally frequent units that would "
+        "be as varied."
+    )
     mean = units.frames / max(units.run_count, 1)
     body = [
         page.figure("ranks", "How often each unit is used", figures.unit_ranks(units), caption, says),
@@ -177,46 +97,45 @@ def unit_section(page: Page, units: Units | None) -> None:
     if dead:
         more = f" and {len(dead) - 60} more" if len(dead) > 60 else ""
         note = f'<p class="note">Dead units: {", ".join(map(str, dead[:60]))}{more}.</p>'
-    lead = f"{number(units.frames)} frames, {number(units.run_count)} runs, {size} units{known}."
-    page.section("units", "Units", [f'<div class="grid">{"".join(body)}</div>', note], lead)
+    lead = f"{counted(units.frames, 'frame')}, {counted(units.run_count, 'run')}, {counted(size, 'unit')}{known}."
+    page.section("units", "Units", [f'<div class="grid">{"".join(body)}</div>', note, codebook_table(codebook)], lead)
 
 
-def compression_steps(facts: Facts, run: Run) -> list[tuple[str, float, str]]:
-    """(name, per second of speech, colour) of each form of the same speech that the run has made."""
-    steps = []
-    units = facts.units
-    rate = units.rate if units else None
-    if units and not rate and (folder := run.get("units")) and folder.manifest.seconds:
-        rate = units.frames / folder.manifest.seconds
-    if units and units.frames and rate:
-        steps.append(("frames", rate, figures.MARKER))
-        steps.append(("run-length units", rate * units.run_count / units.frames, figures.SPEECH))
-    kinds = facts.tokens or {}
-    for kind, modality, name, colour in (
-        ("unit", "unit", "speech subwords", figures.SPEECH),
-        ("text", "text", "text tokens", figures.TEXT),
-    ):
-        found = kinds.get(kind)
-        if found and found.seconds.get(modality):
-            steps.append((name, found.modality[modality] / found.seconds[modality], colour))
-    if facts.speech.words and facts.yields.aligned_seconds:
-        steps.append(("written words", facts.speech.words / facts.yields.aligned_seconds, figures.TEXT))
-    return steps
+def codebook_table(said: dict[str, Any]) -> str:
+    """What the clustering found out about its codebook, as far as it tells."""
+    words = said.get("words") or {}
+    known: list[tuple[str, str]] = []
+    if "frames_used" in said and "frames_seen" in said:
+        known.append(
+            ("frames it was fitted to", f"{number(said['frames_used'])} of {number(said['frames_seen'])} sampled")
+        )
+    if "silent_share" in said:
+        known.append(("of them silent", percent(said["silent_share"])))
+    if "duplicate_units" in said:
+        known.append(("units next to another one", number(said["duplicate_units"])))
+    if "bits_per_second" in said:
+        known.append(("information in a second", f"{number(round(said['bits_per_second']))} bits at most"))
+    if "pnmi" in words:
+        known.append(("what the units tell of the word spoken (PNMI)", percent(words["pnmi"])))
+    return table(("", "of the codebook"), known, fit=True) if known else ""
 
 
 def compression_section(page: Page, facts: Facts, run: Run) -> None:
     """From frames to tokens, beside text."""
-    steps = compression_steps(facts, run)
-    if len(steps) < 2 or steps[0][0] != "frames":
+    rate = rates(facts, run)
+    if FRAMES not in rate:
         return
-    rates = {name: rate for name, rate, _ in steps}
-    says = f"{steps[0][1]:.3g} frames/s become {rates['run-length units']:.3g} units/s by run-length encoding"
-    if "speech subwords" in rates:
-        says += f" and {rates['speech subwords']:.3g} tokens/s by SentencePiece"
-    caption = "A model reads speech and text in one sequence; the nearer their bars, the more evenly a context is shared."
-    if rates.get("text tokens") and rates.get("speech subwords"):
-        caption += f" Here speech takes {rates['speech subwords'] / rates['text tokens']:.1f} tokens for each token of its text."
-    figure = page.figure("compression", "Tokens for one second of speech", figures.compression(steps), caption, says + ".", wide=True)
+    says = f"{rate[FRAMES]:.3g} frames/s become {rate[RUNS]:.3g} units/s by run-length encoding"
+    if SUBWORDS in rate:
+        says += f" and {rate[SUBWORDS]:.3g} tokens/s by SentencePiece"
+    caption = (
+        "A model reads speech and text in one sequence; the nearer their bars, the more evenly a context is shared."
+    )
+    if rate.get(TEXT) and SUBWORDS in rate:
+        caption += f" Here speech takes {rate[SUBWORDS] / rate[TEXT]:.1f} tokens for each token of its text."
+    figure = page.figure(
+        "compression", "Tokens for one second of speech", figures.compression(rate), caption, says + ".", wide=True
+    )
     page.section("compression", "Compression", [figure])
 
 
@@ -227,13 +146,14 @@ def token_section(page: Page, facts: Facts) -> None:
         total = sum(kind.tokens for kind in facts.tokens.values())
         rows = sum(kind.rows for kind in facts.tokens.values())
         caption = "One bar for each kind of row. Markers are the tokens between the spans."
-        says = f"{number(total)} tokens in {number(rows)} rows of {len(facts.tokens)} kinds."
+        says = f"{counted(total, 'token')} in {counted(rows, 'row')} of {counted(len(facts.tokens), 'kind')}."
         body.append(page.figure("mixture", "Rows by kind", figures.mixture(facts.tokens), caption, says))
     if facts.packed and facts.packed.rows:
         packed = facts.packed
         figure = figures.packed_mixture(packed, modality_names())
-        shares = (f"{100 * n / packed.tokens:.1f} % {modality_names().get(which, str(which))}" for which, n in packed.modality.most_common())
-        says = f"{100 * packed.fill:.2f} % of the positions hold a token: {', '.join(shares)}."
+        named = [(modality_names().get(which, str(which)), n) for which, n in sorted(packed.modality.items())]
+        shares = ", ".join(f"{percent(n / packed.tokens)} {name}" for name, n in named)
+        says = f"{percent(packed.fill)} of the positions hold a token: {shares}."
         caption = "What a trainer reads: rows of one length, by modality; the rest is padding."
         body.append(page.figure("packed", "Packed for training", figure, caption, says))
     page.section("tokens", "Tokens", [f'<div class="grid">{"".join(body)}</div>' if body else ""])
@@ -246,29 +166,39 @@ def modality_names() -> dict[int, str]:
     return {code: name for name, code in MODALITIES.items()}
 
 
+_INDEX_FACTS = {
+    "kind": "kind",
+    "metric": "measure",
+    "recall_at_10": "of the ten nearest by exact search, found",
+    "self_retrieval_at_1": "items that their own text finds first",
+    "probes": "items asked for",
+}
+
+
 def index_section(page: Page, run: Run, retrieval: Retrieval | None) -> None:
     """The retrieval index: its size, and whether it finds what was put in."""
     index = run.get("index")
+    said = index.extra if index else {}
     rows: list[tuple[str, str]] = []
     if retrieval:
-        rows.append(("vectors", f"{number(retrieval.rows)} of {retrieval.dim} dimensions"))
-        if retrieval.queries:
-            share = f"{retrieval.found} of {retrieval.queries} rows asked for come first themselves"
-            rows.append(("self-retrieval", share + (f", among the first {number(retrieval.searched)}" if retrieval.searched < retrieval.rows else "")))
-    if index:
-        plain = {key: value for key, value in sorted(index.extra.items()) if isinstance(value, int | float | str | bool)}
-        rows += [(escape(key.replace("_", " ")), escape(_plain(value))) for key, value in plain.items()]
-    body = [table(("", "of the index"), rows)] if rows else []
+        rows.append(("items", f"{number(retrieval.rows)}, vectors of {retrieval.dim} dimensions"))
+        if retrieval.queries and "self_retrieval_at_1" not in said:
+            among = f", among the first {number(retrieval.searched)}" if retrieval.searched < retrieval.rows else ""
+            rows.append(("their own vector finds first", f"{retrieval.found} of {retrieval.queries} asked for{among}"))
+    rows += [(name, escape(_plain(said[key]))) for key, name in _INDEX_FACTS.items() if key in said]
+    body = [table(("", "of the index"), rows, fit=True)] if rows else []
     if retrieval and retrieval.example and retrieval.example[1]:
         asked, others = retrieval.example
-        body.append(f'<p class="lead">Nearest to <q>{escape(asked)}</q>, itself left out:</p>')
-        found = [(f"{cosine:.3f}", f"<code>{escape(ident)}</code>", escape(caption)) for cosine, ident, caption in others]
-        body.append(table(("cosine", "utterance", "caption"), found, numeric=(0,)))
+        body.append(f'<p class="lead">For example, nearest to <q>{escape(asked)}</q>, itself left out:</p>')
+        found = [
+            (f"{cosine:.3f}", f"<code>{escape(ident)}</code>", escape(caption)) for cosine, ident, caption in others
+        ]
+        body.append(table(("cosine", "id", "caption"), found, numeric=(0,)))
     page.section("index", "Retrieval index", body)
 
 
 def _plain(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return percent(value) if isinstance(value, float) and 0 <= value <= 1 else str(value)
 
 
 def utterance_section(page: Page, drawn: Sequence[str], *, has_words: bool) -> None:
@@ -280,45 +210,8 @@ def utterance_section(page: Page, drawn: Sequence[str], *, has_words: bool) -> N
         '<li style="--tone:var(--given)">given with the corpus</li></ul>'
     )
     lead = (
-        "Play, or click anywhere to go there; the arrow keys, Page Up and Page Down move by time and by word. From the top: "
-        "the waveform, the words (the paler, the lower their score) and the units, one colour each; + shows their numbers."
+        "Play, or click anywhere to go there; the arrow keys, Page Up and Page Down move by time and by word. From the "
+        "top: the waveform, the words (the paler, the lower their score) and the units, one colour each; + zooms in "
+        "until their numbers show."
     )
     page.section("listen", "Listen", [legend if has_words else "", *drawn], lead)
-
-
-def run_section(page: Page, run: Run) -> None:
-    """What each stage took, from `run.json`: recipe, workers and stages of {name, seconds, audio_seconds, workers, reused}."""
-    rows = []
-    for stage in run.record.get("stages") or []:
-        took, heard = float(stage.get("seconds") or 0.0), float(stage.get("audio_seconds") or 0.0)
-        reused = bool(stage.get("reused"))
-        speed = f"{heard / took:,.0f}×" if took and heard and not reused else ""
-        workers = str(stage.get("workers") or run.record.get("workers") or "")
-        rows.append((escape(str(stage.get("name") or "")), "found done" if reused else clock(took), speed, escape(workers)))
-    if rows:
-        head = ("stage", "time", "times real time", "workers")
-        page.section("stages", "Stages", [table(head, rows, numeric=(1, 2, 3), fit=True)])
-
-
-def header(run: Run) -> str:
-    """Licences and fingerprints of the run."""
-    licences = sorted({licence for folder in run.folders.values() for licence in folder.manifest.licences if licence})
-    prints = [
-        f"<span>{escape(name)} <code>{escape(folder.manifest.fingerprint[:8])}</code></span>"
-        for name, folder in run.folders.items()
-    ]
-    parts = [f"<dt>Licences</dt><dd>{escape(', '.join(licences)) or 'none stated'}</dd>"]
-    if prints:
-        parts.append(f'<dt>Fingerprints</dt><dd class="prints">{"".join(prints)}</dd>')
-    if run.incomplete:
-        parts.append(f"<dt>Not finished</dt><dd>{escape(', '.join(run.incomplete))}: left out of this page</dd>")
-    return f"<dl>{''.join(parts)}</dl>"
-
-
-def footer(run: Run) -> str:
-    """The versions of the packages that made the data."""
-    versions: dict[str, str] = {}
-    for folder in run.folders.values():
-        versions.update(folder.manifest.versions)
-    made = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    return escape(f"Made with {made}." if made else "Made with speechprep.")

@@ -41,9 +41,10 @@ def choose(run: Run, speech: Speech) -> list[Chosen]:
         return []
     picked = _by_score(words, speech) if words and speech.scores.count else []
     taken = {ident for *_, ident, _ in picked}
-    for ident, shard in _by_hash(words or utterances, NUMBER + len(picked)):
-        if len(picked) < NUMBER and ident not in taken:
-            picked.append(("Drawn by lot", "Chosen by the hash of its id.", ident, shard))
+    if len(picked) < NUMBER:
+        others = [each for each in _by_hash(words or utterances, NUMBER + len(picked)) if each[0] not in taken]
+        lot = ("Drawn by lot", "Chosen by the hash of its id.")
+        picked += [(*lot, ident, shard) for ident, shard in others[: NUMBER - len(picked)]]
     chosen = []
     for why, because, ident, shard in picked:
         row = utterances.find(ident, shard)
@@ -73,7 +74,7 @@ def _by_score(words: Folder, speech: Speech) -> list[tuple[str, str, str, str]]:
     )
     picked: dict[str, tuple[str, str, str, str]] = {}
     for place in (1, 0, 2):  # the typical one has the first claim on an utterance
-        for key, ident, shard in ranks[place]:
+        for _, ident, shard in ranks[place]:
             if ident not in {taken[2] for taken in picked.values()}:
                 row = words.find(ident, shard) or {}
                 why, because = whys[place]

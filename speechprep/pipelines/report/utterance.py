@@ -66,7 +66,7 @@ def draw(chosen: Chosen, index: int, rate: float | None, scores: tuple[float, fl
     ]
     body = (
         f'<audio controls preload="metadata" src="{_embed(samples)}"></audio>'
-        '<div class="zoom" role="group" aria-label="zoom"><button type="button" data-zoom="0.5">−</button>'
+        '<div class="zoom" role="group" aria-label="zoom"><button type="button" data-zoom="0.5">&minus;</button>'
         '<button type="button" data-zoom="2">+</button></div>'
         '<div class="track" tabindex="0" role="slider" aria-valuemin="0" aria-valuenow="0" '
         f'aria-valuemax="{length:.2f}" aria-label="position in the utterance, seconds">'
@@ -87,7 +87,9 @@ def _frame(chosen: Chosen, index: int, body: str, duration: float) -> str:
     said = f"<blockquote>{escape(text)}</blockquote>" if text else '<p class="note">No transcript.</p>'
     cut = f" The first {LONGEST:.0f} s of it are shown." if duration > LONGEST else ""
     who = " · ".join(
-        escape(str(part)) for part in (chosen.utterance["speaker"], chosen.utterance["language"], f"{duration:.2f} s") if part
+        escape(str(part))
+        for part in (chosen.utterance["speaker"], chosen.utterance["language"], f"{duration:.2f} s")
+        if part
     )
     return (
         f'<article class="utterance" data-utterance="{index}"><header><h3>{escape(chosen.why)}</h3>'
@@ -111,8 +113,7 @@ def envelope(samples: NDArray[np.float32], columns: int = _COLUMNS) -> NDArray[n
     padded = samples if len(samples) else np.zeros(1, np.float32)
     edges = np.linspace(0, len(padded), columns + 1).astype(np.int64)[:-1]
     both = np.stack([np.minimum.reduceat(padded, edges), np.maximum.reduceat(padded, edges)], axis=1)
-    scaled: NDArray[np.float32] = both / max(float(np.abs(both).max()), 1e-9)
-    return scaled
+    return (both / max(float(np.abs(both).max()), 1e-9)).astype(np.float32)
 
 
 def _waveform(samples: NDArray[np.float32]) -> str:
@@ -135,7 +136,8 @@ def _words(words: list[dict[str, Any]], length: float, scores: tuple[float, floa
         room = 100 * max(until - word["start"], 0.0) / max(word["end"] - word["start"], 1e-3)
         spans.append(
             f'<span class="{timing}" style="{_place(word["start"], word["end"], length)};'
-            f'--strength:{_strength(word["score"], scores):.2f};--room:{room:.0f}%"><b>{escape(word["text"])}</b></span>'
+            f'--strength:{_strength(word["score"], scores):.2f};--room:{room:.0f}%">'
+            f"<b>{escape(word['text'])}</b></span>"
         )
     return f'<div class="words">{"".join(spans)}</div>'
 
@@ -168,13 +170,18 @@ def _units(starts: list[float], ids: list[int], length: float) -> str:
 def _boundaries(words: list[dict[str, Any]], length: float) -> str:
     edges = sorted({round(min(word[side] / length, 1.0) * 1000, 2) for word in words for side in ("start", "end")})
     path = "".join(f"M{edge:g} 0V1" for edge in edges)
-    return f'<svg class="edges" viewBox="0 0 1000 1" preserveAspectRatio="none" aria-hidden="true"><path d="{path}"/></svg>'
+    box = 'viewBox="0 0 1000 1" preserveAspectRatio="none" aria-hidden="true"'
+    return f'<svg class="edges" {box}><path d="{path}"/></svg>'
 
 
 def _ticks(length: float) -> str:
     step = nice_step(length / 12)
     times = [i * step for i in range(int(length / step) + 1)]
-    return '<div class="ticks">' + "".join(f'<s style="left:{100 * t / length:.3f}%">{t:.3g}</s>' for t in times) + "</div>"
+    return (
+        '<div class="ticks">'
+        + "".join(f'<s style="left:{100 * t / length:.3f}%">{t:.3g}</s>' for t in times)
+        + "</div>"
+    )
 
 
 def _place(start: float, end: float, length: float) -> str:

@@ -1,0 +1,150 @@
+"""The rules that keep the house in order, as tests."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from speechprep import registry
+from speechprep.pipelines.stage import STAGES, find_stage
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "speechprep"
+LAYERS = ["artifacts", "tokenizers", "pipelines", "cli"]  # each may import those before it
+LIGHT = {"errors", "registry", "demo"}
+HEAVY = {"torch", "faiss", "apache_beam", "pocketsphinx", "sentencepiece", "sklearn", "plotly", "transformers", "scipy"}
+BEAM_FILES = {"transform.py", "local_runner.py", "worker.py", "runner.py"}
+
+
+def modules() -> list[Path]:
+    return sorted(p for p in PACKAGE.rglob("*.py"))
+
+
+def imports(tree: ast.AST) -> list[tuple[str, int]]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append((node.module, node.lineno))
+    return found
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports_point_one_way(path):
+    own = layer_of(path)
+    if own not in LAYERS:
+        return
+    allowed = set(LAYERS[: LAYERS.index(own) + 1]) | LIGHT | {"__init__"}
+    for name, line in imports(ast.parse(path.read_text())):
+        if name.startswith("speechprep."):
+            assert name.split(".")[1] in allowed, f"{path}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_heavy_packages_are_imported_where_they_are_used(path):
+    if path.name in BEAM_FILES:
+        return
+    top = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)]
+    for name, line in imports(ast.Module(body=top, type_ignores=[])):
+        assert name.split(".")[0] not in HEAVY, f"{path}:{line} imports {name} at the top"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_only_the_two_process_edges_catch_everything(path):
+    edges = {"pipelines/failures.py", "pipelines/context.py", "cli/errors.py", "cli/app.py"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ExceptHandler):
+            broad = node.type is None or getattr(node.type, "id", "") == "Exception"
+            assert not broad or path.relative_to(PACKAGE).as_posix() in edges, f"{path}:{node.lineno}"
+
+
+def test_only_the_runner_names_a_runner():
+    named = [
+        p.name
+        for p in modules()
+        if any(word in p.read_text() for word in ("FlinkRunner", "DataflowRunner", "SparkRunner", "PrismRunner"))
+        and layer_of(p) != "cli"
+    ]
+    assert named == ["runner.py"]
+
+
+@pytest.mark.parametrize("name", list(STAGES))
+def test_every_stage_is_found_and_its_file_says_what_it_reads_and_writes(name):
+    stage = find_stage(name)
+    assert stage.name == name
+    text = ast.get_docstring(ast.parse((PACKAGE / "pipelines" / f"{name}.py").read_text())) or ""
+    assert "reads" in text.lower(), f"{name}.py does not say what it reads"
+    assert "writes" in text.lower(), f"{name}.py does not say what it writes"
+    for option, field in stage.config.model_fields.items():
+        assert field.description, f"{name}: option {option!r} has no description for --help"
+
+
+def test_the_kinds_of_consecutive_stages_match():
+    made = {find_stage(name).writes for name in STAGES}
+    for name in STAGES:
+        for read in find_stage(name).reads:
+            assert read.kind in made, f"{name} reads {read.kind!r}, which no stage writes"
+
+
+@pytest.mark.parametrize(("family", "name"), [(f, n) for f, names in registry.FAMILIES.items() for n in names])
+def test_every_registered_name_resolves(family, name):
+    assert callable(registry.resolve(family, name))
+
+
+def test_importing_the_package_pulls_in_nothing():
+    code = "import speechprep, sys; print(len([m for m in sys.modules if m.split('.')[0] in %r]))"
+    out = subprocess.run(
+        [sys.executable, "-c", code % (HEAVY | {"numpy", "pyarrow"},)], capture_output=True, text=True, check=True
+    )
+    assert out.stdout.strip() == "0"
+
+
+def test_the_core_never_imports_torch():
+    """All modules of the package, in an interpreter in which torch cannot be imported."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import importlib, pkgutil, speechprep\n"
+        "for m in pkgutil.walk_packages(speechprep.__path__, 'speechprep.'):\n"
+        "    importlib.import_module(m.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_tree_in_the_readme_is_true():
+    done = subprocess.run([sys.executable, ROOT / "scripts/readme_tree.py", "--check"], check=False)
+    assert done.returncode == 0, "run: python scripts/readme_tree.py"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("**/*.md")), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_in_the_pages_lead_somewhere(path):
+    import re
+
+    if ".venv" in path.parts or "node_modules" in path.parts:
+        return
+    for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), f"{path} links to {target}"
+
+
+def test_no_page_or_file_names_an_index_or_a_machine():
+    import re
+
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    forbidden = re.compile(r"https?://[^ ]*(?:pypi|simple/|proxy)|/root/|index-url\s*=?\s*http")
+    for name in tracked:
+        path = ROOT / name
+        if (
+            path.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".cfg"}
+            and path.name != Path(__file__).name
+            and path.exists()
+        ):
+            assert not forbidden.search(path.read_text()), name
