@@ -148,3 +148,10 @@ def test_no_page_or_file_names_an_index_or_a_machine():
             and path.exists()
         ):
             assert not forbidden.search(path.read_text()), name
+
+
+def test_the_tables_of_options_and_columns_are_true():
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts/docs_tables.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"run: python scripts/docs_tables.py {done.stdout}"

@@ -23,28 +23,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.media import MediaReader, looks_like, media_kind
+from speechprep.artifacts.sndfile import Samples, SndfileReader
 from speechprep.artifacts.timebase import num_samples, seconds
 from speechprep.errors import BadInput
 
-Samples = NDArray[np.float32]
 Source = str | Path | bytes | IO[bytes]  # a URI, a path, an encoded file in memory, or a seekable open file
 
 RATES = (1_000, 768_000)  # Hz; a header outside of this is damaged
-BLOCK_SECONDS = 10.0  # of one decoded block
-BLOCK_SAMPLES = 1 << 23  # of all its channels together, at most
 TOLERANCE = 0.1  # seconds that a segment may end after its file, and that a file may lack of what its header says
 CANCELLED = 0.1  # see the module docstring
 FRAMES_PER_BYTE = 8192  # digital silence in FLAC reaches 4,700; a header that claims more is damaged
 _HEAD = 512  # bytes that tell what a file is
-_UNKNOWN = 1 << 62  # libsndfile's frame count where a streamed FLAC does not say
-_AT_END = 39  # libsndfile's error on stepping over the end of such a FLAC
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,71 +52,7 @@ class AudioInfo:
     frames: int
 
 
-class _SndfileReader:
-    """A file read by libsndfile."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        with self._open() as sound:
-            self.sample_rate: int = sound.samplerate
-            self.channels: int = sound.channels
-            self.floating: bool = sound.subtype in ("FLOAT", "DOUBLE")
-            self.frames: int = sound.frames
-        self._endless = not 0 <= self.frames < _UNKNOWN
-        if self._endless:
-            self.frames = sum(len(block) for block in self._read(0, _UNKNOWN))
-
-    def _open(self) -> Any:
-        import soundfile
-
-        self._file.seek(0)
-        # By descriptor libsndfile reads without calling back into Python.
-        handle = self._file.fileno() if isinstance(self._file, io.FileIO) else self._file
-        return soundfile.SoundFile(handle, closefd=False)
-
-    def blocks(self, start: int, stop: int) -> Iterator[Samples]:
-        """Samples [start, stop) as (frames, channels) blocks; ends early where the file does."""
-        import soundfile
-
-        try:
-            yield from self._read(start, stop)
-        except soundfile.LibsndfileError as error:
-            raise BadInput(
-                "audio_corrupt", f"the file is damaged: {error.error_string or 'the decoder gave up'}"
-            ) from None
-
-    def _read(self, start: int, stop: int) -> Iterator[Samples]:
-        size = max(min(round(BLOCK_SECONDS * self.sample_rate), BLOCK_SAMPLES // self.channels), 1)
-        with self._open() as sound:
-            # A FLAC without a length cannot be sought: what lies before the segment is decoded and dropped.
-            position = 0 if self._endless else sound.seek(start)
-            while position < stop:
-                block = self._fill(sound, min(size, stop - position))
-                if not len(block):
-                    return
-                if position + len(block) > start:
-                    yield block[max(start - position, 0) :]
-                position += len(block)
-
-    def _fill(self, sound: Any, size: int) -> Samples:
-        """The next block; empty at the end."""
-        import soundfile
-
-        block = np.empty((size, self.channels), np.float32)
-        if not self._endless:
-            return block[: len(sound.read(out=block))]
-        block.fill(np.nan)
-        try:
-            sound.read(out=block)
-        except soundfile.LibsndfileError as error:
-            if error.code != _AT_END:
-                raise
-        # At the end the samples are there, soundfile only cannot step over it: count what was written.
-        unwritten = np.isnan(block[:, 0])
-        return block[: int(np.argmax(unwritten))] if unwritten.any() else block
-
-
-Reader = _SndfileReader | MediaReader
+Reader = SndfileReader | MediaReader
 
 
 def _refuse(head: bytes, reason: str) -> BadInput:
@@ -170,19 +101,19 @@ def _reader(source: Source) -> Iterator[Reader]:
     import soundfile
 
     with opened(source) as file:
+        size = file.seek(0, io.SEEK_END)
         file.seek(0)
         head = file.read(_HEAD)
+        file.seek(0)
         kind = media_kind(head)
-        if kind:
-            with MediaReader.open(file, kind) as media:
-                _check_header(media, file.seek(0, io.SEEK_END))
-                yield media
-            return
-        try:
-            reader = _SndfileReader(file)
-        except soundfile.LibsndfileError as error:
-            raise _refuse(head, error.error_string.strip().rstrip(".")) from None
-        _check_header(reader, file.seek(0, io.SEEK_END))
+        if kind is not None:
+            reader: Reader = MediaReader(file, kind)
+        else:
+            try:
+                reader = SndfileReader(file)
+            except soundfile.LibsndfileError as error:
+                raise _refuse(head, error.error_string.strip().rstrip(".")) from None
+        _check_header(reader, size)
         yield reader
 
 

@@ -66,65 +66,64 @@ class MediaReader:
 
     floating = True  # AAC and its kin are decoded to float
 
-    def __init__(self, container: Any, kind: str) -> None:
-        self._container = container
-        self._kind = kind
-        if not container.streams.audio:
-            raise BadInput("audio_format", f"{kind} without a sound track")
-        self._track = container.streams.audio[0]
-        self.sample_rate: int = self._track.rate or 0
-        self.channels: int = self._track.codec_context.channels or 0
-        self.frames: int = self._length()
-
-    @classmethod
-    @contextmanager
-    def open(cls, file: IO[bytes], kind: str) -> Iterator[MediaReader]:
-        """Opens a file that `looks_like` a container of MEDIA.
+    def __init__(self, file: IO[bytes], kind: str) -> None:
+        """`kind` is what `media_kind` said.
 
         Raises:
             BadInput: `audio_format` without PyAV or without sound, `audio_unreadable` where PyAV cannot read it.
         """
+        self._file = file
+        self._kind = kind
+        with self._open() as container:
+            if not container.streams.audio:
+                raise BadInput("audio_format", f"{kind} without a sound track")
+            track = container.streams.audio[0]
+            self.sample_rate: int = track.rate or 0
+            self.channels: int = track.codec_context.channels or 0
+            if track.duration is not None:
+                self.frames = round(track.duration * track.time_base * self.sample_rate)
+            elif container.duration is not None:  # microseconds
+                self.frames = round(container.duration * self.sample_rate / 1_000_000)
+            else:
+                self.frames = sum(len(block) for block in self.blocks(0, 1 << 62))
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
         try:
             import av
         except ImportError:
             raise BadInput(
-                "audio_format", f"{kind} needs PyAV (pip install av), or convert it: ffmpeg -i IN -ac 1 OUT.flac"
+                "audio_format", f"{self._kind} needs PyAV (pip install av), or convert it: ffmpeg -i IN -ac 1 OUT.flac"
             ) from None
+        self._file.seek(0)
         try:
-            container = av.open(file, mode="r")
+            container = av.open(self._file, mode="r")
         except av.FFmpegError as error:
-            raise BadInput("audio_unreadable", f"{kind}, damaged: {error.strerror}") from None
+            raise BadInput("audio_unreadable", f"{self._kind}, damaged: {error.strerror}") from None
         with container:
-            yield cls(container, kind)
-
-    def _length(self) -> int:
-        track, container = self._track, self._container
-        if track.duration is not None:
-            return round(track.duration * track.time_base * self.sample_rate)
-        if container.duration is not None:  # microseconds
-            return round(container.duration * self.sample_rate / 1_000_000)
-        return sum(len(block) for block in self.blocks(0, 1 << 62))
+            yield container
 
     def blocks(self, start: int, stop: int) -> Iterator[NDArray[np.float32]]:
         """Samples [start, stop) as (frames, channels) blocks; ends early where the file does.
 
-        Decoded from the beginning each time: containers cannot be sought to a sample.
+        Decoded from the beginning each time, by a new decoder: containers cannot be sought to a sample, and AAC's
+        noise substitution depends on all that the decoder has decoded before.
         """
         import av
 
         resampler = av.AudioResampler(format="fltp", rate=self.sample_rate)
         position = 0
         try:
-            self._container.seek(0)
-            for frame in self._container.decode(self._track):
-                for part in resampler.resample(frame):
-                    block = part.to_ndarray().T
-                    first, last = max(start - position, 0), min(stop - position, len(block))
-                    if first < last:
-                        yield np.ascontiguousarray(block[first:last])
-                    position += len(block)
-                if position >= stop:
-                    return
+            with self._open() as container:
+                for frame in container.decode(container.streams.audio[0]):
+                    for part in resampler.resample(frame):
+                        block = part.to_ndarray().T
+                        first, last = max(start - position, 0), min(stop - position, len(block))
+                        if first < last:
+                            yield np.ascontiguousarray(block[first:last])
+                        position += len(block)
+                    if position >= stop:
+                        return
         except av.FFmpegError as error:
             raise BadInput(
                 "audio_corrupt", f"{self._kind}: damaged at {position / self.sample_rate:.2f} s: {error.strerror}"

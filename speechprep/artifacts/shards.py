@@ -63,6 +63,11 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         if self._buffered_bytes >= ROW_GROUP_BYTES:
             self._flush(self._buffered_rows)
 
+    def flush(self) -> None:
+        """End the row group, so that nothing stays in memory: for a shard that will not be written to for long."""
+        if self._buffered_rows:
+            self._flush(self._buffered_rows)
+
     def _flush(self, rows: int) -> None:
         table = pa.Table.from_batches(self._buffer, schema=self.schema)
         self._writer.write_table(table.slice(0, rows), row_group_size=rows)
@@ -81,8 +86,8 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
     ) -> None:
         self._closed = True
         try:
-            if kind is None and self._buffered_rows:
-                self._flush(self._buffered_rows)
+            if kind is None:
+                self.flush()
             self._writer.close()
             if kind is None:
                 self.size = self._path.stat().st_size

@@ -71,6 +71,13 @@ class Commands(TyperGroup):
         found: Any = typer.main.get_command(import_module(f"speechprep.cli.{COMMANDS[cmd_name].module}").app)
         return found if found.name == cmd_name else found.commands[cmd_name]
 
+    def get_params(self, ctx: Any) -> Any:
+        """The group's own options, all of them switches: off is False, for typer imports pydantic to check a None."""
+        found = super().get_params(ctx)
+        for option in found:
+            option.default = option.default or False
+        return found
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The table by headings, without importing anything."""
         for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):

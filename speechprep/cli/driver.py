@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -37,12 +38,16 @@ class Show:
 
 @dataclass
 class Outcome:
-    """What a run came to. `wall` in seconds; `report`: where it is, None where none was made."""
+    """What a run came to. `wall` in seconds; `report`: where it is, None where there is none.
+
+    `report_wall`: seconds that building it took, None where the one that was there still shows the data.
+    """
 
     out: str
     results: list[StepResult]
     wall: float
     report: str | None = None
+    report_wall: float | None = None
     status: str = "done"
     error: dict[str, Any] | None = None
     started: str = field(default_factory=lambda: _now())
@@ -63,6 +68,7 @@ class Outcome:
             "status": self.status,
             "out": self.out,
             "report": self.report,
+            "report_seconds": round(self.report_wall, 3) if self.report_wall is not None else None,
             "wall_seconds": round(self.wall, 3),
             "audio_seconds": round(self.audio, 3),
             "times_real_time": round(self.audio / self.wall, 2) if self.wall and self.made else None,
@@ -91,12 +97,14 @@ def run_recipe(recipe: Recipe, steps: list[Step], out: str, options: Options, sh
             outcome.status = "stopped" if isinstance(error, Stopped) else "failed"
             outcome.error = {"type": type(error).__name__, "message": line, "exit_code": code}
             outcome.wall = time.monotonic() - began
-            _record(recipe, outcome, options)
+            with suppress(OSError):  # the disk may be what is wrong; its error must not hide the first one
+                _record(recipe, outcome, options)
             raise
         outcome.wall = time.monotonic() - began
         if outcome.made:
             _record(recipe, outcome, options)
-        outcome.report = _report(out, shown)
+        outcome.report, built = _report(out, shown)
+        outcome.report_wall = time.monotonic() - began - outcome.wall if built else None
         outcome.wall = time.monotonic() - began
     return outcome
 
@@ -136,6 +144,8 @@ def _final_table(outcome: Outcome) -> Any:
             f"{r.wall:.1f}" if r.made else "",
             speed(done, r.wall) if r.made else "",
         )
+    if outcome.report_wall is not None:
+        made.add_row("report", "", "", "", "", f"{outcome.report_wall:.1f}", "")
     if len(outcome.results) > 1:
         made.add_section()
         times = speed(outcome.audio, outcome.wall) if outcome.made else ""
@@ -239,17 +249,17 @@ def _contents(out: str) -> str:
     return manifest.digest([__version__, found])
 
 
-def _report(out: str, shown: Display) -> str:
-    """Build the report unless the one that is there shows the same data; where it is."""
+def _report(out: str, shown: Display) -> tuple[str, bool]:
+    """Build the report unless the one that is there shows the same data; where it is, and whether it was built."""
     from speechprep.artifacts import storage
 
     where = storage.join(out, REPORT)
     contents, record = _contents(out), read_record(out)
     if record.get("report_of") == contents and storage.exists(where):
-        return where
+        return where, False
     shown.working("report")
     from speechprep.pipelines.report import build_report
 
     build_report(out)
     _write_record(out, {**record, "report_of": contents})
-    return where
+    return where, True

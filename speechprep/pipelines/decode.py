@@ -146,13 +146,12 @@ def _decode_packed(
     folder: str, found: manifest.Manifest, vocab: Vocabulary, wanted: frozenset[str] | None
 ) -> Iterator[Decoded]:
     name, tokens = "", np.zeros(0, np.int32)
-    starts = (vocab.u_start, vocab.t_start)
     for shard in found.shards:
         for batch in shards.read_batches(storage.join(folder, shard.name), ["input_ids", "document_ids", "ids"], 64):
             for row in batch.to_pylist():
                 for i, (document, part) in enumerate(split_packed(row)):
-                    # Only the first of a row may go on from the row before; a copy of a document begins anew.
-                    if i == 0 and document == name and not _is_whole(tokens, starts, part, vocab):
+                    # Only the first of a row may go on from the row before, unless it is a copy, which begins anew.
+                    if i == 0 and document == name and not _is_whole(name, tokens, vocab):
                         tokens = np.concatenate([tokens, part])
                         continue
                     yield from _document(name, tokens, vocab, wanted)
@@ -160,9 +159,10 @@ def _decode_packed(
     yield from _document(name, tokens, vocab, wanted)
 
 
-def _is_whole(tokens: NDArray[np.int32], starts: tuple[int, int], then: NDArray[np.int32], vocab: Vocabulary) -> bool:
-    """Whether a document is complete although tokens under the same name follow."""
-    return bool(len(tokens) and tokens[-1] in (vocab.u_end, vocab.t_end) and then[0] in starts)
+def _is_whole(name: str, tokens: NDArray[np.int32], vocab: Vocabulary) -> bool:
+    """Whether a document has all its end tokens: CST rows have two."""
+    ends = 2 if split_document_id(name)[1].startswith("cst") else 1
+    return int(np.count_nonzero((tokens == vocab.u_end) | (tokens == vocab.t_end))) >= ends
 
 
 def _document(

@@ -21,7 +21,7 @@ from speechprep.pipelines.stage import StageConfig
 from speechprep.registry import resolve
 
 LONG_SECONDS = 600.0
-BATCH = 64  # utterances read, decoded and written together
+BATCH = 32  # utterances read, decoded and written together
 AUDIO_COLUMNS = ("id", "audio", "audio_bytes", "offset", "duration")
 
 F32 = NDArray[np.float32]
@@ -100,14 +100,21 @@ def _audio(
             stop += 1
         if stop > start:
             short = picked[start:stop]
-            part = pa.RecordBatch.from_struct_array(batch.select(AUDIO_COLUMNS).to_struct_array().take(pa.array(short)))
-            for i, found in ctx.audio(part):
+            for i, found in ctx.audio(_rows(batch, short)):
                 yield short[i], _whole(found)
         if stop < len(picked):
             with ctx.guard([rows[picked[stop]]["id"]]):
                 yield picked[stop], _streamed(ctx, batch, rows[picked[stop]], picked[stop])
             stop += 1
         start = stop
+
+
+def _rows(batch: pa.RecordBatch, numbers: list[int]) -> pa.RecordBatch:
+    """Some rows of a batch; embedded audio is not copied where they are neighbours."""
+    part = batch.select(AUDIO_COLUMNS)
+    if numbers[-1] - numbers[0] + 1 == len(numbers):
+        return part.slice(numbers[0], len(numbers))
+    return pa.RecordBatch.from_struct_array(part.to_struct_array().take(pa.array(numbers)))
 
 
 def _is_long(row: dict[str, Any]) -> bool:

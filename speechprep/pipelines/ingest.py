@@ -54,6 +54,22 @@ WORD_OVERLAP = 0.25  # seconds that two words may overlap (hand-labelled TIMIT h
 CLAIM_TOLERANCE = (0.1, 0.05)  # seconds and share by which a stated duration may differ before it is counted as wrong
 
 
+FieldName = Literal[
+    "id",
+    "audio",
+    "offset",
+    "duration",
+    "text",
+    "speaker",
+    "language",
+    "split",
+    "licence",
+    "words",
+    "captions",
+    "labels",
+]
+
+
 class Config(StageConfig):
     """Options of ingest."""
 
@@ -65,7 +81,7 @@ class Config(StageConfig):
     )
     audio_root: str | None = Field(None, description="folder that relative audio paths start from and must stay in")
     words: Literal["use", "ignore"] = Field("use", description="word times that come with the corpus")
-    columns: dict[str, str] = Field({}, description="field -> column of one's own, e.g. columns.text=utterance")
+    columns: dict[FieldName, str] = Field({}, description="field -> column of one's own, e.g. columns.text=utterance")
     archive_ids: bool = Field(default=False, description="put the archive's name before ids of tar and Parquet inputs")
     language: str | None = Field(None, description="language of records that state none")
     licence: str | None = Field(None, description="licence of records that state none")
@@ -82,7 +98,12 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
     """
     if not inputs:
         raise ConfigError("nothing to ingest; give a folder, manifest, table or archive with --input")
-    options = Options(config.audio_root, config.words, config.archive_ids, dict(config.columns))
+    options = Options(
+        config.audio_root,
+        config.words,
+        config.archive_ids,
+        {str(name): column for name, column in config.columns.items()},
+    )
     records = (_with_defaults(r, config) for uri in inputs for r in sources.read(uri, config.format, options))
     planned = listing.deal(records, config.shards, scratch)
     if not planned.rejects and not any(pq.read_metadata(path).num_rows for path in planned.payloads):

@@ -19,6 +19,7 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_provision_api_pb2
 from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.runners.worker import sdk_worker
 from apache_beam.transforms import environments
 
 from speechprep.pipelines.failures import WorkerDied
@@ -62,7 +63,10 @@ class LocalRunner(fn_runner.FnApiRunner):
 
 
 class _Patched:
-    """Swaps two classes of Beam for the time of one pipeline."""
+    """Swaps two classes of Beam for the time of one pipeline, and keeps its worker threads from printing tracebacks.
+
+    They would land in the terminal beside the one line that the error becomes.
+    """
 
     def __init__(self, deaths: list[str]) -> None:
         self.deaths = deaths
@@ -73,12 +77,14 @@ class _Patched:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
         worker_handlers.SubprocessSdkWorkerHandler.start_worker = _starter(self.deaths)
         local_job_service.BeamFnLoggingServicer = _quiet_servicer()
+        sdk_worker.print = lambda *_, **__: None
 
     def __exit__(self, *_: object) -> None:
         start, servicer = self.saved
         worker_handlers.SubprocessSdkWorkerHandler.start_worker = start
         local_job_service.BeamFnLoggingServicer = servicer
         logging.getLogger("apache_beam").setLevel(self.level)
+        del sdk_worker.print
 
 
 def _starter(deaths: list[str]) -> Any:

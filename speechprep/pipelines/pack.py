@@ -80,12 +80,15 @@ def run(ctx: ShardContext) -> None:
     shards = config.shards or max(1, -(-total // SHARD_TOKENS))
     ctx.open_shards(shards)
     ctx.done(documents_tokens=spill.tokens, **{f"tokens.{g}": int(n) for g, n in zip(GROUPS, taken, strict=True)})
-    placed = rows = 0
+    placed = rows = last = 0
     for batch, counts in _rows(_documents(spill, mixture), layout, split=config.split):
         # A row goes to the shard in whose equal share of the tokens it begins.
         shard = np.minimum((placed + np.cumsum(counts) - counts) * shards // max(total, 1), shards - 1)
         for begin, end in _stretches(shard):
-            ctx.write(batch.slice(begin, end - begin), shard=int(shard[begin]))
+            if shard[begin] != last:
+                ctx.writer(last).flush()
+                last = int(shard[begin])
+            ctx.write(batch.slice(begin, end - begin), shard=last)
         placed += int(counts.sum())
         rows += batch.num_rows
         ctx.done(rows=batch.num_rows)
@@ -129,8 +132,8 @@ def _rows(parts: Iterator[Documents], layout: Layout, *, split: bool) -> Iterato
             batch, rest = layout.full_rows(rest.then(documents))
             held = np.full(batch.num_rows, layout.context)
         else:
-            pieces = cut_long(documents, layout.context)
-            bins = best_fit(pieces.lengths, layout.context)
+            pieces, goes_on = cut_long(documents, layout.context)
+            bins = best_fit(pieces.lengths, goes_on, layout.context)
             batch = layout.padded_rows(pieces, bins)
             held = np.array([pieces.lengths[b].sum() for b in bins], np.int64)
         for begin in range(0, batch.num_rows, WRITE_ROWS):

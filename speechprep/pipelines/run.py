@@ -209,9 +209,7 @@ def _finish(prepared: Prepared, options: Options) -> Manifest:
     step = prepared.step
     if missing:
         if options.slice is not None:
-            raise UnfinishedSlices(
-                f"{step.name}: this slice is done, {len(missing)} shards of other slices are not"
-            )
+            raise UnfinishedSlices(f"{step.name}: this slice is done, {len(missing)} shards of other slices are not")
         raise RuntimeError(f"{step.name}: shards {missing[:5]} have no commit record after the run")
     shards = [s for i in sorted(prepared.committed) for s in prepared.committed[i]]
     for name in stale_files(prepared, shards):

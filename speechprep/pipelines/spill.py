@@ -3,7 +3,7 @@
 Documents are collected up to a fixed number of tokens (a chunk), sorted by key, and written in parts, one for each of
 `PARTS` equal ranges of the key. Reading goes over the ranges: the documents of a bucket (some neighbouring ranges) are
 fetched from all chunks and put in order. The order depends on keys and names alone, memory on the sizes of a chunk and
-a bucket alone (of a part, beyond `PARTS` buckets: 4 thousand million tokens).
+a bucket alone (of a part, beyond `PARTS` buckets: 2 thousand million tokens).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from speechprep.tokenizers.draws import Hashes
 from speechprep.tokenizers.packing import Documents
 from speechprep.tokenizers.ragged import offsets_of
 
-CHUNK_TOKENS = 1 << 23
-BUCKET_TOKENS = 1 << 22
+CHUNK_TOKENS = 1 << 22
+BUCKET_TOKENS = 1 << 21
 PARTS = 1 << 10
 
 _SCHEMA = pa.schema(

@@ -1,6 +1,6 @@
 """subword: `units` and, where there are transcripts, `words` -> `subword`, the joint vocabulary of text and units.
 
-One piece of work over all shards; the result is an artifact. It holds vocab.json (sizes, id ranges, special tokens),
+Reads all shards as one piece of work and writes an artifact. It holds vocab.json (sizes, id ranges, special tokens),
 token_modality.npy, the SentencePiece models text.model and units.model, the files with which
 `transformers.AutoTokenizer.from_pretrained(folder)` loads it (see `speechprep.tokenizers.vocabulary`), and
 coverage.json: what was seen, what was trained on, that nothing was skipped, and the compression from frames to runs to
@@ -45,9 +45,7 @@ class Config(StageConfig):
     )
     unit_vocab_size: int = Field(10_000, ge=2, description="pieces of units wanted, all single units among them")
     text_vocab_size: int = Field(10_000, ge=0, description="pieces of text wanted; 0: no text")
-    max_units: int = Field(
-        10_000_000, ge=1, description="units, without repeats, to train on (about 1 GB at 10 million)"
-    )
+    max_units: int = Field(5_000_000, ge=1, description="units, without repeats, to train on (5 million: 0.5 GB)")
     max_characters: int = Field(20_000_000, ge=1, description="characters of transcripts to train on")
     language: str = Field("en", description="language code in the names of the marker tokens")
 

@@ -193,7 +193,7 @@ def _inputs(made: Manifest, around: Neighbours) -> Iterator[str]:
     """Each recorded input is beside this folder as it was; an input that lies elsewhere cannot be followed."""
     try:
         stage = find_stage(made.made_of.get("stage", ""))
-    except SpeechprepError:
+    except (SpeechprepError, ImportError):
         return  # of a package that is not here
     for read in stage.reads:
         wanted = made.made_of.get("inputs", {}).get(read.role)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import warnings
 
@@ -12,14 +13,17 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXP
 
 def main() -> None:
     """Serve Beam's control channel until the driver closes it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends all of the group; Python would print a traceback each
     for name in THREADS:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore")
     # A handler on the root keeps Beam's import-time warning from installing one that writes to stderr.
     logging.getLogger().addHandler(logging.NullHandler())
-    from apache_beam.runners.worker import sdk_worker_main
+    from apache_beam.runners.worker import sdk_worker, sdk_worker_main
 
+    # It prints the traceback of every failure; the driver gets the failure itself, and makes one line of it.
+    sdk_worker.print = lambda *_, **__: None
     for name in ("apache_beam", "__main__", sdk_worker_main.__name__):
         logging.getLogger(name).setLevel(logging.ERROR)
     sdk_worker_main.main(sys.argv)

@@ -1,17 +1,22 @@
 """Writes a vocabulary as a fast tokenizer of Hugging Face, which `transformers.AutoTokenizer` loads from the folder.
 
 One BPE holds both modalities: characters of text and of units are different, so merges of one never meet the other.
-`bpe_order` is why its ids are those of the two SentencePiece models, for any text (special tokens written out in a text
-are read as such, and private-use characters as units).
+
+Its ids are those of the two SentencePiece models for every input. SentencePiece ranks pieces and joins any two
+neighbours that make one; Hugging Face ranks merges (left, right), so a piece that can be split in several places stands
+in its list several times. That makes no difference: as long as no merge crosses the ends of a piece, its inside goes
+through the same merges as if it stood alone, so just before it is made it lies in the same two parts wherever that is.
+Only that one of its merges is ever used, and the ranks of the others do not matter.
+
+What differs does so by design: special tokens written out in a text are read as such, private-use characters as units.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from speechprep.tokenizers.bpe_order import canonical_order
 
 if TYPE_CHECKING:
     from speechprep.tokenizers.vocabulary import Vocabulary
@@ -43,11 +48,22 @@ def save_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def merges_of(pieces: Sequence[str], alphabet: Iterable[str]) -> list[tuple[str, str]]:
+    """All pairs of pieces (or characters of the alphabet) that make a piece; pieces, and so merges, come best first."""
+    known = {*pieces, *alphabet}
+    return [
+        (piece[:i], piece[i:])
+        for piece in pieces
+        for i in range(1, len(piece))
+        if piece[:i] in known and piece[i:] in known
+    ]
+
+
 def _merges(vocabulary: Vocabulary) -> list[tuple[str, str]]:
-    """All merges of both models; ranks of the one do not touch those of the other."""
-    merges = []
-    for model in (vocabulary.text, vocabulary.units):
-        if model is not None:
-            alphabet = [piece for piece in model.pieces if len(piece) == 1]
-            merges += canonical_order(model.merged, alphabet)[1]
-    return merges
+    """The merges of both models; ranks of the one do not touch those of the other."""
+    models = [model for model in (vocabulary.text, vocabulary.units) if model is not None]
+    return [merge for model in models for merge in merges_of(model.merged, filter(_single, model.pieces))]
+
+
+def _single(piece: str) -> bool:
+    return len(piece) == 1

@@ -90,8 +90,9 @@ class Mixture:
         taken = self._whole * have
         for group in np.flatnonzero(used):
             below = np.append(0, np.cumsum(self.tokens[group]))
-            self._limit[group] = np.searchsorted(below, budget[group] - taken[group], side="right") - 1
-            taken[group] += below[self._limit[group]]
+            limit = int(np.searchsorted(below, budget[group] - taken[group], side="right")) - 1
+            self._limit[group] = limit if below[limit] else 0
+            taken[group] += below[limit]
         return taken
 
     @property
@@ -190,29 +191,33 @@ class Layout:
         return pa.RecordBatch.from_arrays(columns, schema=PACKED)
 
 
-def cut_long(documents: Documents, context: int) -> Documents:
-    """Documents longer than `context` cut into pieces of `context` (the last one shorter), under the same name."""
+def cut_long(documents: Documents, context: int) -> tuple[Documents, NDArray[np.bool_]]:
+    """Documents longer than `context` cut into pieces of `context` (the last one shorter), under the same name.
+
+    Also True for each piece that goes on from the one before it.
+    """
     pieces = -(-documents.lengths // context)
     if (pieces == 1).all():
-        return documents
+        return documents, np.zeros(len(pieces), bool)
     owner = np.repeat(np.arange(len(pieces)), pieces)
     lengths = np.full(len(owner), context, np.int64)
     ends = np.cumsum(pieces) - 1
     lengths[ends] = documents.lengths - (pieces - 1) * context
-    return Documents(documents.names.take(pa.array(owner)), documents.tokens, lengths)
+    return Documents(documents.names.take(pa.array(owner)), documents.tokens, lengths), np.diff(owner, prepend=-1) == 0
 
 
-def best_fit(lengths: Ints, context: int) -> list[list[int]]:
+def best_fit(lengths: Ints, goes_on: NDArray[np.bool_], context: int) -> list[list[int]]:
     """Bins of document indices, none over `context` tokens: each document goes where it leaves the least room.
 
-    Online best fit; bins stand in the order in which they were begun. The open bins are kept by the room they have
-    left, in one integer whose bit r says that some bin has room r, so the best bin is one bit operation away.
+    Online best fit; bins stand in the order in which they were begun. A piece that goes on from the one before begins
+    a bin, so that the pieces of a long document stand in rows that follow each other. The open bins are kept by the
+    room they have left, in one integer whose bit r says that some bin has room r: the best is one bit operation away.
     """
     bins: list[list[int]] = []
     by_room: list[list[int]] = [[] for _ in range(context + 1)]
     rooms = 0
-    for i, length in enumerate(lengths.tolist()):
-        fitting = rooms >> length
+    for i, (length, begins) in enumerate(zip(lengths.tolist(), goes_on.tolist(), strict=True)):
+        fitting = 0 if begins else rooms >> length
         if fitting:
             room = length + (fitting & -fitting).bit_length() - 1
             which = by_room[room].pop()

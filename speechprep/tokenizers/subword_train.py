@@ -4,14 +4,13 @@ SentencePiece drops, without an error, lines longer than `max_sentence_length` b
 50 frames/s) and lines with certain characters; it needs a piece for every unit to be lossless; and what it finds
 depends on its threads. So long sequences are cut, offending characters are left out of the training of text (the
 models still encode them, as bytes), every unit is given once on a line of its own, and one thread is used.
-
-BPE models are then put into the order of `bpe_order`, in which other BPE engines give the same ids.
 """
 
 from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +20,6 @@ from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.tokenizers import spm_proto
-from speechprep.tokenizers.bpe_order import canonical_order
-from speechprep.tokenizers.spm_proto import Piece
 from speechprep.tokenizers.unit_text import UNIT_CHARACTERS, check_k, to_text
 
 Algorithm = Literal["bpe", "unigram"]
@@ -72,8 +69,6 @@ def train_units(
     trained = sum(map(len, lines))
     alphabet = to_text(np.arange(k))
     model = _train([*lines, *alphabet], vocab_size, algorithm, **_ACROSS)
-    if algorithm == "bpe":
-        model = _canonical(model, escape_whitespaces=True)
     size = _write(model, out)
     return {
         "sequences": count,
@@ -93,41 +88,47 @@ def train_text(texts: Iterable[str], vocab_size: int, out: str | Path) -> dict[s
     Args:
         texts: transcripts.
         vocab_size: pieces wanted: 257 for bytes and the unknown piece, one for each character, the rest for merges.
+            Where not all characters fit, the rarest are left to bytes.
         out: path of the model file.
 
     Returns:
-        What went in: texts, characters, cut (texts cut into lines), lines, left_out (characters that SentencePiece
-        cannot be trained with), size (pieces).
+        What went in: texts, characters, cut (texts cut into lines), lines, left_out (characters that training did not
+        see, since SentencePiece cannot or `vocab_size` is too small; they become bytes), size (pieces).
 
     Raises:
-        ConfigError: no text, or a `vocab_size` that does not hold the characters of the texts.
+        ConfigError: no text, or a `vocab_size` that does not hold more than the bytes.
     """
-    lines: list[str] = []
-    count = characters = cut = left_out = 0
+    if vocab_size <= _BYTES_AND_UNKNOWN:
+        raise ConfigError(f"text_vocab_size {vocab_size} is too small: bytes alone need {_BYTES_AND_UNKNOWN}")
+    kept, characters = [], 0
     for text in texts:
         spaced = "".join(" " + word for word in text.split())
-        kept = _LEFT_OUT.sub("", spaced)
-        parts = _cut_text(kept)
-        lines += parts
-        count, characters, cut = count + 1, characters + len(spaced), cut + (len(parts) > 1)
-        left_out += len(spaced) - len(kept)
-    if not lines:
+        characters += len(spaced)
+        kept.append(_LEFT_OUT.sub("", spaced))
+    kept = _most_frequent(kept, vocab_size - _BYTES_AND_UNKNOWN)
+    lines = [_cut_text(text) for text in kept]
+    flat = [part for parts in lines for part in parts]
+    if not flat:
         raise ConfigError("there is no text to train on; give transcripts, or text_vocab_size 0 for no text")
-    needed = _BYTES_AND_UNKNOWN + len(set().union(*map(set, lines)))
-    if vocab_size < needed:
-        raise ConfigError(
-            f"text_vocab_size {vocab_size} is too small: bytes and the characters of the texts need {needed}"
-        )
-    model = _train(lines or [" a"], vocab_size, "bpe", byte_fallback=True)
-    size = _write(_canonical(model, escape_whitespaces=False), out)
+    size = _write(_literal(_train(flat, vocab_size, "bpe", byte_fallback=True)), out)
     return {
-        "texts": count,
+        "texts": len(kept),
         "characters": characters,
-        "cut": cut,
-        "lines": len(lines),
-        "left_out": left_out,
+        "cut": sum(len(parts) > 1 for parts in lines),
+        "lines": len(flat),
+        "left_out": characters - sum(map(len, flat)),
         "size": size,
     }
+
+
+def _most_frequent(texts: list[str], n: int) -> list[str]:
+    """The texts without any but their `n` most frequent characters."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text)
+    rare = sorted(counts, key=lambda character: (-counts[character], character))[n:]
+    without = {ord(character): None for character in rare}
+    return [text.translate(without) for text in texts] if rare else texts
 
 
 def _cut_text(text: str) -> list[str]:
@@ -172,18 +173,14 @@ def _train(lines: list[str], vocab_size: int, algorithm: Algorithm, **options: A
     return model.getvalue()
 
 
-def _canonical(model: bytes, *, escape_whitespaces: bool) -> bytes:
-    """The model with its pieces in canonical order, and with " " for SentencePiece's mark of a space unless escaped."""
-    pieces = spm_proto.read_pieces(model)
-    if not escape_whitespaces:
-        pieces = [Piece(p.text.replace("\u2581", " "), p.score, p.kind) for p in pieces]
-    head = [piece for piece in pieces if piece.kind != spm_proto.NORMAL]
-    normal = [piece.text for piece in pieces if piece.kind == spm_proto.NORMAL]
-    alphabet = [text for text in normal if len(text) == 1]
-    merged = [text for text in normal if len(text) > 1 and not _MARKUP.fullmatch(text)]
-    order, _ = canonical_order(merged, alphabet)
-    ranked = [Piece(text, -float(rank)) for rank, text in enumerate([*order, *alphabet])]
-    return spm_proto.rewrite(model, [*head, *ranked], escape_whitespaces=escape_whitespaces)
+def _literal(model: bytes) -> bytes:
+    """The model with " " in its pieces for SentencePiece's mark of a space: U+2581 in a text is not taken for one.
+
+    Pieces that look like special tokens are left out.
+    """
+    pieces = [piece._replace(text=piece.text.replace("\u2581", " ")) for piece in spm_proto.read_pieces(model)]
+    kept = [piece for piece in pieces if piece.kind != spm_proto.NORMAL or not _MARKUP.fullmatch(piece.text)]
+    return spm_proto.rewrite(model, kept, escape_whitespaces=False)
 
 
 def _write(model: bytes, out: str | Path) -> int:

@@ -49,7 +49,11 @@ def codebook(**changes: Any) -> Codebook:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -64,7 +68,9 @@ json_values = st.recursive(
     counts=st.lists(st.integers(0, 2**40), max_size=5),
     inertia=st.lists(st.floats(0, 1e9), max_size=5),
 )
-def test_a_codebook_comes_back_as_it_was(centroids: Any, extractor: Any, counts: list[int], inertia: list[float]) -> None:
+def test_a_codebook_comes_back_as_it_was(
+    centroids: Any, extractor: Any, counts: list[int], inertia: list[float]
+) -> None:
     made = codebook(centroids=centroids, extractor=extractor, counts=counts, inertia=inertia)
     with tempfile.TemporaryDirectory() as folder:
         made.save(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_a_fair_level_uses_up_the_total_and_takes_from_the_large(sizes: list[flo
 def test_which_frames_are_kept_does_not_depend_on_the_blocks(cuts: list[int]) -> None:
     plan = sample.SamplingPlan.make(sample.Config(max_frames=400), 3, {"": 3000.0})
     edges = [0, *sorted(cuts), 3000]
-    parts = [plan.keep({"id": "x"}, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [plan.keep({"id": "x"}, a, b) for a, b in pairwise(edges)]
     assert np.concatenate(parts).tolist() == plan.keep({"id": "x"}, 0, 3000).tolist()
 
 
@@ -170,7 +171,9 @@ def test_the_share_of_silence_is_at_most_the_quota(silent: list[bool], share: fl
     if voiced:
         assert kept.silent.mean() <= max(share, 0) + 1e-9
         spare = len(silent) - len(kept.silent)
-        assert spare == 0 or (kept.silent.sum() + 1) / (len(kept.silent) + 1) > share - 1e-9  # no more thrown away than needed
+        assert (
+            spare == 0 or (kept.silent.sum() + 1) / (len(kept.silent) + 1) > share - 1e-9
+        )  # no more thrown away than needed
 
 
 def test_which_silent_frames_stay_does_not_depend_on_the_order_of_utterances() -> None:
@@ -295,7 +298,7 @@ def test_a_collapsed_codebook_is_refused_with_its_numbers_and_the_report_stays(
     click[8000:8100] = 0.5
     made = sampled(make_corpus, run_stage, [{"id": "s", "sound": silence}, {"id": "c", "sound": click}])
     out = tmp_path / "collapsed"
-    with pytest.raises(ConfigError, match="^the codebook has collapsed: perplexity") as caught:
+    with pytest.raises(ConfigError, match=r"^the codebook has collapsed: perplexity") as caught:
         run_stage(cluster.STAGE, {"k": 16, "max_silence": 1.0}, {"sample": made}, out=out)
     assert "of 16 units" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -306,7 +309,14 @@ def test_a_collapsed_codebook_is_refused_with_its_numbers_and_the_report_stays(
 
 def test_the_gate_names_each_bar_that_was_missed() -> None:
     config = cluster.Config(k=100, min_perplexity=0.5, max_unused=0.1)
-    report = {"k": 100, "perplexity": 1.0, "unused_share": 0.99, "dead_units": 90, "duplicate_units": 9, "frames_used": 5}
+    report = {
+        "k": 100,
+        "perplexity": 1.0,
+        "unused_share": 0.99,
+        "dead_units": 90,
+        "duplicate_units": 9,
+        "frames_used": 5,
+    }
     with pytest.raises(ConfigError, match=r"perplexity 1\.0 of 100.*90 dead and 9 duplicate"):
         cluster.gate(report, config)
     cluster.gate({**report, "perplexity": 60.0, "unused_share": 0.1}, config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import re
@@ -13,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechprep.artifacts import manifest, schemas
@@ -208,6 +210,16 @@ def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
     assert not re.search(r"@import|url\(", page)
 
 
+def test_only_the_scripts_of_the_page_itself_may_run(tmp_path: Path) -> None:
+    page = render(str(make_run(tmp_path)))
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert policy
+    assert "unsafe-inline" not in policy[1].split("script-src")[1]
+    for script in re.findall(r"<script>(.*?)</script>", page, re.DOTALL):
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy[1]
+
+
 def test_text_from_the_data_is_never_markup(tmp_path: Path) -> None:
     write(
         tmp_path, "utterances", schemas.UTTERANCES, [utterance(EVIL, 1.0, text=EVIL, speaker=EVIL), utterance("b", 1.0)]
@@ -227,6 +239,7 @@ def test_text_from_the_data_is_never_markup(tmp_path: Path) -> None:
     assert page.count("</script>") == 4
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert data_of(page)["utterances"][0]["words"][0][0] == EVIL
+    assert not any("<" in label for label in data_of(page)["figures"]["yield"]["data"][0]["y"])
 
 
 def test_a_transcript_cannot_smuggle_a_template_placeholder_in(tmp_path: Path) -> None:
@@ -361,6 +374,44 @@ def test_speech_and_text_tokens_are_counted_for_a_second(tmp_path: Path) -> None
     assert rates["text tokens"] == pytest.approx(4, abs=0.3)
 
 
+def test_without_token_rows_the_rates_measured_in_training_are_shown(tmp_path: Path) -> None:
+    units = [{"id": "a", "units": [0, 0, 1, 1], "codebook": "c"}]
+    grid = {"sample_rate": 16000, "stride": 160, "window": 400, "padded": False}
+    write(tmp_path, "units", schemas.units_schema(K), units, k=K, grid=grid)
+    told = {"speech": {"tokens_per_second": 15.5}, "text": {"tokens_per_second": 4.5}}
+    declare(tmp_path, "subword", coverage={"compression": told})
+    bars = data_of(render(str(tmp_path)))["figures"]["compression"]["data"][0]
+    assert dict(zip(bars["y"], bars["x"], strict=True)) == {
+        "frames": 100.0,
+        "run-length units": 50.0,
+        "speech subwords": 15.5,
+        "text tokens": 4.5,
+    }
+
+
+def test_what_the_clustering_and_the_index_found_out_is_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    told = {"frames_used": 900, "frames_seen": 1000, "duplicate_units": 3, "words": {"pnmi": 0.251}}
+    declare(run, "codebook", k=K, **told)
+    declare(run, "subword", size=50, ranges={"special": [0, 16], "unit": [16, 50]})
+    page = text_of(render(str(run)))
+    assert "900 of 1,000 sampled" in page
+    assert "25.1\u00a0%" in page
+    assert "50 tokens: 16 special, 34 unit" in page
+    assert "98\u00a0%" in page
+
+
+def test_an_index_brings_its_own_vectors(tmp_path: Path) -> None:
+    vectors = [
+        {"id": str(i), "t0": 0.0, "t1": 1.0, "vector": v, "caption": f"c{i}"}
+        for i, v in enumerate(([1.0, 0.0], [0.0, 1.0]))
+    ]
+    write(tmp_path, "index", schemas.vector_schema(2), vectors, self_retrieval_at_1=1.0)
+    page = text_of(render(str(tmp_path)))
+    assert "2, vectors of 2 dimensions" in page
+    assert "items that their own text finds first" in page
+
+
 def test_tokens_outside_the_runs_are_markers(tmp_path: Path) -> None:
     write(tmp_path, "tokens", schemas.TOKENS, [token_row("a", "ast", [("unit", 5, 1.0), ("text", 2, 0.5)], markers=3)])
     tokens = gather(open_run(str(tmp_path))).tokens
@@ -413,6 +464,7 @@ def test_the_index_finds_what_was_put_in(tmp_path: Path) -> None:
     assert [cosine for cosine, *_ in others] == sorted((cosine for cosine, *_ in others), reverse=True)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.randoms())
 def test_a_histogram_does_not_depend_on_order_or_batches(values: list[float], order: Any) -> None:
     whole, pieces = Histogram(), Histogram()

@@ -58,10 +58,9 @@ def render(run_folder: str) -> str:
     drawn = _utterances(page, run, facts)
     sections.yield_section(page, facts)
     sections.speech_section(page, facts)
-    codebook = run.get("codebook")
-    sections.unit_section(page, facts.units, codebook.extra if codebook else {})
+    sections.unit_section(page, facts.units, run.said("codebook"))
     sections.compression_section(page, facts, run)
-    sections.token_section(page, facts)
+    sections.token_section(page, facts, run.said("subword"))
     vectors = run.get("embeddings") or run.get("index")
     sections.index_section(page, run, measure(vectors) if vectors else None)
     data = {"figures": page.figures, "theme": THEME, "utterances": [each.data for each in drawn]}

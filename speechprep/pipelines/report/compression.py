@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from speechprep.pipelines.report.facts import Facts
 from speechprep.pipelines.report.reading import Run
 
@@ -11,7 +13,8 @@ FRAMES, RUNS, SUBWORDS, TEXT, WORDS = "frames", "run-length units", "speech subw
 def rates(facts: Facts, run: Run) -> dict[str, float]:
     """Name -> tokens for each second of speech, of every form that the run has made, the longest form first.
 
-    Subwords and text tokens are those of the rows of kind `unit` and `text`, divided by the seconds of their spans.
+    Subwords and text tokens are those of the rows of kind `unit` and `text`, by the seconds of their spans; where
+    there are no such rows, what was measured when the subwords were trained.
     """
     found = {}
     units, folder = facts.units, run.get("units")
@@ -20,10 +23,20 @@ def rates(facts: Facts, run: Run) -> dict[str, float]:
         if frames:
             found[FRAMES] = frames
             found[RUNS] = frames * units.run_count / units.frames
-    for name, kind in ((SUBWORDS, "unit"), (TEXT, "text")):  # the only modality of such a row is called like the kind
+    for name, kind, said in ((SUBWORDS, "unit", "speech"), (TEXT, "text", "text")):
         rows = (facts.tokens or {}).get(kind)
-        if rows and rows.seconds.get(kind):
+        if rows and rows.seconds.get(kind):  # the only modality of such a row is called like the kind
             found[name] = rows.modality[kind] / rows.seconds[kind]
+        elif rate := _trained(run, said):
+            found[name] = rate
     if facts.speech.words and facts.yields.aligned_seconds:
         found[WORDS] = facts.speech.words / facts.yields.aligned_seconds
     return found
+
+
+def _trained(run: Run, which: str) -> float:
+    """Tokens per second that the manifest of `subword` states for "speech" or "text"; 0 where it does not."""
+    said: Any = run.said("subword")
+    for key in ("coverage", "compression", which):
+        said = said.get(key) or {}
+    return float(said.get("tokens_per_second") or 0.0)

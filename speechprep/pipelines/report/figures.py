@@ -5,6 +5,7 @@ Colours are those of the light theme; the page's script swaps them by `THEME` wh
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from speechprep.pipelines.report.histogram import Histogram
 Figure = dict[str, Any]
 
 MINUS = "\u2212"
+_LONGEST_LABEL = 36
 
 SPEECH, TEXT, MARKER, KEPT, LOST, LINE = "#2f6f9f", "#c07a1e", "#8a8f98", "#3d8b6d", "#b5484b", "#5b616b"
 INK, GRID, PAPER = "#2b2f36", "#e4e6ea", "#ffffff"
@@ -64,6 +66,11 @@ def _title(text: str) -> dict[str, Any]:
 _CATEGORIES = {"autorange": "reversed", "type": "category", "showgrid": False, "ticksuffix": " "}
 
 
+def _label(text: str) -> str:
+    """Text of the data as a label: short, and without what plotly would take for markup."""
+    return escape(text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "\u2026", quote=False)
+
+
 def clock(seconds: float) -> str:
     """A length for people: 12 s, 21.9 min, 3.42 h."""
     if seconds < 60:
@@ -86,7 +93,7 @@ def waterfall(yields: Yield) -> Figure:
     bars = {
         "type": "bar",
         "orientation": "h",
-        "y": [name for name, *_ in steps],
+        "y": [_label(name) for name, *_ in steps],
         "base": [round(base / scale, 6) for _, base, *_ in steps],
         "x": [round(value / scale, 6) for _, _, value, *_ in steps],
         "text": [text for *_, text in steps],
@@ -250,7 +257,7 @@ def _shares(rows: list[str], counts: list[Any], counted: str) -> Figure:
             "type": "bar",
             "orientation": "h",
             "name": MODALITY_NAMES.get(part, part),
-            "y": rows,
+            "y": [_label(row) for row in rows],
             "x": [int(count.get(part, 0)) for count in counts],
             "marker": {"color": MODALITY_COLOURS.get(part, MARKER)},
             "hovertemplate": f"%{{y}} %{{fullData.name}}: %{{x:,}} {counted}<extra></extra>",

@@ -64,8 +64,13 @@ def run_section(page: Page, run: Run) -> None:
         )
         rows.append(tuple(map(escape, cells)))
     if rows:
+        took = sum(float(stage.get("seconds") or 0.0) for stage in run.record["stages"])
+        heard = float(run.record.get("audio_seconds") or 0.0)
+        lead = (
+            f"{clock(heard)} of audio in {clock(took)}: {heard / took:,.1f}{TIMES} real time." if heard and took else ""
+        )
         head = ("stage", "time", "times real time", "workers", "rejects")
-        page.section("stages", "Stages", [table(head, rows, numeric=(1, 2, 3, 4), fit=True)])
+        page.section("stages", "Stages", [table(head, rows, numeric=(1, 2, 3, 4), fit=True)], lead)
 
 
 def header(run: Run) -> str:

@@ -71,8 +71,12 @@ class Histogram:
         place = int(np.searchsorted(np.cumsum(self.bins), max(q * self.count, 1)))
         return min(max((place - _HALF + 0.5) * self.width, self.low), self.high)
 
-    def bars(self, about: int = 36) -> Bars:
-        """About that many bars with round edges; the outermost ones also count the `BEYOND` share beyond them."""
+    def bars(self) -> Bars:
+        """Up to 36 or so bars with round edges, fewer for few values.
+
+        The outermost ones also count the `BEYOND` share of the values that lie further out.
+        """
+        about = min(max(3 * math.sqrt(self.count), 8), 36)
         low, high = self.quantile(BEYOND), self.quantile(1 - BEYOND)
         width = max(nice_step((high - low) / about), self.width)
         left = math.floor(low / width) * width

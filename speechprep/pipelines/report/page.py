@@ -63,8 +63,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[
         return "".join(f"<{tag}{mark}>{cell}</{tag}>" for mark, cell in zip(marks, cells, strict=True))
 
     body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    inner = f"<thead><tr>{line(head, 'th')}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="scroll{" fit" if fit else ""}"><table>{inner}</table></div>'
+    top = f"<thead><tr>{line(head, 'th')}</tr></thead>" if head else ""
+    return f'<div class="scroll{" fit" if fit else ""}"><table>{top}<tbody>{body}</tbody></table></div>'
+
+
+def facts_table(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and their values, as HTML; nothing where there are none."""
+    found = list(rows)
+    return table((), found, fit=True) if found else ""
 
 
 def card(value: str, name: str, caption: str) -> str:

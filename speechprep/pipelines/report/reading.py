@@ -106,6 +106,10 @@ class Run:
         """The folder of that name, None where the run has none."""
         return self.folders.get(name)
 
+    def said(self, name: str) -> dict[str, Any]:
+        """The facts in the manifest of that folder; empty where the run has none."""
+        return self.folders[name].extra if name in self.folders else {}
+
 
 def open_run(folder: str) -> Run:
     """Read the manifests below a local or remote run folder.

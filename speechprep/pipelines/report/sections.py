@@ -11,7 +11,7 @@ from speechprep.pipelines.report.compression import FRAMES, RUNS, SUBWORDS, TEXT
 from speechprep.pipelines.report.facts import Facts, Units
 from speechprep.pipelines.report.figures import clock, number
 from speechprep.pipelines.report.histogram import BEYOND, Histogram
-from speechprep.pipelines.report.page import Page, by_timing, counted, percent, table
+from speechprep.pipelines.report.page import Page, by_timing, counted, facts_table, percent, table
 from speechprep.pipelines.report.reading import Run
 from speechprep.pipelines.report.retrieval import Retrieval
 
@@ -26,6 +26,8 @@ def yield_section(page: Page, facts: Facts) -> None:
             "Read from the top: each red bar takes away what one reason cost. Records that could not be read have no "
             "length and are in the table only."
         )
+        if yields.unaligned_seconds:
+            caption += " Grey: what the aligner had no words for, such as sounds."
         body.append(page.figure("yield", "From what came in to what was kept", steps, caption, says, wide=True))
     losses = sorted(yields.losses.values(), key=lambda loss: (-loss.count, loss.stage, loss.code))
     if losses:
@@ -117,7 +119,7 @@ def codebook_table(said: dict[str, Any]) -> str:
         known.append(("information in a second", f"{number(round(said['bits_per_second']))} bits at most"))
     if "pnmi" in words:
         known.append(("what the units tell of the word spoken (PNMI)", percent(words["pnmi"])))
-    return table(("", "of the codebook"), known, fit=True) if known else ""
+    return facts_table(known)
 
 
 def compression_section(page: Page, facts: Facts, run: Run) -> None:
@@ -139,7 +141,7 @@ def compression_section(page: Page, facts: Facts, run: Run) -> None:
     page.section("compression", "Compression", [figure])
 
 
-def token_section(page: Page, facts: Facts) -> None:
+def token_section(page: Page, facts: Facts, vocabulary: dict[str, Any]) -> None:
     """What the training data consists of."""
     body = []
     if facts.tokens and any(kind.tokens for kind in facts.tokens.values()):
@@ -156,7 +158,11 @@ def token_section(page: Page, facts: Facts) -> None:
         says = f"{percent(packed.fill)} of the positions hold a token: {shares}."
         caption = "What a trainer reads: rows of one length, by modality; the rest is padding."
         body.append(page.figure("packed", "Packed for training", figure, caption, says))
-    page.section("tokens", "Tokens", [f'<div class="grid">{"".join(body)}</div>' if body else ""])
+    ranges, lead = vocabulary.get("ranges") or {}, ""
+    if ranges:
+        parts = ", ".join(f"{number(stop - start)} {escape(name)}" for name, (start, stop) in ranges.items())
+        lead = f"The vocabulary has {number(vocabulary.get('size') or 0)} tokens: {parts}."
+    page.section("tokens", "Tokens", [f'<div class="grid">{"".join(body)}</div>' if body else ""], lead)
 
 
 def modality_names() -> dict[int, str]:
@@ -177,8 +183,7 @@ _INDEX_FACTS = {
 
 def index_section(page: Page, run: Run, retrieval: Retrieval | None) -> None:
     """The retrieval index: its size, and whether it finds what was put in."""
-    index = run.get("index")
-    said = index.extra if index else {}
+    said = run.said("index")
     rows: list[tuple[str, str]] = []
     if retrieval:
         rows.append(("items", f"{number(retrieval.rows)}, vectors of {retrieval.dim} dimensions"))
@@ -186,7 +191,7 @@ def index_section(page: Page, run: Run, retrieval: Retrieval | None) -> None:
             among = f", among the first {number(retrieval.searched)}" if retrieval.searched < retrieval.rows else ""
             rows.append(("their own vector finds first", f"{retrieval.found} of {retrieval.queries} asked for{among}"))
     rows += [(name, escape(_plain(said[key]))) for key, name in _INDEX_FACTS.items() if key in said]
-    body = [table(("", "of the index"), rows, fit=True)] if rows else []
+    body = [facts_table(rows)]
     if retrieval and retrieval.example and retrieval.example[1]:
         asked, others = retrieval.example
         body.append(f'<p class="lead">For example, nearest to <q>{escape(asked)}</q>, itself left out:</p>')

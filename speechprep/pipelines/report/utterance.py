@@ -176,7 +176,9 @@ def _boundaries(words: list[dict[str, Any]], length: float) -> str:
 
 def _ticks(length: float) -> str:
     step = nice_step(length / 12)
-    times = [i * step for i in range(int(length / step) + 1)]
+    times = [
+        i * step for i in range(int(length / step) + 1) if i * step < 0.97 * length
+    ]  # a later label would stick out
     return (
         '<div class="ticks">'
         + "".join(f'<s style="left:{100 * t / length:.3f}%">{t:.3g}</s>' for t in times)

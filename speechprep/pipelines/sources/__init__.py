@@ -15,8 +15,7 @@ from typing import cast
 from speechprep.artifacts import storage
 from speechprep.errors import ConfigError
 from speechprep.pipelines.sources import files, lines
-from speechprep.pipelines.sources.entry import Options, Record, printable, storable
-from speechprep.pipelines.sources.fields import ALIASES
+from speechprep.pipelines.sources.entry import ALIASES, Options, Record, printable, storable
 
 FORMATS = ("folder", "librispeech", "ljspeech", "commonvoice", "jsonl", "table", "parquet", "tar", "lhotse")
 _FOLDERS = ("folder", "librispeech", "commonvoice")  # forms that are a whole folder

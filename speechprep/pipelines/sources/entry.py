@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -34,6 +35,25 @@ ENTRIES = pa.schema(
 )
 
 
+# In order of preference: NeMo, Hugging Face, Common Voice, LJSpeech, ESPnet, lhotse and everyday names.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "id": ("id", "utt_id", "utterance_id", "uttid", "key"),
+    "audio": ("audio", "audio_filepath", "audio_path", "audio_file", "path", "file", "file_name", "filename", "wav"),
+    "offset": ("offset",),
+    "duration": ("duration", "duration_s"),
+    "text": ("text", "normalized_text", "sentence", "transcript", "transcription"),
+    "speaker": ("speaker", "speaker_id", "client_id", "spk"),
+    "language": ("language", "lang", "locale"),
+    "split": ("split",),
+    "licence": ("licence", "license"),
+    "words": ("words",),
+    "captions": ("captions", "caption", "title", "description"),
+    "labels": ("labels", "label", "tags"),
+}
+LISTS = frozenset({"captions", "labels"})
+MAX_RANK = 1 + max(map(len, ALIASES.values()))
+
+
 @dataclass(frozen=True)
 class Options:
     """What the user says about the input; see `ingest.Config`."""
@@ -42,6 +62,15 @@ class Options:
     words: Literal["use", "ignore"] = "use"
     archive_ids: bool = False
     columns: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def naming(self) -> dict[str, list[tuple[str, int]]]:
+        """Column -> the fields that it serves, each with its rank among that field's names."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        for name, aliases in ALIASES.items():
+            for rank, column in enumerate((self.columns[name],) if name in self.columns else aliases):
+                found.setdefault(column, []).append((name, rank))
+        return found
 
 
 @dataclass(slots=True)
@@ -115,6 +144,8 @@ def check_id(id: str) -> str:
         BadInput: `bad_id`.
     """
     fault = None
+    if id.isprintable() and len(id) <= MAX_ID and ".." not in id and id[:1] not in ("", " ", "/", "\\"):
+        return id
     if not id.strip():
         fault = "is empty"
     elif len(id) > MAX_ID:
@@ -147,7 +178,10 @@ def clean_text(text: str, what: str = "text") -> str:
     Raises:
         BadInput: `text_encoding` for lone surrogates and control characters, which mean a wrong encoding.
     """
-    text = _NEWLINES.sub(" ", text.strip())
+    text = text.strip()
+    if text.isprintable():
+        return text
+    text = _NEWLINES.sub(" ", text)
     if not storable(text) or _CONTROL_IN_TEXT.search(text):
         raise BadInput(
             "text_encoding",

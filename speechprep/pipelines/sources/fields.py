@@ -8,31 +8,38 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.sources.entry import Entry, Options, Rejected, check_id, clean_text, printable
+from speechprep.pipelines.sources.entry import (
+    ALIASES,
+    LISTS,
+    MAX_RANK,
+    Entry,
+    Options,
+    Rejected,
+    check_id,
+    clean_text,
+    printable,
+)
 from speechprep.pipelines.sources.files import Base
 
-# In order of preference: NeMo, Hugging Face, Common Voice, LJSpeech, ESPnet, lhotse and everyday names.
-ALIASES: dict[str, tuple[str, ...]] = {
-    "id": ("id", "utt_id", "utterance_id", "uttid", "key"),
-    "audio": ("audio", "audio_filepath", "audio_path", "audio_file", "path", "file", "file_name", "filename", "wav"),
-    "offset": ("offset",),
-    "duration": ("duration", "duration_s"),
-    "text": ("text", "normalized_text", "sentence", "transcript", "transcription"),
-    "speaker": ("speaker", "speaker_id", "client_id", "spk"),
-    "language": ("language", "lang", "locale"),
-    "split": ("split",),
-    "licence": ("licence", "license"),
-    "words": ("words",),
-    "captions": ("captions", "caption", "title", "description"),
-    "labels": ("labels", "label", "tags"),
-}
+Fields = dict[str, Any]  # by the names of ALIASES
 
 
-def pick(row: Mapping[str, Any], name: str, options: Options) -> Any:
-    """The value of a field under any of its names; None where it has none."""
-    if name in options.columns:
-        return row.get(options.columns[name])
-    return next((row[key] for key in ALIASES[name] if row.get(key) is not None), None)
+def normalise(row: Mapping[str, Any], options: Options) -> Fields:
+    """A record's values under our own names, nulls left out.
+
+    Of several names of one field the preferred one counts; captions and labels are gathered from all.
+    """
+    found: Fields = {}
+    ranks: dict[str, int] = {}
+    for key, value in row.items():
+        if value is None:
+            continue
+        for name, rank in options.naming.get(key, ()):
+            if name in LISTS:
+                found.setdefault(name, []).append((rank, key, value))
+            elif rank < ranks.get(name, MAX_RANK):
+                found[name], ranks[name] = value, rank
+    return found
 
 
 def check_columns(names: list[str], options: Options, where: str) -> None:
@@ -51,27 +58,30 @@ def check_columns(names: list[str], options: Options, where: str) -> None:
 
 def to_record(row: Mapping[str, Any], base: Base, where: str, options: Options) -> Entry | Rejected:
     """A manifest record as an entry, or as a reject that says what is wrong with it."""
+    fields = normalise(row, options)
     try:
-        path = audio_path(row, options)
+        path = _path(fields.get("audio"))
         if path is None:
-            raise BadInput("missing_field", f"{where}: no audio; one of {', '.join(ALIASES['audio'])} is needed")
+            raise BadInput("missing_field", f"no audio; one of {', '.join(ALIASES['audio'])} is needed")
         entry = Entry(id="", where=where, audio=base.resolve(path))
-        describe(entry, row, options)
-        id = pick(row, "id", options)
+        describe(entry, fields, options)
+        id = fields.get("id")
         entry.id = check_id(scalar(id, "id")) if id is not None else _id_of_path(path, base, entry)
     except BadInput as error:
-        return reject(row, error, where, options)
+        return reject(fields, error, where)
     return entry
 
 
-def reject(row: Mapping[str, Any], error: BadInput, where: str, options: Options) -> Rejected:
+def reject(fields: Fields, error: BadInput, where: str) -> Rejected:
     """A reject that carries the record's own id where it has a usable one, else its place."""
-    id, path = pick(row, "id", options), None
-    message = str(error) if where in str(error) else f"{where}: {error}"
-    if isinstance(pick(row, "audio", options), str):
-        path = printable(pick(row, "audio", options))
+    id, path = fields.get("id"), fields.get("audio")
     known = isinstance(id, str | int) and error.code != "bad_id"
-    return Rejected(printable(str(id)) if known else where, BadInput(error.code, message), path, claims=known)
+    return Rejected(
+        printable(str(id)) if known else where,
+        BadInput(error.code, f"{where}: {error}"),
+        printable(path) if isinstance(path, str) else None,
+        claims=known,
+    )
 
 
 def _id_of_path(path: str, base: Base, entry: Entry) -> str:
@@ -80,9 +90,8 @@ def _id_of_path(path: str, base: Base, entry: Entry) -> str:
     return check_id(f"{id}@{round(entry.offset * 1000):08d}" if entry.offset else id)
 
 
-def audio_path(row: Mapping[str, Any], options: Options) -> str | None:
+def _path(value: Any) -> str | None:
     """The path in a record; an exported Hugging Face audio struct is looked into."""
-    value = pick(row, "audio", options)
     if isinstance(value, Mapping):
         value = value.get("path")
     if value is not None and not isinstance(value, str):
@@ -90,30 +99,36 @@ def audio_path(row: Mapping[str, Any], options: Options) -> str | None:
     return value or None
 
 
-def describe(entry: Entry, row: Mapping[str, Any], options: Options) -> None:
+def describe(entry: Entry, fields: Fields, options: Options) -> None:
     """Fill in all that is not the id and the audio.
 
     Raises:
         BadInput: `bad_field`, `bad_words` or `text_encoding`.
     """
-    entry.offset = number(pick(row, "offset", options), "offset")
+    entry.offset = number(fields.get("offset"), "offset")
     if entry.offset is not None and entry.offset < 0:
         raise BadInput("bad_field", f"offset = {entry.offset:g}; it is seconds from the start of the file, 0 or more")
-    duration = pick(row, "duration", options)
+    duration = fields.get("duration")
     if entry.offset is not None:
         entry.duration = number(duration, "duration")
         if entry.duration is not None and entry.duration <= 0:
             raise BadInput("bad_field", f"duration = {entry.duration:g}; a segment needs more than 0 seconds")
     elif isinstance(duration, int | float) and math.isfinite(duration):
-        entry.duration = float(duration)
-    for name in ("text", "speaker", "language", "split", "licence"):
-        value = pick(row, name, options)
-        if value is not None:
-            setattr(entry, name, clean_text(scalar(value, name), name))
-    entry.captions = _texts(row, "captions", options)
-    entry.labels = _texts(row, "labels", options)
+        entry.duration = float(duration)  # a claim: the file knows better
+    entry.text = _text(fields, "text")
+    entry.speaker = _text(fields, "speaker")
+    entry.language = _text(fields, "language")
+    entry.split = _text(fields, "split")
+    entry.licence = _text(fields, "licence")
+    entry.captions = _texts(fields, "captions")
+    entry.labels = _texts(fields, "labels")
     if options.words == "use":
-        entry.words = _words(pick(row, "words", options))
+        entry.words = _words(fields.get("words"))
+
+
+def _text(fields: Fields, name: str) -> str | None:
+    value = fields.get(name)
+    return None if value is None else clean_text(scalar(value, name), name)
 
 
 def scalar(value: Any, name: str) -> str:
@@ -138,12 +153,13 @@ def number(value: Any, name: str) -> float | None:
     return found
 
 
-def _texts(row: Mapping[str, Any], name: str, options: Options) -> list[str] | None:
-    """All distinct values under all names of a list field, in order."""
-    keys = (options.columns[name],) if name in options.columns else ALIASES[name]
+def _texts(fields: Fields, name: str) -> list[str] | None:
+    """All distinct values of a list field, in the order of its names."""
+    if name not in fields:
+        return None
     found: dict[str, None] = {}
-    for key in keys:
-        value = _unpack(row.get(key))
+    for _, key, value in sorted(fields[name], key=lambda f: f[:2]):
+        value = _unpack(value)
         for item in value if isinstance(value, list | tuple) else [value]:
             if item is not None and item != "":
                 found[clean_text(scalar(item, key), key)] = None

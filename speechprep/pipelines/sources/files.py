@@ -89,7 +89,7 @@ def stamps(uris: Sequence[str]) -> list[str]:
 
 def _local_stamp(uri: str) -> str:
     try:
-        found = os.stat(storage.local_path(uri))
+        found = os.stat(uri.removeprefix("file://"))
     except (OSError, ValueError):
         return ""
     return f"{found.st_size}:{found.st_mtime_ns}"
@@ -142,6 +142,8 @@ class Base:
             raise BadInput("bad_path", f"{printable(path)!r} cannot be the path of a file")
         if "://" in path or path.startswith("/"):
             return path
+        if ".." not in path and "/." not in path and "//" not in path and path[0] != ".":
+            return f"{self.folder}/{path}"
         scheme, sep, folder = self.folder.rpartition("://")
         limit = self.limit.rpartition("://")[2].rstrip("/")
         full = posixpath.normpath(posixpath.join(folder, path))

@@ -20,26 +20,26 @@ def read(uri: str, options: Options) -> Iterator[Record]:
             yield Rejected(where, cut)
             continue
         try:
-            row = _row(cut, where)
+            row = _row(cut)
         except BadInput as error:
-            yield reject({"id": cut.get("id")}, error, where, options)
+            yield reject({"id": cut.get("id")}, error, where)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-            fault = BadInput("bad_cut", f"{where}: not a lhotse cut: {type(error).__name__} {error}")
-            yield reject({"id": cut.get("id")}, fault, where, options)
+            fault = BadInput("bad_cut", f"not a lhotse cut: {type(error).__name__} {error}")
+            yield reject({"id": cut.get("id")}, fault, where)
         else:
             yield to_record(row, base, where, Options(options.audio_root, options.words))
 
 
-def _row(cut: dict[str, Any], where: str) -> dict[str, Any]:
+def _row(cut: dict[str, Any]) -> dict[str, Any]:
     if cut.get("type", "MonoCut") != "MonoCut":
-        raise BadInput("bad_cut", f"{where}: a {cut['type']}; only MonoCut is read, so save the audio of mixes first")
+        raise BadInput("bad_cut", f"a {cut['type']}; only MonoCut is read, so save the audio of mixes first")
     recording, custom = cut["recording"], cut.get("custom") or {}
     said = sorted(cut.get("supervisions") or [], key=lambda s: (s["start"], s["id"]))
     texts = [s["text"] for s in said if s.get("text")]
     aligned = [item for s in said for item in (s.get("alignment") or {}).get("word", [])]
     return {
         "id": check_id(cut["id"]),
-        "audio": _source(recording, where),
+        "audio": _source(recording),
         "offset": number(cut["start"], "start"),
         "duration": number(cut["duration"], "duration"),
         "text": " ".join(texts) if texts else None,
@@ -50,14 +50,14 @@ def _row(cut: dict[str, Any], where: str) -> dict[str, Any]:
     }
 
 
-def _source(recording: dict[str, Any], where: str) -> str:
+def _source(recording: dict[str, Any]) -> str:
     sources = recording["sources"]
     if recording.get("transforms"):
-        raise BadInput("bad_cut", f"{where}: the recording has transforms; save the transformed audio first")
+        raise BadInput("bad_cut", "the recording has transforms; save the transformed audio first")
     if len(sources) != 1 or len(sources[0].get("channels", [0])) != 1:
-        raise BadInput("bad_cut", f"{where}: the recording has several channels; save them as files of their own first")
+        raise BadInput("bad_cut", "the recording has several channels; save them as files of their own first")
     if sources[0]["type"] not in ("file", "url"):
-        raise BadInput("bad_cut", f"{where}: audio from a {sources[0]['type']!r} source; only file and url are read")
+        raise BadInput("bad_cut", f"audio from a {sources[0]['type']!r} source; only file and url are read")
     return str(sources[0]["source"])
 
 

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput
-from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id
-from speechprep.pipelines.sources.fields import ALIASES, check_columns, describe, pick, reject, scalar, to_record
+from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, Rejected, check_id
+from speechprep.pipelines.sources.fields import check_columns, describe, normalise, reject, scalar, to_record
 from speechprep.pipelines.sources.files import Base
 
 _ROWS = 1024
@@ -99,14 +99,15 @@ def _inside(uri: str, column: str, row: dict[str, Any], where: str, position: in
     path = struct.get("path") if isinstance(struct, dict) else None
     entry = Entry(id="", where=where, audio=uri, archive="parquet", member=column, start=position)
     entry.order = f"{uri}\0{position:09d}"
+    fields = normalise(row, options)
     try:
-        describe(entry, row, options)
-        id = pick(row, "id", options)
+        describe(entry, fields, options)
+        id = fields.get("id")
         if id is None:
             id = posixpath.splitext(posixpath.basename(path))[0] if path else f"{_stem(uri)}-{position:08d}"
         entry.id = check_id(f"{_stem(uri)}/{scalar(id, 'id')}" if options.archive_ids else scalar(id, "id"))
     except BadInput as error:
-        return reject(row, error, where, options)
+        return reject(fields, error, where)
     return entry
 
 

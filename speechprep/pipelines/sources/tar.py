@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
-from speechprep.pipelines.sources.fields import describe
+from speechprep.pipelines.sources.fields import describe, normalise
 from speechprep.pipelines.sources.files import is_audio
 from speechprep.pipelines.sources.folder import MAX_TRANSCRIPT, TRANSCRIPTS
 from speechprep.pipelines.sources.lines import open_plain
@@ -82,7 +82,7 @@ def _record(entry: Entry, name: str, beside: dict[str, bytes], options: Options)
     try:
         check_id(id)
         check_id(entry.id)
-        describe(entry, _described(name, beside), options)
+        describe(entry, normalise(_described(name, beside), options), options)
     except BadInput as error:
         known = error.code != "bad_id"
         return Rejected(

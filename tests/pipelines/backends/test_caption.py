@@ -11,7 +11,14 @@ import pytest
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.pipelines.backends.embedders.caption import CaptionEmbedder, stem, words
 
-CAPTIONS = ["Dog Bark 4", "rain on a tin roof", "Siren of a police car", "a man speaks", "a woman speaks", "church bells"]
+CAPTIONS = [
+    "Dog Bark 4",
+    "rain on a tin roof",
+    "Siren of a police car",
+    "a man speaks",
+    "a woman speaks",
+    "church bells",
+]
 
 
 def fitted() -> CaptionEmbedder:
@@ -86,7 +93,9 @@ def test_class_names_find_sounds_by_their_titles_alone(shared_data: Path) -> Non
     embedder = CaptionEmbedder()
     embedder.fit(row["title"] for row in rows)
     classes = sorted(set(labels))
-    scores = embedder.embed_text([c.replace("_", " ") for c in classes]) @ embedder.embed_text([r["title"] for r in rows]).T
+    scores = (
+        embedder.embed_text([c.replace("_", " ") for c in classes]) @ embedder.embed_text([r["title"] for r in rows]).T
+    )
     order = labels[np.argsort(-scores, axis=1, kind="stable")]
     assert np.mean(order[:, 0] == np.array(classes)) >= 0.94
     assert np.mean(order[:, :4] == np.array(classes)[:, None]) >= 0.75

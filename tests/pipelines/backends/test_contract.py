@@ -97,7 +97,9 @@ def test_two_extractors_made_alike_give_the_same_bits(name: str) -> None:
         for change in changes
     ],
 )
-def test_identity_changes_with_every_parameter_and_needs_no_load(family: str, name: str, change: dict[str, Any]) -> None:
+def test_identity_changes_with_every_parameter_and_needs_no_load(
+    family: str, name: str, change: dict[str, Any]
+) -> None:
     usual = (EXTRACTORS if family == "extractors" else EMBEDDERS)[name][0]
     made = resolve(family, name)
     assert made(**usual).identity() != made(**{**usual, **change}).identity()

@@ -118,7 +118,9 @@ def test_equal_to_torchaudio_as_hubert_used_it(mfcc: MfccExtractor, scale: float
     torchaudio = pytest.importorskip("torchaudio")
     audio = noise(16_000 * 20) * np.float32(scale)
     audio[:16_000] = 0
-    cepstra = torchaudio.compliance.kaldi.mfcc(torch.from_numpy(audio)[None], sample_frequency=16_000, use_energy=False).T
+    cepstra = torchaudio.compliance.kaldi.mfcc(
+        torch.from_numpy(audio)[None], sample_frequency=16_000, use_energy=False
+    ).T
     first = torchaudio.functional.compute_deltas(cepstra)
     second = torchaudio.functional.compute_deltas(first)
     reference = torch.cat([cepstra, first, second]).T.numpy()
