@@ -101,9 +101,8 @@ def main() -> None:
             if n != args.files:
                 raise SystemExit(f"{name}: {n} files instead of {args.files}")
             base = base or wall
-            print(
-                f"{name:40s} {n / wall:8,.0f} files/s  {wall / base:5.2f}x the bare loop  {1e6 * cpu / n:6.0f} us CPU a file"
-            )
+            speed, ratio, us = n / wall, wall / base, 1e6 * cpu / n
+            print(f"{name:40s} {speed:8,.0f} files/s  {ratio:5.2f}x the bare loop's time  {us:6.0f} us CPU a file")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 

@@ -24,7 +24,7 @@ def stand_in(kind: str, folder: Path, extra: dict[str, Any]) -> Input:
 
 
 def run_stage(stage: Stage, options: dict[str, Any], inputs: dict[str, Input], out: Path) -> dict[str, float]:
-    """Counters of a run, over all shards of the inputs where the stage works by shard, with `cpu` and `wall` seconds."""
+    """Counters of a run over all shards of the inputs, with `cpu` and `wall` seconds."""
     counters: dict[str, float] = {}
     roles = [read.role for read in stage.reads if read.sharded]
     files = [s.name for s in inputs[roles[0]].manifest.shards] if roles else [shard_name(0, 1)]
@@ -45,9 +45,8 @@ def run_stage(stage: Stage, options: dict[str, Any], inputs: dict[str, Input], o
 
 def in_fresh_process(script: str, *arguments: object) -> dict[str, float]:
     """What `script --child ...` prints as JSON, with its peak memory as `peak_mb`."""
-    done = subprocess.run(
-        [sys.executable, script, "--child", *map(str, arguments)], check=True, capture_output=True, text=True
-    )
+    command = [sys.executable, script, "--child", *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 

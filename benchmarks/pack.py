@@ -56,7 +56,7 @@ def straightforward(root: Path) -> dict[str, float]:
         for path in sorted((root / "tokens").glob("*.parquet"))
         for row in pq.read_table(path, columns=["id", "kind", "input_ids"]).to_pylist()
     ]
-    random.Random(0).shuffle(documents)  # noqa: S311 - the usual way
+    random.Random(0).shuffle(documents)  # the usual way
     rows, tokens, owners, names, total = [], [], [], [], 0
     for name, ids in documents:
         total += len(ids)
@@ -67,7 +67,12 @@ def straightforward(root: Path) -> dict[str, float]:
             owners += [len(names) - 1] * len(part)
             if len(tokens) == CONTEXT:
                 rows.append(
-                    {"input_ids": tokens, "document_ids": owners, "modality_ids": [modality[t] for t in tokens], "ids": names}
+                    {
+                        "input_ids": tokens,
+                        "document_ids": owners,
+                        "modality_ids": [modality[t] for t in tokens],
+                        "ids": names,
+                    }
                 )
                 tokens, owners, names = [], [], []
     with tempfile.TemporaryDirectory() as out:
@@ -98,7 +103,9 @@ def main() -> None:
     one, ten = found[1], found[10]
     print(f"plain Python: {plain['tokens'] / plain['cpu']:,.0f} tokens/s/core")
     print(f"ratio to plain Python: {ten['tokens'] / ten['cpu'] / (plain['tokens'] / plain['cpu']):.1f}")
-    print(f"10x the documents: {ten['cpu'] / one['cpu']:.1f}x the time, {ten['peak_mb'] / one['peak_mb']:.2f}x the memory")
+    print(
+        f"10x the documents: {ten['cpu'] / one['cpu']:.1f}x the time, {ten['peak_mb'] / one['peak_mb']:.2f}x the memory"
+    )
 
 
 if __name__ == "__main__":

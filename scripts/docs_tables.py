@@ -1,7 +1,7 @@
 """Keeps the tables of options (docs/stages.md) and columns (docs/data-model.md) true, from the code.
 
-    python scripts/docs_tables.py          # rewrite the tables
-    python scripts/docs_tables.py --check  # exit 1 where one is out of date
+python scripts/docs_tables.py          # rewrite the tables
+python scripts/docs_tables.py --check  # exit 1 where one is out of date
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ def lines(folder: Path, depth: int) -> list[str]:
     """The tree below a folder."""
     found = []
     entries = sorted(p for p in folder.iterdir() if p.name != "__pycache__" and not p.name.startswith("."))
-    for path in [p for p in entries if p.is_file() and p.suffix in (".py", ".yaml") and p.name != "__init__.py"]:
-        found.append(f"{'  ' * depth}{path.name:<{28 - 2 * depth}} {purpose(path)}")
+    files = [p for p in entries if p.is_file() and p.suffix in (".py", ".yaml") and p.name != "__init__.py"]
+    found += [f"{'  ' * depth}{path.name:<{28 - 2 * depth}} {purpose(path)}" for path in files]
     for path in [p for p in entries if p.is_dir()]:
         inner = lines(path, depth + 1)
         if inner or str(path.relative_to(ROOT)) in OTHERS:

@@ -19,7 +19,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def run_stage(tmp_path: Path):  # type: ignore[no-untyped-def]
-    """run_stage(stage, options, inputs: {role: folder}, out=None, sources=[], workers=1) -> folder, through the engine."""
+    """run_stage(stage, options, {role: folder}, out=None, sources=[], workers=1) -> folder, through the engine."""
     from speechprep.pipelines.plan import Step
     from speechprep.pipelines.run import Options, run_steps
     from speechprep.pipelines.runner import Engine

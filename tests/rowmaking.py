@@ -75,7 +75,9 @@ def build_vocabulary(folder: Path, algorithm: str | None = "bpe") -> Vocabulary:
     return Vocabulary.build(folder / "t.model", folder / "u.model", K)
 
 
-def write_dataset(folder: Path, kind: str, schema: pa.Schema, parts: list[list[dict]], extra: dict | None = None) -> Path:
+def write_dataset(
+    folder: Path, kind: str, schema: pa.Schema, parts: list[list[dict]], extra: dict | None = None
+) -> Path:
     """A complete folder of Parquet shards with its manifest."""
     made = []
     folder.mkdir(parents=True)
@@ -93,9 +95,7 @@ def write_dataset(folder: Path, kind: str, schema: pa.Schema, parts: list[list[d
 
 def write_vocabulary(folder: Path, vocab: Vocabulary) -> Path:
     vocab.save(folder)
-    made = [
-        manifest.Shard(p.name, "key", shards.sha256_file(p), p.stat().st_size) for p in sorted(folder.iterdir())
-    ]
+    made = [manifest.Shard(p.name, "key", shards.sha256_file(p), p.stat().st_size) for p in sorted(folder.iterdir())]
     content = manifest.digest([s.sha256 for s in made])
     manifest.write(
         str(folder), manifest.Manifest("subword", content, content, {}, made, {}, [], {}, {"size": vocab.size})

@@ -92,7 +92,9 @@ def test_the_number_of_shards_changes_no_row(corpus, reference, tmp_path, count)
         assert strip == [{k: v for k, v in r.items() if k != "codebook"} for r in rows(reference / name)], name
 
 
-DRIVER = "import sys; sys.path.insert(0, {here!r}); import test_invariance as t; t.run(t.Path({source!r}), t.Path({out!r}))"
+DRIVER = (
+    "import sys; sys.path.insert(0, {here!r}); import test_invariance as t; t.run(t.Path({source!r}), t.Path({out!r}))"
+)
 
 
 def test_a_run_killed_at_any_moment_and_started_again_gives_the_same_bytes(corpus, reference, tmp_path):

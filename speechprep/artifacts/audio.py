@@ -28,6 +28,7 @@ from typing import IO
 import numpy as np
 
 from speechprep.artifacts import storage
+from speechprep.artifacts.header import Header, plain_header
 from speechprep.artifacts.media import MediaReader, looks_like, media_kind
 from speechprep.artifacts.sndfile import Samples, SndfileReader
 from speechprep.artifacts.timebase import num_samples, seconds
@@ -95,36 +96,37 @@ def _open_regular(path: str) -> IO[bytes]:
     return io.FileIO(handle)
 
 
-@contextmanager
-def _reader(source: Source) -> Iterator[Reader]:
-    """The source, opened by whoever can read it, with a header that makes sense."""
+def _look(file: IO[bytes]) -> tuple[bytes, int]:
+    """The first bytes of a file and its size."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return file.read(_HEAD), size
+
+
+def _reader(file: IO[bytes], head: bytes) -> Reader:
+    """The library that can read the file."""
     import soundfile
 
-    with opened(source) as file:
-        size = file.seek(0, io.SEEK_END)
-        file.seek(0)
-        head = file.read(_HEAD)
-        file.seek(0)
-        kind = media_kind(head)
-        if kind is not None:
-            reader: Reader = MediaReader(file, kind)
-        else:
-            try:
-                reader = SndfileReader(file)
-            except soundfile.LibsndfileError as error:
-                raise _refuse(head, error.error_string.strip().rstrip(".")) from None
-        _check_header(reader, size)
-        yield reader
+    kind = media_kind(head)
+    if kind is not None:
+        return MediaReader(file, kind)
+    try:
+        return SndfileReader(file)
+    except soundfile.LibsndfileError as error:
+        raise _refuse(head, error.error_string.strip().rstrip(".")) from None
 
 
-def _check_header(reader: Reader, size: int) -> None:
-    if not RATES[0] <= reader.sample_rate <= RATES[1]:
-        raise BadInput("audio_rate", f"the header says {reader.sample_rate} Hz; allowed are {RATES[0]} to {RATES[1]}")
-    if reader.frames <= 0:
+def _info(header: Header, size: int) -> AudioInfo:
+    """What a header of a file of `size` bytes says, if it makes sense."""
+    frames, rate, channels = header
+    if not RATES[0] <= rate <= RATES[1]:
+        raise BadInput("audio_rate", f"the header says {rate} Hz; allowed are {RATES[0]} to {RATES[1]}")
+    if frames <= 0:
         raise BadInput("audio_empty", "the file holds no samples")
-    if reader.frames > size * FRAMES_PER_BYTE:
-        hours = seconds(reader.frames, reader.sample_rate) / 3600
+    if frames > size * FRAMES_PER_BYTE:
+        hours = seconds(frames, rate) / 3600
         raise BadInput("audio_corrupt", f"the header claims {hours:,.0f} hours in a file of {size:,} bytes")
+    return AudioInfo(seconds(frames, rate), rate, channels, frames)
 
 
 def probe(source: Source) -> AudioInfo:
@@ -133,12 +135,9 @@ def probe(source: Source) -> AudioInfo:
     Raises:
         BadInput: `audio_missing`, `audio_empty`, `audio_unreadable`, `audio_format`, `audio_rate`, `audio_corrupt`.
     """
-    with _reader(source) as reader:
-        return _info(reader)
-
-
-def _info(reader: Reader) -> AudioInfo:
-    return AudioInfo(seconds(reader.frames, reader.sample_rate), reader.sample_rate, reader.channels, reader.frames)
+    with opened(source) as file:
+        head, size = _look(file)
+        return _info(plain_header(head, size) or _reader(file, head).header, size)
 
 
 def clip_segment(info: AudioInfo, offset: float, duration: float | None) -> tuple[float, float]:
@@ -176,8 +175,10 @@ def decode_blocks(
     source: Source, offset: float = 0.0, duration: float | None = None, sample_rate: int | None = None
 ) -> Iterator[Samples]:
     """`decode` in blocks of about ten seconds: their concatenation is the same, memory does not grow with length."""
-    with _reader(source) as reader:
-        offset, duration = clip_segment(_info(reader), offset, duration)
+    with opened(source) as file:
+        head, size = _look(file)
+        reader = _reader(file, head)
+        offset, duration = clip_segment(_info(reader.header, size), offset, duration)
         start = num_samples(offset, reader.sample_rate)
         stop = min(start + max(num_samples(duration, reader.sample_rate), 1), reader.frames)
         mix = _mixer(reader, start, stop)

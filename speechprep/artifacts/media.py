@@ -9,6 +9,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speechprep.artifacts.header import Header
 from speechprep.errors import BadInput
 
 _TEXT = bytes({*range(32, 127), 9, 10, 13})
@@ -86,6 +87,11 @@ class MediaReader:
                 self.frames = round(container.duration * self.sample_rate / 1_000_000)
             else:
                 self.frames = sum(len(block) for block in self.blocks(0, 1 << 62))
+
+    @property
+    def header(self) -> Header:
+        """Frames, rate and channels."""
+        return self.frames, self.sample_rate, self.channels
 
     @contextmanager
     def _open(self) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speechprep.artifacts.header import Header
 from speechprep.errors import BadInput
 
 Samples = NDArray[np.float32]
@@ -58,6 +59,11 @@ class SndfileReader:
         self._endless = not 0 <= self.frames < _UNKNOWN
         if self._endless:
             self.frames = sum(len(block) for block in self.blocks(0, _UNKNOWN))
+
+    @property
+    def header(self) -> Header:
+        """Frames, rate and channels."""
+        return self.frames, self.sample_rate, self.channels
 
     def _open(self) -> Any:
         import soundfile

@@ -51,6 +51,8 @@ def take_debug(args: list[str]) -> bool:
 @contextmanager
 def edge(*, debug: bool) -> Iterator[None]:
     """Runs the program inside; leaves with the exit code of what happened."""
+    if not debug:  # a worker that dies breaks the engine's threads; the run's own error says so in one line
+        threading.excepthook = lambda _: None
     try:
         yield
     except SystemExit:

@@ -32,7 +32,8 @@ def test_plain_files_are_answered(kind: tuple[str, str], frames: int, rate: int,
 
 
 @pytest.mark.parametrize(
-    ("format", "subtype"), [("WAV", "FLOAT"), ("WAV", "ULAW"), ("WAVEX", "PCM_16"), ("AIFF", "PCM_16"), ("OGG", "VORBIS")]
+    ("format", "subtype"),
+    [("WAV", "FLOAT"), ("WAV", "ULAW"), ("WAVEX", "PCM_16"), ("AIFF", "PCM_16"), ("OGG", "VORBIS")],
 )
 def test_all_other_files_are_left_to_the_library(format: str, subtype: str):
     data = encoded(format, subtype, 100)

@@ -55,9 +55,13 @@ def test_row_groups_are_cut_at_fixed_rows_for_any_batching(tmp_path, monkeypatch
 
 
 def test_an_error_while_writing_leaves_no_file(tmp_path):
-    with pytest.raises(RuntimeError, match="stop"), shards.ShardWriter(str(tmp_path / "x.parquet"), SCHEMA) as writer:
-        writer.write([{"id": "a", "units": [1], "t": [], "b": None}])
-        raise RuntimeError("stop")
+    def stopped() -> None:
+        with shards.ShardWriter(str(tmp_path / "x.parquet"), SCHEMA) as writer:
+            writer.write([{"id": "a", "units": [1], "t": [], "b": None}])
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stopped()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,8 +99,10 @@ def test_shard_names_sort_as_numbers():
 
 @pytest.mark.parametrize(
     "schema",
-    [schemas.UTTERANCES, schemas.WORDS, schemas.TOKENS, schemas.PACKED, schemas.POOLED, schemas.REJECTS]
-    + [schemas.units_schema(100), schemas.units_schema(100_000), schemas.vector_schema(4)],
+    [
+        *(schemas.UTTERANCES, schemas.WORDS, schemas.TOKENS, schemas.PACKED, schemas.POOLED, schemas.REJECTS),
+        *(schemas.units_schema(100), schemas.units_schema(100_000), schemas.vector_schema(4)),
+    ],
 )
 def test_every_declared_schema_can_be_written_and_read_as_declared(tmp_path, schema):
     with shards.ShardWriter(str(tmp_path / "x"), schema) as writer:

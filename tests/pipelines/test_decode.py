@@ -28,7 +28,9 @@ def folders(tmp_path, run_stage, vocab):
     records = [r for r in made.corpus(80) if r["words"] and r["units"]]
     parts = [records[:20], records[20:]]
     found = made.write_inputs(tmp_path, [[made.words_row(r) for r in part] for part in parts], parts, vocab)
-    tokens = run_stage(interleave.STAGE, {"kinds": ["unit", "text", "cst_both", "ast"], "speech_words": "fixed:2"}, found)
+    tokens = run_stage(
+        interleave.STAGE, {"kinds": ["unit", "text", "cst_both", "ast"], "speech_words": "fixed:2"}, found
+    )
     return {role: str(path) for role, path in found.items()} | {"tokens": str(tokens), "records": records}
 
 
@@ -97,8 +99,15 @@ def test_the_check_finds_a_row_that_was_changed(folders, tmp_path, change, messa
     changed = made.write_dataset(tmp_path / "changed", "tokens", interleave.TOKENS, [rows[:60]], extra)
     one = {**folders}
     records = folders["records"]
-    one |= {k: str(v) for k, v in made.write_inputs(tmp_path / "in", [[made.words_row(r) for r in records]], [records],
-                                                     interleave.Vocabulary.load(folders["subword"])).items()}
+    one |= {
+        k: str(v)
+        for k, v in made.write_inputs(
+            tmp_path / "in",
+            [[made.words_row(r) for r in records]],
+            [records],
+            interleave.Vocabulary.load(folders["subword"]),
+        ).items()
+    }
     (line,) = verify_tokens(str(changed), "part-00000-of-00001.parquet", one)
     assert f"{row['id']}#ast" in line
     assert any(word in line for word in message.split("|"))

@@ -50,7 +50,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 def rows(folder: Path) -> list[dict]:
     names = shards.shard_names(list(storage.sizes(str(folder))))
-    return [r for n in names for b in shards.read_batches(str(folder / n)) for r in b.to_pylist()]
+    return [row for name in names for batch in shards.read_batches(str(folder / name)) for row in batch.to_pylist()]
 
 
 def test_a_chain_of_stages_leaves_complete_folders_and_nothing_else(tmp_path):
@@ -61,7 +61,7 @@ def test_a_chain_of_stages_leaves_complete_folders_and_nothing_else(tmp_path):
     assert (tmp_path / "total/deep/note.txt").exists()
     assert manifest.read(str(tmp_path / "total")).extra == {"sum": 9900}
     assert len(manifest.read(str(tmp_path / "groups")).shards) == 3
-    assert not [p for p in tmp_path.rglob("_*")]
+    assert not list(tmp_path.rglob("_*"))
 
 
 def test_a_second_run_does_nothing(tmp_path):

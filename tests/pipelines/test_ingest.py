@@ -20,6 +20,7 @@ from speechprep.artifacts.schemas import UTTERANCES, check_schema
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines import ingest
 from speechprep.pipelines.ingest import STAGE, check_words
+from speechprep.pipelines.sources import listing
 from speechprep.pipelines.sources.entry import Entry, Rejected
 from speechprep.pipelines.sources.listing import deal, shard_count
 
@@ -264,7 +265,9 @@ def test_shards_are_sixteen_for_small_inputs_and_full_ones_for_large():
     assert [shard_count(n) for n in (0, 1, 8, 9, 104, 128, 8192, 8193, 1_000_000)] == [1, 1, 1, 2, 13, 16, 16, 17, 1954]
 
 
-def test_dealing_is_by_id_and_independent_of_order(tmp_path: Path):
+@pytest.mark.parametrize("together", [100, 1 << 20])
+def test_dealing_is_by_id_and_independent_of_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int):
+    monkeypatch.setattr(listing, "_GATHER", together)
     entries = [Entry(f"{i:05d}", f"m:{i}", "/none.wav", text=f"t{i}") for i in range(20_000)]
     found = []
     for seed in range(2):

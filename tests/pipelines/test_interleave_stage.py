@@ -34,7 +34,9 @@ def inputs(root: Path, vocab, shards: int = 1) -> dict[str, Path]:
 
 def test_rows_of_a_shard_are_those_of_the_pure_function(tmp_path, run_stage, vocab):
     out = run_stage(STAGE, {"kinds": ["unit", "text", "cst_both", "ast"]}, inputs(tmp_path, vocab), seed=4)
-    one = Interleaver(vocab, made.GRID, ("unit", "text", "cst_both", "ast"), "ast", made.PolicyOptions(made.FIVE, made.FIVE), 4)
+    one = Interleaver(
+        vocab, made.GRID, ("unit", "text", "cst_both", "ast"), "ast", made.PolicyOptions(made.FIVE, made.FIVE), 4
+    )
     assert made.read_rows(out) == one.rows(made.flat(made.corpus(N))).tokens.to_pylist()
     found = manifest.read(str(out))
     assert found.extra["grid"] == made.GRID.as_dict()
@@ -59,7 +61,9 @@ def test_the_check_finds_words_and_units_that_are_not_those(tmp_path, run_stage,
     other = next(r for r in records if len(r["words"]) > 1 and r["units"] and r is not changed)
     other["words"][1]["start"] += 0.25
     folders = made.write_inputs(tmp_path / "b", [[made.words_row(r) for r in records]], [records], vocab)
-    wrong = list(verify_tokens(str(out), manifest.read(str(out)).shards[0].name, {k: str(v) for k, v in folders.items()}))
+    wrong = list(
+        verify_tokens(str(out), manifest.read(str(out)).shards[0].name, {k: str(v) for k, v in folders.items()})
+    )
     assert {line.split(": ")[1].split("#")[0] for line in wrong} == {changed["id"], other["id"]}
 
 
@@ -76,7 +80,10 @@ def test_words_and_units_are_joined_by_id_and_not_by_place(tmp_path, run_stage, 
     units = [r for r in records if r["id"] != "utt-00005"]
     found = made.write_inputs(tmp_path / "a", [words], [units], vocab)
     rows = {(r["id"], r["kind"]): r for r in made.read_rows(run_stage(STAGE, {}, found, out=tmp_path / "x"))}
-    straight = {(r["id"], r["kind"]): r for r in made.read_rows(run_stage(STAGE, {}, inputs(tmp_path / "b", vocab), out=tmp_path / "y"))}
+    straight = {
+        (r["id"], r["kind"]): r
+        for r in made.read_rows(run_stage(STAGE, {}, inputs(tmp_path / "b", vocab), out=tmp_path / "y"))
+    }
     odd = {"utt-00005", "utt-00007"}
     assert {k: r for k, r in rows.items() if k[0] not in odd} == {k: r for k, r in straight.items() if k[0] not in odd}
     assert {k for k in rows if k[0] in odd} <= {("utt-00005", "text"), ("utt-00007", "unit")}
@@ -116,7 +123,9 @@ def test_an_id_that_stands_twice_is_an_error_that_names_it(tmp_path, run_stage, 
         run_stage(STAGE, {}, found)
 
 
-@pytest.mark.parametrize("option", [{"kinds": ["words"]}, {"text_words": "geometric:2"}, {"policy": "x"}, {"p_speech": 2}])
+@pytest.mark.parametrize(
+    "option", [{"kinds": ["words"]}, {"text_words": "geometric:2"}, {"policy": "x"}, {"p_speech": 2}]
+)
 def test_options_that_cannot_be_are_refused_by_name(option):
     with pytest.raises(ConfigError, match=next(iter(option))):
         STAGE.configure(option)

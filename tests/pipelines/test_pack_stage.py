@@ -57,14 +57,18 @@ def documents(rows: list[dict]) -> dict[str, list[int]]:
     return found
 
 
-@pytest.mark.parametrize("options", [{}, {"split": False}, {"weights": {"speech": 1, "text": 1, "mixed": 1}, "repeat": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"split": False}, {"weights": {"speech": 1, "text": 1, "mixed": 1}, "repeat": True}]
+)
 def test_the_bytes_are_the_same_for_any_sharding_of_the_tokens(tmp_path, run_stage, vocab, tokens, options):
     options = {"context": 128, "shards": 3, **options}
     wanted = None
     for shards in (1, 3, 16):
         rng = np.random.default_rng(shards)
         rows = [tokens[i] for i in rng.permutation(len(tokens))]
-        out = run_stage(STAGE, options, inputs(tmp_path / str(shards), vocab, rows, shards), out=tmp_path / f"p{shards}")
+        out = run_stage(
+            STAGE, options, inputs(tmp_path / str(shards), vocab, rows, shards), out=tmp_path / f"p{shards}"
+        )
         wanted = wanted or digests(out)
         assert digests(out) == wanted
     assert list(wanted) == [f"part-0000{i}-of-00003.parquet" for i in range(3)]
@@ -173,7 +177,8 @@ def test_tokens_of_another_vocabulary_are_refused(tmp_path, run_stage, vocab, to
 
 
 @pytest.mark.parametrize(
-    "option", [{"weights": {"speech": -1}}, {"weights": {"songs": 1}}, {"weights": {"text": 0}}, {"context": 1}, {"shards": 0}]
+    "option",
+    [{"weights": {"speech": -1}}, {"weights": {"songs": 1}}, {"weights": {"text": 0}}, {"context": 1}, {"shards": 0}],
 )
 def test_options_that_cannot_be_are_refused_by_name(option):
     with pytest.raises(ConfigError, match=next(iter(option))):

@@ -10,7 +10,9 @@ from speechprep.tokenizers.draws import Draws, mix64, record_keys
 def test_keys_depend_on_seed_stage_and_id_only():
     keys = record_keys(1, "interleave", ["a", "b", "c"])
     assert record_keys(1, "interleave", ["c", "a"]).tolist() == [keys[2], keys[0]]
-    assert len({*keys.tolist(), *record_keys(2, "interleave", ["a"]).tolist(), *record_keys(1, "x", ["a"]).tolist()}) == 5
+    assert (
+        len({*keys.tolist(), *record_keys(2, "interleave", ["a"]).tolist(), *record_keys(1, "x", ["a"]).tolist()}) == 5
+    )
 
 
 def test_keys_are_the_documented_hash():

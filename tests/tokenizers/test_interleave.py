@@ -11,6 +11,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import itertools
+
 import rowmaking as made
 
 from speechprep.artifacts.schemas import TOKENS
@@ -62,8 +64,10 @@ def test_ast_cuts_units_at_frames_before_it_joins_runs_and_puts_switch_tokens_be
     (row,) = rows(vocab, [HELLO], kinds=("ast",))
     v = vocab
     # `how` has frames 0..4 with the leading silence, `are` 5 and 6, `you` the rest: the run of 7 is cut by `are`.
-    first, last = (v.encode_units(dedup(np.array(u, np.uint16))[0], np.array([0, n]))[0].tolist() for u, n in
-                   (([1, 1, 7, 7, 7], 2), ([2, 3, 3], 2)))
+    first, last = (
+        v.encode_units(dedup(np.array(u, np.uint16))[0], np.array([0, n]))[0].tolist()
+        for u, n in (([1, 1, 7, 7, 7], 2), ([2, 3, 3], 2))
+    )
     word = v.encode_texts([" are"])[0].tolist()
     assert row["input_ids"] == [v.u_start, *first, v.u2t, *word, v.t2u, *last, v.u_end]
     assert row["durations"] == [2, 3, 1, 2]
@@ -140,7 +144,11 @@ def test_pieces_and_runs_never_cross_a_switch(vocab):
         used = 0
         for run in row["runs"]:
             ids = np.array(row["input_ids"][run["start"] : run["stop"]])
-            low, size = (vocab.unit_offset, vocab.unit_size) if run["modality"] == "unit" else (vocab.text_offset, vocab.text_size)
+            low, size = (
+                (vocab.unit_offset, vocab.unit_size)
+                if run["modality"] == "unit"
+                else (vocab.text_offset, vocab.text_size)
+            )
             assert ((ids >= low) & (ids < low + size)).all()
             assert len(ids)
             if run["modality"] == "unit":
@@ -182,12 +190,17 @@ def test_slices_of_arrow_arrays_are_read_right(vocab):
     for begin in range(4):
         values, offsets = ragged.of_arrow(lists.slice(begin))
         expected = [x or [] for x in lists.slice(begin).to_pylist()]
-        assert [np.asarray(values)[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)] == expected
+        assert [np.asarray(values)[a:b].tolist() for a, b in itertools.pairwise(offsets)] == expected
 
 
 @pytest.mark.parametrize(
     ("kinds", "message"),
-    [((), "no kinds"), (("units",), "'units'"), (("cst", "cst_ut"), "leave it out"), (("cst", "cst_both"), "leave it out")],
+    [
+        ((), "no kinds"),
+        (("units",), "'units'"),
+        (("cst", "cst_ut"), "leave it out"),
+        (("cst", "cst_both"), "leave it out"),
+    ],
 )
 def test_kinds_that_cannot_be_are_refused(vocab, kinds, message):
     with pytest.raises(ConfigError, match=message):

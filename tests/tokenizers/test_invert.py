@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def check(row: dict, record: dict, vocab) -> None:
         assert segment.frames.tolist() == units[begin:end]
         assert segment.units.tolist() == dedup(np.array(units[begin:end], np.uint16))[0].tolist()
         stops = [*first[segment.word_start + 1 : segment.word_stop], end][: len(own)]
-        assert [w.frames for w in segment.words] == list(zip(first[segment.word_start : segment.word_stop], stops, strict=True))
+        assert [w.frames for w in segment.words] == list(
+            zip(first[segment.word_start : segment.word_stop], stops, strict=True)
+        )
         assert (segment.t0, segment.t1) == (made.GRID.start(begin), made.GRID.start(end))
     times = len(words) if row["kind"] in ("unit", "text", "ast") else 2 * len(words)
     assert sorted(covered) == sorted([*range(len(words))] * (times // max(len(words), 1)))
@@ -147,3 +150,19 @@ def test_a_packed_row_splits_into_its_documents():
     row = {"input_ids": [5, 6, 7, 8, 0], "document_ids": [0, 0, 1, 1, -1], "ids": ["a#unit", "b#c#ast"]}
     assert [(name, ids.tolist()) for name, ids in split_packed(row)] == [("a#unit", [5, 6]), ("b#c#ast", [7, 8])]
     assert split_document_id("b#c#ast") == ("b#c", "ast")
+
+
+@pytest.mark.parametrize("name", ["timit-sample", "ljspeech-aligned"])
+def test_real_word_times_come_back(shared_data, vocab, name):
+    """Hand-labelled words overlap and leave pauses; the byte fallback of the text model spells any of them."""
+    lines = (shared_data / name / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    rng, records = np.random.default_rng(0), {}
+    for line in map(json.loads, lines):
+        frames = made.GRID.num_frames(round(line["duration_s"] * 16_000))
+        units = np.repeat(rng.integers(0, made.K, frames), rng.integers(1, 5, frames))[:frames]
+        words = [{"text": w["w"], "start": w["start"], "end": w["end"]} for w in line["words"]]
+        records[line["id"]] = {"id": line["id"], "words": words, "units": units.tolist()}
+    found = rows(vocab, list(records.values()))
+    assert len(found) == 5 * len(records)
+    for row in found:
+        check(row, records[row["id"]], vocab)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -51,7 +53,7 @@ def test_a_document_may_be_longer_than_a_row_or_end_with_it():
 def test_rows_hold_all_tokens_in_order_however_documents_come_in(lengths, cuts, context):
     layout, rest, rows = Layout(context, 0, MODALITY), Documents.none(), []
     edges = [0, *sorted(min(c, len(lengths)) for c in cuts), len(lengths)]
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in itertools.pairwise(edges):
         batch, rest = layout.full_rows(rest.then(documents(lengths[a:b], a)))
         rows += batch.to_pylist()
     if len(rest.tokens):
@@ -75,13 +77,16 @@ def test_best_fit_keeps_every_document_whole_and_no_row_over_full(lengths, conte
         own = [int(pieces.lengths[i]) for i in b]
         assert row["document_ids"] == [d for d, n in enumerate(own) for _ in range(n)] + [-1] * (context - sum(own))
         assert row["ids"] == [pieces.names[i].as_py() for i in b]
-    for row, b in zip(rows, bins, strict=True):
-        assert not any(goes_on[b[1:]])
+    assert not any(goes_on[i] for b in bins for i in b[1:])
     tails = [r for r, b in enumerate(bins) if goes_on[b[0]]]
     assert all(rows[r]["ids"][0] == rows[r - 1]["ids"][0] for r in tails)
-    held = sorted((r["ids"][d], t) for r in rows for t, d in zip(r["input_ids"], r["document_ids"], strict=True) if d >= 0)
+    held = sorted(
+        (r["ids"][d], t) for r in rows for t, d in zip(r["input_ids"], r["document_ids"], strict=True) if d >= 0
+    )
     whole = documents(lengths)
-    assert held == sorted(zip([f"d{i}" for i, n in enumerate(lengths) for _ in range(n)], whole.tokens.tolist(), strict=True))
+    assert held == sorted(
+        zip([f"d{i}" for i, n in enumerate(lengths) for _ in range(n)], whole.tokens.tolist(), strict=True)
+    )
 
 
 def test_best_fit_chooses_the_fullest_row_that_still_has_room():

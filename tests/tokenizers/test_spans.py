@@ -52,9 +52,7 @@ def test_no_words_and_no_units_are_no_special_case():
     assert table([], []).starts.tolist() == []
 
 
-utterances = st.lists(
-    st.tuples(st.lists(st.floats(-1, 5), max_size=12), st.integers(0, 200)), max_size=6
-)
+utterances = st.lists(st.tuples(st.lists(st.floats(-1, 5), max_size=12), st.integers(0, 200)), max_size=6)
 
 
 @given(utterances, st.sampled_from([160, 320, 640]))

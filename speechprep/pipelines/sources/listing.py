@@ -25,6 +25,7 @@ from speechprep.pipelines.sources.files import stamps
 from speechprep.pipelines.stage import ShardPlan
 
 _BLOCK = 8192  # entries in a batch on disk
+_GATHER = 4 * _BLOCK  # entries put in order together
 _DIGEST = 16  # bytes
 _SPILL = "entries.arrow"
 
@@ -65,12 +66,14 @@ def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardP
             kept = _resolve(known, reader)
             n = shards or shard_count(len(kept))
             bounds = [i * len(kept) // n for i in range(n + 1)]
-            payloads, keys = [], []
-            for i in range(n):
-                rows = kept[bounds[i] : bounds[i + 1]]
-                payloads.append(scratch / f"entries-{i:05d}-of-{n:05d}.parquet")
-                pq.write_table(_gather(reader, rows), payloads[-1])
-                keys.append(_key(known.digests, rows))
+            payloads = [scratch / f"entries-{i:05d}-of-{n:05d}.parquet" for i in range(n)]
+            keys = [_key(known.digests, kept[bounds[i] : bounds[i + 1]]) for i in range(n)]
+            together = max(_GATHER * n // max(len(kept), 1), 1)  # shards: gathering one by one would touch all blocks
+            for first in range(0, n, together):
+                start, stop = bounds[first], bounds[min(first + together, n)]
+                table = _gather(reader, kept[start:stop])
+                for i in range(first, min(first + together, n)):
+                    pq.write_table(table.slice(bounds[i] - start, bounds[i + 1] - bounds[i]), payloads[i])
     finally:
         spill.unlink(missing_ok=True)
     found = sorted(known.rejects, key=lambda r: (r.id, r.error.code, str(r.error)))

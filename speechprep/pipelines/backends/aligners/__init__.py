@@ -1,0 +1,1 @@
+"""Aligners: audio and perhaps its transcript -> timed words."""

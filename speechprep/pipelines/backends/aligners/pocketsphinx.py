@@ -1,4 +1,4 @@
-"""Aligner `pocketsphinx`: word times for English by a small acoustic model that comes in its wheel. No download, no GPU.
+"""Aligner `pocketsphinx`: English word times by the small acoustic model in its wheel. No download, no GPU.
 
 With a transcript, forced alignment: every written token gets a time. What is said for a token is in
 `tokenizers.spoken`; words outside of the dictionary are pronounced by rule (`tokenizers.letter_to_sound`). Without
@@ -11,8 +11,9 @@ does not grow with the length, and words are shared out to the pieces by the aco
 breaks down (speech without transcript, transcript without speech) the window looks for any stretch of the following
 words, and moves on where there is none; words passed over so are "interpolated".
 
-Score of a word: its acoustic log-likelihood relative to the best senone of each frame, in nats a frame, at most 0. Words
-that are said have -0.5 to -3, words that are not have -5 and less.
+Score of a word: its acoustic log-likelihood relative to the best senone of each frame, in nats a frame, at most 0. The
+mean over an utterance is -0.9 to -2.5 for the right transcript of clean speech, down to -5 in noise as loud as the
+speech, and -4 to -9 for the transcript of another utterance.
 
 Borders lie `offset` after the start of the frame that the search names. Frames of 25.6 ms start every 10 ms, so the
 point between two of them is 7.8 ms after the start of the later one; 10 ms is the best for hand labels (TIMIT) as for
@@ -46,6 +47,7 @@ TAIL_SECONDS = 1.5  # at the end of a window, where a word may be cut off
 TRUST_WORDS = 8  # neighbours whose mean score says whether they are said here
 TRUST_SCORE = -3.5  # nats a frame
 SEARCH_WINDOWS = 3  # windows' worth of words in which a lost place is looked for
+HEARD_SCORE = -2.25  # nats a frame that recognised words must have; knocks and barks are recognised too, but worse
 LEAST_FOUND = 0.5  # of the words of a long transcript; with fewer it is another recording's
 
 Samples = NDArray[np.float32]
@@ -83,9 +85,10 @@ class PocketSphinxAligner:
             "sample_rate": self.sample_rate,
             "window": self.window,
             "offset": self.offset,
-            "beam": [sphinx.BEAM, sphinx.WIDE_BEAM],
+            "beam": [sphinx.BEAM, sphinx.NO_BEAM],
             "silence": sphinx.SILENCE_ODDS,
             "gaussians": sphinx.GAUSSIANS,
+            "heard_score": HEARD_SCORE,
         }
 
     def load(self) -> None:
@@ -190,11 +193,16 @@ class PocketSphinxAligner:
             if result is not None and _trusted(result[0]) == len(words):
                 return result[0], length
         result = self._search.find(audio, words[:most], "open")
-        step = _accepted(result, length)
+        border = length if last else length - round(TAIL_SECONDS * sphinx.FRAME_RATE)
+        step = _accepted(result, border)
         if step is None:
             result = self._search.find(audio, words[: SEARCH_WINDOWS * most], "inside")
-            step = _accepted(result, length)
-        return step or ([], self._activity.pause(audio[: len(audio) // 2]) // sphinx.HOP)
+            step = _accepted(result, border)
+        if step is not None:
+            return step
+        if last and len(audio) < self.window / 3 * self.sample_rate:
+            return [], length + 1
+        return [], max(self._activity.pause(audio[: len(audio) // 2]) // sphinx.HOP, 1)
 
     @property
     def _search(self) -> sphinx.ForcedSearch:
@@ -216,7 +224,7 @@ class PocketSphinxAligner:
             cut -= 0 if last else cut % sphinx.HOP
             heard = self._heard(audio[:cut])
             result = self._search.find(audio[:cut], heard) if heard else None
-            if result is not None:
+            if result is not None and _mean(result[0]) >= HEARD_SCORE:
                 base = stream.start // sphinx.HOP
                 words += heard
                 found += [Spoken(base + s.start, base + s.end, s.score) if s else None for s in result[0]]
@@ -231,10 +239,12 @@ class PocketSphinxAligner:
         return self._free.words(audio)
 
 
-def _accepted(
-    result: tuple[list[Spoken | None], list[Spoken]] | None, length: int
-) -> tuple[list[Spoken | None], int] | None:
-    """What of a window's path is believed: words up to the last pause before the end or before the score breaks down."""
+def _accepted(result: sphinx.Found | None, border: int) -> tuple[list[Spoken | None], int] | None:
+    """What of a window's path is believed: words up to the last pause before `border` or where the score breaks down.
+
+    Returns:
+        The words up to there and the frame where to cut, or None where nothing is.
+    """
     if result is None:
         return None
     placed, pauses = result
@@ -242,12 +252,10 @@ def _accepted(
     said = [spoken for spoken in placed[:trusted] if spoken is not None]
     if not said:
         return None
-    border = min(said[-1].end, length - round(TAIL_SECONDS * sphinx.FRAME_RATE))
+    border = min(said[-1].end, border)
     cuts = [p for p in pauses if p.end - p.start >= PAUSE_FRAMES and said[0].end <= p.start <= border]
-    if cuts:
-        cut = (cuts[-1].start + cuts[-1].end) // 2
-    else:  # speech without a pause: between two words, not too near to the end
-        cut = max((s.end for s in said if s.end <= border), default=0)
+    # Speech without a pause is cut between two words.
+    cut = (cuts[-1].start + cuts[-1].end) // 2 if cuts else max((s.end for s in said if s.end <= border), default=0)
     if not cut:
         return None
     kept = [i for i, spoken in enumerate(placed) if spoken is not None and spoken.end <= cut]
@@ -266,6 +274,12 @@ def _trusted(placed: Sequence[Spoken | None]) -> int:
         if stop > first and total[stop] - total[first] < TRUST_SCORE * (frames[stop] - frames[first]):
             return where[first]
     return len(placed) if said else 0
+
+
+def _mean(placed: Sequence[Spoken | None]) -> float:
+    said = [spoken for spoken in placed if spoken is not None]
+    frames = sum(spoken.end - spoken.start for spoken in said)
+    return sum(spoken.score * (spoken.end - spoken.start) for spoken in said) / max(frames, 1)
 
 
 def _shown(text: str, most: int = 60) -> str:

@@ -65,12 +65,15 @@ class VoiceActivity:
     def __init__(self) -> None:
         from pocketsphinx import Vad
 
-        self._make = lambda: Vad(mode=VAD_MODE, sample_rate=16_000, frame_length=VAD_FRAME)
-        self.frame = self._make().frame_bytes // 2  # samples
+        self._detector: Any = Vad
+        self.frame: int = self._fresh().frame_bytes // 2  # samples
+
+    def _fresh(self) -> Any:
+        return self._detector(mode=VAD_MODE, sample_rate=16_000, frame_length=VAD_FRAME)
 
     def voiced(self, audio: Samples) -> NDArray[np.bool_]:
         """One flag for each whole frame of `VAD_FRAME`; its state starts anew."""
-        vad: Any = self._make()
+        vad = self._fresh()
         data = pcm(audio)
         size = vad.frame_bytes
         return np.array([vad.is_speech(data[i : i + size]) for i in range(0, len(data) - size + 1, size)], np.bool_)
@@ -100,6 +103,6 @@ class VoiceActivity:
         if len(edges):
             starts, stops = edges[::2], edges[1::2]
             longest = int(np.argmax(stops - starts))
-            return int(half + (starts[longest] + stops[longest]) // 2) * self.frame
+            return (half + int(starts[longest] + stops[longest]) // 2) * self.frame
         frames = audio[half * self.frame : n * self.frame].reshape(-1, self.frame)
-        return int(half + np.argmin(np.square(frames, dtype=np.float64).sum(axis=1))) * self.frame
+        return (half + int(np.argmin(np.square(frames, dtype=np.float64).sum(axis=1)))) * self.frame
