@@ -70,7 +70,8 @@ class PocketSphinxAligner:
             raise ConfigError(f"pocketsphinx: offset = {offset!r}; choose -0.1 to 0.1 seconds")
         self.window = float(window)
         self.offset = float(offset)
-        self._forced: sphinx.ForcedSearch | None = None
+        self._search: Any = None
+        self._activity: Any = None
         self._free: sphinx.Recogniser | None = None
 
     def identity(self) -> dict[str, Any]:
@@ -93,7 +94,7 @@ class PocketSphinxAligner:
 
     def load(self) -> None:
         """Read the acoustic model and the dictionary (0.1 s); the language model is read when first needed."""
-        self._forced = sphinx.ForcedSearch(_model_folder())
+        self._search = sphinx.ForcedSearch(_model_folder())
         self._activity = windows.VoiceActivity()
 
     def align(self, audio: Samples, text: str | None) -> Transcript:
@@ -110,7 +111,7 @@ class PocketSphinxAligner:
 
     def align_stream(self, blocks: Iterator[Samples], text: str | None) -> Transcript:
         """`align` for audio that arrives in blocks; memory does not grow with its length."""
-        if self._forced is None:
+        if self._search is None:
             self.load()
         stream = windows.Window(blocks)
         if text is None:
@@ -152,7 +153,7 @@ class PocketSphinxAligner:
             placed, cut = self._step(audio, words[len(found) :], last)
             base = stream.start // sphinx.HOP
             found += [Spoken(base + s.start, base + s.end, s.score) if s else None for s in placed]
-            stream.advance(min(cut * sphinx.HOP, len(audio)))
+            stream.advance(cut * sphinx.HOP if cut < sphinx.num_frames(len(audio)) else len(audio))
         found += [None] * (len(words) - len(found))
         there = sum(spoken is not None for spoken in found)
         if there < LEAST_FOUND * len(words):
@@ -187,27 +188,22 @@ class PocketSphinxAligner:
     def _step(self, audio: Samples, words: list[str], last: bool) -> tuple[list[Spoken | None], int]:  # noqa: FBT001
         """The next words found in a window, and the frame up to which it is done with."""
         length = sphinx.num_frames(len(audio))
-        most = round(self.window * WORDS_PER_SECOND)
+        if not self._activity.has_speech(audio):
+            return [], length if last else length - PAUSE_FRAMES
         if last and self._search.fewest_frames(words) <= length:
             result = self._search.find(audio, words)
             if result is not None and _trusted(result[0]) == len(words):
                 return result[0], length
-        result = self._search.find(audio, words[:most], "open")
+        most = round(self.window * WORDS_PER_SECOND)
         border = length if last else length - round(TAIL_SECONDS * sphinx.FRAME_RATE)
-        step = _accepted(result, border)
+        step = _accepted(self._search.find(audio, words[:most], "open"), border)
         if step is None:
-            result = self._search.find(audio, words[: SEARCH_WINDOWS * most], "inside")
-            step = _accepted(result, border)
-        if step is not None:
-            return step
-        if last and len(audio) < self.window / 3 * self.sample_rate:
-            return [], length + 1
-        return [], max(self._activity.pause(audio[: len(audio) // 2]) // sphinx.HOP, 1)
-
-    @property
-    def _search(self) -> sphinx.ForcedSearch:
-        assert self._forced is not None  # noqa: S101 - loaded on entry
-        return self._forced
+            few = min(TRUST_WORDS, len(words))
+            step = _accepted(self._search.find(audio, words[: SEARCH_WINDOWS * most], "inside"), border, few)
+        if step is None:  # speech that the transcript does not have
+            short = len(audio) < self.window / 3 * self.sample_rate
+            step = [], length if short else self._activity.pause(audio[: len(audio) // 2]) // sphinx.HOP
+        return step
 
     # -- without -------------------------------------------------------------------------------------------------------
 
@@ -239,8 +235,11 @@ class PocketSphinxAligner:
         return self._free.words(audio)
 
 
-def _accepted(result: sphinx.Found | None, border: int) -> tuple[list[Spoken | None], int] | None:
+def _accepted(result: sphinx.Found | None, border: int, fewest: int = 1) -> tuple[list[Spoken | None], int] | None:
     """What of a window's path is believed: words up to the last pause before `border` or where the score breaks down.
+
+    Args:
+        result: of the search. border: frame. fewest: words that must be believed.
 
     Returns:
         The words up to there and the frame where to cut, or None where nothing is.
@@ -250,16 +249,21 @@ def _accepted(result: sphinx.Found | None, border: int) -> tuple[list[Spoken | N
     placed, pauses = result
     trusted = _trusted(placed)
     said = [spoken for spoken in placed[:trusted] if spoken is not None]
-    if not said:
+    if len(said) < fewest:
         return None
     border = min(said[-1].end, border)
     cuts = [p for p in pauses if p.end - p.start >= PAUSE_FRAMES and said[0].end <= p.start <= border]
     # Speech without a pause is cut between two words.
-    cut = (cuts[-1].start + cuts[-1].end) // 2 if cuts else max((s.end for s in said if s.end <= border), default=0)
+    cut = _within(cuts[-1]) if cuts else max((s.end for s in said if s.end <= border), default=0)
     if not cut:
         return None
     kept = [i for i, spoken in enumerate(placed) if spoken is not None and spoken.end <= cut]
     return placed[: kept[-1] + 1], cut
+
+
+def _within(pause: Spoken) -> int:
+    """The frame of a pause to cut at: in the middle of a short one, near to the next word in a long one."""
+    return max((pause.start + pause.end) // 2, pause.end - 2 * PAUSE_FRAMES)
 
 
 def _trusted(placed: Sequence[Spoken | None]) -> int:

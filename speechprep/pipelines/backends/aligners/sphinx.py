@@ -82,8 +82,8 @@ class ForcedSearch:
         Args:
             audio: (n,) at 16 kHz.
             words: spoken words, all with letters.
-            ends: "closed": all words are said, from first to last; "open": the first is said, the audio may end after
-                any; "inside": any stretch of the words is said.
+            ends: "closed": all words are said, from first to last; "open": the audio may end after any of them, or
+                before the first; "inside": any stretch of the words is said.
 
         Returns:
             One entry for each word (None for those that an open end leaves out) and the silences in between, or None
@@ -124,7 +124,7 @@ def _transitions(words: Sequence[str], ends: Ends) -> list[tuple[Any, ...]]:
     """The word chain as a grammar; state i: i words were said. Only arcs without a word lead to the end."""
     n = len(words)
     arcs: list[tuple[Any, ...]] = [(i, i + 1, 1.0, word) for i, word in enumerate(words)]
-    arcs += [(i, n + 1, 1.0) for i in ([n] if ends == "closed" else range(1, n + 1))]
+    arcs += [(i, n + 1, 1.0) for i in ([n] if ends == "closed" else range(n + 1))]
     if ends == "inside":
         arcs += [(0, i, 1.0) for i in range(1, n)]
     return arcs
