@@ -62,6 +62,8 @@ class PocketSphinxAligner:
     """
 
     sample_rate = 16_000
+    _search: sphinx.ForcedSearch
+    _activity: windows.VoiceActivity
 
     def __init__(self, window: float = 30.0, offset: float = 0.010) -> None:
         if not 10 <= window <= 60:
@@ -70,8 +72,6 @@ class PocketSphinxAligner:
             raise ConfigError(f"pocketsphinx: offset = {offset!r}; choose -0.1 to 0.1 seconds")
         self.window = float(window)
         self.offset = float(offset)
-        self._search: Any = None
-        self._activity: Any = None
         self._free: sphinx.Recogniser | None = None
 
     def identity(self) -> dict[str, Any]:
@@ -111,8 +111,6 @@ class PocketSphinxAligner:
 
     def align_stream(self, blocks: Iterator[Samples], text: str | None) -> Transcript:
         """`align` for audio that arrives in blocks; memory does not grow with its length."""
-        if self._search is None:
-            self.load()
         stream = windows.Window(blocks)
         if text is None:
             return self._recognise(stream)
