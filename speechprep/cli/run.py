@@ -20,7 +20,7 @@ RUN_EXAMPLES = """\b
 Examples:
   speechprep run speech --input corpus --out out
   speechprep run demo --input a.jsonl --input 'more/*.tar' --out out --workers 8
-  speechprep run my.yaml --input corpus --out out --set cluster.k=500 --set align.min_score=-40
+  speechprep run my.yaml --input corpus --out out --set cluster.k=500 --set align.min_score=-6
   speechprep run speech --input /data --out /shared/out --slice 3/16      one of 16 machines
   speechprep run speech --input gs://b/in --out gs://b/out --runner DataflowRunner -- --project=p --region=r
 

@@ -31,7 +31,7 @@ HELP: dict[str, tuple[str, list[str]]] = {
         "Give every word of every utterance its time.",
         [
             "speechprep align --input out/utterances --out out/words",
-            "speechprep align --input out --out out/words --set min_score=-40 --workers 8",
+            "speechprep align --input out --out out/words --set min_score=-6 --workers 8",
         ],
     ),
     "cluster": (

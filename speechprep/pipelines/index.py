@@ -9,7 +9,8 @@ says which. Two passes over the corpus, the first for the word statistics; memor
 Stored with it: recall of the index against exact search, and self-retrieval: the share of items that come first when
 their own text is the query (they, or an item with the same vector: "door knock" and "Knock on door").
 
-Rejected: `no_caption` for an item with nothing to describe it.
+Rejected: `no_caption` for an item without what `text` asks for. With `auto` nothing is asked for: speech that nobody
+transcribed is no fault of the corpus, so such items are counted (`undescribed`) and the index may even be empty.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def run(ctx: ShardContext) -> None:
         embedder.load()
         embedder.fit(_texts(ctx))
     items = write_embeddings(ctx, embedder)
-    if not items.num_rows:
+    if not items.num_rows and ctx.config.text != "auto":
         raise ConfigError("index: no item has a text to be found by; see the rejects")
     index = VectorIndex.build(embedder.dim, lambda: vectors(ctx.out), items, ctx.config.factory)
     index.save(ctx.out)
@@ -125,18 +126,25 @@ def write_embeddings(ctx: ShardContext, embedder: Any) -> pa.Table:
                 try:
                     good.append((row, describe(row, ctx.config.text)))
                 except BadInput as error:
-                    ctx.reject(row["id"], error, row["audio"])
+                    _leave_out(ctx, row, error)
             found = embedder.embed_text([text for _, text in good])
             kept = []
             for (row, text), vector in zip(good, found, strict=True):
                 if not vector.any():
-                    ctx.reject(row["id"], BadInput("no_caption", f"no word in {text[:60]!r}"), row["audio"])
+                    _leave_out(ctx, row, BadInput("no_caption", f"no word in {text[:60]!r}"))
                     continue
                 kept.append({"id": row["id"], "t0": 0.0, "t1": row["duration"], "vector": vector, "caption": text})
                 items.append({"id": row["id"], "audio": row["audio"], "caption": text})
             writer.write(kept)
             ctx.done(utterances=len(kept), seconds=sum(item["t1"] or 0.0 for item in kept))
     return pa.Table.from_pylist(items, schema=ITEMS_SCHEMA)
+
+
+def _leave_out(ctx: ShardContext, row: dict[str, Any], error: BadInput) -> None:
+    if ctx.config.text == "auto":
+        ctx.done(undescribed=1)
+    else:
+        ctx.reject(row["id"], error, row["audio"])
 
 
 def vectors(folder: Path) -> Iterator[F32]:
@@ -148,6 +156,8 @@ def vectors(folder: Path) -> Iterator[F32]:
 
 def measure(index: VectorIndex, embedder: Any, blocks: Any) -> dict[str, float]:
     """Recall against exact search, and self-retrieval, over up to `PROBES` items."""
+    if not len(index):
+        return {"probes": 0}
     probed = np.unique(np.linspace(0, len(index) - 1, min(PROBES, len(index))).astype(np.int64))
     asked = index.items.take(probed).to_pylist()
     queries = embedder.embed_text([item["caption"] for item in asked])

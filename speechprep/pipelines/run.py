@@ -276,7 +276,7 @@ def _result(step: Step, known: Manifest, tasks: int, made: int, wall: float) -> 
 
 
 def _check_rejects(result: StepResult, limit: float) -> None:
-    records = result.rows + result.rejected
+    records = max(result.rows, int(result.counters.get("utterances", 0))) + result.rejected
     if records and result.rejected > limit * records:
         reasons = sorted(
             (

@@ -106,15 +106,31 @@ def test_an_item_with_nothing_to_be_found_by_is_rejected(which: Any, row: dict, 
 
 def test_items_without_words_are_in_rejects_and_not_in_the_index(make_corpus: Callable, run_stage: Callable) -> None:
     odd = [{"id": "none", "duration": 1.0}, {"id": "dots", "captions": ["... !"], "duration": 1.0}]
-    folder = build(make_corpus, run_stage, [odd[0], *SOUNDS, odd[1]])
+    folder = build(make_corpus, run_stage, [odd[0], *SOUNDS, odd[1]], {"text": "captions"})
     rejects = pq.read_table(folder / "rejects" / "part-00000-of-00001.parquet").to_pylist()
     assert [(r["id"], r["code"]) for r in rejects] == [("dots", "no_caption"), ("none", "no_caption")]
     assert pq.read_table(folder / "items.parquet").column("id").to_pylist() == [row["id"] for row in SOUNDS]
 
 
-def test_a_corpus_without_any_text_is_one_clear_error(make_corpus: Callable, run_stage: Callable) -> None:
+def test_speech_that_nobody_transcribed_is_counted_and_not_rejected(make_corpus: Callable, run_stage: Callable) -> None:
+    folder = build(make_corpus, run_stage, [{"id": "none", "duration": 1.0}, *SOUNDS])
+    assert not (folder / "rejects").exists()
+    assert manifest.read(str(folder)).counters["undescribed"] == 1
+    assert pq.read_table(folder / "items.parquet").column("id").to_pylist() == [row["id"] for row in SOUNDS]
+
+
+def test_a_corpus_without_any_text_gives_an_empty_index_that_finds_nothing(
+    make_corpus: Callable, run_stage: Callable
+) -> None:
+    folder = build(make_corpus, run_stage, [{"id": "x", "duration": 1.0}])
+    assert index.search(str(folder), "a dog") == []
+
+
+def test_a_corpus_without_the_captions_that_were_asked_for_is_one_clear_error(
+    make_corpus: Callable, run_stage: Callable
+) -> None:
     with pytest.raises(ConfigError, match="no item has a text"):
-        build(make_corpus, run_stage, [{"id": "x", "duration": 1.0}])
+        build(make_corpus, run_stage, [{"id": "x", "duration": 1.0}], {"text": "captions"})
 
 
 @pytest.mark.parametrize(
