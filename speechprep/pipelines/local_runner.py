@@ -10,6 +10,7 @@ Relies on private names of Beam 2.77, which the package pins; `tests/pipelines/t
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import threading
 from typing import Any
@@ -36,7 +37,8 @@ class LocalRunner(fn_runner.FnApiRunner):
         )
         environment = None
         if mode == "process":
-            command = f"{sys.executable} -m speechprep.pipelines.worker"
+            # `exec`: the shell that Beam starts gives way to the worker, so that it cannot outlive or speak of it
+            command = f"exec {shlex.quote(sys.executable)} -m speechprep.pipelines.worker"
             environment = environments.SubprocessSDKEnvironment.from_command_string(command)
         encoded = JobServiceHandle.encode_pipeline_options({})
         super().__init__(
@@ -72,43 +74,67 @@ class _Patched:
         self.deaths = deaths
 
     def __enter__(self) -> None:
-        self.saved = (worker_handlers.SubprocessSdkWorkerHandler.start_worker, local_job_service.BeamFnLoggingServicer)
+        handler = worker_handlers.SubprocessSdkWorkerHandler
+        self.saved = (handler.start_worker, handler.stop_worker, local_job_service.BeamFnLoggingServicer)
         self.level = logging.getLogger("apache_beam").level
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-        worker_handlers.SubprocessSdkWorkerHandler.start_worker = _starter(self.deaths)
+        handler.start_worker = _starter(self.deaths)
+        handler.stop_worker = _stop_worker
         local_job_service.BeamFnLoggingServicer = _quiet_servicer()
         sdk_worker.print = lambda *_, **__: None
 
     def __exit__(self, *_: object) -> None:
-        start, servicer = self.saved
-        worker_handlers.SubprocessSdkWorkerHandler.start_worker = start
+        handler = worker_handlers.SubprocessSdkWorkerHandler
+        handler.start_worker, handler.stop_worker, servicer = self.saved
         local_job_service.BeamFnLoggingServicer = servicer
         logging.getLogger("apache_beam").setLevel(self.level)
         del sdk_worker.print
 
 
 def _starter(deaths: list[str]) -> Any:
-    """A `start_worker` whose worker, when it dies, answers every open instruction with an error."""
+    """A `start_worker` whose worker, when it dies, answers every instruction, open or to come, with an error."""
 
     def start_worker(handler: Any) -> None:
         worker = local_job_service.SubprocessSdkWorker(
             handler._worker_command_line, handler.control_address, handler.provision_info, handler.worker_id
         )
-        connection = handler.control_conn
 
         def run() -> None:
             try:
                 worker.run()
             except RuntimeError as error:
                 deaths.append(str(error))
-                for instruction, future in list(connection._futures_by_id.items()):
-                    future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=instruction, error="worker died"))
+            _answer_for_the_dead(handler.control_conn)
 
         handler.worker = worker
         handler.worker_thread = threading.Thread(name="run_worker", target=run, daemon=True)
         handler.worker_thread.start()
 
     return start_worker
+
+
+def _stop_worker(handler: Any) -> None:
+    """Wait for a worker to end. One that is only now starting, as another dies, has not been told to: it is told here."""
+    handler.control_conn._push_queue.put(worker_handlers.BeamFnControlServicer._DONE_MARKER)
+    handler.worker_thread.join()
+
+
+def _answer_for_the_dead(connection: Any) -> None:
+    """Nobody reads this connection any more: what waits on it would wait for ever."""
+    push = connection.push
+
+    def answer(id: str) -> Any:
+        return beam_fn_api_pb2.InstructionResponse(instruction_id=id, error="worker died")
+
+    def refuse(request: Any) -> Any:
+        if request is worker_handlers.BeamFnControlServicer._DONE_MARKER:
+            return push(request)
+        return worker_handlers.ControlFuture(request.instruction_id, answer(request.instruction_id))
+
+    connection.push = refuse
+    for id, future in list(connection._futures_by_id.items()):
+        if not future.is_done():
+            future.set(answer(id))
 
 
 def _quiet_servicer() -> Any:

@@ -28,6 +28,7 @@ SIBILANT = _set("S Z SH ZH CH JH")
 SHORTEST_PART = 3  # letters; shorter words are found inside of everything
 LONGEST = 40  # letters that the rules read; more is no word
 
+
 @lru_cache(maxsize=1)
 def _rules() -> dict[str, list[tuple[str, re.Pattern[str] | None, re.Pattern[str] | None, tuple[str, ...]]]]:
     """The table by first letter, contexts compiled."""

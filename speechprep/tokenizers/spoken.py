@@ -19,7 +19,7 @@ from speechprep.tokenizers import notation
 from speechprep.tokenizers.numerals import LONGEST, cardinal, decimal, digits, fraction, ordinal, plural, roman, year
 
 _TAG = re.compile(r"[\[<{].*[\]>}][.,;:!?]*$")
-_OUTER = re.compile(r"^[^\w$€£¥₹#@&+=%°×÷'.-]+|[^\w$€£#@&+=%°×÷'.]+$")
+_OUTER = re.compile(r"^[^\w$€£¥₹#@&+=%°\xd7÷'.-]+|[^\w$€£#@&+=%°\xd7÷'.]+$")
 _NUMBER = r"\d{1,3}(?:,\d{3})+|\d+"
 
 
@@ -60,6 +60,8 @@ def _bare(token: str) -> str:
 
 def _read(token: str, around: _Around) -> list[str]:
     """Spoken words of one folded token."""
+    if token.isascii() and token.isalpha() and token.islower():  # most of them
+        return [token]
     if _TAG.match(token):
         return []
     token = _OUTER.sub("", token)
@@ -205,7 +207,7 @@ def _part(part: str, around: _Around) -> list[str]:
     if found := _quantity(part, around):
         return found
     words: list[str] = []
-    runs = re.findall(rf"{_NUMBER}|[A-Za-z']+|[&@+=%°×÷$€£#]", part)
+    runs = re.findall(rf"{_NUMBER}|[A-Za-z']+|[&@+=%°\xd7÷$€£#]", part)
     mixed = any(run[0].isdigit() for run in runs)
     for run in runs:
         if run[0].isdigit():

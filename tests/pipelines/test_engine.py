@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -165,6 +166,41 @@ def test_an_utterance_that_kills_its_process_is_rejected_and_its_shard_goes_on(t
     assert sorted(r["n"] for r in rows(tmp_path / "doubles")) == [2 * n for n in range(100) if n != 33]
     (reject,) = rows(tmp_path / "doubles/rejects")
     assert (reject["id"], reject["code"]) == ("n33", "process_died")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # gRPC of the dead
+@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0, 2.5])
+def test_a_worker_killed_while_it_starts_does_not_hang_the_run(tmp_path, delay):
+    import threading
+
+    run(chain(tmp_path)[:1])
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not (found := workers()):
+            time.sleep(0.01)
+        time.sleep(delay)
+        killed.extend(found[:1])
+        with contextlib.suppress(ProcessLookupError):  # it may have done its work by now
+            os.kill(found[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    run(chain(tmp_path, double=toy.FRAGILE)[:2], workers=2)
+    killer.join()
+    assert killed
+    assert len(rows(tmp_path / "doubles")) == 100
+
+
+def workers() -> list[int]:
+    """Worker processes that this process has started."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # threads and processes come and go
+            pids = [int(p) for p in (task / "children").read_text().split()]
+            found += [p for p in pids if b"speechprep.pipelines.worker" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    return found
 
 
 def test_slices_of_a_job_array_complete_one_dataset(tmp_path):

@@ -25,6 +25,8 @@ def test_worker_handlers_start_workers_by_the_method_that_is_replaced(beam):
     source = inspect.getsource(worker_handlers.SubprocessSdkWorkerHandler.start_worker)
     for name in ("_worker_command_line", "control_address", "provision_info", "worker_id", "self.worker_thread"):
         assert name in source
+    assert "self.worker_thread.join()" in inspect.getsource(worker_handlers.SubprocessSdkWorkerHandler.stop_worker)
+    assert "_push_queue" in inspect.getsource(worker_handlers.ControlConnection)
 
 
 def test_open_instructions_are_kept_where_the_runner_answers_them(beam):
@@ -32,6 +34,9 @@ def test_open_instructions_are_kept_where_the_runner_answers_them(beam):
 
     assert "_futures_by_id" in inspect.getsource(worker_handlers.ControlConnection)
     assert callable(worker_handlers.ControlFuture("1").set)
+    assert worker_handlers.ControlFuture("1", "answer").get() == "answer"
+    assert "self.push(" in inspect.getsource(worker_handlers.ControlConnection.close)
+    assert worker_handlers.BeamFnControlServicer._DONE_MARKER is not None
 
 
 def test_logs_of_workers_come_in_by_the_servicer_that_is_replaced(beam):

@@ -3,7 +3,7 @@
 With a transcript, forced alignment: every written token gets a time. What is said for a token is in
 `tokenizers.spoken`; words outside of the dictionary are pronounced by rule (`tokenizers.letter_to_sound`). Without
 one, the audio is recognised piece by piece, if there may be speech in it, and what was recognised is then aligned in
-the same way. As an aligner it is good, as a recogniser it is not (one word in four is wrong on clean read speech).
+the same way. As an aligner it is good, as a recogniser it is not (one word in three is wrong on clean read speech).
 
 Long audio is worked through a window of `window` seconds: the window is aligned with the words that come next, of which
 any number may be said in it; what lies before the last pause in it is accepted and the window moves there. So memory
@@ -47,7 +47,9 @@ TAIL_SECONDS = 1.5  # at the end of a window, where a word may be cut off
 TRUST_WORDS = 8  # neighbours whose mean score says whether they are said here
 TRUST_SCORE = -3.5  # nats a frame
 SEARCH_WINDOWS = 3  # windows' worth of words in which a lost place is looked for
-HEARD_SCORE = -2.25  # nats a frame that recognised words must have; knocks and barks are recognised too, but worse
+# What recognised words must be like, for the recogniser hears words in knocks and barks too:
+HEARD_SCORE = -2.25  # nats a frame
+HEARD_RATE = 1.3  # words for each second of voice; speech has 2 to 4
 LEAST_FOUND = 0.5  # of the words of a long transcript; with fewer it is another recording's
 
 Samples = NDArray[np.float32]
@@ -89,7 +91,7 @@ class PocketSphinxAligner:
             "beam": [sphinx.BEAM, sphinx.NO_BEAM],
             "silence": sphinx.SILENCE_ODDS,
             "gaussians": sphinx.GAUSSIANS,
-            "heard_score": HEARD_SCORE,
+            "heard": [HEARD_SCORE, HEARD_RATE, sphinx.MAX_HMMS],
         }
 
     def load(self) -> None:
@@ -216,21 +218,25 @@ class PocketSphinxAligner:
             last = stream.is_last(size)
             cut = len(audio) if last else self._activity.pause(audio)
             cut -= 0 if last else cut % sphinx.HOP
-            heard = self._heard(audio[:cut])
-            result = self._search.find(audio[:cut], heard) if heard else None
-            if result is not None and _mean(result[0]) >= HEARD_SCORE:
-                base = stream.start // sphinx.HOP
-                words += heard
-                found += [Spoken(base + s.start, base + s.end, s.score) if s else None for s in result[0]]
+            heard, placed = self._heard(audio[:cut])
+            base = stream.start // sphinx.HOP
+            words += heard
+            found += [Spoken(base + s.start, base + s.end, s.score) if s else None for s in placed]
             stream.advance(cut)
         return Transcript(" ".join(words), self._written(words, [[w] for w in words], found, stream.start))
 
-    def _heard(self, audio: Samples) -> list[str]:
+    def _heard(self, audio: Samples) -> tuple[list[str], list[Spoken | None]]:
+        """The words of a piece and where they are; none where it is no speech."""
         if not self._activity.has_speech(audio):
-            return []
+            return [], []
         if self._free is None:
             self._free = sphinx.Recogniser(_model_folder())
-        return self._free.words(audio)
+        words = self._free.words(audio)
+        voice = float(self._activity.voiced(audio).sum()) * windows.VAD_FRAME
+        if len(words) < HEARD_RATE * voice or len(set(words)) < min(len(words), 2):
+            return [], []
+        result = self._search.find(audio, words)
+        return (words, result[0]) if result is not None and _mean(result[0]) >= HEARD_SCORE else ([], [])
 
 
 def _accepted(result: sphinx.Found | None, border: int, fewest: int = 1) -> tuple[list[Spoken | None], int] | None:
@@ -285,7 +291,7 @@ def _mean(placed: Sequence[Spoken | None]) -> float:
 
 
 def _shown(text: str, most: int = 60) -> str:
-    return ascii(text if len(text) <= most else text[:most] + "...")
+    return repr(text if len(text) <= most else text[:most] + "...")
 
 
 def _model_folder() -> Path:
