@@ -15,7 +15,7 @@ from speechprep.pipelines.stage import STAGES, find_stage
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "speechprep"
 LAYERS = ["artifacts", "tokenizers", "pipelines", "cli"]  # each may import those before it
-LIGHT = {"errors", "registry", "demo"}
+LIGHT = {"errors", "registry", "demo", "process"}
 HEAVY = {"torch", "faiss", "apache_beam", "pocketsphinx", "sentencepiece", "sklearn", "plotly", "transformers", "scipy"}
 BEAM_FILES = {"transform.py", "local_runner.py", "worker.py", "runner.py"}
 

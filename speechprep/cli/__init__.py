@@ -6,18 +6,14 @@ called (`app.py` holds the table), and these import their work inside the functi
 
 from __future__ import annotations
 
-import os
 import sys
 
-# One thread for each library in each process: the stages run as many workers as there are cores, and a BLAS that
-# starts as many threads again makes all of them slow. Must stand before NumPy is imported; a set value is respected.
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+from speechprep.process import settle
 
 
 def main(args: list[str] | None = None) -> None:
     """Entry point of the console script: parses, runs, and turns whatever goes wrong into one line and an exit code."""
-    for name in _THREADS:
-        os.environ.setdefault(name, "1")
+    settle()
     from speechprep.cli import app, errors
 
     args = list(sys.argv[1:] if args is None else args)

@@ -1,22 +1,19 @@
-"""Entry point of a local worker process: pins threads and quiets logs before Beam and NumPy are imported."""
+"""Entry point of a local worker process: settles the process and quiets logs before Beam is imported."""
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import warnings
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+from speechprep.process import settle
 
 
 def main() -> None:
     """Serve Beam's control channel until the driver closes it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends all of the group; Python would print a traceback each
-    for name in THREADS:
-        os.environ.setdefault(name, "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    settle()
     warnings.filterwarnings("ignore")
     # A handler on the root keeps Beam's import-time warning from installing one that writes to stderr.
     logging.getLogger().addHandler(logging.NullHandler())
