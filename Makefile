@@ -6,7 +6,7 @@ EXTRAS ?= cpu,dev
 comma  := ,
 STAMP  := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: demo test lint types bench setup constraints clean help
+.PHONY: demo test test-all reference lint types bench setup constraints clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -18,6 +18,12 @@ test: $(STAMP)   ## all tests, fast ones first
 	$(BIN)/python -m pytest -n auto -m "not slow"
 	$(BIN)/python -m pytest -m slow
 
+test-all:        ## with every extra installed (8 GB): the comparisons with torch, transformers, whisperx as well
+	$(MAKE) --no-print-directory reference VENV=.venv-all EXTRAS=all
+
+reference: $(STAMP)
+	$(BIN)/python -m pytest -m reference
+
 lint: $(STAMP)   ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,7 +32,7 @@ types: $(STAMP)  ## types
 	$(BIN)/mypy speechprep
 
 bench: $(STAMP)  ## every benchmark, as ratios or with the work's size
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out benchmarks/measure.py benchmarks/synthetic.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 setup: $(STAMP)  ## only the environment
 
