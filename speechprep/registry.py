@@ -15,12 +15,17 @@ from speechprep.errors import ConfigError
 FAMILIES: dict[str, dict[str, str]] = {
     "aligners": {
         "pocketsphinx": "speechprep.pipelines.backends.aligners.pocketsphinx:PocketSphinxAligner",
+        "ctc": "speechprep.pipelines.backends.aligners.ctc:CtcAligner",
+        "whisperx": "speechprep.pipelines.backends.aligners.whisperx:WhisperxAligner",
     },
     "extractors": {
         "mfcc": "speechprep.pipelines.backends.extractors.mfcc:MfccExtractor",
+        "hubert": "speechprep.pipelines.backends.extractors.hubert:HubertExtractor",
+        "whisper": "speechprep.pipelines.backends.extractors.whisper:WhisperExtractor",
     },
     "embedders": {
         "caption": "speechprep.pipelines.backends.embedders.caption:CaptionEmbedder",
+        "clap": "speechprep.pipelines.backends.embedders.clap:ClapEmbedder",
     },
     "quantizers": {
         "faiss": "speechprep.tokenizers.quantizer:FaissQuantizer",

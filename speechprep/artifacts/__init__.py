@@ -1,1 +1,1 @@
-"""Nouns: what lies on disk. Records with declared schemas, the time base, shards, manifests, codebook, index, storage."""
+"""Nouns: what lies on disk. Declared schemas, the time base, shards, manifests, codebook, index, audio, storage."""

@@ -1,7 +1,8 @@
 """A FAISS index over unit vectors with the ids, captions and audio of its items, in a folder.
 
     index.faiss       inner product, item i is row i of items.parquet
-    items.parquet     id, audio (URI or null), caption
+    items.parquet     id, audio (URI or null), caption (or null), t0, t1 (seconds; what of the item the vector is of),
+                      sound (digest of what was heard, or null)
 
 Nothing is pickled. FAISS parses `index.faiss` in C++ without guarding against crafted files: open only indices whose
 maker you trust.
@@ -9,6 +10,7 @@ maker you trust.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +24,21 @@ from speechprep.errors import ConfigError, MissingBackend, SchemaMismatch, Stale
 
 INDEX = "index.faiss"
 ITEMS = "items.parquet"
-ITEMS_SCHEMA = pa.schema([("id", pa.string()), ("audio", pa.string()), ("caption", pa.string())])
+ITEMS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("audio", pa.string()),
+        ("caption", pa.string()),
+        ("t0", pa.float64()),
+        ("t1", pa.float64()),
+        ("sound", pa.string()),
+    ]
+)
+AUTO = "auto"
+EXACT_UP_TO = 200_000  # vectors; a query of 512 values against so many takes some 20 ms on one core
+GRAPH_UP_TO = 1_000_000  # an HNSW graph is laid by one thread, or its links would depend on which came first
+PROBED = 16  # an IVF index looks into one cell in so many
+BEAM = 128  # candidates that a search in an HNSW graph keeps
 TRAINING = 200_000  # vectors that an approximate index is trained on, at most
 SCORE_NOISE = 1e-5  # of a cosine in float32
 
@@ -30,12 +46,23 @@ F32 = NDArray[np.float32]
 
 
 class Hit(NamedTuple):
-    """An item found: its score is the cosine with the query."""
+    """An item found: its score is the cosine with the query; `t0` to `t1` of it, in seconds, is what was like it."""
 
     id: str
     score: float
     caption: str | None
     audio: str | None
+    t0: float | None = None
+    t1: float | None = None
+
+
+def factory_for(rows: int) -> str:
+    """FAISS's name of the kind of index for so many vectors: exact, then a graph, then cells (4 root n of them)."""
+    if rows <= EXACT_UP_TO:
+        return "Flat"
+    if rows <= GRAPH_UP_TO:
+        return "HNSW32"
+    return f"IVF{1 << round(math.log2(4 * rows**0.5))},Flat"
 
 
 def require_faiss(what: str) -> Any:
@@ -71,17 +98,20 @@ class VectorIndex:
             dim: of a vector.
             blocks: gives the vectors, (some, dim) float32 at a time, each time it is called.
             items: a row of `ITEMS_SCHEMA` for each vector.
-            factory: FAISS's name of a kind of index; "Flat" is exact, "HNSW32" or "IVF1024,Flat" approximate.
+            factory: FAISS's name of a kind of index; "Flat" is exact, "HNSW32" or "IVF1024,Flat" approximate; "auto"
+                is `factory_for` the number of items.
 
         Raises:
             ConfigError: FAISS does not know the kind, or cannot train it with so few vectors.
             SchemaMismatch: not as many vectors as items.
         """
         faiss = require_faiss("a retrieval index")
+        factory = factory_for(items.num_rows) if factory == AUTO else factory
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)  # HNSW's links depend on which thread comes first
         try:
             index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+            _search_wide(index)
             if not index.is_trained:
                 index.train(_first(blocks(), TRAINING, dim))
             for block in blocks():
@@ -105,7 +135,7 @@ class VectorIndex:
         order = [i for i in np.lexsort((rows, -scores)) if rows[i] >= 0]  # -1: an approximate index found no more
         found = self.items.take(rows[order]).to_pylist()
         return [
-            Hit(id=item["id"], score=float(scores[i]), caption=item["caption"], audio=item["audio"])
+            Hit(item["id"], float(scores[i]), item["caption"], item["audio"], item["t0"], item["t1"])
             for i, item in zip(order, found, strict=True)
         ]
 
@@ -135,6 +165,14 @@ class VectorIndex:
         if index.ntotal != items.num_rows:
             raise StaleArtifact(f"{where} has {index.ntotal} vectors for {items.num_rows} items; build the index again")
         return cls(index, items)
+
+
+def _search_wide(index: Any) -> None:
+    """How much of an approximate index a search looks at; FAISS stores it in the file."""
+    if hasattr(index, "nprobe"):
+        index.nprobe = max(1, index.nlist // PROBED)
+    if hasattr(index, "hnsw"):
+        index.hnsw.efSearch = BEAM
 
 
 def exact_scores(blocks: Iterable[F32], queries: F32, k: int) -> F32:

@@ -83,6 +83,13 @@ WORDS = pa.schema(
         ("score", pa.float32()),  # mean word score
         ("words_per_second", pa.float32()),
         ("wer", pa.float32()),  # source_text against text, null where either is missing
+        ("cer", pa.float32()),  # the same in characters
+        ("local_score", pa.float32()),  # lowest mean score of 8 neighbouring words
+        ("aligned_share", pa.float32()),  # of the words, those not interpolated; null without words, as those below
+        ("compression_ratio", pa.float32()),  # as Whisper's: more than 2.4 is a loop
+        ("repeated_share", pa.float32()),  # of the 3-grams of words, those that stood before
+        ("uncovered", pa.float32()),  # seconds of speech in the gap between words that has most
+        ("trust", pa.float32()),  # 1 .. 0: do the word times fit the loudness; below 0.5 they are doubted
         ("kept", pa.bool_()),
         ("reason", pa.string()),
     ]

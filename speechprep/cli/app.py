@@ -47,8 +47,10 @@ COMMANDS = {
     "decode": Entry("look", LOOK, "Turn token rows back into words, units and times"),
     "search": Entry("look", LOOK, "Find sounds by a description"),
     "inspect": Entry("inspect", LOOK, "Say what a dataset, artifact or run folder holds"),
+    "filter": Entry("filter", LOOK, "Hours kept by thresholds over the scores; words judged by them"),
     "verify": Entry("verify", CHECK, "Recompute checksums, schemas and cross-references of a folder"),
     "backends": Entry("backends", CHECK, "List the backends, or try one"),
+    "doctor": Entry("doctor", CHECK, "Measure what batches and precision do to units"),
 }
 
 

@@ -29,10 +29,10 @@ NEEDS = {
     ("aligners", "whisperx"): ("whisperx", "whisperx"),
     ("aligners", "ctc"): ("torchaudio", "hf"),
     ("extractors", "mfcc"): ("numpy", ""),
-    ("extractors", "hubert"): ("transformers", "hf"),
-    ("extractors", "whisper"): ("transformers", "hf"),
+    ("extractors", "hubert"): ("torch", "hf"),
+    ("extractors", "whisper"): ("torch", "hf"),
     ("embedders", "caption"): ("numpy", ""),
-    ("embedders", "clap"): ("laion_clap", "clap"),
+    ("embedders", "clap"): ("torch", "hf"),
     ("quantizers", "faiss"): ("faiss", "cpu"),
 }
 SECOND = 16_000

@@ -24,7 +24,8 @@ Examples:
 SEARCH_EXAMPLES = """\b
 Examples:
   speechprep search out/index "a dog barks"
-  speechprep search out/index "rain on a roof" -k 3 --json"""
+  speechprep search out/index "rain on a roof" -k 3 --json
+  speechprep search out/index --audio bark.wav"""
 
 
 ROWS_SHOWN = 10
@@ -121,29 +122,34 @@ def _line(span: DecodedSpan) -> Any:
 @app.command(epilog=SEARCH_EXAMPLES)
 def search(
     index: Annotated[str, typer.Argument(metavar="INDEX", help="Index folder, or a run folder with one.")],
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for, in words.")],
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for, in words.")] = None,
     *,
+    audio: Annotated[
+        str | None,
+        typer.Option("--audio", metavar="FILE", help="A sound to find the likes of; needs an embedder that hears."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="How many to show.")] = 5,
     json: opt.Json = False,
 ) -> None:
-    """Find what sounds like a description."""
+    """Find what sounds like a description, or like a sound."""
     from speechprep.artifacts import manifest, storage
     from speechprep.pipelines import index as indices
 
     inner = storage.join(index, indices.STAGE.writes)
     if manifest.find(index) is None and manifest.find(inner) is not None:
         index = inner
-    hits = indices.search(index, query, k)
+    hits = indices.search(index, query, k, audio)
     if json:
-        print_json([{"id": h.id, "score": round(h.score, 6), "caption": h.caption, "audio": h.audio} for h in hits])
+        print_json([{**h._asdict(), "score": round(h.score, 6)} for h in hits])
         return
     screen = console()
     if not hits:
-        screen.print(f"nothing here is like {query!r}", markup=False)
+        screen.print(f"nothing here is like {query or audio!r}", markup=False)
         return
-    made = table("score", "id", "caption", "audio", right=("score",))
+    made = table("score", "id", "seconds", "caption", "audio", right=("score", "seconds"))
     for h in hits:
-        made.add_row(f"{h.score:.3f}", *(_plain(x) for x in (h.id, h.caption, h.audio)))
+        part = "" if h.t0 is None or h.t1 is None else f"{h.t0:.1f}-{h.t1:.1f}"
+        made.add_row(f"{h.score:.3f}", _plain(h.id), part, _plain(h.caption), _plain(h.audio))
     screen.print(made)
 
 

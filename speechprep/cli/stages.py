@@ -61,7 +61,10 @@ HELP: dict[str, tuple[str, list[str]]] = {
     ),
     "index": (
         "Embed utterances and build an index that `speechprep search` asks.",
-        ["speechprep index --input out/utterances --out out/index"],
+        [
+            "speechprep index --input out/utterances --out out/index",
+            "speechprep index --input out --out out/index --set embedder=clap --set options.model=models/clap",
+        ],
     ),
 }
 

@@ -2,13 +2,18 @@
 
 Reads `utterances`; writes one row for each that has usable audio: id, text (the transcript that was aligned: its tokens
 joined by single spaces), source_text (as it came with the corpus), words list<{text, start, end, score, timing}>,
-duration, score (mean over the words that have one), words_per_second, wer (source_text against text, as spoken; null
-without source_text), kept, reason. Times are seconds from the start of the utterance, in [0, duration], starts and
+duration, the scores, kept, reason. Times are seconds from the start of the utterance, in [0, duration], starts and
 ends never go backwards. `timing` is "aligned", "interpolated" (nothing of the token was found in the audio) or "given"
 (by the corpus, taken over as they are).
 
-Filters only set `kept` and `reason`; rows and scores stay, so that a threshold is a view. Reasons: `no_words` (nothing
-was said, or there is no transcript and none was wanted), `low_score`, `too_fast`, `too_slow`, `high_wer`.
+Scores: score (mean over the words that have one) and local_score (of the worst passage), words_per_second, wer and cer
+(source_text against text, as spoken; null without source_text), aligned_share, compression_ratio and repeated_share
+(loops of a recogniser), uncovered and trust (do the word times fit the loudness of the audio?). See
+`speechprep.tokenizers.quality` and `.trust`.
+
+Thresholds only set `kept` and `reason`; rows and scores stay, so that a threshold is a view, which `filter` can change
+without the audio. Reasons: those of `speechprep.pipelines.thresholds`, and `no_words` (nothing was said, or there is
+no transcript and none was wanted).
 
 Rejected: what cannot be decoded, and what the aligner refuses (`no_alignable_text`, `audio_too_short`, `text_too_long`,
 `align_failed`), each with what to do.
@@ -29,15 +34,17 @@ from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.context import ShardContext
 from speechprep.pipelines.features import for_each_utterance
 from speechprep.pipelines.stage import Read, Stage, StageConfig
+from speechprep.pipelines.thresholds import Thresholds, verdict
 from speechprep.registry import resolve
+from speechprep.tokenizers import quality, trust
 from speechprep.tokenizers.spoken import spoken_forms, tokens
 from speechprep.tokenizers.wer import word_error_rate
 
 Samples = NDArray[np.float32]
 
 
-class Config(StageConfig):
-    """Options of `align`."""
+class AlignerConfig(StageConfig):
+    """Which aligner, and what of the corpus it is given."""
 
     backend: str = Field("pocketsphinx", description="name of the aligner; see: speechprep backends list")
     options: dict[str, Any] = Field(default_factory=dict, description="its parameters, for example {window: 20}")
@@ -46,12 +53,14 @@ class Config(StageConfig):
         description="recognise what has no transcript, everything (the transcript stays in source_text), or nothing",
     )
     given_words: Literal["use", "ignore"] = Field("use", description="word times that came with the corpus")
+
+
+class Config(Thresholds, AlignerConfig):
+    """Options of `align`."""
+
     min_score: float | None = Field(
         -4.0, description="mean word score below which a row is not kept, on the aligner's own scale; null: off"
     )
-    min_words_per_second: float | None = Field(None, ge=0, description="slower rows are not kept; null: off")
-    max_words_per_second: float | None = Field(None, gt=0, description="faster rows are not kept; null: off")
-    max_wer: float | None = Field(None, ge=0, description="rows with a higher word error rate are not kept; null: off")
 
 
 def given(text: str | None, words: Sequence[dict[str, Any]]) -> Transcript:
@@ -81,35 +90,24 @@ def monotone(words: Sequence[Word], duration: float) -> list[Word]:
     return result
 
 
-def spoken_wer(source_text: str, text: str) -> float:
-    """Word error rate of `text` against `source_text`, both as spoken: case, punctuation and figures do not count."""
+def spoken_errors(source_text: str, text: str) -> tuple[float, float]:
+    """Word and character error rate of `text` against `source_text`, both as spoken: case, punctuation and figures do
+    not count."""
     if tokens(source_text) == tokens(text):
-        return 0.0
+        return 0.0, 0.0
     reference, hypothesis = ([word for form in spoken_forms(t) for word in form] for t in (source_text, text))
-    return word_error_rate(reference, hypothesis)
+    characters = quality.character_error_rate(" ".join(reference), " ".join(hypothesis))
+    return word_error_rate(reference, hypothesis), characters
 
 
-def verdict(config: Config, row: dict[str, Any]) -> str | None:
-    """The first reason not to keep a row, or None."""
-    if not row["words"]:
-        return "no_words"
-    checks = (
-        ("low_score", row["score"], config.min_score, -1),
-        ("too_slow", row["words_per_second"], config.min_words_per_second, -1),
-        ("too_fast", row["words_per_second"], config.max_words_per_second, 1),
-        ("high_wer", row["wer"], config.max_wer, 1),
-    )
-    for reason, value, limit, sign in checks:
-        if value is not None and limit is not None and sign * (value - limit) > 0:
-            return reason
-    return None
-
-
-def words_row(config: Config, utterance: dict[str, Any], transcript: Transcript, duration: float) -> dict[str, Any]:
-    """A row of `words` from what was found in an utterance."""
+def words_row(
+    config: Config, utterance: dict[str, Any], transcript: Transcript, duration: float, power: NDArray[np.float32]
+) -> dict[str, Any]:
+    """A row of `words` from what was found in an utterance; `power`: of its audio, see `trust.Levels`."""
     words = monotone(transcript.words, duration)
     scores = [word.score for word in words if word.score is not None]
     source = utterance["text"]
+    wer, cer = spoken_errors(source, transcript.text) if source is not None else (None, None)
     row = {
         "id": utterance["id"],
         "text": transcript.text,
@@ -120,10 +118,25 @@ def words_row(config: Config, utterance: dict[str, Any], transcript: Transcript,
         "duration": duration,
         "score": float(np.mean(scores)) if scores else None,
         "words_per_second": len(words) / duration if duration > 0 else 0.0,
-        "wer": spoken_wer(source, transcript.text) if source is not None else None,
+        "wer": wer,
+        "cer": cer,
+        "local_score": quality.local_score(scores),
+        "aligned_share": quality.aligned_share([word.timing for word in words]),
+        "compression_ratio": quality.compression_ratio(tokens(transcript.text)),
+        "repeated_share": quality.repeated_share(tokens(transcript.text)),
+        **_trust(words, power),
     }
     reason = verdict(config, row)
     return {**row, "kept": reason is None, "reason": reason}
+
+
+def _trust(words: Sequence[Word], power: NDArray[np.float32]) -> dict[str, float | None]:
+    """Do the word times fit the loudness? Null where there is no word."""
+    if not words:
+        return {"uncovered": None, "trust": None}
+    letters = [sum(len(said) for form in spoken_forms(word.text) for said in form) for word in words]
+    found = trust.evidence([word.start for word in words], [word.end for word in words], letters, power)
+    return {"uncovered": found.uncovered, "trust": found.trust}
 
 
 def run(ctx: ShardContext) -> None:
@@ -132,13 +145,13 @@ def run(ctx: ShardContext) -> None:
     rate = ctx.backend.sample_rate
 
     def work(row: dict[str, Any], blocks: Iterator[Samples]) -> dict[str, Any]:
-        heard = _Counted(blocks)
+        heard = _Heard(blocks, rate)
         if config.given_words == "use" and row["words"] and config.transcribe != "always":
             transcript = given(row["text"], row["words"])
         else:
             transcript = _align(ctx.backend, heard, _wanted_text(config, row["text"]))
         duration = heard.all() / rate
-        made = words_row(config, row, transcript, duration)
+        made = words_row(config, row, transcript, duration, heard.levels.power())
         timings = [word["timing"] for word in made["words"]]
         ctx.done(words=len(timings), interpolated=timings.count("interpolated"), kept=int(made["kept"]))
         return made
@@ -163,12 +176,13 @@ def _align(aligner: Any, blocks: Iterator[Samples], text: str | None) -> Transcr
     return whole
 
 
-class _Counted:
-    """Audio blocks, and how many samples they were."""
+class _Heard:
+    """Audio blocks, how many samples they were and how loud."""
 
-    def __init__(self, blocks: Iterator[Samples]) -> None:
+    def __init__(self, blocks: Iterator[Samples], rate: int) -> None:
         self._blocks = blocks
         self._samples = 0
+        self.levels = trust.Levels(rate)
 
     def __iter__(self) -> Iterator[Samples]:
         return self
@@ -176,6 +190,7 @@ class _Counted:
     def __next__(self) -> Samples:
         block = next(self._blocks)
         self._samples += len(block)
+        self.levels.add(block)
         return block
 
     def all(self) -> int:
@@ -199,7 +214,7 @@ def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Any:
 
 STAGE = Stage(
     name="align",
-    version=1,
+    version=2,
     reads=(Read("utterances", "utterances"),),
     writes="words",
     config=Config,

@@ -2,15 +2,21 @@
 
 Reads all shards of `utterances`. Writes the artifact `index`.
 The folder holds the embeddings (`part-00000-of-00001.parquet`: id, t0, t1, vector of unit length, caption), the FAISS
-index over them (`index.faiss`, row i is row i of `items.parquet`: id, audio, caption) and what makes the embedder again
-(`embedder.json` and its weights). An item is described by its captions and labels, or else by its transcript; `text`
-says which. Two passes over the corpus, the first for the word statistics; memory holds the index, not the corpus.
+index over them (`index.faiss`, row i is row i of `items.parquet`) and what makes the embedder again (`embedder.json`
+and its weights, where it has fitted some). Memory holds the index, not the corpus.
+
+An embedder that hears (`clap`) embeds the sound of each utterance: a row for each window of it, or one for their mean.
+No caption is needed; where there is one it stands in the row. Other embedders (`caption`) embed the text that stands
+for an item, its captions and labels or else its transcript (`text` says which), in two passes over the corpus, the
+first for the word statistics. One space, so sounds are found by words and, with an embedder that hears, by sounds.
 
 Stored with it: recall of the index against exact search, and self-retrieval: the share of items that come first when
-their own text is the query (they, or an item with the same vector: "door knock" and "Knock on door").
+their own vector or text is the query (they, or an item with the same vector: "door knock" and "Knock on door"); and
+where sounds have captions, the share of captions whose own item is the first hit, or among the first ten.
 
-Rejected: `no_caption` for an item without what `text` asks for. With `auto` nothing is asked for: speech that nobody
-transcribed is no fault of the corpus, so such items are counted (`undescribed`) and the index may even be empty.
+Rejected: audio that cannot be read, by an embedder that hears. By others, `no_caption` for an item without what `text`
+asks for. With `auto` nothing is asked for: speech that nobody transcribed is no fault of the corpus, so such items are
+counted (`undescribed`) and the index may even be empty.
 """
 
 from __future__ import annotations
@@ -27,19 +33,26 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from speechprep.artifacts import shards, storage
-from speechprep.artifacts.index import ITEMS_SCHEMA, SCORE_NOISE, Hit, VectorIndex, exact_scores, recall
+from speechprep.artifacts.audio import decode
+from speechprep.artifacts.index import (
+    AUTO,
+    ITEMS_SCHEMA,
+    Hit,
+    VectorIndex,
+    factory_for,
+)
 from speechprep.artifacts.manifest import canonical, differences
 from speechprep.artifacts.schemas import vector_schema
 from speechprep.errors import BadInput, ConfigError, StaleArtifact
 from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.heard import Earlier, PerRow, hear, heard
+from speechprep.pipelines.index_quality import measure, measure_sounds
 from speechprep.pipelines.stage import Read, Stage, StageConfig
 from speechprep.registry import resolve
 
 EMBEDDER = "embedder.json"
 EMBEDDINGS = shards.shard_name(0, 1)
 COLUMNS = ("id", "audio", "duration", "captions", "labels", "text")
-PROBES = 1000  # items that recall and self-retrieval are measured with, evenly spaced
-NEIGHBOURS = 10
 ROWS = 1024
 
 Description = Literal["auto", "captions", "transcript"]
@@ -54,7 +67,16 @@ class Config(StageConfig):
     text: Description = Field(
         "auto", description="captions (with labels), transcript, or auto: captions where an item has some"
     )
-    factory: str = Field("Flat", description="FAISS's name of a kind of index; Flat is exact, HNSW32 faster when large")
+    rows: PerRow = Field(
+        "window", description="of an embedder that hears: a row for each window of a sound, or one for the utterance"
+    )
+    factory: str = Field(
+        AUTO,
+        description="FAISS's name of a kind of index; auto: Flat (exact) up to 200,000 rows, then HNSW32, then IVF",
+    )
+    previous: str | None = Field(
+        None, description="an earlier index folder; sounds that it knows are not embedded again, the result is the same"
+    )
 
 
 def describe(row: dict[str, Any], which: Description) -> str:
@@ -82,25 +104,59 @@ def run(ctx: ShardContext) -> None:
         embedder = make_embedder(ctx.config)  # the context's own is shared by the process and must not change
         embedder.load()
         embedder.fit(_texts(ctx))
-    items = write_embeddings(ctx, embedder)
-    if not items.num_rows and ctx.config.text != "auto":
+    items = write_sounds(ctx, embedder) if embedder.hears_audio else write_embeddings(ctx, embedder)
+    if not items.num_rows and not embedder.hears_audio and ctx.config.text != "auto":
         raise ConfigError("index: no item has a text to be found by; see the rejects")
     index = VectorIndex.build(embedder.dim, lambda: vectors(ctx.out), items, ctx.config.factory)
     index.save(ctx.out)
     if hasattr(embedder, "save"):
         embedder.save(ctx.out)
-    made_by = {"embedder": ctx.config.embedder, "options": ctx.config.options, "identity": embedder.identity()}
+    made_by = {
+        "embedder": ctx.config.embedder,
+        "options": ctx.config.options,
+        "identity": embedder.identity(),
+        "rows": ctx.config.rows,
+    }
     (ctx.out / EMBEDDER).write_text(json.dumps(made_by, indent=1, sort_keys=True) + "\n")
+    measured = measure_sounds if embedder.hears_audio else measure
     ctx.facts.update(
         {
             "rows": items.num_rows,
             "dim": embedder.dim,
             "metric": "cosine",
-            "kind": ctx.config.factory,
+            "kind": factory_for(items.num_rows) if ctx.config.factory == AUTO else ctx.config.factory,
             "embedder": embedder.identity(),
-            **measure(index, embedder, lambda: vectors(ctx.out)),
+            **measured(index, embedder, lambda: vectors(ctx.out)),
         }
     )
+
+
+def write_sounds(ctx: ShardContext, embedder: Any) -> pa.Table:
+    """The embeddings shard of an embedder that hears; returns the items in its order."""
+    earlier = None
+    if ctx.config.previous is not None:
+        folder = storage.fetch_folder(ctx.config.previous, ctx.scratch / "previous")
+        earlier = Earlier(folder, EMBEDDER, EMBEDDINGS, embedder.identity(), ctx.config.rows)
+    items = []
+    with shards.ShardWriter(str(ctx.out / EMBEDDINGS), vector_schema(embedder.dim)) as writer:
+        for some in heard(ctx, embedder, ctx.config.rows, earlier):
+            kept = []
+            for row, sound, got in some:
+                caption = _caption(row, ctx.config.text)
+                for (t0, t1), vector in zip(got.times, got.vectors, strict=True):
+                    kept.append({"id": row["id"], "t0": t0, "t1": t1, "vector": vector, "caption": caption})
+                    known = {"id": row["id"], "audio": row["audio"], "caption": caption, "sound": sound}
+                    items.append({**known, "t0": t0, "t1": t1})
+            writer.write(kept)
+            ctx.done(utterances=len(some), seconds=sum(got.times[-1][1] for _, _, got in some))
+    return pa.Table.from_pylist(items, schema=ITEMS_SCHEMA)
+
+
+def _caption(row: dict[str, Any], which: Description) -> str | None:
+    try:
+        return describe(row, which)
+    except BadInput:
+        return None  # a sound needs no text
 
 
 def _texts(ctx: ShardContext) -> Iterator[str]:
@@ -133,8 +189,9 @@ def write_embeddings(ctx: ShardContext, embedder: Any) -> pa.Table:
                 if not vector.any():
                     _leave_out(ctx, row, BadInput("no_caption", f"no word in {text[:60]!r}"))
                     continue
-                kept.append({"id": row["id"], "t0": 0.0, "t1": row["duration"], "vector": vector, "caption": text})
-                items.append({"id": row["id"], "audio": row["audio"], "caption": text})
+                found_at = {"id": row["id"], "t0": 0.0, "t1": row["duration"], "caption": text}
+                kept.append({**found_at, "vector": vector})
+                items.append({**found_at, "audio": row["audio"]})
             writer.write(kept)
             ctx.done(utterances=len(kept), seconds=sum(item["t1"] or 0.0 for item in kept))
     return pa.Table.from_pylist(items, schema=ITEMS_SCHEMA)
@@ -154,38 +211,48 @@ def vectors(folder: Path) -> Iterator[F32]:
         yield column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
 
 
-def measure(index: VectorIndex, embedder: Any, blocks: Any) -> dict[str, float]:
-    """Recall against exact search, and self-retrieval, over up to `PROBES` items."""
-    if not len(index):
-        return {"probes": 0}
-    probed = np.unique(np.linspace(0, len(index) - 1, min(PROBES, len(index))).astype(np.int64))
-    asked = index.items.take(probed).to_pylist()
-    queries = embedder.embed_text([item["caption"] for item in asked])
-    found = index.search(queries, NEIGHBOURS)
-    # Unit vectors: a first hit with the score of the item itself is the item, or one that is the same to the embedder.
-    own = np.einsum("ij,ij->i", queries, queries)
-    first = [bool(hits) and hits[0].score >= score - SCORE_NOISE for hits, score in zip(found, own, strict=True)]
-    return {
-        f"recall_at_{NEIGHBOURS}": round(recall(found, exact_scores(blocks(), queries, NEIGHBOURS)), 6),
-        "self_retrieval_at_1": round(sum(first) / len(first), 6),
-        "probes": len(first),
-    }
+def search(index: str, query: str | None = None, k: int = 10, audio: str | None = None) -> list[Hit]:
+    """The `k` rows nearest to a query of an index folder (a URI), best first.
 
-
-def search(index: str, query: str, k: int = 10) -> list[Hit]:
-    """The `k` items nearest to `query` of an index folder (a URI), best first; items without any likeness are left out.
+    Args:
+        index: the folder.
+        query: what to look for in words, or
+        audio: an audio file (a URI) to find the likes of; as many windows of it as there are, the best match counts.
+        k: how many; of an embedder that does not hear, rows without any likeness are left out.
 
     Raises:
         StaleArtifact: the folder is not a complete index, or its embedder has changed since.
-        ConfigError: the query has no word.
+        ConfigError: the query has no word, or is a sound and the embedder does not hear.
+        BadInput: the audio cannot be read.
     """
+    if (query is None) == (audio is None):
+        raise ConfigError("search needs either words or an audio file to look for")
     with tempfile.TemporaryDirectory() as scratch:
         folder = storage.fetch_folder(index, Path(scratch))
         embedder = load_embedder(folder)
-        vector = embedder.embed_text([query])
-        if not vector.any():
-            raise ConfigError(f"the query {query!r} has no word to search for")
-        return [hit for hit in VectorIndex.load(folder).search(vector, k)[0] if hit.score > 0]
+        if query is not None:
+            asked = embedder.embed_text([query])
+            if not asked.any():
+                raise ConfigError(f"the query {query!r} has no word to search for")
+        else:
+            asked = _sound_query(embedder, str(audio), folder)
+        best: dict[tuple[Any, ...], Hit] = {}
+        for hit in (hit for hits in VectorIndex.load(folder).search(asked, k) for hit in hits):
+            row = (hit.id, hit.t0, hit.t1)
+            if (row not in best or hit.score > best[row].score) and (hit.score > 0 or embedder.hears_audio):
+                best[row] = hit
+        return sorted(best.values(), key=lambda hit: -hit.score)[:k]
+
+
+def _sound_query(embedder: Any, audio: str, folder: Path) -> F32:
+    made_by = json.loads((folder / EMBEDDER).read_text())
+    if not embedder.hears_audio:
+        raise ConfigError(
+            f"the index was made by {made_by['embedder']!r}, which does not hear; search it with words, or build it "
+            "with --set embedder=clap"
+        )
+    sound = decode(audio, sample_rate=embedder.sample_rate)
+    return hear(embedder, [sound], made_by["rows"])[0].vectors
 
 
 def load_embedder(folder: Path) -> Any:
@@ -222,7 +289,7 @@ def make_embedder(config: Config) -> Any:
 
 STAGE = Stage(
     name="index",
-    version=1,
+    version=2,
     reads=(Read("utterances", "utterances", sharded=False),),
     writes="index",
     config=Config,

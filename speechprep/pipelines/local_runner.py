@@ -114,7 +114,7 @@ def _starter(deaths: list[str]) -> Any:
 
 
 def _stop_worker(handler: Any) -> None:
-    """Wait for a worker to end. One that is only now starting, as another dies, has not been told to: it is told here."""
+    """Wait for a worker to end; one that is only now starting, as another dies, has not been told to yet."""
     handler.control_conn._push_queue.put(worker_handlers.BeamFnControlServicer._DONE_MARKER)
     handler.worker_thread.join()
 

@@ -28,24 +28,46 @@ class Config(ExtractorConfig):
     """Options of `pool`."""
 
 
-def mean_of(blocks: Iterator[F32]) -> tuple[F32, int]:
-    """Mean (dim,) and number of the frames in blocks (some, dim); the same bits however they are cut."""
-    total: F64 | None = None
-    n = 0
-    for block in blocks:
+class RunningMean:
+    """Mean (dim,) of the frames in blocks (some, dim); the same bits however they are cut."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._total: F64 | None = None
+
+    def add(self, block: F32) -> None:
+        """Some more frames."""
         wide = block.astype(np.float64)
         # Down the rows numpy adds one row after the other, so the running sum goes in front.
-        total = np.add.reduce(wide if total is None else np.concatenate([total[None], wide]), axis=0)
-        n += len(block)
-    if total is None:
-        raise ValueError("no frames to pool")
-    return np.asarray(total / n, np.float32), n
+        self._total = np.add.reduce(wide if self._total is None else np.concatenate([self._total[None], wide]), axis=0)
+        self.n += len(block)
+
+    @property
+    def value(self) -> F32:
+        """The mean so far."""
+        if self._total is None:
+            raise ValueError("no frames to pool")
+        return np.asarray(self._total / self.n, np.float32)
+
+
+def mean_of(blocks: Iterator[F32]) -> tuple[F32, int]:
+    """Mean (dim,) and number of the frames in blocks (some, dim)."""
+    mean = RunningMean()
+    for block in blocks:
+        mean.add(block)
+    return mean.value, mean.n
 
 
 def pool_utterance(extractor: Any, row: dict[str, Any], blocks: Iterator[F32]) -> dict[str, Any]:
-    """Output row of one utterance."""
-    mean, n = mean_of(frames(extractor, blocks))
-    return {"id": row["id"], "mean": mean, "mean_all": mean, "n_valid": n}
+    """Output row of one utterance; an extractor that pads its input says so by having `extract_padded`."""
+    if not hasattr(extractor, "extract_padded"):
+        mean, n = mean_of(frames(extractor, blocks))
+        return {"id": row["id"], "mean": mean, "mean_all": mean, "n_valid": n}
+    valid, everything = RunningMean(), RunningMean()
+    for block, n in extractor.extract_padded(blocks):
+        valid.add(block[:n])
+        everything.add(block)
+    return {"id": row["id"], "mean": valid.value, "mean_all": everything.value, "n_valid": valid.n}
 
 
 def run(ctx: ShardContext) -> None:

@@ -196,10 +196,10 @@ def _by_kind(sources: list[str]) -> dict[str, str]:
         if known is not None:
             found[known.kind] = source
             continue
-        for name in storage.folders(source):
-            inner = manifest.find(storage.join(source, name))
-            if inner is not None:
-                found.setdefault(inner.kind, storage.join(source, name))
+        inner = {name: manifest.find(storage.join(source, name)) for name in storage.folders(source)}
+        ours = [(name != known.kind, name, known.kind) for name, known in inner.items() if known is not None]
+        for _, name, kind in sorted(ours):  # a folder with the name of its kind before others of that kind
+            found.setdefault(kind, storage.join(source, name))
     return found
 
 

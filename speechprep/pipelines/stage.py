@@ -133,6 +133,7 @@ STAGES = {
     for name in (
         "ingest",
         "align",
+        "filter",
         "sample",
         "cluster",
         "units",

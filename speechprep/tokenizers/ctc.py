@@ -25,6 +25,7 @@ BLOCK = 4096  # frames between two kept rows: 82 s at 50 Hz; back-pointers of a 
 
 Scores = NDArray[np.float32]
 Ids = NDArray[np.int32]
+Indices = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +131,14 @@ def _check(emissions: Scores, ids: Ids, blank: int) -> None:
         raise BadInput("align_failed", "the model gives NaN for this audio: is the audio finite?")
 
 
-def _states(emissions: Scores, ids: Ids, blank: int, block: int, *, fast: bool) -> Ids:
+def _states(emissions: Scores, tokens: Ids, blank: int, block: int, *, fast: bool) -> Ids:
     """The best state of each frame."""
-    frames, n = len(emissions), len(ids)
+    frames, n = len(emissions), len(tokens)
     states = np.zeros(frames, np.int32)
     if not n:
         return states
-    sweep = compiled(_sweep) if fast else _sweep_numpy
+    ids = tokens.astype(np.uint32)
+    sweep, trace = (compiled(_sweep), compiled(_trace)) if fast else (_sweep_numpy, _trace)
     skip = np.zeros(n, np.float32)  # added to a way that leaves out the blank between two tokens
     skip[0] = -np.inf
     skip[1:][ids[1:] == ids[:-1]] = -np.inf
@@ -151,10 +153,8 @@ def _states(emissions: Scores, ids: Ids, blank: int, block: int, *, fast: bool) 
         rows.append(row)
     state, stop = -1, frames - 1
     for start in reversed(starts):
-        low, high = (0, n) if state < 0 else (max(0, state // 2 - (stop - start)), state // 2 + 1)
-        if state < 0 and len(starts) > 1:  # only the last two states can be the end
-            low = max(0, n - 1 - (stop - start))
-        high = min(high, n)
+        at = state // 2 if state >= 0 else n - 1  # the end is one of the last two states
+        low, high = max(0, at - (stop - start)), min(at + 1, n)
         back = np.zeros((stop - start, high - low + 1, 2), np.uint8)
         blanks, labels = rows.pop()
         last = sweep(emissions, ids, blank, skip, blanks, labels, start, stop, frames, low, high, back)
@@ -162,13 +162,13 @@ def _states(emissions: Scores, ids: Ids, blank: int, block: int, *, fast: bool) 
             state = 2 * n if last[0][n] > last[1][n] else 2 * n - 1
             if last[state % 2][n] == -np.inf:
                 raise BadInput("align_failed", "the model gives no way to say the transcript in this audio")
-        state = _trace(states, back, state, start, stop, low)
+        state = trace(states, back, state, start, stop, low)
         stop = start
     states[0] = state
     return states
 
 
-def _first(emissions: Scores, ids: Ids, blank: int) -> tuple[Scores, Scores]:
+def _first(emissions: Scores, ids: Indices, blank: int) -> tuple[Scores, Scores]:
     """Scores after the first frame: (n + 1,) of the blanks, and of the tokens with nothing before the first."""
     blanks = np.full(len(ids) + 1, -np.inf, np.float32)
     labels = np.full(len(ids) + 1, -np.inf, np.float32)
@@ -208,10 +208,15 @@ def _sweep(emissions, ids, blank, skip, blanks, labels, start, stop, frames, low
                 new_l[k + 1] = best + row[ids[k]]
                 back[t - start - 1, k - low, 1] = code
         else:
-            for k in range(first, last):
-                stay, step = old_b[k], old_l[k]
-                new_b[k] = max(stay, step) + at_blank
-                new_l[k + 1] = max(max(old_l[k + 1], stay), step + skip[k]) + row[ids[k]]
+            count = max(last - first, 0)  # views from zero: the compiler makes vector code of no other
+            stays, steps, owns = old_b[first:last], old_l[first:last], old_l[first + 1 : last + 1]
+            to_b, to_l, skips, which = new_b[first:last], new_l[first + 1 : last + 1], skip[first:last], ids[first:last]
+            for i in range(count):
+                stay, step, own = stays[i], steps[i], owns[i]
+                to_b[i] = (step if step > stay else stay) + at_blank
+                best = stay if stay > own else own
+                jump = step + skips[i]
+                to_l[i] = (jump if jump > best else best) + row[which[i]]
         if last >= first:
             stay, step = old_b[last], old_l[last]
             way = step > stay
@@ -225,7 +230,7 @@ def _sweep(emissions, ids, blank, skip, blanks, labels, start, stop, frames, low
 
 def _sweep_numpy(
     emissions: Scores,
-    ids: Ids,
+    ids: Indices,
     blank: int,
     skip: Scores,
     blanks: Scores,
@@ -272,7 +277,8 @@ def _path(emissions: Scores, ids: Ids, blank: int, states: Ids) -> CtcPath:
     frame_scores = emissions[:, blank].copy()
     frame_scores[said] = emissions[said, ids[states[said] // 2]]
     if not len(ids):
-        return CtcPath(states, frame_scores, *np.zeros((2, 0), np.int32), np.zeros(0))
+        nothing = np.zeros(0, np.int32)
+        return CtcPath(states, frame_scores, nothing, nothing, np.zeros(0))
     first = np.flatnonzero(np.diff(states[said], prepend=-1))
     starts = said[first].astype(np.int32)
     ends = said[np.concatenate((first[1:], [len(said)])) - 1].astype(np.int32) + np.int32(1)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from speechprep.artifacts.index import ITEMS_SCHEMA, VectorIndex, exact_scores, recall, require_faiss
+from speechprep.artifacts.index import ITEMS_SCHEMA, VectorIndex, exact_scores, factory_for, recall, require_faiss
 from speechprep.errors import ConfigError, MissingBackend, SchemaMismatch, StaleArtifact
 
 
@@ -42,7 +42,7 @@ def test_hits_are_those_of_exact_search_best_first(tmp_path: Path) -> None:
 
 def test_a_hit_unpacks_as_id_score_caption_audio() -> None:
     vectors = unit_vectors(3)
-    id, score, caption, audio = build(vectors).search(vectors[:1], 1)[0][0]
+    id, score, caption, audio, *_ = build(vectors).search(vectors[:1], 1)[0][0]
     assert (id, caption, audio) == ("i0", "sound 0", "a0.wav")
     assert score == pytest.approx(1)
 
@@ -86,6 +86,19 @@ def test_a_kind_that_cannot_be_is_one_line(factory: str) -> None:
     with pytest.raises(ConfigError, match=factory.split(",")[0]) as caught:
         build(unit_vectors(50), factory)
     assert "\n" not in str(caught.value)
+
+
+def test_the_kind_follows_the_number_of_vectors() -> None:
+    assert [factory_for(n) for n in (0, 200_000, 200_001, 1_000_000)] == ["Flat", "Flat", "HNSW32", "HNSW32"]
+    assert factory_for(4_000_000) == "IVF8192,Flat"
+    assert "Flat" in type(build(unit_vectors(20), "auto").index).__name__
+
+
+@pytest.mark.parametrize(("factory", "wide"), [("HNSW16", 128), ("IVF32,Flat", 2)])
+def test_how_far_a_search_looks_is_kept_in_the_file(tmp_path: Path, factory: str, wide: int) -> None:
+    build(unit_vectors(1300), factory).save(tmp_path)
+    index = VectorIndex.load(tmp_path).index
+    assert (index.hnsw.efSearch if factory.startswith("HNSW") else index.nprobe) == wide
 
 
 def test_vectors_and_items_must_be_as_many() -> None:

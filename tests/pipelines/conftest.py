@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,3 +77,14 @@ def talkers() -> list[dict[str, Any]]:
         {"id": f"u{i}", "sound": babble(length, i, silence=0.2), "speaker": speaker}
         for i, (length, speaker) in enumerate(zip(lengths, speakers, strict=True))
     ]
+
+
+@pytest.fixture(scope="session")
+def tiny_clap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny CLAP model of random weights; what needs it skips where torch is not installed."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    import tiny_clap as tiny
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tiny.folder(tmp_path_factory.mktemp("tiny_clap"))

@@ -84,3 +84,17 @@ class Embedder(Backend, Protocol):
     def embed_text(self, texts: list[str]) -> NDArray[np.float32]:
         """(len(texts), dim), unit length; all zero where a text has no known word."""
         ...
+
+
+class HearingEmbedder(Embedder, Protocol):
+    """An embedder with `hears_audio` True; `batch` is how many windows it likes to be given at once."""
+
+    batch: int
+
+    def spans(self, n_samples: int) -> list[tuple[int, int]]:
+        """[start, stop) in samples of the windows of a sound; together they cover it."""
+        ...
+
+    def embed_audio(self, batch: list[Audio]) -> list[NDArray[np.float32]]:
+        """(windows, dim) of unit length for each sound."""
+        ...

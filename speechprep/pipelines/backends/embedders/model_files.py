@@ -1,0 +1,145 @@
+"""Where the files of a Hugging Face model are on this machine, that none is missing, and what they hash to.
+
+A model is a local folder or the name of one on the Hugging Face hub. Of the hub the local cache is asked first, so a
+model that was fetched once needs no network; a process with HF_HUB_OFFLINE=1 never asks for more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from speechprep.errors import MissingBackend
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_BLOCK = 1 << 20
+
+
+def folder_of(
+    model: str, patterns: list[str], enough: tuple[str, ...], revision: str | None = None, more: str | None = None
+) -> Path:
+    """The local folder of a model.
+
+    Args:
+        model: a folder, or a name on the hub.
+        patterns: files to fetch, should it have to be fetched.
+        enough: a copy in the hub's cache counts as whole where one of these is there.
+        revision: of the hub's model: a commit, tag or branch.
+        more: files to fetch where the first fetch brought none of `enough`.
+
+    Raises:
+        MissingBackend: it is not here and cannot be fetched.
+    """
+    local = Path(model).expanduser()
+    if local.is_dir():
+        return local
+    if local.exists():
+        raise MissingBackend(f"the model {model} is a file; a folder or a name on the Hugging Face hub is needed")
+    if not _HUB_NAME.fullmatch(model):
+        raise MissingBackend(f"there is no folder {model}, and it cannot be a name on the Hugging Face hub")
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+    except ImportError:
+        raise MissingBackend.package(f"the model {model}", "transformers", "hf") from None
+
+    def fetch(files: list[str], *, here: bool) -> Path:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=files, local_files_only=here))
+
+    try:
+        found = fetch(patterns, here=True)
+        if any((found / name).exists() for name in enough):
+            return found
+    except (OSError, ValueError):
+        pass  # not in the cache
+    try:
+        found = fetch(patterns, here=False)
+        if more is not None and not any((found / name).exists() for name in enough):
+            found = fetch([*patterns, more], here=False)
+    except (OSError, ValueError) as error:
+        away = isinstance(error, LocalEntryNotFoundError)
+        raise MissingBackend(
+            f"the model {model!r} is not on this machine and could not be fetched "
+            f"({'the hub cannot be reached' if away else _first_line(error)}); copy its folder here and give its path"
+        ) from None
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+
+
+def require(folder: Path, *choices: tuple[str, ...]) -> list[Path]:
+    """One existing file of each choice (of several equivalent names the first that is there).
+
+    Raises:
+        MissingBackend: a choice of which no file is there.
+    """
+    found = []
+    for names in choices:
+        there = [folder / name for name in names if (folder / name).is_file()]
+        if not there:
+            raise MissingBackend(f"the model folder {folder} lacks {' or '.join(names)}; copy the model again, whole")
+        found.append(there[0])
+    return found
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON file of a model folder.
+
+    Raises:
+        MissingBackend: it is damaged.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise MissingBackend(f"{file} cannot be read ({error}); copy the model again, whole") from None
+    return found if isinstance(found, dict) else {}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights, those of a model in several parts in their order.
+
+    Raises:
+        MissingBackend: there are none, or a part is missing.
+    """
+    (first,) = require(folder, WEIGHTS)
+    if not first.name.endswith(".index.json"):
+        return [first]
+    parts = sorted(set(read_json(first).get("weight_map", {}).values()))
+    return [first, *require(folder, *((part,) for part in parts))]
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files that decide what ids a text has.
+
+    Raises:
+        MissingBackend: there is no tokenizer.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        require(folder, ("tokenizer.json", "vocab.json"), ("merges.txt",))
+    return [folder / name for name in TOKENIZER if (folder / name).is_file()]
+
+
+def digest_of(files: list[Path]) -> str:
+    """sha256 over the names and contents of files; a file is read again only when its size or time changed."""
+    whole = hashlib.sha256()
+    for file in files:
+        state = file.stat()
+        whole.update(f"{file.name}\0{_sha256(str(file.resolve()), state.st_size, state.st_mtime_ns)}\n".encode())
+    return whole.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _sha256(file: str, size: int, changed: int) -> str:
+    found = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()

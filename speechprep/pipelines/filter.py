@@ -1,0 +1,251 @@
+"""filter: judge the scores of `words` anew. No audio, no model: only the columns `kept` and `reason` change.
+
+Reads `words`, shard by shard, and writes `words` again, the same rows in the same shards, with the verdict of these
+thresholds. Nothing is rejected. Thresholds that are not given are off, whatever `align` judged by; with `refine`, rows
+that are not kept already stay so, with their reason.
+
+`survey` and `sweep` are the view behind `speechprep filter`: what thresholds would keep, without writing anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field
+
+from speechprep.artifacts import manifest, shards, storage
+from speechprep.artifacts.schemas import WORDS
+from speechprep.errors import ConfigError, StaleArtifact
+from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.stage import Read, Stage
+from speechprep.pipelines.thresholds import COLUMNS, Thresholds, failures, find_check, first_failure
+
+BATCH = 1024  # rows judged and written together; no result depends on it
+VIEW_BATCH = 1 << 16
+SWEEP_VALUES = 11
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+class Config(Thresholds):
+    """Options of `filter`."""
+
+    refine: bool = Field(default=False, description="rows that are not kept already stay so, with the reason they have")
+
+
+def run(ctx: ShardContext) -> None:
+    """One shard."""
+    config: Config = ctx.config
+    check_columns(ctx.input_schema("words"), ctx.work.inputs["words"].folder)
+    for batch in ctx.batches("words", rows=BATCH):
+        made = judged(config, batch)
+        ctx.write(made)
+        kept = made.column("kept")
+        ctx.done(utterances=batch.num_rows, seconds=float(seconds_of(batch).sum()), kept=kept.true_count)
+
+
+def judged(config: Config, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows of `words` with the verdict of these thresholds."""
+    failed = failures(config, {name: floats(batch, name) for name in COLUMNS})
+    reasons = pa.array([*failed, None], pa.string()).take(pa.array(first_failure(failed)))
+    if config.refine:
+        before = _kept(batch)
+        reasons = pc.if_else(before, reasons, batch.column("reason"))
+        kept = pc.and_(before, reasons.is_null())
+    else:
+        kept = reasons.is_null()
+    columns = {"kept": kept, "reason": reasons}
+    return pa.RecordBatch.from_arrays([columns.get(n, batch.column(n)) for n in WORDS.names], schema=WORDS)
+
+
+def floats(batch: pa.RecordBatch, column: str) -> NDArray[np.float32]:
+    """(rows,) a column as float32, NaN for null."""
+    values: NDArray[np.float32] = batch.column(column).cast(pa.float32()).to_numpy(zero_copy_only=False)
+    return values
+
+
+def seconds_of(batch: pa.RecordBatch) -> NDArray[np.float64]:
+    """(rows,) durations, 0 for null."""
+    values: NDArray[np.float64] = batch.column("duration").cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.where(np.isnan(values), 0.0, values)
+
+
+def _kept(batch: pa.RecordBatch) -> Any:
+    return pc.fill_null(batch.column("kept"), fill_value=True)
+
+
+def check_columns(schema: pa.Schema, folder: str) -> None:
+    """The dataset must have the score columns.
+
+    Raises:
+        StaleArtifact: it was made by a version that had none of them.
+    """
+    missing = [name for name in WORDS.names if name not in schema.names]
+    if missing:
+        raise StaleArtifact(
+            f"{folder} has no column {', '.join(missing)}: it was made by an earlier version; run align again"
+        )
+
+
+# -- the view ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The score columns of a dataset: (rows,) each, NaN where there is no value; `kept` and `reason` as they stand."""
+
+    seconds: NDArray[np.float64]
+    scores: dict[str, NDArray[np.float32]]
+    kept: NDArray[np.bool_]
+    reason: pa.ChunkedArray
+
+
+def words_folder(source: str) -> str:
+    """The `words` dataset of a folder: itself, or `words` in a run folder.
+
+    Raises:
+        StaleArtifact: there is none, or it is not finished.
+    """
+    for folder in (source, storage.join(source, "words")):
+        known = manifest.find(folder)
+        if known is not None and known.kind == "words":
+            return folder
+    raise StaleArtifact(f"{source}: no finished words here; give a run folder or a folder that align or filter wrote")
+
+
+def load(folder: str) -> Scored:
+    """The scores of a `words` dataset; texts and word times are not read.
+
+    Raises:
+        StaleArtifact: it was made by a version without the scores.
+    """
+    names = [*COLUMNS, "kept", "reason"]
+    seconds, kept, reason = [np.zeros(0)], [np.zeros(0, np.bool_)], []
+    scores: dict[str, list[NDArray[np.float32]]] = {name: [np.zeros(0, np.float32)] for name in COLUMNS}
+    for shard in manifest.read(folder).shards:
+        uri = storage.join(folder, shard.name)
+        check_columns(shards.read_schema(uri), folder)
+        for batch in shards.read_batches(uri, names, VIEW_BATCH):
+            seconds.append(seconds_of(batch))
+            kept.append(_kept(batch).to_numpy(zero_copy_only=False).astype(np.bool_))
+            reason.append(batch.column("reason"))
+            for name, parts in scores.items():
+                parts.append(floats(batch, name))
+    return Scored(
+        np.concatenate(seconds),
+        {name: np.concatenate(parts) for name, parts in scores.items()},
+        np.concatenate(kept),
+        pa.chunked_array(reason, pa.string()),
+    )
+
+
+def survey(scored: Scored, config: Config) -> dict[str, Any]:
+    """What thresholds keep, and what each takes away: rows and seconds.
+
+    Returns:
+        rows, seconds, kept_rows, kept_seconds, reasons: [{reason, option, limit, rows, seconds, alone_rows,
+        alone_seconds, unscored_rows}]. A row counts for the first reason that holds; `alone`: for no other one, so what
+        would come back without it; `unscored`: rows that pass because they lack the score.
+    """
+    failed = failures(config, scored.scores)
+    first, times = first_failure(failed), sum(f.astype(np.int8) for f in failed.values())
+    limits = {check.reason: (check, limit) for check, limit in config.limits()}
+    open_rows = scored.kept if config.refine else np.ones(len(scored.kept), np.bool_)
+    reasons = _earlier(scored, ~open_rows)
+    for number, (reason, holds) in enumerate(failed.items()):
+        check, limit = limits.get(reason, (None, None))
+        here = _count(scored, (first == number) & open_rows)
+        alone = _count(scored, holds & (times == 1) & open_rows, "alone_")
+        unscored = int(np.isnan(scored.scores[check.column]).sum()) if check else 0
+        named = {"reason": reason, "option": check.option if check else None, "limit": limit}
+        reasons.append({**named, **here, **alone, "unscored_rows": unscored})
+    kept = _count(scored, (first == len(failed)) & open_rows, "kept_")
+    return {**_count(scored, np.ones(len(first), np.bool_)), **kept, "reasons": reasons}
+
+
+def stored(scored: Scored) -> dict[str, Any]:
+    """The verdict that stands in the dataset, in the form of `survey`, with the quantiles of each score."""
+    reasons = sorted(_earlier(scored, ~scored.kept), key=lambda r: (-r["seconds"], r["reason"]))
+    return {
+        **_count(scored, np.ones(len(scored.kept), np.bool_)),
+        **_count(scored, scored.kept, "kept_"),
+        "reasons": reasons,
+        "quantiles": {name: _quantiles(values) for name, values in scored.scores.items()},
+    }
+
+
+def _quantiles(values: NDArray[np.float32]) -> dict[str, float]:
+    """Of the values there are, by level; nothing where there are none."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return {}
+    return {f"{q:g}": float(v) for q, v in zip(QUANTILES, np.quantile(known, QUANTILES), strict=True)}
+
+
+def _earlier(scored: Scored, rows: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Rows and seconds by the reason that they have in the dataset."""
+    if not rows.any():
+        return []
+    codes = scored.reason.fill_null("not kept").combine_chunks().dictionary_encode()
+    numbers, names = codes.indices.to_numpy(zero_copy_only=False), codes.dictionary.to_pylist()
+    found = ((name, rows & (numbers == i)) for i, name in enumerate(names))
+    return [{"reason": name, "option": None, "limit": None, **_count(scored, has)} for name, has in found if has.any()]
+
+
+def _count(scored: Scored, rows: NDArray[np.bool_], name: str = "") -> dict[str, Any]:
+    return {f"{name}rows": int(rows.sum()), f"{name}seconds": float(scored.seconds[rows].sum())}
+
+
+def parse_sweep(text: str) -> tuple[str, list[float]]:
+    """`NAME=FROM:TO` or `NAME=FROM:TO:STEP` as an option and its values; NAME is an option or a column.
+
+    Raises:
+        ConfigError: it is not of this form, or names no threshold.
+    """
+    name, equals, span = text.partition("=")
+    try:
+        ends = [float(part) for part in span.split(":")]
+    except ValueError:
+        ends = []
+    if not equals or len(ends) not in (2, 3) or not np.isfinite(ends).all():
+        raise ConfigError(f"--sweep {text!r}: write it as SCORE=FROM:TO or SCORE=FROM:TO:STEP, for example score=-6:-1")
+    option = find_check(name).option
+    if len(ends) == 2:
+        count, step = SWEEP_VALUES, (ends[1] - ends[0]) / (SWEEP_VALUES - 1)
+    elif ends[2] == 0 or not 0 <= (ends[1] - ends[0]) / ends[2] <= 1000:
+        raise ConfigError(f"--sweep {text!r}: a step of {ends[2]:g} does not lead from {ends[0]:g} to {ends[1]:g}")
+    else:
+        count, step = int((ends[1] - ends[0]) / ends[2] + 1e-9) + 1, ends[2]
+    return option, [round(ends[0] + i * step, 9) for i in range(count)]
+
+
+def sweep(scored: Scored, config: Config, option: str, values: list[float]) -> list[dict[str, Any]]:
+    """What is kept at each value of one threshold, the others as they are.
+
+    Returns:
+        [{value, kept_rows, kept_seconds, lost: {reason: seconds}}]
+
+    Raises:
+        ConfigError: a value that the option cannot have.
+    """
+    rows = []
+    for value in values:
+        found = survey(scored, STAGE.configure({**config.model_dump(), option: value}))  # type: ignore[arg-type]
+        lost = {r["reason"]: r["seconds"] for r in found["reasons"]}
+        rows.append({"value": value, **{k: found[k] for k in ("kept_rows", "kept_seconds")}, "lost": lost})
+    return rows
+
+
+STAGE = Stage(
+    name="filter",
+    version=1,
+    reads=(Read("words", "words"),),
+    writes="words",
+    config=Config,
+    run=run,
+    schema=WORDS,
+)

@@ -1,0 +1,99 @@
+"""Small CTC models with random weights, and models that say what a test wants."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LABELS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": (32,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+}
+
+
+def ctc_folder(folder: Path, seed: int = 0, normalise: bool = True, **config: Any) -> Path:
+    """A Wav2Vec2ForCTC with its processor."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(seed)
+    made = transformers.Wav2Vec2Config(vocab_size=len(LABELS), pad_token_id=0, **{**SMALL, **config})
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({label: i for i, label in enumerate(LABELS)}))
+    tokenizer = transformers.Wav2Vec2CTCTokenizer(str(folder / "vocab.json"))
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=normalise)
+    transformers.Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer).save_pretrained(folder)
+    transformers.Wav2Vec2ForCTC(made).save_pretrained(folder)
+    return folder
+
+
+def whisper_folder(folder: Path, work: Path) -> Path:
+    """A small Whisper in CTranslate2's format, with the tokenizer that openai-whisper carries."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    converters = pytest.importorskip("ctranslate2.converters")
+    whisper = pytest.importorskip("whisper.tokenizer")
+    encoding = whisper.get_encoding("multilingual", 99)
+    special = encoding._special_tokens
+    end, start = special["<|endoftext|>"], special["<|startoftranscript|>"]
+    torch.manual_seed(0)
+    config = transformers.WhisperConfig(
+        vocab_size=encoding.n_vocab, d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64, pad_token_id=end, bos_token_id=end,
+        eos_token_id=end, decoder_start_token_id=start, max_target_positions=448,
+    )  # fmt: skip
+    model = transformers.WhisperForConditionalGeneration(config).eval()
+    languages = [name for name in special if name[2:-2].isalpha() and len(name) <= 7]
+    model.generation_config = transformers.GenerationConfig(
+        eos_token_id=end, pad_token_id=end, decoder_start_token_id=start, max_length=448, is_multilingual=True,
+        suppress_tokens=[start, special["<|nospeech|>"]], begin_suppress_tokens=[220, end],
+        lang_to_id={name: special[name] for name in languages}, no_timestamps_token_id=special["<|notimestamps|>"],
+        task_to_id={"transcribe": special["<|transcribe|>"], "translate": special["<|translate|>"]},
+        alignment_heads=[[0, 0]],
+    )  # fmt: skip
+    model.save_pretrained(work)
+    _tokenizer(encoding).save(str(work / "tokenizer.json"))
+    names = [name for name in special if not name[2:3].isdigit()]
+    made = {"tokenizer_class": "WhisperTokenizer", "model_max_length": 448, "additional_special_tokens": names}
+    (work / "tokenizer_config.json").write_text(json.dumps({**made, "unk_token": "<|endoftext|>"}))
+    transformers.WhisperFeatureExtractor(feature_size=80).save_pretrained(work)
+    files = ["tokenizer.json", "preprocessor_config.json"]
+    converters.TransformersConverter(str(work), copy_files=files).convert(str(folder), force=True)
+    return folder
+
+
+def _tokenizer(encoding: Any) -> Any:
+    """The byte-pair encoding of tiktoken as one of Hugging Face's, with the merges read off its ranks."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
+    ranks = encoding._mergeable_ranks
+    vocabulary, merges = {}, []
+
+    def spelled(part: bytes) -> str:
+        return "".join(letters[byte] for byte in part)
+
+    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
+        vocabulary[spelled(token)] = rank
+        parts = [bytes([byte]) for byte in token]
+        while len(parts) > 2:
+            _, at = min((ranks.get(parts[i] + parts[i + 1], 1 << 60), i) for i in range(len(parts) - 1))
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+        if len(parts) == 2:
+            merges.append((spelled(parts[0]), spelled(parts[1])))
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    for name, _ in sorted(encoding._special_tokens.items(), key=lambda item: item[1]):
+        made.add_tokens([AddedToken(name, special=not name[2:3].isdigit(), normalized=False)])
+    return made
