@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends.aligners.windows import Window
-from speechprep.pipelines.backends.embedders.model_files import digest_of, folder_of, require, weight_files
+from speechprep.pipelines.backends.model_files import digest_of, folder_of, require, weight_files
 
 Samples = NDArray[np.float32]
 LogProbs = NDArray[np.float32]

@@ -37,7 +37,7 @@ from speechprep.pipelines.backends.aligners.ctc import CtcAligner
 from speechprep.pipelines.backends.aligners.ctc_model import RATE, too_short
 from speechprep.pipelines.backends.aligners.timing import interpolated
 from speechprep.pipelines.backends.aligners.windows import Window
-from speechprep.pipelines.backends.embedders.model_files import digest_of, require
+from speechprep.pipelines.backends.model_files import digest_of, require
 from speechprep.tokenizers.spoken import tokens
 from speechprep.tokenizers.trellis import align_segment
 

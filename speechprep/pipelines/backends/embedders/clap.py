@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
-from speechprep.pipelines.backends.embedders import laion_checkpoint, model_files
+from speechprep.pipelines.backends import model_files
+from speechprep.pipelines.backends.embedders import laion_checkpoint
 from speechprep.pipelines.backends.embedders.windows import spans, unit
 
 VERSION = 1
