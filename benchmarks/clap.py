@@ -45,9 +45,9 @@ def model_folder(folder: Path) -> Path:
 
 
 def run(name: str, inputs: dict[str, str], out: Path, options: dict[str, Any], sources: list[str]) -> Any:
-    from speechprep.pipelines.plan import Step
-    from speechprep.pipelines.run import Options, run_steps
-    from speechprep.pipelines.stage import find_stage
+    from speechprep.pipelines.engine.plan import Step
+    from speechprep.pipelines.engine.run import Options, run_steps
+    from speechprep.pipelines.engine.stage import find_stage
 
     stage = find_stage(name)
     step = Step(name, stage, stage.configure(options), 0, inputs, str(out), sources)

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import soundfile
 
+from speechprep.pipelines.engine.plan import Step
+from speechprep.pipelines.engine.run import Options, run_steps
+from speechprep.pipelines.engine.runner import Engine
 from speechprep.pipelines.ingest import STAGE
-from speechprep.pipelines.plan import Step
-from speechprep.pipelines.run import Options, run_steps
-from speechprep.pipelines.runner import Engine
 
 RATE = 16_000
 

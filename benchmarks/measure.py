@@ -13,8 +13,8 @@ from typing import Any
 
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.artifacts.shards import shard_name
-from speechprep.pipelines.context import Input, ShardContext, Work
-from speechprep.pipelines.stage import Stage
+from speechprep.pipelines.engine.context import Input, ShardContext, Work
+from speechprep.pipelines.engine.stage import Stage
 
 
 def stand_in(kind: str, folder: Path, extra: dict[str, Any]) -> Input:

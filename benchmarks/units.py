@@ -17,9 +17,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def run(name: str, inputs: dict[str, str], out: str, sources: list[str] | None = None) -> tuple[float, Any]:
-    from speechprep.pipelines.plan import Step
-    from speechprep.pipelines.run import Options, run_steps
-    from speechprep.pipelines.stage import find_stage
+    from speechprep.pipelines.engine.plan import Step
+    from speechprep.pipelines.engine.run import Options, run_steps
+    from speechprep.pipelines.engine.stage import find_stage
 
     stage = find_stage(name)
     step = Step(

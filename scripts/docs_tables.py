@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from speechprep.artifacts import schemas
-from speechprep.pipelines.stage import STAGES, find_stage
+from speechprep.pipelines.engine.stage import STAGES, find_stage
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 DATASETS = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from speechprep import registry
-from speechprep.pipelines.stage import STAGES, find_stage
+from speechprep.pipelines.engine.stage import STAGES, find_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "speechprep"
@@ -60,7 +60,7 @@ def test_heavy_packages_are_imported_where_they_are_used(path):
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_only_the_two_process_edges_catch_everything(path):
-    edges = {"pipelines/failures.py", "pipelines/context.py", "cli/errors.py", "cli/app.py"}
+    edges = {"pipelines/engine/failures.py", "pipelines/engine/context.py", "cli/errors.py", "cli/app.py"}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ExceptHandler):
             broad = node.type is None or getattr(node.type, "id", "") == "Exception"

@@ -14,9 +14,9 @@ import pytest
 
 from speechprep.artifacts import manifest
 from speechprep.errors import StaleArtifact, StorageError
-from speechprep.pipelines import recipe
-from speechprep.pipelines.run import Options, run_steps
-from speechprep.pipelines.runner import Engine
+from speechprep.pipelines.engine import recipe
+from speechprep.pipelines.engine.run import Options, run_steps
+from speechprep.pipelines.engine.runner import Engine
 from speechprep.pipelines.verify import verify
 
 pytestmark = pytest.mark.slow

@@ -17,9 +17,9 @@ import pytest
 
 from speechprep.artifacts import shards, storage
 from speechprep.demo import corpus_path
-from speechprep.pipelines import recipe
-from speechprep.pipelines.run import Options, run_steps
-from speechprep.pipelines.runner import Engine
+from speechprep.pipelines.engine import recipe
+from speechprep.pipelines.engine.run import Options, run_steps
+from speechprep.pipelines.engine.runner import Engine
 
 pytestmark = pytest.mark.slow
 DATASETS = ["utterances", "words", "units", "tokens", "packed", "pooled"]

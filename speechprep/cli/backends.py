@@ -83,7 +83,7 @@ def check(
     """Load a backend and run it on a few seconds of the demo corpus; print who it says it is and what it gave."""
     from speechprep import registry
     from speechprep.errors import ConfigError
-    from speechprep.pipelines.recipe import parse_value
+    from speechprep.pipelines.engine.recipe import parse_value
 
     families = [family for family in registry.FAMILIES if name in registry.names(family)]
     if not families:

@@ -19,9 +19,9 @@ from speechprep.cli.output import console, hours, number, print_json, speed, tab
 from speechprep.cli.progress import Display, display
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.plan import Step
-    from speechprep.pipelines.recipe import Recipe
-    from speechprep.pipelines.run import Options, StepResult
+    from speechprep.pipelines.engine.plan import Step
+    from speechprep.pipelines.engine.recipe import Recipe
+    from speechprep.pipelines.engine.run import Options, StepResult
 
 RECORD = "run.json"
 REPORT = "report.html"
@@ -83,7 +83,7 @@ def run_recipe(recipe: Recipe, steps: list[Step], out: str, options: Options, sh
     Raises:
         SpeechprepError: what ended the run; `run.json` has it too.
     """
-    from speechprep.pipelines.run import run_steps
+    from speechprep.pipelines.engine.run import run_steps
 
     outcome = Outcome(out, [], 0.0)
     began = time.monotonic()
@@ -111,7 +111,7 @@ def run_recipe(recipe: Recipe, steps: list[Step], out: str, options: Options, sh
 
 def run_stage(steps: list[Step], out: str, options: Options, show: Show) -> Outcome:
     """One stage alone (with what it needs made before it); no record, no report."""
-    from speechprep.pipelines.run import run_steps
+    from speechprep.pipelines.engine.run import run_steps
 
     began = time.monotonic()
     with stoppable(), display(quiet=show.quiet, json=show.json) as shown:

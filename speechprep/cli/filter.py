@@ -67,8 +67,8 @@ def _write(
     from speechprep.artifacts import storage
     from speechprep.cli.run import engine_options
     from speechprep.errors import ConfigError
+    from speechprep.pipelines.engine.recipe import single
     from speechprep.pipelines.filter import STAGE
-    from speechprep.pipelines.recipe import single
 
     if storage.absolute(out) == storage.absolute(folder):
         raise ConfigError(f"--out {out!r} is what is read; name another folder, for example {out.rstrip('/')}-filtered")

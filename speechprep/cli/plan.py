@@ -12,7 +12,7 @@ from speechprep.cli import options as opt
 from speechprep.cli.output import console, hours, plural, print_json, table
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.plan import Prepared, Step
+    from speechprep.pipelines.engine.plan import Prepared, Step
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -96,8 +96,8 @@ def _standing(step: Step, waits: list[str]) -> Standing:
 def _prepare(step: Step) -> Prepared:
     """As `prepare`, without leaving the temporary files that the planning of a source makes."""
     from speechprep.artifacts import storage
-    from speechprep.pipelines.execute import WORK
-    from speechprep.pipelines.plan import prepare
+    from speechprep.pipelines.engine.execute import WORK
+    from speechprep.pipelines.engine.plan import prepare
 
     if not storage.exists(step.folder):
         with tempfile.TemporaryDirectory() as nowhere:

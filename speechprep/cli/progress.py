@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from speechprep.cli.output import clock, console, hours, plural, speed
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.plan import Step
-    from speechprep.pipelines.run import StepResult
+    from speechprep.pipelines.engine.plan import Step
+    from speechprep.pipelines.engine.run import StepResult
 
 SAY_EVERY = 10.0  # seconds between two plain lines of one step
 BAR = 24

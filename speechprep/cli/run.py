@@ -10,9 +10,9 @@ from speechprep.cli import options as opt
 from speechprep.cli.driver import Show, run_recipe, tell
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.plan import Step
-    from speechprep.pipelines.recipe import Recipe
-    from speechprep.pipelines.run import Options
+    from speechprep.pipelines.engine.plan import Step
+    from speechprep.pipelines.engine.recipe import Recipe
+    from speechprep.pipelines.engine.run import Options
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -40,7 +40,7 @@ def resolve(
     Raises:
         ConfigError: no such recipe, step, option or value; an out folder within a source.
     """
-    from speechprep.pipelines import recipe as recipes
+    from speechprep.pipelines.engine import recipe as recipes
 
     recipe = recipes.load(name).with_options(settings or [])
     if seed is not None:
@@ -78,8 +78,8 @@ def engine_options(
     slice_: str | None,
 ) -> Options:
     """How to run, from the common options."""
-    from speechprep.pipelines.run import Options
-    from speechprep.pipelines.runner import Engine
+    from speechprep.pipelines.engine.run import Options
+    from speechprep.pipelines.engine.runner import Engine
 
     engine = Engine(runner, workers or opt.cores(), opt.check_beam_args(runner, beam_args))
     return Options(engine, rebuild, max_rejects, opt.parse_slice(slice_))
@@ -94,7 +94,7 @@ def which_recipe(positional: str | None, option: str | None) -> str:
     from speechprep.errors import ConfigError
 
     if (positional is None) == (option is None):
-        from speechprep.pipelines.recipe import shipped
+        from speechprep.pipelines.engine.recipe import shipped
 
         given = "twice" if positional else "not"
         raise ConfigError(f"the recipe is {given} given; name one: {', '.join(shipped())}, or a YAML file")

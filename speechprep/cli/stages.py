@@ -12,7 +12,7 @@ from speechprep.cli import options as opt
 from speechprep.cli.driver import Show, run_stage, tell
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.stage import Stage
+    from speechprep.pipelines.engine.stage import Stage
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -75,7 +75,7 @@ class StageCommand(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """The common options, then those for `--set`."""
         super().format_options(ctx, formatter)
-        from speechprep.pipelines.stage import find_stage
+        from speechprep.pipelines.engine.stage import find_stage
 
         rows = stage_options(find_stage(self.name or ""))
         if rows:
@@ -115,7 +115,7 @@ def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple
         ConfigError: a setting not of this form, or for another step; a recipe without the stage.
     """
     from speechprep.errors import ConfigError
-    from speechprep.pipelines.recipe import load, with_option
+    from speechprep.pipelines.engine.recipe import load, with_option
 
     options: dict[str, Any] = {}
     seed = 0
@@ -151,8 +151,8 @@ def _command(name: str) -> Callable[..., None]:
         json: opt.Json = False,
     ) -> None:
         from speechprep.cli.run import check_places, engine_options
-        from speechprep.pipelines.recipe import single
-        from speechprep.pipelines.stage import find_stage
+        from speechprep.pipelines.engine.recipe import single
+        from speechprep.pipelines.engine.stage import find_stage
 
         found = find_stage(name)
         options, recipe_seed = stage_settings(name, recipe, settings or [])

@@ -31,9 +31,9 @@ from pydantic import Field
 from speechprep.artifacts.schemas import WORDS
 from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Transcript, Word
-from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.features import for_each_utterance
-from speechprep.pipelines.stage import Read, Stage, StageConfig
 from speechprep.pipelines.thresholds import Thresholds, verdict
 from speechprep.registry import resolve
 from speechprep.tokenizers import quality, trust

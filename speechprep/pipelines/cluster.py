@@ -26,10 +26,10 @@ from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.index import require_faiss
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
-from speechprep.pipelines.context import ShardContext
-from speechprep.pipelines.execute import STATE
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.execute import STATE
+from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.sample import uniform
-from speechprep.pipelines.stage import Read, Stage, StageConfig
 from speechprep.tokenizers.quantizer import Centroids, Device, FaissQuantizer, Init, KMeansFit, perplexity
 
 QUALITY = "quality.json"

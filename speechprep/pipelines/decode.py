@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
-from speechprep.pipelines.join import RowWindow, positions, read_ids
+from speechprep.pipelines.engine.join import RowWindow, positions, read_ids
 from speechprep.tokenizers.invert import Segment, decode_row, parse_document, split_document_id, split_packed
 from speechprep.tokenizers.roundtrip import mismatch
 from speechprep.tokenizers.vocabulary import Vocabulary

@@ -16,8 +16,8 @@ from pydantic import Field
 
 from speechprep.artifacts import audio
 from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.context import ShardContext
-from speechprep.pipelines.stage import StageConfig
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import StageConfig
 from speechprep.registry import resolve
 
 LONG_SECONDS = 600.0

@@ -21,8 +21,8 @@ from pydantic import Field
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.artifacts.schemas import WORDS
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.pipelines.context import ShardContext
-from speechprep.pipelines.stage import Read, Stage
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import Read, Stage
 from speechprep.pipelines.thresholds import COLUMNS, Thresholds, failures, find_check, first_failure
 
 BATCH = 1024  # rows judged and written together; no result depends on it

@@ -21,7 +21,7 @@ from speechprep.artifacts.index import ITEMS, ITEMS_SCHEMA
 from speechprep.artifacts.manifest import canonical, differences
 from speechprep.errors import BadInput, StaleArtifact
 from speechprep.pipelines.backends.embedders.windows import pool
-from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.engine.context import ShardContext
 
 SOUND_COLUMNS = ("id", "audio", "audio_bytes", "offset", "duration", "audio_sha256", "captions", "labels", "text")
 PLAIN_COLUMNS = tuple(name for name in SOUND_COLUMNS if name != "audio_bytes")

@@ -44,10 +44,10 @@ from speechprep.artifacts.index import (
 from speechprep.artifacts.manifest import canonical, differences
 from speechprep.artifacts.schemas import vector_schema
 from speechprep.errors import BadInput, ConfigError, StaleArtifact
-from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.heard import Earlier, PerRow, hear, heard
 from speechprep.pipelines.index_quality import measure, measure_sounds
-from speechprep.pipelines.stage import Read, Stage, StageConfig
 from speechprep.registry import resolve
 
 EMBEDDER = "embedder.json"

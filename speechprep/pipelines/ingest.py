@@ -38,12 +38,12 @@ from speechprep.artifacts.audio import AudioInfo
 from speechprep.artifacts.schemas import UTTERANCES
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines import sources
+from speechprep.pipelines.engine.stage import ShardPlan, Stage, StageConfig
 from speechprep.pipelines.sources import listing
 from speechprep.pipelines.sources.entry import Options, Record, Rejected
-from speechprep.pipelines.stage import ShardPlan, Stage, StageConfig
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.context import ShardContext
+    from speechprep.pipelines.engine.context import ShardContext
 
 REMOTE_THREADS = 16  # requests at a time to an object store; local files are read one by one, workers are enough
 FILES_AHEAD = 256  # files examined together

@@ -20,8 +20,8 @@ from pydantic import Field, field_validator
 from speechprep.artifacts.schemas import TOKENS
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.join import RowWindow, positions, read_ids, unmatched
-from speechprep.pipelines.stage import Finished, Read, Stage, StageConfig
+from speechprep.pipelines.engine.join import RowWindow, positions, read_ids, unmatched
+from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
 from speechprep.tokenizers import ragged
 from speechprep.tokenizers.interleave import Interleaver, check_kinds
 from speechprep.tokenizers.policies import LengthRule, PolicyOptions
@@ -29,7 +29,7 @@ from speechprep.tokenizers.render import Utterances
 from speechprep.tokenizers.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.context import ShardContext
+    from speechprep.pipelines.engine.context import ShardContext
 
 BATCH = 1024  # utterances at a time; no result depends on it
 WORD_COLUMNS = [

@@ -22,8 +22,8 @@ from pydantic import Field, field_validator
 
 from speechprep.artifacts.schemas import PACKED
 from speechprep.errors import StaleArtifact
-from speechprep.pipelines.spill import Spill
-from speechprep.pipelines.stage import Finished, Read, Stage, StageConfig
+from speechprep.pipelines.engine.spill import Spill
+from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
 from speechprep.tokenizers import ragged
 from speechprep.tokenizers.draws import salted
 from speechprep.tokenizers.packing import GROUPS, Documents, Layout, Mixture, best_fit, cut_long, document_keys
@@ -31,7 +31,7 @@ from speechprep.tokenizers.ragged import offsets_of
 from speechprep.tokenizers.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.context import ShardContext
+    from speechprep.pipelines.engine.context import ShardContext
 
 BATCH = 8192  # token rows read at a time
 WRITE_ROWS = 512  # packed rows written at a time

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.schemas import POOLED
-from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import Finished, Read, Stage
 from speechprep.pipelines.features import ExtractorConfig, described, for_each_utterance, frames, make_extractor
-from speechprep.pipelines.stage import Finished, Read, Stage
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from speechprep.artifacts.timebase import FrameGrid, num_samples
-from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import Finished, Read, Stage
 from speechprep.pipelines.features import ExtractorConfig, described, for_each_utterance, frames, make_extractor
-from speechprep.pipelines.stage import Finished, Read, Stage
 
 SAMPLE = pa.schema(
     [

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.pipelines.context import ShardContext
-from speechprep.pipelines.stage import Read, Stage, StageConfig
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.tokenizers.ragged import of_arrow, offsets_of
 from speechprep.tokenizers.runlength import dedup_ragged
 from speechprep.tokenizers.subword_train import train_text, train_units

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from speechprep.errors import ConfigError
-from speechprep.pipelines.stage import StageConfig
+from speechprep.pipelines.engine.stage import StageConfig
 
 NO_WORDS = "no_words"  # holds without any threshold
 

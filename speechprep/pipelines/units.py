@@ -22,9 +22,9 @@ from pydantic import Field
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.schemas import units_schema
-from speechprep.pipelines.context import ShardContext
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
 from speechprep.pipelines.features import for_each_utterance, frames, make_extractor
-from speechprep.pipelines.stage import Finished, Read, Stage, StageConfig
 from speechprep.tokenizers.quantizer import Centroids
 
 F32 = NDArray[np.float32]

@@ -19,8 +19,8 @@ import pyarrow as pa
 from speechprep.artifacts import manifest, schemas, shards, storage
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, StaleArtifact
-from speechprep.pipelines.execute import REJECT_FOLDER, STATE, WORK
-from speechprep.pipelines.stage import find_stage
+from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK
+from speechprep.pipelines.engine.stage import find_stage
 
 CHUNK = 1 << 22  # bytes hashed at a time
 RUN_FILES = {"run.json", "report.html"}

@@ -17,7 +17,7 @@ from speechprep.artifacts import shards, storage
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.artifacts.timebase import FrameGrid, num_samples
 from speechprep.errors import SpeechprepError
-from speechprep.pipelines.execute import REJECT_FOLDER
+from speechprep.pipelines.engine.execute import REJECT_FOLDER
 
 if TYPE_CHECKING:
     from speechprep.pipelines.verify import Neighbours

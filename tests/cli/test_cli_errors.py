@@ -9,7 +9,7 @@ import pytest
 
 from speechprep.cli import errors, main
 from speechprep.errors import ConfigError, MissingBackend, StorageError, TooManyRejects
-from speechprep.pipelines.failures import WorkFailed
+from speechprep.pipelines.engine.failures import WorkFailed
 
 CASES = [
     (ConfigError("k = 0"), 2, "error: k = 0"),

@@ -21,10 +21,10 @@ import toy_stages as toy
 
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.errors import BadInput, ConfigError, StaleArtifact, StorageError, TooManyRejects
-from speechprep.pipelines import failures
-from speechprep.pipelines.plan import Step
-from speechprep.pipelines.run import Options, UnfinishedSlices, run_steps
-from speechprep.pipelines.runner import Engine
+from speechprep.pipelines.engine import failures
+from speechprep.pipelines.engine.plan import Step
+from speechprep.pipelines.engine.run import Options, UnfinishedSlices, run_steps
+from speechprep.pipelines.engine.runner import Engine
 
 
 def chain(out: Path, *, double=toy.DOUBLE, count=None, options=None) -> list[Step]:
@@ -199,7 +199,9 @@ def workers() -> list[int]:
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):  # threads and processes come and go
             pids = [int(p) for p in (task / "children").read_text().split()]
-            found += [p for p in pids if b"speechprep.pipelines.worker" in Path(f"/proc/{p}/cmdline").read_bytes()]
+            found += [
+                p for p in pids if b"speechprep.pipelines.engine.worker" in Path(f"/proc/{p}/cmdline").read_bytes()
+            ]
     return found
 
 
@@ -251,7 +253,7 @@ def test_an_error_crosses_an_engine_as_itself():
 
 
 def toy_task():
-    from speechprep.pipelines.execute import Task
+    from speechprep.pipelines.engine.execute import Task
 
     return Task("toy_stages:DOUBLE", {}, 0, 0, 1, "k", "f", {})
 

@@ -23,8 +23,8 @@ from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.pipelines import filter as stage
 from speechprep.pipelines import thresholds
 from speechprep.pipelines.align import STAGE as ALIGN
+from speechprep.pipelines.engine.recipe import single
 from speechprep.pipelines.interleave import STAGE as INTERLEAVE
-from speechprep.pipelines.recipe import single
 
 WORD = {"text": "a", "start": 0.0, "end": 1.0, "score": -1.0, "timing": "aligned"}
 

@@ -17,8 +17,9 @@ import rowmaking as made
 from speechprep.artifacts import manifest
 from speechprep.artifacts.schemas import TOKENS
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.pipelines import pack, spill
+from speechprep.pipelines import pack
 from speechprep.pipelines.decode import decode_dataset
+from speechprep.pipelines.engine import spill
 from speechprep.pipelines.pack import STAGE
 from speechprep.tokenizers.interleave import Interleaver
 

@@ -17,8 +17,8 @@ import toy_stages as toy
 
 from speechprep.artifacts import manifest, schemas, shards
 from speechprep.errors import StaleArtifact
-from speechprep.pipelines.plan import Step
-from speechprep.pipelines.run import Options, run_steps
+from speechprep.pipelines.engine.plan import Step
+from speechprep.pipelines.engine.run import Options, run_steps
 from speechprep.pipelines.verify import verify
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from speechprep.artifacts import manifest
 from speechprep.errors import BadInput
-from speechprep.pipelines.stage import Read, ShardPlan, Stage, StageConfig
+from speechprep.pipelines.engine.stage import Read, ShardPlan, Stage, StageConfig
 
 NUMBERS = pa.schema([("id", pa.string()), ("n", pa.int64())])
 

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput
+from speechprep.pipelines.engine.stage import ShardPlan
 from speechprep.pipelines.sources.entry import ENTRIES, Entry, Record, Rejected
 from speechprep.pipelines.sources.files import stamps
-from speechprep.pipelines.stage import ShardPlan
 
 _BLOCK = 8192  # entries in a batch on disk
 _GATHER = 4 * _BLOCK  # entries put in order together

@@ -23,7 +23,7 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.worker import sdk_worker
 from apache_beam.transforms import environments
 
-from speechprep.pipelines.failures import WorkerDied
+from speechprep.pipelines.engine.failures import WorkerDied
 
 MODES = {"inline": "in_memory", "thread": "multi_threading", "process": "in_memory"}
 
@@ -38,7 +38,7 @@ class LocalRunner(fn_runner.FnApiRunner):
         environment = None
         if mode == "process":
             # `exec`: the shell that Beam starts gives way to the worker, so that it cannot outlive or speak of it
-            command = f"exec {shlex.quote(sys.executable)} -m speechprep.pipelines.worker"
+            command = f"exec {shlex.quote(sys.executable)} -m speechprep.pipelines.engine.worker"
             environment = environments.SubprocessSDKEnvironment.from_command_string(command)
         encoded = JobServiceHandle.encode_pipeline_options({})
         super().__init__(

@@ -12,8 +12,8 @@ from speechprep.artifacts.manifest import Manifest, Shard, differences, digest
 from speechprep.artifacts.schemas import SCHEMA_VERSION
 from speechprep.artifacts.shards import shard_name, shard_names
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.pipelines.execute import REJECT_FOLDER, STATE, WORK, Task, read_record
-from speechprep.pipelines.stage import Stage, StageConfig
+from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK, Task, read_record
+from speechprep.pipelines.engine.stage import Stage, StageConfig
 
 PLAN = "plan.json"  # in STATE: what an unfinished folder is meant to be
 

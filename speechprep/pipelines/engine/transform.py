@@ -8,8 +8,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from speechprep.pipelines.execute import Task, execute
-from speechprep.pipelines.failures import marked
+from speechprep.pipelines.engine.execute import Task, execute
+from speechprep.pipelines.engine.failures import marked
 
 
 class ExecuteTask(beam.DoFn):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from speechprep import errors
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.execute import Task
+    from speechprep.pipelines.engine.execute import Task
 
 _MARK = re.compile(r"<<speechprep ([0-9a-f]+) speechprep>>")  # hex: engines print by repr and fold lines
 

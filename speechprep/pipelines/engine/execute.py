@@ -19,8 +19,8 @@ from typing import Any
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.schemas import REJECTS
-from speechprep.pipelines.context import Input, ShardContext, Work
-from speechprep.pipelines.stage import Stage, find_stage
+from speechprep.pipelines.engine.context import Input, ShardContext, Work
+from speechprep.pipelines.engine.stage import Stage, find_stage
 
 STATE = "_state"
 WORK = "_work"

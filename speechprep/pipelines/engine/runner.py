@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from speechprep.errors import ConfigError
-from speechprep.pipelines.execute import Task
-from speechprep.pipelines.failures import WorkerDied, unmark
+from speechprep.pipelines.engine.execute import Task
+from speechprep.pipelines.engine.failures import WorkerDied, unmark
 
 LOCAL = "local"
 
@@ -45,10 +45,10 @@ def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "proce
     logging.getLogger().addHandler(logging.NullHandler())
     import apache_beam as beam
 
-    from speechprep.pipelines.transform import RunTasks
+    from speechprep.pipelines.engine.transform import RunTasks
 
     if engine.runner == LOCAL:
-        from speechprep.pipelines.local_runner import LocalRunner
+        from speechprep.pipelines.engine.local_runner import LocalRunner
 
         workers = min(engine.workers, len(tasks))
         mode = "inline" if workers == 1 and local == "thread" else local

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, TooManyRejects
-from speechprep.pipelines.execute import STATE, WORK, read_record
-from speechprep.pipelines.failures import WorkerDied
-from speechprep.pipelines.plan import PLAN, Prepared, Step, prepare, stale_files
-from speechprep.pipelines.runner import Engine, run_tasks
-from speechprep.pipelines.stage import Finished
+from speechprep.pipelines.engine.execute import STATE, WORK, read_record
+from speechprep.pipelines.engine.failures import WorkerDied
+from speechprep.pipelines.engine.plan import PLAN, Prepared, Step, prepare, stale_files
+from speechprep.pipelines.engine.runner import Engine, run_tasks
+from speechprep.pipelines.engine.stage import Finished
 
 DEATHS_TO_REJECT = 2  # a process may be killed by anyone once; twice on one utterance is the utterance
 ATTEMPTS = 12

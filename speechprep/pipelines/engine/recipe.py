@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from speechprep.artifacts import manifest, storage
 from speechprep.errors import ConfigError
-from speechprep.pipelines.plan import Step
-from speechprep.pipelines.stage import Stage, find_stage
+from speechprep.pipelines.engine.plan import Step
+from speechprep.pipelines.engine.stage import Stage, find_stage
 
 
 class RecipeStep(BaseModel):
@@ -204,7 +204,7 @@ def _by_kind(sources: list[str]) -> dict[str, str]:
 
 
 def _maker(kind: str, found: dict[str, str]) -> Stage | None:
-    from speechprep.pipelines.stage import stage_names
+    from speechprep.pipelines.engine.stage import stage_names
 
     for name in stage_names():
         stage = find_stage(name)

@@ -20,7 +20,7 @@ from speechprep.artifacts import manifest, shards, storage
 from speechprep.errors import BadInput, ConfigError
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.context import ShardContext
+    from speechprep.pipelines.engine.context import ShardContext
 
 
 class StageConfig(BaseModel):

@@ -1,0 +1,8 @@
+"""The engine: what runs the stages, and knows none of them. From the user's wish to the bytes on disk.
+
+recipe.py     names, options, inputs          -> steps
+plan.py       a step against its folder       -> tasks, and which of them are done
+run.py        step after step: run, check rejects, write the manifest
+runner.py     tasks to workers; the only file that names a runner (transform.py, local_runner.py, worker.py: Beam)
+execute.py    one task: work, then commit     (context.py: what the work sees; stage.py: what a stage is)
+"""
