@@ -17,6 +17,7 @@ from speechprep.pipelines.report.reading import Folder, Run
 from speechprep.tokenizers import ragged
 from speechprep.tokenizers.runlength import dedup_ragged
 
+SCORES = ("words_per_second", "score", "local_score", "trust", "wer", "cer", "compression_ratio")  # columns of `words`
 _LONGEST_RUN = 32  # frames; longer runs share the last bar
 
 
@@ -63,9 +64,7 @@ class Speech:
     """Distributions over utterances and words."""
 
     durations: Histogram = field(default_factory=Histogram)
-    rates: Histogram = field(default_factory=Histogram)
-    scores: Histogram = field(default_factory=Histogram)
-    wers: Histogram = field(default_factory=Histogram)
+    scores: dict[str, Histogram] = field(default_factory=lambda: {name: Histogram() for name in SCORES})
     timings: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -178,16 +177,15 @@ def _floats(batch: pa.RecordBatch, column: str) -> NDArray[np.float64]:
 
 
 def _read_words(words: Folder, yields: Yield, speech: Speech) -> None:
-    columns = ["id", "duration", "score", "words_per_second", "wer", "kept", "reason", "words.list.element.timing"]
+    columns = ["id", "duration", "kept", "reason", "words.list.element.timing", *SCORES]
     for batch in words.batches(columns):
         seconds, kept = _floats(batch, "duration"), batch.column("kept").to_numpy(zero_copy_only=False).astype(np.bool_)
         yields.aligned += batch.num_rows
         yields.aligned_seconds += float(seconds.sum())
         yields.kept += int(kept.sum())
         yields.kept_seconds += float(seconds[kept].sum())
-        speech.rates.add(_floats(batch, "words_per_second"))
-        speech.scores.add(_floats(batch, "score"))
-        speech.wers.add(_floats(batch, "wer"))
+        for name, values in speech.scores.items():
+            values.add(_floats(batch, name))
         timings = pc.value_counts(pc.struct_field(batch.column("words").flatten(), "timing"))
         speech.timings.update({str(entry["values"]): entry["counts"] for entry in timings.to_pylist()})
         for row in np.flatnonzero(~kept):

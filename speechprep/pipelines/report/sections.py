@@ -47,6 +47,49 @@ def yield_section(page: Page, facts: Facts) -> None:
     page.section("yield", "Yield", body)
 
 
+# Column of `words` -> title, axis, what it tells, colour. The order is that on the page.
+_SCORES = {
+    "words_per_second": (
+        "Speaking rate",
+        "words per second",
+        "Read English is mostly between 2 and 4 words/s. Far outside, text and audio often do not belong together.",
+        figures.TEXT,
+    ),
+    "score": (
+        "Alignment score",
+        "score",
+        "Mean word score of an utterance, on the aligner's own scale. A filter would cut the long tail on the left.",
+        figures.KEPT,
+    ),
+    "local_score": (
+        "The weakest passage",
+        "score",
+        "Lowest mean score of eight neighbouring words: one bad passage in a long recording shows here first.",
+        figures.KEPT,
+    ),
+    "trust": (
+        "Trust in the word times",
+        "trust",
+        "1 where the words lie on the loud stretches of the recording; below 0.5 they seem to be shifted.",
+        figures.KEPT,
+    ),
+    "wer": (
+        "Word error rate of the corpus transcript",
+        "WER",
+        "Between the transcript that came with the corpus and the one that was aligned.",
+        figures.LOST,
+    ),
+    "cer": ("The same in characters", "CER", "Less hard on spelling than the word error rate.", figures.LOST),
+    "compression_ratio": (
+        "Repetition in the text",
+        "compression ratio",
+        "Of the text by zlib, as Whisper has it. Above 2.4 a recogniser was caught in a loop.",
+        figures.TEXT,
+    ),
+}
+_ERRORS = ("wer", "cer")  # all zero where the corpus transcript itself was aligned: then there is nothing to show
+
+
 def speech_section(page: Page, facts: Facts) -> None:
     """Lengths, speaking rate, alignment."""
     speech, body = facts.speech, []
@@ -59,13 +102,10 @@ def speech_section(page: Page, facts: Facts) -> None:
 
     ends = f"The outermost bars also hold the {percent(BEYOND)} beyond them."
     add("durations", "Length of the utterances", speech.durations, "seconds", ends, figures.SPEECH)
-    rate = "Read English is mostly between 2 and 4 words/s. Far outside, text and audio often do not belong together."
-    add("rates", "Speaking rate", speech.rates, "words per second", rate, figures.TEXT)
-    score = "Mean word score of an utterance, on the aligner's own scale. A filter would cut the long tail on the left."
-    add("scores", "Alignment score", speech.scores, "score", score, figures.KEPT)
-    if speech.wers.high > 0:  # all zero where the corpus transcript itself was aligned
-        wer = "Between the transcript that came with the corpus and the one that was aligned."
-        add("wers", "Word error rate of the corpus transcript", speech.wers, "WER", wer, figures.LOST)
+    for name, (title, axis, caption, colour) in _SCORES.items():
+        values = speech.scores[name]
+        if name not in _ERRORS or values.high > 0:
+            add(name, title, values, axis, caption, colour)
     lead = ""
     if speech.words:
         origins = escape(", ".join(by_timing(speech)))

@@ -39,7 +39,7 @@ def choose(run: Run, speech: Speech) -> list[Chosen]:
     utterances, words, units = run.get("utterances"), run.get("words"), run.get("units")
     if utterances is None:
         return []
-    picked = _by_score(words, speech) if words and speech.scores.count else []
+    picked = _by_score(words, speech) if words and speech.scores["score"].count else []
     taken = {ident for *_, ident, _ in picked}
     if len(picked) < NUMBER:
         others = [each for each in _by_hash(words or utterances, NUMBER + len(picked)) if each[0] not in taken]
@@ -58,7 +58,7 @@ def choose(run: Run, speech: Speech) -> list[Chosen]:
 
 def _by_score(words: Folder, speech: Speech) -> list[tuple[str, str, str, str]]:
     """(why, because, id, shard) of the best, the most typical and the worst kept utterance, each id once."""
-    median = speech.scores.quantile(0.5)
+    median = speech.scores["score"].quantile(0.5)
     # Three of each, because one utterance can be all of them in a small corpus.
     ranks: list[list[tuple[float, str, str]]] = [[], [], []]
     for shard in words.shards:
