@@ -23,7 +23,7 @@ from speechprep.errors import SchemaMismatch, StaleArtifact
 
 CENTROIDS = "centroids.npy"
 PASSPORT = "codebook.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,15 @@ class Codebook:
         centroids: (k, dim) float32, finite.
         extractor: `identity()` of the extractor: model and revision, layer, normalisation, every parameter.
         grid: its frames; `grid.sample_rate` is the rate it hears.
-        backend: how to make that extractor again: `{"extractor": name, "options": {...}}`.
+        backend: how to make that extractor again: `{"extractor": name, "options": {...}}`; not part of the
+            fingerprint.
         quantizer: `identity()` of the quantizer, with its seed.
         sampling: the sampling plan: share of frames, seed, balance, silence quota, input.
         frames_used, frames_seen: frames that k-means worked on, of those it was given.
         counts: frames of each unit in the sample.
         inertia: mean squared distance at each iteration.
         versions: of the packages that made it; not part of the fingerprint.
+        origin: of centroids that others made: file, sha256, format; not part of the fingerprint.
     """
 
     centroids: NDArray[np.float32]
@@ -54,6 +56,7 @@ class Codebook:
     counts: list[int] = field(default_factory=list)
     inertia: list[float] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         found = self.centroids
@@ -86,9 +89,12 @@ class Codebook:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the centroids' bytes (little-endian) and the passport."""
+        """sha256 of the centroids' bytes (little-endian) and the passport, but not of where the model lies.
+
+        `backend` holds the paths of model files; what they are, weights and all, is in `extractor`.
+        """
         h = hashlib.sha256(np.ascontiguousarray(self.centroids, "<f4").tobytes())
-        h.update(canonical(self.passport).encode())
+        h.update(canonical({name: value for name, value in self.passport.items() if name != "backend"}).encode())
         return h.hexdigest()
 
     def check(self, extractor: Any) -> None:
@@ -115,6 +121,7 @@ class Codebook:
         """Write both files into an existing folder."""
         np.save(Path(folder) / CENTROIDS, np.ascontiguousarray(self.centroids, "<f4"), allow_pickle=False)
         body = {**self.passport, "fingerprint": self.fingerprint, "versions": self.versions}
+        body |= {"origin": self.origin} if self.origin else {}
         text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         (Path(folder) / PASSPORT).write_text(text + "\n", encoding="utf-8")
 

@@ -33,6 +33,7 @@ class State:
     tasks: int = 0
     done: float = 0.0
     rejects: int = 0
+    note: str = ""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -60,6 +61,7 @@ class State:
             hours(self.done),
             speed(self.done, self.elapsed),
             plural(self.rejects, "reject") if self.rejects else "",
+            self.note,
             self.left,
         ]
 
@@ -82,6 +84,12 @@ class Display(AbstractContextManager["Display"]):
         with self._lock:
             if self.state is not None:
                 self.state.tasks, self.state.done, self.state.rejects = tasks, seconds, rejects
+
+    def noted(self, text: str) -> None:
+        """Where long work of the step is."""
+        with self._lock:
+            if self.state is not None:
+                self.state.note = text
 
     def finished(self, result: StepResult) -> None:
         """The step is complete."""

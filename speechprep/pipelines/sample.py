@@ -6,6 +6,9 @@ little-endian). A frame is kept iff hash(seed, utterance id, frame number) is be
 give about `max_frames`; so the same plan keeps the same frames, whatever the shards and workers. To take 200,000 frames
 of a large corpus only part of its utterances is decoded: enough that `spread` frames are extracted for each one kept.
 
+`balance` makes groups give the same number of frames. A corpus has no column of its own: where several were taken in
+together, its licence, language or split tells it, whichever differs.
+
 Silent is a frame whose level is `SILENCE_DB` below the loud part of its utterance; `cluster` limits their share.
 Rejected: what cannot be decoded, and `audio_too_short` for less than one frame.
 """
@@ -27,7 +30,8 @@ from pydantic import Field
 from speechprep.artifacts.timebase import FrameGrid, num_samples
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage
-from speechprep.pipelines.features import ExtractorConfig, described, for_each_utterance, frames, make_extractor
+from speechprep.pipelines.features import ExtractorConfig, described, for_each_utterance, frames
+from speechprep.registry import make
 
 SAMPLE = pa.schema(
     [
@@ -42,14 +46,27 @@ SILENCE_DBFS = -70.0  # and whatever is below this
 F32 = NDArray[np.float32]
 
 
+Column = Literal["licence", "language", "split", "speaker"]
+Balance = Literal["none"] | Column | list[Column]
+Group = tuple[str, ...]
+
+
 class Config(ExtractorConfig):
     """Options of `sample`."""
 
     max_frames: int = Field(200_000, ge=1, description="frames to keep of the corpus, about")
-    balance: Literal["none", "speaker"] = Field(
-        "none", description="speaker: as many frames of each, as far as they go"
+    balance: Balance = Field(
+        "none",
+        description="as many frames of each speaker, language, split or licence, as far as they go; a list, e.g. "
+        "[licence, speaker]: of each licence, and within it of each speaker",
     )
     spread: float = Field(20.0, ge=1.0, description="extract at most this many frames for each one kept")
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of `utterances` whose values are balanced, the outermost first."""
+        named = [self.balance] if isinstance(self.balance, str) else list(self.balance)
+        return [column for column in named if column != "none"]
 
 
 @dataclass(frozen=True)
@@ -58,24 +75,23 @@ class SamplingPlan:
 
     Attributes:
         seed: of the run; `share`: of the frames of each group; `spread`: see `Config`.
-        by_speaker: groups are speakers; otherwise there is one group, "".
+        columns: a group is what agrees in these columns; without any there is one group, ().
     """
 
     seed: int
-    share: dict[str, float]
+    share: dict[Group, float]
     spread: float
-    by_speaker: bool
+    columns: list[str]
 
     @classmethod
-    def make(cls, config: Config, seed: int, frames_of: dict[str, float]) -> SamplingPlan:
+    def make(cls, config: Config, seed: int, frames_of: dict[Group, float]) -> SamplingPlan:
         """The plan for groups of so many frames: all groups give the same number, small ones all they have."""
-        by_speaker = config.balance == "speaker"
-        level = fair_level(list(frames_of.values()), config.max_frames)
-        share = {group: min(1.0, level / n) if n > 0 else 1.0 for group, n in frames_of.items()}
-        return cls(seed, share, config.spread, by_speaker)
+        level = fair_shares(frames_of, config.max_frames)
+        share = {group: min(1.0, level[group] / n) if n > 0 else 1.0 for group, n in frames_of.items()}
+        return cls(seed, share, config.spread, config.columns)
 
     def _group(self, row: dict[str, Any]) -> float:
-        return self.share.get((row.get("speaker") or "") if self.by_speaker else "", 1.0)
+        return self.share.get(group_of(row, self.columns), 1.0)
 
     def wants(self, row: dict[str, Any]) -> bool:
         """True where some frames of this utterance may be kept."""
@@ -98,6 +114,26 @@ def fair_level(sizes: list[float], total: float) -> float:
             return level
         left -= size
     return math.inf
+
+
+def fair_shares(frames_of: dict[Group, float], total: float) -> dict[Group, float]:
+    """For each group the most frames it gives: equal for all values of the first column, and so on within each."""
+    if not frames_of or not next(iter(frames_of)):
+        return dict.fromkeys(frames_of, total)
+    inner: dict[str, dict[Group, float]] = defaultdict(dict)
+    for (first, *rest), n in frames_of.items():
+        inner[first][tuple(rest)] = n
+    level = fair_level([sum(groups.values()) for groups in inner.values()], total)
+    return {
+        (first, *rest): n
+        for first, groups in inner.items()
+        for rest, n in fair_shares(groups, min(level, sum(groups.values()))).items()
+    }
+
+
+def group_of(row: dict[str, Any], columns: list[str]) -> Group:
+    """The group of an utterance; what is not known is a group of its own."""
+    return tuple(row.get(column) or "" for column in columns)
 
 
 def uniform(seed: int, key: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -144,7 +180,7 @@ def sample_utterance(
     kept: list[F32] = []
     numbers: list[NDArray[np.int64]] = []
     n = 0
-    for part in frames(extractor, meter.through(blocks)):
+    for part in frames(extractor, blocks, meter.through):
         mine = plan.keep(row, n, n + len(part))
         kept.append(part[mine - n])
         numbers.append(mine)
@@ -157,16 +193,17 @@ def sample_utterance(
     return {"id": row["id"], "frames": chosen.astype(np.int32), "silent": silent, "features": features}, n
 
 
-def frames_by_group(ctx: ShardContext, grid: FrameGrid) -> dict[str, float]:
-    """Frames of the whole corpus, by speaker where the plan is balanced."""
-    if ctx.config.balance == "none":
-        return {"": round(ctx.total("corpus")["seconds"], 3) * grid.rate}
+def frames_by_group(ctx: ShardContext, grid: FrameGrid) -> dict[Group, float]:
+    """Frames of the whole corpus, by the columns that are balanced."""
+    columns = ctx.config.columns
+    if not columns:
+        return {(): round(ctx.total("corpus")["seconds"], 3) * grid.rate}
     # In whole samples: a sum that does not depend on the order of the rows, nor on how they are cut into shards.
-    found: dict[str, int] = defaultdict(int)
-    for batch in ctx.batches("corpus", ["speaker", "duration"], rows=4096):
-        for speaker, duration in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
-            found[speaker or ""] += num_samples(duration or 0.0, grid.sample_rate)
-    return {speaker: n / grid.stride for speaker, n in found.items()}
+    found: dict[Group, int] = defaultdict(int)
+    for batch in ctx.batches("corpus", [*columns, "duration"], rows=4096):
+        for row in batch.to_pylist():
+            found[group_of(row, columns)] += num_samples(row["duration"] or 0.0, grid.sample_rate)
+    return {group: n / grid.stride for group, n in sorted(found.items())}
 
 
 def run(ctx: ShardContext) -> None:
@@ -180,12 +217,12 @@ def run(ctx: ShardContext) -> None:
         ctx.done(frames_extracted=n, frames_kept=kept, frames_kept_silent=silent)
         return result
 
-    for_each_utterance(ctx, work, columns=["speaker"], wanted=plan.wants)
+    for_each_utterance(ctx, work, plan.columns, plan.wants, together=ctx.backend.extract)
 
 
 def facts(finished: Finished) -> dict[str, Any]:
     """The extractor, the plan, and how many frames there were, were extracted and were kept."""
-    extractor = make_extractor(finished.config.extractor, finished.config.options)
+    extractor = make("extractors", finished.config.extractor, finished.config.options)
     counters = [s.counters for s in finished.shards]
     total = {name: int(sum(c.get(name, 0) for c in counters)) for name in ("frames_extracted", "frames_kept")}
     corpus = round(finished.inputs["corpus"].seconds * extractor.grid.rate)
@@ -202,6 +239,6 @@ STAGE = Stage(
     config=Config,
     run=run,
     schema=SAMPLE,
-    backend=lambda config, extras: make_extractor(config.extractor, config.options),
+    backend=lambda config, extras: make("extractors", config.extractor, config.options),
     facts=facts,
 )

@@ -1,156 +1,106 @@
-"""K-means over frames: `faiss` fits the centroids, `assign` gives each frame its unit.
+"""Frames -> units: each frame gets its nearest centroid. `kmeans` makes the centroids.
 
 A unit is the index of the nearest centroid in exact arithmetic (float64), the lowest index among equals. Matrix
 products in float32 find it; their last bits depend on the BLAS library, the number of threads and the shape of the
-batch, so wherever the runner-up is within the bound of the rounding error the few candidates are compared again in
-float64, row by row. So a frame's unit does not depend on the frames beside it, nor on the machine.
+batch, so wherever the runner-up is within the bound of the rounding error the frame is compared again in float64. So a
+frame's unit does not depend on the frames beside it, nor on the machine.
 
-`fit` never leaves frames out silently: FAISS takes 256 frames for each centroid at most unless told otherwise
-(`max_points_per_centroid`), which is lifted here. On CPUs the centroids were found to be the same bits for any number
-of threads (faiss 1.15); GPUs give others.
+Who makes the float32 products is a `Finder`: NumPy here, a GPU in `finders`. A finder only proposes, with the scores of
+its best two; the bound of its rounding errors decides which proposals are looked at again. So all finders give the same
+units.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts.index import require_faiss
 from speechprep.errors import ConfigError
+from speechprep.tokenizers.frame_source import Block
 
 BLOCK_BYTES = 8 << 20  # of one block of scores
 UNIT_ROUNDOFF = 2.0**-24  # of float32
+UNIT_ROUNDOFF_WIDE = 2.0**-53  # of float64
+APART = 4  # errors: both scores of a pair may be off, and twice that to be safe
 
 F32 = NDArray[np.float32]
-Init = Literal["random", "kmeans++", "afk-mc2"]
-Device = Literal["auto", "cpu", "gpu"]
-
-_INIT = {
-    "random": "ClusteringInitMethod_RANDOM",
-    "kmeans++": "ClusteringInitMethod_KMEANS_PLUS_PLUS",
-    "afk-mc2": "ClusteringInitMethod_AFK_MC2",
-}
+F64 = NDArray[np.float64]
+Top2 = tuple[NDArray[np.int64], F32, F32]
 
 
-@dataclass(frozen=True)
-class KMeansFit:
-    """What a fit found.
+class Finder(Protocol):
+    """Proposes the nearest centroid of each frame."""
 
-    Attributes:
-        centroids: (k, d) float32.
-        inertia: mean squared distance of a frame to its centroid in each iteration, of the best run; a run that has
-            converged ends early.
-        final_inertia: the same with the final centroids, in float64.
-        counts: (k,) frames of each unit in the sample.
-        frames_used: frames k-means worked on; always all of `frames_seen`.
-        device: "cpu" or "gpu".
-    """
+    def prepare(self, centroids: F32, half: F32) -> None:
+        """Take the (k, dim) centroids to search, and half their squared lengths (k,)."""
 
-    centroids: F32
-    inertia: list[float]
-    final_inertia: float
-    counts: NDArray[np.int64]
-    frames_used: int
-    frames_seen: int
-    device: str
+    def top2(self, block: Block) -> Top2:
+        """For each frame x of (m, dim): the index of the least `half[c] - x . centroid[c]`, that score and the next.
 
-
-class FaissQuantizer:
-    """K-means by FAISS.
-
-    Args:
-        iterations: of Lloyd's algorithm.
-        restarts: whole runs from other starting points; the one of least inertia is kept.
-        init: "random" frames, "kmeans++" or its approximation "afk-mc2" (both need a recent faiss).
-        device: "auto" takes the GPUs where FAISS sees one.
-    """
-
-    def __init__(self, iterations: int = 25, restarts: int = 1, init: Init = "random", device: Device = "auto") -> None:
-        if iterations < 1 or restarts < 1:
-            raise ConfigError(f"k-means: iterations = {iterations}, restarts = {restarts}; both must be at least 1")
-        if init not in _INIT or device not in ("auto", "cpu", "gpu"):
-            raise ConfigError(f"k-means: init = {init!r} of {', '.join(_INIT)}; device = {device!r} of auto, cpu, gpu")
-        self.iterations = iterations
-        self.restarts = restarts
-        self.init = init
-        self.device = device
-
-    def identity(self) -> dict[str, Any]:
-        """Name and every parameter."""
-        return {"name": "faiss", "iterations": self.iterations, "restarts": self.restarts, "init": self.init}
-
-    def load(self) -> None:
-        """Look for FAISS.
-
-        Raises:
-            MissingBackend: it is not installed.
+        Scores may be off by one number for each row (|x|^2 / 2 of a squared distance). The next is infinite where
+        there is only one centroid.
         """
-        require_faiss("k-means")
 
-    def fit(self, sample: F32, k: int, seed: int) -> KMeansFit:
-        """Cluster `sample` (n, d) float32 into `k` units.
+    def forget(self) -> None:
+        """Blocks seen so far will not be seen again."""
 
-        Raises:
-            ConfigError: more units than frames, frames that are not finite, a GPU asked for that is not there.
-            MissingBackend: FAISS is not installed.
-        """
-        faiss = require_faiss("k-means")
-        n = len(sample)
-        if not 1 <= k <= n:
-            raise ConfigError(f"k = {k} units cannot be made of {n} sampled frames; lower k or raise max_frames")
-        if not np.isfinite(sample).all():
-            raise ConfigError("k-means: the sample holds NaN or infinity; look for damaged audio in its utterances")
-        gpus = faiss.get_num_gpus() if self.device != "cpu" else 0
-        if self.device == "gpu" and not gpus:
-            raise ConfigError("k-means: device = 'gpu', but FAISS sees none; install speechprep[gpu] or choose 'auto'")
-        if not hasattr(faiss, _INIT[self.init]) and self.init != "random":
-            raise ConfigError(
-                f"k-means: init = {self.init!r} is unknown to faiss {faiss.__version__}; upgrade it or choose 'random'"
-            )
-        # Not by FAISS's own nredo: in 1.15 it made fewer runs than asked for where runs converge early.
-        runs = [self._run(faiss, sample, k, (seed + 7919 * i) & 0x7FFFFFFF, gpus > 0) for i in range(self.restarts)]
-        return min(runs, key=lambda run: run.final_inertia)
+    def error(self, norms: F64, norm: float, dim: int) -> F64:
+        """How far a score may be off (beside what is common to a row), for |x| of each row and the largest |c|."""
 
-    def _run(self, faiss: Any, sample: F32, k: int, seed: int, gpu: bool) -> KMeansFit:  # noqa: FBT001
-        n, d = sample.shape
-        options: dict[str, Any] = {} if self.init == "random" else {"init_method": getattr(faiss, _INIT[self.init])}
-        kmeans = faiss.Kmeans(
-            d,
-            k,
-            niter=self.iterations,
-            seed=seed,
-            max_points_per_centroid=n,  # never sub-sample
-            min_points_per_centroid=1,  # a small sample is reported by the quality gate, not by a line on stderr
-            gpu=gpu,  # decided by the caller: FAISS would fall back to the CPU without a word
-            **options,
-        )
-        kmeans.train(sample)
-        centroids = np.array(kmeans.centroids, np.float32)
-        units = assign(sample, centroids)
-        return KMeansFit(
-            centroids=centroids,
-            inertia=[float(x) / n for x in kmeans.obj],
-            final_inertia=_inertia(sample, centroids, units),
-            counts=np.bincount(units, minlength=k).astype(np.int64),
-            frames_used=n,
-            frames_seen=n,
-            device="gpu" if gpu else "cpu",
-        )
+
+class NumpyFinder:
+    """The finder that is always there: a matrix product by BLAS."""
+
+    def prepare(self, centroids: F32, half: F32) -> None:
+        """See `Finder`."""
+        self._half = half
+        self._transposed = np.ascontiguousarray(centroids.T)
+
+    def top2(self, block: Block) -> Top2:
+        """See `Finder`."""
+        scores = block.data @ self._transposed
+        np.subtract(self._half, scores, out=scores)
+        best = scores.argmin(axis=1)
+        rows = np.arange(len(block))
+        lowest = scores[rows, best]
+        scores[rows, best] = np.inf
+        return best, lowest, scores.min(axis=1)
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    def error(self, norms: F64, norm: float, dim: int) -> F64:
+        """See `Finder`."""
+        return product_error(norms, norm, dim, UNIT_ROUNDOFF)
+
+
+def product_error(norms: F64, norm: float, dim: int, roundoff: float) -> F64:
+    """Bound of the rounding error of `half - x . c` whose sum is made in any order, `half` rounded once before.
+
+    That of a dot product of length d is at most about d * u * |x| |c| (Higham, Accuracy and Stability of Numerical
+    Algorithms, 3.5), the rest a few u (|c|^2 + |x|^2).
+    """
+    return np.asarray(roundoff * ((dim + 4) * norms * norm + 2 * (norm**2 + norms**2)))
 
 
 class Centroids:
-    """Nearest-centroid assignment with what can be computed once. `k` units of `dim` values."""
+    """Nearest-centroid assignment with what can be computed once. `k` units of `dim` values.
 
-    def __init__(self, centroids: F32) -> None:
+    Args:
+        centroids: (k, dim) float32.
+        finder: who proposes; NumPy where none is given.
+    """
+
+    def __init__(self, centroids: F32, finder: Finder | None = None) -> None:
         self.centroids = np.ascontiguousarray(centroids, np.float32)
         self.k, self.dim = self.centroids.shape
-        wide = self.centroids.astype(np.float64)
-        self._half = np.asarray(0.5 * (wide**2).sum(axis=1), np.float32)
-        self._norm = float(np.sqrt((wide**2).sum(axis=1).max()))
-        self._transposed = np.ascontiguousarray(self.centroids.T)
+        self._wide = self.centroids.astype(np.float64)
+        self._half_wide = 0.5 * (self._wide**2).sum(axis=1)
+        self._norm = float(np.sqrt(2 * self._half_wide.max()))
+        self._finder = NumpyFinder() if finder is None else finder
+        self._finder.prepare(self.centroids, self._half_wide.astype(np.float32))
         self._rows = max(BLOCK_BYTES // (4 * self.k), 16)
         self.dtype: type[np.uint16] | type[np.uint32] = np.uint16 if self.k <= 1 << 16 else np.uint32
 
@@ -164,27 +114,31 @@ class Centroids:
             raise ConfigError(f"features of shape {features.shape}, the codebook has {self.dim} dimensions")
         units = np.empty(len(features), self.dtype)
         for start in range(0, len(features), self._rows):
-            block = features[start : start + self._rows]
-            units[start : start + len(block)] = self._block(block)
+            block = Block.of(np.ascontiguousarray(features[start : start + self._rows], np.float32))
+            units[start : start + len(block)] = self.nearest(block)
         return units
 
-    def _block(self, block: F32) -> NDArray[np.int64]:
-        scores = block @ self._transposed
-        np.subtract(self._half, scores, out=scores)  # |c|^2 / 2 - x.c, the distance but for |x|^2 / 2
-        best = scores.argmin(axis=1)
-        rows = np.arange(len(block))
-        lowest = scores[rows, best]
-        # |error| of a dot product of length d is at most about d * u * |x| |c|, of the rest 2 u (|c|^2 / 2 + |x| |c|);
-        # twice that, because two scores are compared, and twice again to be safe.
-        norms = np.sqrt((block.astype(np.float64) ** 2).sum(axis=1)) * self._norm
-        slack = 4 * UNIT_ROUNDOFF * ((self.dim + 2) * norms + self._norm**2)
-        scores[rows, best] = np.inf
-        close = scores.min(axis=1) - lowest <= slack
-        scores[rows, best] = lowest
-        for row in np.flatnonzero(close):
-            candidates = np.flatnonzero(scores[row] <= lowest[row] + slack[row])
-            wide = self.centroids[candidates].astype(np.float64) - block[row].astype(np.float64)
-            best[row] = candidates[(wide * wide).sum(axis=1).argmin()]
+    def nearest(self, block: Block, norms: F64 | None = None) -> NDArray[np.int64]:
+        """The same for one block, whose scores are held at once. `norms`: lengths of the rows, where they are known."""
+        best, lowest, runner_up = self._finder.top2(block)
+        if norms is None:
+            norms = np.sqrt(squared_lengths(block.data))
+        close = np.flatnonzero(runner_up - lowest <= APART * self._finder.error(norms, self._norm, self.dim))
+        if len(close):
+            best[close] = self._wide_nearest(block.data[close], norms[close])
+        return best
+
+    def _wide_nearest(self, block: F32, norms: F64) -> NDArray[np.int64]:
+        """The definition: all centroids in float64, and those that even so are too close to tell by |x - c|^2."""
+        wide = block.astype(np.float64)
+        scores = self._half_wide - wide @ self._wide.T
+        limit = scores.min(axis=1) + APART * product_error(norms, self._norm, self.dim, UNIT_ROUNDOFF_WIDE)
+        candidates = scores <= limit[:, None]
+        best = candidates.argmax(axis=1)
+        for row in np.flatnonzero(candidates.sum(axis=1) > 1):
+            mine = np.flatnonzero(candidates[row])
+            apart = self._wide[mine] - wide[row]
+            best[row] = mine[(apart * apart).sum(axis=1).argmin()]
         return np.asarray(best, np.int64)
 
 
@@ -193,15 +147,14 @@ def assign(features: F32, centroids: F32) -> NDArray[np.unsignedinteger]:
     return Centroids(centroids).assign(features)
 
 
+def squared_lengths(block: NDArray[Any]) -> F64:
+    """|x|^2 of each row, in float64; what it gives for a row does not depend on the others."""
+    wide = block.astype(np.float64)
+    np.square(wide, out=wide)
+    return np.asarray(wide.sum(axis=1))
+
+
 def perplexity(counts: NDArray[np.int64]) -> float:
     """exp of the entropy of the unit distribution: k where all are equally frequent, 1 where there is only one."""
     p = counts[counts > 0] / max(counts.sum(), 1)
     return float(np.exp(-(p * np.log(p)).sum())) if len(p) else 0.0
-
-
-def _inertia(sample: F32, centroids: F32, units: NDArray[Any]) -> float:
-    total = 0.0
-    for start in range(0, len(sample), 4096):
-        block = slice(start, start + 4096)
-        total += float(((sample[block].astype(np.float64) - centroids[units[block]]) ** 2).sum())
-    return total / len(sample)

@@ -101,6 +101,11 @@ def test_package_versions_are_told_but_are_not_the_codebook() -> None:
     assert codebook(versions={"faiss": "9"}).fingerprint == codebook().fingerprint
 
 
+def test_the_same_model_in_another_folder_is_the_same_codebook() -> None:
+    one, other = ({"extractor": "hubert", "options": {"model": f"/{disk}/hubert-base"}} for disk in ("here", "there"))
+    assert codebook(backend=one).fingerprint == codebook(backend=other).fingerprint
+
+
 def test_the_extractor_it_was_made_with_is_accepted() -> None:
     codebook().check(Extractor(IDENTITY))
 

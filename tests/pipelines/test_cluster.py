@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -19,22 +22,23 @@ from speechprep.artifacts import manifest
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
-from speechprep.pipelines import cluster, sample
+from speechprep.pipelines import cluster, cluster_sample, sample
+from speechprep.pipelines import cluster_quality as quality
 from speechprep.pipelines.backends.extractors.mfcc import MfccExtractor
-from speechprep.pipelines.cluster import FrameSample
+from speechprep.pipelines.cluster_sample import FrameSample
+from speechprep.tokenizers.lloyd import Lloyd
 
 GRID = MfccExtractor.grid
 
 
 def frame_sample(counts: list[int], silent: list[bool] | None = None) -> FrameSample:
     n = sum(counts)
-    rng = np.random.default_rng(0)
     return FrameSample(
         ids=[f"u{i}" for i in range(len(counts))],
         utterance=np.repeat(np.arange(len(counts)), counts),
         frame=np.concatenate([np.arange(c) for c in counts]).astype(np.int64),
         silent=np.array(silent if silent is not None else [False] * n),
-        features=rng.standard_normal((n, 4)).astype(np.float32),
+        row=np.arange(n),
     )
 
 
@@ -64,7 +68,7 @@ def test_a_fair_level_uses_up_the_total_and_takes_from_the_large(sizes: list[flo
 @settings(max_examples=25, deadline=None)
 @given(cuts=st.lists(st.integers(0, 3000), max_size=5))
 def test_which_frames_are_kept_does_not_depend_on_the_blocks(cuts: list[int]) -> None:
-    plan = sample.SamplingPlan.make(sample.Config(max_frames=400), 3, {"": 3000.0})
+    plan = sample.SamplingPlan.make(sample.Config(max_frames=400), 3, {(): 3000.0})
     edges = [0, *sorted(cuts), 3000]
     parts = [plan.keep({"id": "x"}, a, b) for a, b in pairwise(edges)]
     assert np.concatenate(parts).tolist() == plan.keep({"id": "x"}, 0, 3000).tolist()
@@ -72,7 +76,7 @@ def test_which_frames_are_kept_does_not_depend_on_the_blocks(cuts: list[int]) ->
 
 def test_a_large_corpus_is_looked_into_only_as_far_as_needed() -> None:
     config = sample.Config(max_frames=10_000, spread=20)
-    plan = sample.SamplingPlan.make(config, 0, {"": 4_000_000.0})
+    plan = sample.SamplingPlan.make(config, 0, {(): 4_000_000.0})
     rows = [{"id": f"u{i}"} for i in range(4000)]  # of 1000 frames each
     wanted = [row for row in rows if plan.wants(row)]
     kept = sum(len(plan.keep(row, 0, 1000)) for row in wanted)
@@ -158,6 +162,34 @@ def test_short_and_missing_audio_is_rejected_and_the_rest_is_there(
     assert set(read_sample(folder)) == {talker["id"] for talker in talkers}
 
 
+def test_a_list_balances_within_what_it_balances() -> None:
+    """Licence x has two speakers, y has one: half of the frames each, and in x a quarter for each speaker."""
+    frames_of = {("x", "a"): 5000.0, ("x", "b"): 9000.0, ("y", "c"): 4000.0, ("z", ""): 10.0}
+    config = sample.Config(max_frames=4010, balance=["licence", "speaker"])
+    plan = sample.SamplingPlan.make(config, 0, frames_of)
+    given_by = {group: plan.share[group] * n for group, n in frames_of.items()}
+    assert given_by == pytest.approx({("x", "a"): 1000, ("x", "b"): 1000, ("y", "c"): 2000, ("z", ""): 10})
+    row = {"id": "u", "licence": "x", "speaker": "b"}
+    assert 850 < len(plan.keep(row, 0, 9000)) < 1150
+    assert plan.columns == ["licence", "speaker"]
+
+
+def test_a_corpus_with_few_hours_is_not_drowned(make_corpus: Callable, run_stage: Callable, talkers: list) -> None:
+    for talker in talkers:
+        talker["licence"] = "CC0" if talker["speaker"] == "a" else "CC-BY"
+    corpus = make_corpus(talkers)
+    options = {"max_frames": 600, "balance": ["licence", "speaker"]}
+    rows = read_sample(run_stage(sample.STAGE, options, {"utterances": corpus, "corpus": corpus}))
+    from_a = sum(len(rows[t["id"]]["frames"]) for t in talkers if t["speaker"] == "a")
+    in_all = sum(len(row["frames"]) for row in rows.values())
+    assert 0.4 < from_a / in_all < 0.6  # of 11.2 of 16.4 seconds
+
+
+def test_balance_by_something_that_utterances_do_not_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="balance"):
+        sample.STAGE.configure({"balance": "colour"})
+
+
 # -- silence -------------------------------------------------------------------------------------------------------
 
 
@@ -165,7 +197,7 @@ def test_short_and_missing_audio_is_rejected_and_the_rest_is_there(
 @given(silent=st.lists(st.booleans(), min_size=2, max_size=60), share=st.floats(0, 1), seed=st.integers(0, 9))
 def test_the_share_of_silence_is_at_most_the_quota(silent: list[bool], share: float, seed: int) -> None:
     whole = frame_sample([len(silent) // 2, len(silent) - len(silent) // 2], silent)
-    kept = cluster.limit_silence(whole, share, seed)
+    kept = cluster_sample.limit_silence(whole, share, seed)
     voiced = [bool(s) for s in silent].count(False)
     assert (~kept.silent).sum() == voiced
     if voiced:
@@ -180,9 +212,9 @@ def test_which_silent_frames_stay_does_not_depend_on_the_order_of_utterances() -
     sample_ = frame_sample([50, 70], [i % 3 > 0 for i in range(120)])
     order = np.r_[50:120, 0:50]
     turned = FrameSample(
-        ["u1", "u0"], 1 - sample_.utterance[order], sample_.frame[order], sample_.silent[order], sample_.features[order]
+        ["u1", "u0"], 1 - sample_.utterance[order], sample_.frame[order], sample_.silent[order], np.arange(120)
     )
-    kept = [cluster.limit_silence(s, 0.4, 5) for s in (sample_, turned)]
+    kept = [cluster_sample.limit_silence(s, 0.4, 5) for s in (sample_, turned)]
     named = [{(s.ids[u], int(f)) for u, f in zip(s.utterance, s.frame, strict=True)} for s in kept]
     assert named[0] == named[1]
 
@@ -194,9 +226,8 @@ def test_frames_get_the_word_at_their_centre() -> None:
     grid = FrameGrid(16_000, 160, 400)  # centres at 0.0125 + 0.01 i
     words = [{"text": "One", "start": 0.03, "end": 0.06}, {"text": "two", "start": 0.06, "end": 0.08}]
     words += [{"text": "ONE", "start": 0.1, "end": 0.2}]
-    labels = cluster.word_labels(
-        frame_sample([15, 3]), iter(words_batch([{"id": "u0", "words": words}, {"id": "other", "words": words}])), grid
-    )
+    rows = quality.word_rows(iter(words_batch([{"id": "u0", "words": words}, {"id": "other", "words": words}])))
+    labels = quality.frame_labels(frame_sample([15, 3]), rows, grid)
     assert labels.tolist() == [0, 0, 1, 1, 1, 2, 2, 0, 0, 1, 1, 1, 1, 1, 1, -1, -1, -1]
 
 
@@ -205,23 +236,24 @@ def test_an_utterance_without_words_is_all_gap() -> None:
         [{"id": "u0", "words": []}, {"id": "u1", "words": None}],
         schema=pa.schema([("id", pa.string()), ("words", pa.list_(pa.struct([("text", pa.string())])))]),
     )
-    assert cluster.word_labels(frame_sample([2, 1]), iter([empty]), GRID).tolist() == [0, 0, 0]
+    rows = quality.word_rows(iter([empty]))
+    assert quality.frame_labels(frame_sample([2, 1]), rows, GRID).tolist() == [0, 0, 0]
 
 
 def test_units_that_are_the_labels_agree_fully_and_random_ones_hardly() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, 20_000)
-    perfect = cluster.agreement(4 - labels, labels)
+    perfect = quality.agreement(4 - labels, labels)
     assert (perfect["label_purity"], perfect["cluster_purity"]) == (1.0, 1.0)
     assert perfect["pnmi"] == pytest.approx(1.0)
-    noise = cluster.agreement(rng.integers(0, 5, 20_000), labels)
+    noise = quality.agreement(rng.integers(0, 5, 20_000), labels)
     assert noise["pnmi"] < 0.01
     assert noise["label_purity"] == pytest.approx(0.2, abs=0.03)
 
 
 def test_agreement_against_a_table_worked_by_hand() -> None:
     units, labels = np.array([0, 0, 0, 1, 1, 9]), np.array([0, 0, 1, 1, 1, -1])
-    found = cluster.agreement(units, labels)
+    found = quality.agreement(units, labels)
     assert found["labelled_frames"] == 5
     assert found["label_purity"] == pytest.approx(4 / 5)
     h_y = -(0.4 * np.log(0.4) + 0.6 * np.log(0.6))
@@ -230,7 +262,34 @@ def test_agreement_against_a_table_worked_by_hand() -> None:
 
 
 def test_without_any_label_nothing_is_claimed() -> None:
-    assert cluster.agreement(np.array([1, 2]), np.array([-1, -1])) == {}
+    assert quality.agreement(np.array([1, 2]), np.array([-1, -1])) == {}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+def test_a_table_of_labels_is_read_in_any_order_and_form(tmp_path: Path, suffix: str) -> None:
+    rows = [("7", 0.2, 0.3, "b"), ("8", 0.0, 0.1, "a"), ("7", 0.0, 0.2, "1")]
+    path = tmp_path / f"labels.{suffix}"
+    if suffix == "parquet":
+        names = ["id", "start", "end", "label"]
+        pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), path)
+    else:
+        mark = "," if suffix == "csv" else "\t"
+        lines = [
+            mark.join(map(str, row))
+            for row in [("label", "id", "end", "start"), *((r[3], r[0], r[2], r[1]) for r in rows)]
+        ]
+        path.write_text("\n".join(lines) + "\n")
+    found = [(id, starts.tolist(), ends.tolist(), forms) for id, starts, ends, forms in quality.table_rows(str(path))]
+    assert found == [("7", [0.0, 0.2], [0.2, 0.3], ["1", "b"]), ("8", [0.0], [0.1], ["a"])]
+
+
+@pytest.mark.parametrize("text", ["id,start,end\nu,0,1\n", "id,start,end,label\nu,zero,1,a\n", ""])
+def test_a_table_that_is_none_of_labels_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "l.csv").write_text(text)
+    with pytest.raises(ConfigError, match=r"l\.csv.*id, start, end, label"):
+        list(quality.table_rows(str(tmp_path / "l.csv")))
+    with pytest.raises(ConfigError, match="nowhere"):
+        list(quality.table_rows(str(tmp_path / "nowhere.csv")))
 
 
 # -- the stage -------------------------------------------------------------------------------------------------------
@@ -251,6 +310,9 @@ def test_a_codebook_with_its_passport_and_report(make_corpus: Callable, run_stag
     assert codebook.backend == {"extractor": "mfcc", "options": {}}
     assert codebook.frames_used == sum(codebook.counts) <= codebook.frames_seen
     assert codebook.sampling["seed"] == codebook.quantizer["seed"] == 4
+    assert codebook.quantizer["init"] == "random"
+    assert [times for _, times in codebook.quantizer["schedule"]] == [10, 5]
+    assert codebook.quantizer["schedule"][-1][0] == codebook.frames_used
     assert (known.kind, known.extra["k"], known.extra["codebook"]) == ("codebook", 20, codebook.fingerprint)
     assert known.extra["grid"] == GRID.as_dict()
     assert report["perplexity"] > 10
@@ -278,6 +340,95 @@ def test_words_where_they_are_give_purity(
     assert 0.5 < found["label_purity"] <= 1
     assert 0 <= found["pnmi"] <= 1
     assert found["labelled_frames"] < Codebook.load(folder).frames_used
+
+
+def test_phones_of_timit_agree_with_units(shared_data: Path, run_stage: Callable, tmp_path: Path) -> None:
+    from speechprep.pipelines import ingest
+
+    lines = [json.loads(line) for line in (shared_data / "timit-sample/manifest.jsonl").read_text().splitlines()]
+    table = tmp_path / "phones.csv"
+    rows = [f"{x['id']},{p['start']},{p['end']},{p['p']}" for x in lines for p in x["phones"]]
+    table.write_text("\n".join(["id,start,end,label", *rows]) + "\n")
+    corpus = run_stage(ingest.STAGE, {}, sources=[shared_data / "timit-sample/manifest.jsonl"])
+    made = run_stage(sample.STAGE, {}, {"utterances": corpus, "corpus": corpus})
+    report = json.loads(
+        (run_stage(cluster.STAGE, {"labels": str(table)}, {"sample": made}) / "quality.json").read_text()
+    )
+    found = report["labels"]
+    assert found["labels"] == len({p["p"] for x in lines for p in x["phones"]}) + 1  # and what lies outside
+    assert found["labelled_frames"] == report["frames_used"]
+    assert 0.2 < found["pnmi"] < 0.6  # chance is some 0.02
+
+
+@pytest.mark.parametrize("moment", [1, 9, 15])
+def test_a_cluster_that_was_killed_goes_on_with_its_next_iteration(
+    make_corpus: Callable, run_stage: Callable, talkers: list, tmp_path: Path, moment: int
+) -> None:
+    """Killed by the kernel, at once, after an iteration was committed."""
+    made = sampled(make_corpus, run_stage, talkers)
+    wanted = run_stage(cluster.STAGE, {"k": 12}, {"sample": made}, out=tmp_path / "whole")
+    script = tmp_path / "die.py"
+    script.write_text(KILLED)
+    command = [sys.executable, str(script), str(made), str(tmp_path / "killed"), str(moment)]
+    died = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert (tmp_path / "killed/_state/k-means.npz").exists()
+    counted: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        iterate = Lloyd.update
+        patch.setattr(Lloyd, "update", lambda self, *a: counted.append(1) or iterate(self, *a))
+        again = run_stage(cluster.STAGE, {"k": 12}, {"sample": made}, out=tmp_path / "killed")
+    assert len(counted) == 15 - moment
+    for file in ("centroids.npy", "codebook.json", "quality.json"):
+        assert (again / file).read_bytes() == (wanted / file).read_bytes()
+    assert not (again / "_state").exists()
+
+
+KILLED = """
+import os, signal, sys
+from speechprep.pipelines import cluster
+from speechprep.pipelines.engine.plan import Step
+from speechprep.pipelines.engine.run import Options, run_steps
+from speechprep.tokenizers.kmeans_state import Checkpoint
+
+made, out, moment = sys.argv[1:]
+save, saved = Checkpoint.save, []
+
+def dying(self, state):
+    save(self, state)
+    saved.append(state)
+    if len(saved) == int(moment):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoint.save = dying
+run_steps([Step("cluster", cluster.STAGE, cluster.STAGE.configure({"k": 12}), 0, {"sample": made}, out)], Options())
+"""
+
+
+def test_the_cut_of_the_sample_into_shards_changes_no_centroid(
+    make_corpus: Callable, run_stage: Callable, talkers: list, tmp_path: Path
+) -> None:
+    found = []
+    for n in (1, 3):
+        corpus = make_corpus(talkers, n, name=f"in{n}")
+        made = run_stage(sample.STAGE, {}, {"utterances": corpus, "corpus": corpus}, out=tmp_path / f"sample{n}")
+        found.append(run_stage(cluster.STAGE, {"k": 12}, {"sample": made}, out=tmp_path / f"codebook{n}"))
+    assert (found[0] / "centroids.npy").read_bytes() == (found[1] / "centroids.npy").read_bytes()
+
+
+def test_features_lie_in_the_file_where_their_places_say(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((30, 4)).astype("<f4")
+    counts = [7, 0, 11, 12]
+    blobs = [part.tobytes() for part in np.split(features, np.cumsum(counts)[:-1])]
+    batches = [pa.RecordBatch.from_pydict({"features": pa.array(blobs[:2], pa.large_binary())})]
+    batches += [pa.RecordBatch.from_pydict({"features": pa.array(blobs[2:], pa.large_binary())})]
+    kept = np.flatnonzero(rng.random(30) < 0.6)
+    first = rng.random(len(kept)) < 0.5
+    cluster_sample.spill(frame_sample(counts).take(kept), iter(batches), 4, first, tmp_path / "f")
+    written = np.fromfile(tmp_path / "f", "<f4").reshape(-1, 4)
+    assert np.array_equal(written[cluster_sample.places(first)], features[kept])
+    assert np.array_equal(written[: first.sum()], features[kept][first])
 
 
 def test_a_run_again_gives_the_same_bytes(
@@ -318,14 +469,14 @@ def test_the_gate_names_each_bar_that_was_missed() -> None:
         "frames_used": 5,
     }
     with pytest.raises(ConfigError, match=r"perplexity 1\.0 of 100.*90 dead and 9 duplicate"):
-        cluster.gate(report, config)
-    cluster.gate({**report, "perplexity": 60.0, "unused_share": 0.1}, config)
+        quality.gate(report, config)
+    quality.gate({**report, "perplexity": 60.0, "unused_share": 0.1}, config)
 
 
 def test_duplicates_are_counted_once_each() -> None:
     centroids = np.array([[0, 0], [0, 0.01], [5, 5], [0.01, 0]], np.float32)
-    assert cluster.duplicates(centroids, 0.1) == 2
-    assert cluster.duplicates(centroids, 0.0) == 0
+    assert quality.duplicates(centroids, 0.1) == 2
+    assert quality.duplicates(centroids, 0.0) == 0
 
 
 def test_more_units_than_frames_are_refused(make_corpus: Callable, run_stage: Callable, talkers: list) -> None:

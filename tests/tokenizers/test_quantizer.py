@@ -1,8 +1,9 @@
-"""K-means: nothing left out, the same for any number of threads; units that depend on the frame alone."""
+"""Units that depend on the frame alone, whoever proposes them."""
 
 from __future__ import annotations
 
-import sys
+import contextlib
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechprep.errors import ConfigError, MissingBackend
-from speechprep.tokenizers.quantizer import Centroids, FaissQuantizer, assign, perplexity
+from speechprep.errors import ConfigError
+from speechprep.tokenizers.finders import FaissFinder, TorchFinder, gpu_finder
+from speechprep.tokenizers.frame_source import Block
+from speechprep.tokenizers.quantizer import Centroids, NumpyFinder, assign, perplexity
 
 
 def blobs(n: int, dim: int, centres: int, seed: int = 0) -> np.ndarray:
@@ -77,84 +80,77 @@ def test_features_of_another_dimension_are_refused() -> None:
         assign(np.ones((4, 13), np.float32), np.ones((2, 39), np.float32))
 
 
-def test_all_frames_are_used_where_faiss_alone_would_take_256_for_each_centroid() -> None:
-    sample = np.concatenate([np.zeros((5000, 2)), np.full((1, 2), 1000.0)]).astype(np.float32)
-    fit = FaissQuantizer(iterations=20, restarts=10, init="random").fit(sample + blobs(5001, 2, 1) * 0.01, 2, seed=1)
-    assert fit.frames_used == fit.frames_seen == fit.counts.sum() == 5001
-    # One frame of 5001 has a centroid of its own: with a sub-sample of 512 it would almost surely be missed.
-    assert sorted(fit.counts.tolist()) == [1, 5000]
+class Careless(NumpyFinder):
+    """A finder as coarse as it says it is: its scores come in steps, and of equals it takes the last."""
+
+    def __init__(self, step: float) -> None:
+        self.step = step
+
+    def top2(self, block: Block) -> Any:
+        scores = np.round((self._half - block.data @ self._transposed) / self.step).astype(np.float32) * self.step
+        best = scores.shape[1] - 1 - scores[:, ::-1].argmin(axis=1)
+        lowest = scores.min(axis=1)
+        scores[np.arange(len(scores)), best] = np.inf
+        return best, lowest, scores.min(axis=1)
+
+    def error(self, norms: Any, norm: float, dim: int) -> Any:
+        return super().error(norms, norm, dim) + self.step
 
 
-def test_centroids_are_the_same_bits_for_any_number_of_threads() -> None:
-    faiss = pytest.importorskip("faiss")
-    sample = blobs(8000, 39, 60)
-    before = faiss.omp_get_max_threads()
-    try:
-        found = []
-        for threads in (1, 2, 3):
-            faiss.omp_set_num_threads(threads)
-            found.append(FaissQuantizer(iterations=5, device="cpu").fit(sample, 50, seed=3).centroids)
-    finally:
-        faiss.omp_set_num_threads(before)
-    assert all(np.array_equal(found[0], other) for other in found[1:])
+def finders() -> list[Any]:
+    found: list[Any] = [Careless(0.5)]
+    if find_spec("faiss"):
+        found.append(FaissFinder(gpu=False))
+    with contextlib.suppress(ImportError):
+        found.append(TorchFinder("cpu"))
+    return found
 
 
-def test_the_seed_decides_the_centroids() -> None:
-    sample = blobs(2000, 8, 30)
-    quantizer = FaissQuantizer(iterations=3)
-    first, again, other = (quantizer.fit(sample, 20, seed).centroids for seed in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
+@pytest.mark.parametrize("finder", finders(), ids=lambda f: type(f).__name__)
+@settings(max_examples=30, deadline=None)
+@given(k=st.integers(1, 40), dim=st.integers(1, 30), seed=st.integers(0, 1000))
+def test_whoever_proposes_the_units_are_the_same(finder: Any, k: int, dim: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frames = rng.integers(-3, 4, (200, dim)).astype(np.float32)  # whole numbers: many ties
+    centroids = np.concatenate([frames[: k // 2], rng.standard_normal((k - k // 2, dim))]).astype(np.float32)
+    found = Centroids(centroids, finder).nearest(Block.of(frames))
+    assert np.array_equal(found, assign(frames, centroids))
 
 
-@pytest.mark.parametrize("init", ["random", "kmeans++", "afk-mc2"])
-def test_inertia_falls_and_counts_add_up(init: Any) -> None:
-    sample = blobs(3000, 8, 30)
-    fit = FaissQuantizer(iterations=8, restarts=2, init=init).fit(sample, 20, seed=0)
-    assert 2 <= len(fit.inertia) <= 8
-    assert fit.inertia[-1] < fit.inertia[0]
-    assert fit.final_inertia <= fit.inertia[-1] * 1.0001
-    assert fit.counts.sum() == 3000
-    assert 1 <= perplexity(fit.counts) <= 20
+def test_a_finder_that_claims_to_be_exact_and_is_not_would_be_seen() -> None:
+    class Liar(Careless):
+        def error(self, norms: Any, norm: float, dim: int) -> Any:
+            return np.full_like(norms, -1.0)  # nothing is ever looked at again
+
+    frames, centroids = blobs(500, 8, 9), blobs(30, 8, 9, seed=1)
+    assert not np.array_equal(Centroids(centroids, Liar(20.0)).nearest(Block.of(frames)), assign(frames, centroids))
 
 
-def test_more_restarts_never_give_a_worse_fit() -> None:
-    sample = blobs(600, 4, 12)
-    inertia = [FaissQuantizer(iterations=50, restarts=n).fit(sample, 12, seed=5).final_inertia for n in (1, 2, 8)]
-    assert inertia[0] >= inertia[1] >= inertia[2]
-    assert inertia[2] < inertia[0]
+def test_torch_keeps_blocks_as_far_as_there_is_room_and_forgets_them() -> None:
+    pytest.importorskip("torch")
+    frames, centroids = blobs(100, 8, 9), blobs(5, 8, 9, seed=1)
+    reads = []
+
+    def block(start: int) -> Block:
+        return Block(start, start + 50, lambda: reads.append(start) or frames[start : start + 50], (100, start))
+
+    finder = TorchFinder("cpu", cache=50 * 8 * 4)
+    finder.prepare(centroids, np.zeros(5, np.float32))
+    for _ in range(3):
+        for start in (0, 50):
+            finder.top2(block(start))
+    assert reads == [0, 50, 50, 50]
+    finder.forget()
+    finder.top2(block(50))
+    finder.top2(block(50))
+    assert reads == [0, 50, 50, 50, 50]
 
 
-def test_more_units_than_frames_are_refused_with_both_numbers() -> None:
-    with pytest.raises(ConfigError, match="k = 11 units cannot be made of 10"):
-        FaissQuantizer().fit(blobs(10, 3, 2), 11, seed=0)
-
-
-def test_as_many_units_as_frames_is_one_each() -> None:
-    fit = FaissQuantizer().fit(blobs(10, 3, 10), 10, seed=0)
-    assert fit.counts.tolist() == [1] * 10
-    assert fit.final_inertia == 0
-
-
-def test_a_sample_that_is_not_finite_is_refused() -> None:
-    sample = blobs(100, 3, 2)
-    sample[7, 1] = np.nan
-    with pytest.raises(ConfigError, match="NaN"):
-        FaissQuantizer().fit(sample, 2, seed=0)
-
-
-def test_without_faiss_one_line_names_both_extras(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(MissingBackend, match=r"speechprep\[cpu\].*speechprep\[gpu\]") as caught:
-        FaissQuantizer().load()
-    assert "\n" not in str(caught.value)
-
-
-def test_a_gpu_asked_for_but_not_there_is_an_error_not_a_slow_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_no_finder_claims_one(monkeypatch: pytest.MonkeyPatch) -> None:
     faiss = pytest.importorskip("faiss")
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
-    with pytest.raises(ConfigError, match="device = 'gpu'"):
-        FaissQuantizer(device="gpu").fit(blobs(100, 3, 2), 2, seed=0)
+    monkeypatch.setattr("speechprep.tokenizers.finders.find_spec", lambda name: None if name == "torch" else True)
+    assert gpu_finder() is None
 
 
 def test_perplexity_of_even_use_is_k_and_of_one_unit_is_one() -> None:
