@@ -90,6 +90,8 @@ WORDS = pa.schema(
         ("repeated_share", pa.float32()),  # of the 3-grams of words, those that stood before
         ("uncovered", pa.float32()),  # seconds of speech in the gap between words that has most
         ("trust", pa.float32()),  # 1 .. 0: do the word times fit the loudness; below 0.5 they are doubted
+        ("language", pa.string()),  # heard by the aligner where it was asked to, else as it came with the corpus
+        ("language_probability", pa.float32()),  # null where it was not heard
         ("kept", pa.bool_()),
         ("reason", pa.string()),
     ]
@@ -100,10 +102,10 @@ TOKENS = pa.schema(
         ("kind", pa.string()),  # unit | text | cst_ut | cst_tu | ast
         ("input_ids", pa.list_(pa.int32())),
         ("runs", pa.list_(_RUN)),
-        # What makes the row invertible to frame and word times, in the order in which they stand in the row:
-        ("durations", pa.list_(pa.uint16())),  # frames of each unit after run-length encoding
-        ("word_t0", pa.list_(pa.float64())),
-        ("word_t1", pa.list_(pa.float64())),
+        # What makes the row invertible to frame and word times:
+        ("durations", pa.list_(pa.uint16())),  # frames of each unit after run-length encoding, as they stand in the row
+        ("word_t0", pa.list_(pa.float64())),  # of the utterance's words, each word once, also where the row has it as
+        ("word_t1", pa.list_(pa.float64())),  # units and as text; indexed by word_start..word_stop of the runs
     ]
 )
 PACKED = pa.schema(
@@ -120,6 +122,19 @@ POOLED = pa.schema(
         ("mean", pa.list_(pa.float32())),  # over the valid frames
         ("mean_all", pa.list_(pa.float32())),  # over all frames the extractor makes, padding included
         ("n_valid", pa.int32()),
+    ]
+)
+IMAGE_CODES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("image", pa.string()),  # URI
+        ("width", pa.int32()),  # of the picture as shown
+        ("height", pa.int32()),
+        ("codes", pa.list_(pa.uint16())),  # row by row from the top left
+        ("captions", pa.list_(pa.string())),
+        ("split", pa.string()),
+        ("licence", pa.string()),
+        ("image_sha256", pa.string()),
     ]
 )
 REJECTS = pa.schema(

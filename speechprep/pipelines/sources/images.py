@@ -1,0 +1,238 @@
+"""Inputs of the stage `images`: folders and globs of images, tables, JSON Lines, and the caption files of COCO.
+
+folder, glob    captions from a .txt of the same name, one a line; the id is the path without its suffix
+jsonl, table    columns image (file_name, path, ...), caption or captions, id, split, licence
+coco            {"images": [...], "annotations": [...]} of COCO's captions_*.json, or {"images": [{"sentences": ...}]}
+                of Karpathy's dataset_coco.json; the id is COCO's
+
+Several lines with one image path and no id of their own are one image with several captions.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from speechprep.artifacts import storage
+from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.sources import files, jsonl, lines, table
+from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, Rejected, check_id, printable, storable
+from speechprep.pipelines.sources.fields import Fields, describe, normalise, reject, scalar
+from speechprep.pipelines.sources.files import Base
+
+FORMATS = ("folder", "jsonl", "table", "coco")
+IMAGE = ("image", "image_path", "image_file", "img", "img_path", "file_name", "filename", "filepath", "file", "path")
+SUFFIXES = re.compile(r".*\.(jpg|jpeg|jpe|jfif|png|webp|gif|bmp|tif|tiff|ppm|pgm|jp2|avif)", re.IGNORECASE)
+CAPTIONS = ".txt"
+MAX_CAPTIONS = 1 << 20  # bytes of a caption file beside an image
+MAX_JSON = 1 << 31  # bytes of a COCO file; those of COCO 2014 have 70 MB
+
+
+class ImageOptions(Options):
+    """What the user says about the input; the field `audio` of an entry is the image here."""
+
+    @cached_property
+    def naming(self) -> dict[str, list[tuple[str, int]]]:
+        """Column -> fields, as in `Options`, for images."""
+        aliases = {"id": ("id", "image_id", "key"), "audio": IMAGE}
+        aliases |= {"captions": ("captions", "caption", "text", "title", "sentence", "sentences")}
+        aliases |= {name: ALIASES[name] for name in ("split", "licence")}
+        found: dict[str, list[tuple[str, int]]] = {}
+        for name, known in aliases.items():
+            own = self.columns.get("image" if name == "audio" else name)
+            for rank, column in enumerate((own,) if own else known):
+                found.setdefault(column, []).append((name, rank))
+        return found
+
+
+def read(uri: str, format: str, options: ImageOptions) -> Iterator[Record]:
+    """Entries and rejects of one input.
+
+    Raises:
+        ConfigError: nothing there, or nothing that is known.
+    """
+    if not storable(uri):
+        raise ConfigError(f"the path {printable(uri)!r} is not valid Unicode; rename it")
+    if storage.exists(uri):
+        yield from _of_folder(uri, format, options) if storage.is_dir(uri) else _of_file(uri, format, options)
+        return
+    matches = files.expand(uri) if any(mark in uri for mark in "*?[") else []
+    if not matches:
+        raise ConfigError(f"no such input: {uri}")
+    root = posixpath.dirname(re.split(r"[*?[]", uri, maxsplit=1)[0])
+    for match in matches:
+        if SUFFIXES.fullmatch(match):
+            yield _beside(root, match, storage.exists)
+        elif not match.endswith(CAPTIONS):
+            yield from _of_file(match, format, options)
+
+
+def _of_folder(root: str, format: str, options: ImageOptions) -> Iterator[Record]:
+    """The manifest in a folder, where there is one; else its images."""
+    if format in ("auto", "jsonl", "table"):
+        wanted = [n for n in files.names_in(root) if n in ("metadata.jsonl", "metadata.csv", "manifest.jsonl")]
+        if wanted:
+            yield from _of_file(storage.join(root, wanted[0]), format, options)
+            return
+    for folder, names in files.walk(root):
+        place = storage.join(root, folder) if folder else root
+        there = {storage.join(place, name) for name in names}
+        for name in names:
+            if SUFFIXES.fullmatch(name):
+                yield _beside(root, storage.join(place, name), there.__contains__)
+
+
+def _of_file(uri: str, format: str, options: ImageOptions) -> Iterator[Record]:
+    form = _form(uri) if format == "auto" else format
+    base = Base.of(uri, options.audio_root)
+    if form == "folder":
+        yield _beside(posixpath.dirname(uri), uri, storage.exists)
+    elif form == "coco":
+        yield from _coco(uri, base, options)
+    else:
+        rows = jsonl.objects(uri) if form == "jsonl" else _table(uri, options)
+        yield from _merged(_rows(rows, base, options))
+
+
+def _form(uri: str) -> str:
+    """The form of a file, by its name and its first bytes."""
+    if SUFFIXES.fullmatch(uri):
+        return "folder"
+    head = lines.head(uri).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if head.startswith(b"{"):
+        try:  # COCO's files are one line of many megabytes, Karpathy's too
+            first = json.loads(head.split(b"\n", 1)[0])
+        except (ValueError, RecursionError):
+            return "jsonl" if uri.endswith((".jsonl", ".jsonl.gz")) else "coco"
+        return "coco" if first.keys() & {"images", "annotations"} else "jsonl"
+    if uri.endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz")):
+        return "table"
+    raise ConfigError(f"{uri} is no image, manifest or caption file; --set format= one of {', '.join(FORMATS)}")
+
+
+def _beside(root: str, uri: str, there: Any) -> Record:
+    """An image file, with the captions in the text file of its name."""
+    where = printable(uri)
+    try:
+        stem = posixpath.splitext(uri)[0]
+        id = check_id(stem.removeprefix(root).strip("/"))
+        captions = _captions(stem + CAPTIONS) if there(stem + CAPTIONS) else None
+        return Entry(id=id, where=where, audio=uri, captions=captions)
+    except BadInput as error:
+        return Rejected(where, error, where)
+
+
+def _captions(uri: str) -> list[str] | None:
+    with storage.open(uri) as file:
+        data = file.read(MAX_CAPTIONS + 1)
+    if len(data) > MAX_CAPTIONS:
+        raise BadInput("bad_captions", f"{uri} is larger than captions can be ({MAX_CAPTIONS >> 20} MiB)")
+    try:
+        said = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise BadInput("text_encoding", f"{uri} is not UTF-8") from None
+    entry = Entry(id="", where="", audio="")
+    describe(entry, {"captions": [(0, "captions", said)]}, ImageOptions())
+    return entry.captions
+
+
+def _table(uri: str, options: ImageOptions) -> Iterator[tuple[str, dict[str, Any] | BadInput]]:
+    name = posixpath.basename(uri)
+    cells = table.cells(uri)
+    _, header = next(cells, (name, BadInput("bad_row", "no header")))
+    if isinstance(header, BadInput):
+        raise ConfigError(f"{uri} is not a table with a header line: {header}")
+    columns = [column.strip().lower() for column in header]
+    if not any(field == "audio" for column in columns for field, _ in options.naming.get(column, ())):
+        raise ConfigError(
+            f"{name} has the columns {', '.join(map(repr, columns))}; there is none for the image, "
+            f"one of {', '.join(IMAGE)} (--set columns.image=NAME)"
+        )
+    for where, row in cells:
+        if isinstance(row, BadInput):
+            yield where, row
+        elif len(row) != len(columns):
+            yield where, BadInput("bad_row", f"{where}: {len(row)} cells, the header has {len(columns)}")
+        else:
+            yield where, {column: cell or None for column, cell in zip(columns, row, strict=True)}
+
+
+def _rows(
+    rows: Iterable[tuple[str, Mapping[str, Any] | BadInput]], base: Base, options: ImageOptions
+) -> Iterator[tuple[Record, bool]]:
+    """(record, whether its id is its path)."""
+    for where, row in rows:
+        if isinstance(row, BadInput):
+            yield Rejected(where, row), False
+        else:
+            fields = normalise(row, options)
+            yield to_record(fields, base, where, options), "id" not in fields
+
+
+def to_record(fields: Fields, base: Base, where: str, options: ImageOptions) -> Record:
+    """A record of a manifest, by our own names, as an entry."""
+    try:
+        path = fields.get("audio")
+        if not isinstance(path, str) or not path:
+            raise BadInput("missing_field", f"no path of an image; one of {', '.join(IMAGE)} is needed")
+        entry = Entry(id="", where=where, audio=base.resolve(path))
+        describe(entry, fields, options)
+        id = fields.get("id")
+        entry.id = check_id(scalar(id, "id") if id is not None else base.id_of(path))
+    except BadInput as error:
+        return reject(fields, error, where)
+    return entry
+
+
+def _merged(records: Iterable[tuple[Record, bool]]) -> Iterator[Record]:
+    """Captions of records that are one image by its path, gathered in their order."""
+    images: dict[str, Entry] = {}
+    for record, by_path in records:
+        if isinstance(record, Rejected) or not by_path:
+            yield record
+        elif record.id in images:
+            known = images[record.id]
+            known.captions = list(dict.fromkeys([*(known.captions or []), *(record.captions or [])])) or None
+        else:
+            images[record.id] = record
+    yield from images.values()
+
+
+def _coco(uri: str, base: Base, options: ImageOptions) -> Iterator[Record]:
+    """COCO's captions, in its own form or in Karpathy's."""
+    name = posixpath.basename(uri)
+    body = _json(uri)
+    said: dict[Any, list[Any]] = {}
+    for note in body.get("annotations", []):
+        if isinstance(note, dict) and isinstance(note.get("image_id"), int | str):
+            said.setdefault(note["image_id"], []).append(note.get("caption"))
+    for number, image in enumerate(body["images"]):
+        where = f"{name}: image {number + 1}"
+        if not isinstance(image, dict):
+            yield Rejected(where, BadInput("bad_json", f"{where} is no object"))
+            continue
+        id = image.get("cocoid", image.get("id", image.get("imgid")))
+        path = image.get("file_name") or image.get("filename")
+        folder = image.get("filepath")
+        captions = [s.get("raw") if isinstance(s, dict) else s for s in image.get("sentences") or []]
+        captions += said.get(id, []) if isinstance(id, int | str) else []
+        fields: Fields = {"id": id, "split": image.get("split"), "captions": [(0, "captions", captions)]}
+        fields["audio"] = posixpath.join(folder, path) if isinstance(folder, str) and isinstance(path, str) else path
+        yield to_record({key: value for key, value in fields.items() if value is not None}, base, where, options)
+
+
+def _json(uri: str) -> dict[str, Any]:
+    with lines.open_plain(uri) as file:
+        try:
+            body = json.loads(file.read(MAX_JSON))
+        except (ValueError, RecursionError, OSError, EOFError) as error:
+            raise ConfigError(f"{uri} is not a caption file of COCO: {str(error).splitlines()[0][:160]}") from None
+    if not isinstance(body, dict) or not isinstance(body.get("images"), list):
+        raise ConfigError(f"{uri} is not a caption file of COCO: it has no list of images")
+    if not isinstance(body.get("annotations", []), list):
+        raise ConfigError(f"{uri} is not a caption file of COCO: its annotations are no list")
+    return body
