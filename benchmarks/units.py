@@ -2,6 +2,10 @@
 
 Runs ingest, sample, cluster and units in this process, one worker and one thread, and prints processor seconds by
 stage, the shares of decoding, extracting and assigning in `units`, and the work done in each.
+
+`--hubert MINUTES` instead: `units` alone, with HuBERT-base (random weights, layer 9, K = 500), on the first MINUTES of
+FOLDER and on twice as many; prints what share of the wall time of the stage's work the encoder's forward pass takes,
+and whether twice the audio takes twice the time.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from speechprep.registry import make
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -40,11 +46,10 @@ def parts(out: str) -> dict[str, float]:
     """Processor seconds of decoding, extracting and assigning, each by itself."""
     from speechprep.artifacts import audio, manifest, shards
     from speechprep.artifacts.codebook import Codebook
-    from speechprep.pipelines.features import make_extractor
     from speechprep.tokenizers.quantizer import Centroids
 
     codebook = Codebook.load(f"{out}/codebook")
-    extractor = make_extractor(codebook.backend["extractor"], codebook.backend["options"])
+    extractor = make("extractors", codebook.backend["extractor"], codebook.backend["options"])
     extractor.load()
     centroids = Centroids(codebook.centroids)
     spent = {"decode": 0.0, "extract": 0.0, "assign": 0.0}
@@ -67,7 +72,77 @@ def parts(out: str) -> dict[str, float]:
     return spent
 
 
+def hubert(folder: str, minutes: float) -> None:
+    """The share of the forward pass, and how the cost grows."""
+    import numpy as np
+    import torch
+    from extractors import models
+    from measure import stand_in
+
+    from speechprep.artifacts import manifest, shards
+    from speechprep.artifacts.codebook import Codebook
+    from speechprep.artifacts.schemas import UTTERANCES
+    from speechprep.pipelines import units
+    from speechprep.pipelines.backends.extractors.hubert import HubertExtractor
+    from speechprep.pipelines.engine.context import Input, ShardContext, Work
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as out:
+        run("ingest", {}, out, [folder])
+        found = manifest.read(f"{out}/utterances")
+        files = [f"{out}/utterances/{shard.name}" for shard in found.shards]
+        rows = [row for file in files for batch in shards.read_batches(file) for row in batch.to_pylist()]
+        model, _ = models(Path(out))
+        extractor = HubertExtractor(str(model), 9, device="cpu")
+        extractor.load()
+        noise = np.random.default_rng(0).standard_normal(12 * 16_000).astype(np.float32) * np.float32(0.1)
+        book = Codebook(extractor.extract([noise])[0][:500], extractor.identity(), extractor.grid)
+        (Path(out) / "codebook").mkdir()
+        book.save(Path(out) / "codebook")
+        forward, inside = extractor._run, [0.0]
+
+        def clocked(*given: Any) -> Any:
+            began = time.perf_counter()
+            made = forward(*given)
+            inside[0] += time.perf_counter() - began
+            return made
+
+        extractor._run = clocked
+        cost, chosen, seconds = [], [], 0.0
+        for row in rows:
+            if seconds < 60 * minutes:
+                chosen.append(row)
+                seconds += row["duration"]
+        for times in (1, 2):
+            part = Path(out) / f"part{times}"
+            with shards.ShardWriter(str(part / shards.shard_name(0, 1)), UTTERANCES) as writer:
+                writer.write(chosen * times)
+            facts = manifest.Manifest("codebook", "", "", {}, [], {}, [], {}, {"k": 500})
+            inputs = {
+                "utterances": stand_in("utterances", part, {}),
+                "codebook": Input(f"{out}/codebook", None, facts),
+            }
+            inputs["utterances"].file = shards.shard_name(0, 1)
+            work = Work("units", units.Config(), 0, 0, 1, f"{out}/units{times}", inputs, extractor, Path(out))
+            ctx = ShardContext(work)
+            ctx.schema = units.schema(ctx)
+            inside[0], cpu, began = 0.0, time.process_time(), time.perf_counter()
+            units.run(ctx)
+            for writer in ctx.written.values():
+                writer.__exit__(None, None, None)
+            wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+            cost.append(cpu / seconds / times)
+            share, audio = inside[0] / wall, times * seconds / 60
+            print(
+                f"{audio:.1f} min of audio: {wall:.1f} s, {share:.1%} of it in the forward pass; {cost[-1]:.4f} cpu s/s"
+            )
+        print(f"twice the audio costs {2 * cost[1] / cost[0]:.2f} x as much")
+
+
 def main() -> None:
+    if "--hubert" in sys.argv:
+        hubert(str(Path(sys.argv[1]).resolve()), float(sys.argv[sys.argv.index("--hubert") + 1]))
+        return
     with tempfile.TemporaryDirectory() as out:
         run("ingest", {}, out, [str(Path(sys.argv[1]).resolve())])
         sample, found = run("sample", {"utterances": "utterances", "corpus": "utterances"}, out)

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from speechprep.artifacts.schemas import POOLED
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage
-from speechprep.pipelines.features import ExtractorConfig, described, for_each_utterance, frames, make_extractor
+from speechprep.pipelines.features import (
+    ExtractorConfig,
+    Sound,
+    described,
+    for_each_utterance,
+    frames,
+)
+from speechprep.registry import make
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -59,12 +66,16 @@ def mean_of(blocks: Iterator[F32]) -> tuple[F32, int]:
 
 
 def pool_utterance(extractor: Any, row: dict[str, Any], blocks: Iterator[F32]) -> dict[str, Any]:
-    """Output row of one utterance; an extractor that pads its input says so by having `extract_padded`."""
+    """Output row of one utterance; an extractor that pads its input says so by having `extract_padded`.
+
+    Where `blocks` is a `Sound` that ran with its neighbours, `ready` is what the extractor made of it.
+    """
     if not hasattr(extractor, "extract_padded"):
         mean, n = mean_of(frames(extractor, blocks))
         return {"id": row["id"], "mean": mean, "mean_all": mean, "n_valid": n}
+    ready = blocks.ready if isinstance(blocks, Sound) else None
     valid, everything = RunningMean(), RunningMean()
-    for block, n in extractor.extract_padded(blocks):
+    for block, n in extractor.extract_padded(blocks) if ready is None else ready:
         valid.add(block[:n])
         everything.add(block)
     return {"id": row["id"], "mean": valid.value, "mean_all": everything.value, "n_valid": valid.n}
@@ -72,7 +83,8 @@ def pool_utterance(extractor: Any, row: dict[str, Any], blocks: Iterator[F32]) -
 
 def run(ctx: ShardContext) -> None:
     """One shard."""
-    for_each_utterance(ctx, lambda row, blocks: pool_utterance(ctx.backend, row, blocks))
+    together = getattr(ctx.backend, "padded", ctx.backend.extract)
+    for_each_utterance(ctx, lambda row, sound: pool_utterance(ctx.backend, row, sound), together=together)
 
 
 def moments(vectors: Iterator[F64], dim: int) -> tuple[F64, F64]:
@@ -88,7 +100,7 @@ def moments(vectors: Iterator[F64], dim: int) -> tuple[F64, F64]:
 
 def facts(finished: Finished) -> dict[str, Any]:
     """The extractor, and mean and standard deviation of the vectors, to float32."""
-    extractor = make_extractor(finished.config.extractor, finished.config.options)
+    extractor = make("extractors", finished.config.extractor, finished.config.options)
     blocks = (
         batch.column("mean").flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1).astype(np.float64)
         for batch in finished.batches(["mean"])
@@ -108,6 +120,6 @@ STAGE = Stage(
     config=Config,
     run=run,
     schema=POOLED,
-    backend=lambda config, extras: make_extractor(config.extractor, config.options),
+    backend=lambda config, extras: make("extractors", config.extractor, config.options),
     facts=facts,
 )

@@ -24,7 +24,8 @@ from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.schemas import units_schema
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
-from speechprep.pipelines.features import for_each_utterance, frames, make_extractor
+from speechprep.pipelines.features import Sound, for_each_utterance, frames
+from speechprep.registry import make
 from speechprep.tokenizers.quantizer import Centroids
 
 F32 = NDArray[np.float32]
@@ -39,6 +40,8 @@ class Config(StageConfig):
 
 def units_of(extractor: Any, centroids: Centroids, blocks: Iterator[F32]) -> NDArray[np.unsignedinteger]:
     """Audio blocks (n,) of one utterance -> (grid.num_frames(n),) unit ids."""
+    if hasattr(extractor, "units_stream"):
+        return np.concatenate(list(extractor.units_stream(blocks, centroids)))
     return np.concatenate([centroids.assign(part) for part in frames(extractor, blocks)])
 
 
@@ -49,20 +52,20 @@ def run(ctx: ShardContext) -> None:
     centroids = Centroids(codebook.centroids)
     fingerprint = codebook.fingerprint
 
-    def work(row: dict[str, Any], blocks: Iterator[F32]) -> dict[str, Any]:
-        units = units_of(ctx.backend, centroids, blocks)
+    def work(row: dict[str, Any], sound: Sound) -> dict[str, Any]:
+        units = units_of(ctx.backend, centroids, sound) if sound.ready is None else sound.ready
         ctx.done(frames=len(units))
         return {"id": row["id"], "units": units, "codebook": fingerprint}
 
-    for_each_utterance(ctx, work)
+    for_each_utterance(ctx, work, together=lambda batch: ctx.backend.units(batch, centroids))
 
 
 def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Any:
     """The extractor named, or the one the codebook was made with."""
     if config.extractor is not None:
-        return make_extractor(config.extractor, config.options)
+        return make("extractors", config.extractor, config.options)
     made_with = extras["codebook"]["backend"]
-    return make_extractor(made_with["extractor"], made_with["options"])
+    return make("extractors", made_with["extractor"], made_with["options"])
 
 
 def schema(ctx: ShardContext) -> pa.Schema:

@@ -1,7 +1,8 @@
 """Where the files of a Hugging Face model are on this machine, that none is missing, and what they hash to.
 
 A model is a local folder or the name of one on the Hugging Face hub. Of the hub the local cache is asked first, so a
-model that was fetched once needs no network; a process with HF_HUB_OFFLINE=1 never asks for more.
+model that was fetched once needs no network; a process with HF_HUB_OFFLINE=1 never asks for more. A model that is
+absent, lacks a file or is damaged is one error, MissingBackend: it has to be brought to this machine, whole.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Any
 
 from speechprep.errors import MissingBackend
 
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+# In the order in which transformers looks for them.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_BLOCK = 1 << 20
 
 
 def folder_of(
@@ -44,7 +46,7 @@ def folder_of(
     if not _HUB_NAME.fullmatch(model):
         raise MissingBackend(f"there is no folder {model}, and it cannot be a name on the Hugging Face hub")
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import constants, snapshot_download
         from huggingface_hub.errors import LocalEntryNotFoundError
     except ImportError:
         raise MissingBackend.package(f"the model {model}", "transformers", "hf") from None
@@ -63,15 +65,17 @@ def folder_of(
         if more is not None and not any((found / name).exists() for name in enough):
             found = fetch([*patterns, more], here=False)
     except (OSError, ValueError) as error:
-        away = isinstance(error, LocalEntryNotFoundError)
+        reason = "the hub cannot be reached" if isinstance(error, LocalEntryNotFoundError) else first_line(error)
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else reason
         raise MissingBackend(
-            f"the model {model!r} is not on this machine and could not be fetched "
-            f"({'the hub cannot be reached' if away else _first_line(error)}); copy its folder here and give its path"
+            f"the model {model!r} is not on this machine and could not be fetched ({reason}); "
+            "copy its folder here and give its path"
         ) from None
     return found
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, short enough for a message of ours."""
     return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
 
 
@@ -94,13 +98,16 @@ def read_json(file: Path) -> dict[str, Any]:
     """A JSON file of a model folder.
 
     Raises:
-        MissingBackend: it is damaged.
+        MissingBackend: it is missing or damaged.
     """
+    require(file.parent, (file.name,))
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise MissingBackend(f"{file} cannot be read ({error}); copy the model again, whole") from None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise MissingBackend(f"{file} cannot be read (it holds no JSON object); copy the model again, whole")
+    return found
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -113,7 +120,21 @@ def weight_files(folder: Path) -> list[Path]:
     if not first.name.endswith(".index.json"):
         return [first]
     parts = sorted(set(read_json(first).get("weight_map", {}).values()))
+    if not parts:
+        raise MissingBackend(f"{first} names no weights; copy the model again, whole")
     return [first, *require(folder, *((part,) for part in parts))]
+
+
+def weights_sha256(folder: Path) -> str:
+    """sha256 of the weights' file, as the hub shows it; where there are several, of the sha256 of each.
+
+    Raises:
+        MissingBackend: there are none, or a part is missing.
+    """
+    first, *parts = weight_files(folder)
+    if not parts:
+        return _sha256(*_state(first))
+    return hashlib.sha256("\n".join(_sha256(*_state(part)) for part in parts).encode()).hexdigest()
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -131,15 +152,16 @@ def digest_of(files: list[Path]) -> str:
     """sha256 over the names and contents of files; a file is read again only when its size or time changed."""
     whole = hashlib.sha256()
     for file in files:
-        state = file.stat()
-        whole.update(f"{file.name}\0{_sha256(str(file.resolve()), state.st_size, state.st_mtime_ns)}\n".encode())
+        whole.update(f"{file.name}\0{_sha256(*_state(file))}\n".encode())
     return whole.hexdigest()
+
+
+def _state(file: Path) -> tuple[str, int, int]:
+    found = file.stat()
+    return str(file.resolve()), found.st_size, found.st_mtime_ns
 
 
 @lru_cache(maxsize=64)
 def _sha256(file: str, size: int, changed: int) -> str:
-    found = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while block := stream.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()
+    with Path(file).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

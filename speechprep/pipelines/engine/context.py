@@ -64,6 +64,7 @@ class Work:
     progress: Path | None = None
     crumb: Path | None = None
     suspects: frozenset[str] = frozenset()
+    watched: frozenset[str] = frozenset()  # on which a process has died once: to be run alone
     retry: str = ""
     rejects: list[dict[str, Any]] = field(default_factory=list)
 
@@ -87,6 +88,7 @@ class ShardContext:
         self.written: dict[int, shards.ShardWriter] = {}
         self.out_shards = work.shards
         self._said = 0.0
+        self._note = ""
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
@@ -175,11 +177,17 @@ class ShardContext:
             self.counters[name] = self.counters.get(name, 0) + value
         self._say()
 
+    def note(self, text: str) -> None:
+        """Say where long work on one thing is; shown live, kept nowhere."""
+        self._note = text
+        self._say()
+
     def _say(self) -> None:
         if self.work.progress is None or time.monotonic() - self._said < PROGRESS_EVERY:
             return
         self._said = time.monotonic()
-        state = {"utterances": self.utterances, "seconds": self.seconds, "rejects": len(self.rejects)}
+        counts = {"utterances": self.utterances, "seconds": self.seconds, "rejects": len(self.rejects)}
+        state = {**counts, "note": self._note}
         storage.write_bytes(str(self.work.progress), json.dumps(state).encode())
 
     def rng(self, key: str) -> np.random.Generator:

@@ -37,6 +37,7 @@ class Task:
         work: local folder for temporary files; None on a worker that shares no disk with the driver.
         rejects: what planning already found to be unusable.
         suspects: ids on which a process has died twice.
+        watched: ids on which, perhaps among others, a process has died once.
     """
 
     stage: str
@@ -52,6 +53,7 @@ class Task:
     retry: str = ""
     rejects: list[dict[str, Any]] = field(default_factory=list)
     suspects: list[str] = field(default_factory=list)
+    watched: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -111,6 +113,7 @@ def _describe(task: Task, stage: Stage, scratch: Path) -> Work:
         progress=local / f"progress-{task.shard:05d}.json" if local else None,
         crumb=local / f"crumb-{task.shard:05d}.json" if local else None,
         suspects=frozenset(task.suspects),
+        watched=frozenset(task.watched),
         retry=task.retry,
         rejects=task.rejects,
     )

@@ -208,6 +208,7 @@ def _maker(kind: str, found: dict[str, str]) -> Stage | None:
 
     for name in stage_names():
         stage = find_stage(name)
-        if stage.writes == kind and stage.plan is None and all(r.optional or r.kind in found for r in stage.reads):
+        from_inputs = stage.reads and stage.plan is None
+        if stage.writes == kind and from_inputs and all(r.optional or r.kind in found for r in stage.reads):
             return stage
     return None

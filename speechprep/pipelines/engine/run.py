@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
-from speechprep.artifacts import manifest, storage
+from speechprep.artifacts import card, manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, TooManyRejects
 from speechprep.pipelines.engine.execute import STATE, WORK, read_record
@@ -49,6 +49,9 @@ class Listener(Protocol):
     def progressed(self, tasks: int, utterances: int, seconds: float, rejects: int) -> None:
         """So much of the step is done in this run."""
 
+    def noted(self, text: str) -> None:
+        """Where long work of the step is."""
+
     def finished(self, result: StepResult) -> None:
         """The step is complete."""
 
@@ -60,6 +63,9 @@ class Silent:
         """Nothing."""
 
     def progressed(self, tasks: int, utterances: int, seconds: float, rejects: int) -> None:
+        """Nothing."""
+
+    def noted(self, text: str) -> None:
         """Nothing."""
 
     def finished(self, result: StepResult) -> None:
@@ -138,7 +144,8 @@ def _run_todo(prepared: Prepared, options: Options, listener: Listener) -> None:
     if options.slice is not None:
         todo = [task for task in todo if task.shard % options.slice[1] == options.slice[0]]
     for attempt in range(ATTEMPTS):
-        todo = [replace(t, suspects=_suspects(deaths)) for t in todo if not _record(prepared, t.shard)]
+        suspects, watched = _died(deaths, DEATHS_TO_REJECT), _died(deaths, 1)
+        todo = [replace(t, suspects=suspects, watched=watched) for t in todo if not _record(prepared, t.shard)]
         if not todo:
             return
         try:
@@ -151,8 +158,8 @@ def _run_todo(prepared: Prepared, options: Options, listener: Listener) -> None:
                 deaths[id] = deaths.get(id, 0) + 1
 
 
-def _suspects(deaths: dict[str, int]) -> list[str]:
-    return sorted(id for id, times in deaths.items() if times >= DEATHS_TO_REJECT)
+def _died(deaths: dict[str, int], least: int) -> list[str]:
+    return sorted(id for id, times in deaths.items() if times >= least)
 
 
 def _record(prepared: Prepared, shard: int) -> list[Shard] | None:
@@ -189,6 +196,8 @@ def _watching(prepared: Prepared, listener: Listener) -> Iterator[None]:
                 with suppress(FileNotFoundError):  # the worker replaces the file while we look
                     state = json.loads(storage.read_bytes(storage.join(folder, name)))
                     totals = {key: totals[key] + state[key] for key in totals}
+                    if state.get("note"):
+                        listener.noted(state["note"])
         listener.progressed(len(done), int(totals["utterances"]), totals["seconds"], int(totals["rejects"]))
 
     def watch() -> None:
@@ -227,6 +236,7 @@ def _finish(prepared: Prepared, options: Options) -> Manifest:
         versions=_versions(),
         extra=_facts(prepared, shards),
     )
+    card.write(step.folder, known)
     manifest.write(step.folder, known)
     storage.remove(storage.join(step.folder, STATE))
     return known

@@ -136,12 +136,14 @@ STAGES = {
         "filter",
         "sample",
         "cluster",
+        "import_codebook",
         "units",
         "subword",
         "interleave",
         "pack",
         "pool",
         "index",
+        "images",
     )
 }
 

@@ -228,8 +228,28 @@ def test_weights_written_anew_in_the_same_place_are_seen(tmp_path: Path) -> None
 def test_a_missing_file_is_named(models: Callable, tmp_path: Path, name: str) -> None:
     folder = shutil.copytree(models(), tmp_path / "m")
     (folder / name).unlink()
-    with pytest.raises(ConfigError, match=name.replace(".", r"\.")):
+    with pytest.raises(MissingBackend, match=name.replace(".", r"\.")):
         loaded(folder)
+
+
+def test_weights_in_parts_are_read_and_a_missing_part_is_named(models: Callable, tmp_path: Path) -> None:
+    import transformers
+
+    whole = HubertExtractor(str(models()), 2).identity()["revision"]
+    folder = shutil.copytree(models(), tmp_path / "m")
+    model = transformers.AutoModel.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="20KB")
+    parts = sorted(folder.glob("model-*.safetensors"))
+    assert len(parts) > 1
+    assert HubertExtractor(str(folder), 2).identity()["revision"] != whole
+    assert np.array_equal(loaded(folder).extract(clips(4))[3], loaded(models()).extract(clips(4))[3])
+    parts[-1].unlink()
+    with pytest.raises(MissingBackend, match=parts[-1].name):
+        HubertExtractor(str(folder), 2).identity()
+    (folder / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(MissingBackend, match="names no weights"):
+        HubertExtractor(str(folder), 2).identity()
 
 
 def test_without_a_preprocessor_the_user_may_say_what_the_model_wants(models: Callable, tmp_path: Path) -> None:
@@ -243,7 +263,7 @@ def test_damaged_weights_are_one_line(models: Callable, tmp_path: Path) -> None:
     folder = shutil.copytree(models(), tmp_path / "m")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ConfigError, match="cannot be read") as caught:
+    with pytest.raises(MissingBackend, match="cannot be read") as caught:
         loaded(folder)
     assert "\n" not in str(caught.value)
 
@@ -255,7 +275,7 @@ def test_weights_that_lack_a_layer_are_refused_and_not_made_up(models: Callable,
     folder = shutil.copytree(models(), tmp_path / "m")
     kept = {k: v for k, v in load_file(folder / "model.safetensors").items() if "encoder.layers.1." not in k}
     save_file(kept, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ConfigError, match=r"lack encoder\.layers\.1\."):
+    with pytest.raises(MissingBackend, match=r"lack encoder\.layers\.1\."):
         loaded(folder, 2)
     loaded(folder, 1)
 
@@ -316,7 +336,7 @@ def test_an_absent_model_is_one_line_and_offline_means_no_network(
         HubertExtractor("someone/no-such-model", 9).identity()
     assert "\n" not in str(caught.value)
     for path in ("/nowhere/hubert", "./hubert", "a/b/c"):
-        with pytest.raises(ConfigError, match="is not a folder"):
+        with pytest.raises(MissingBackend, match="there is no folder"):
             HubertExtractor(path, 9).identity()
 
 
@@ -332,8 +352,8 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    with pytest.raises(MissingBackend, match="did not give it") as caught:
-        checkpoint.find_model("extractor 'hubert'", "someone/no-such-model")
+    with pytest.raises(MissingBackend, match="no route to host") as caught:
+        checkpoint.find_model("someone/no-such-model")
     assert "\n" not in str(caught.value)
 
 

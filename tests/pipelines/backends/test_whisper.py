@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines import pool
 from speechprep.pipelines.backends.extractors.whisper import WhisperExtractor
 from speechprep.tokenizers.quantizer import Centroids
@@ -150,7 +150,7 @@ def test_pool_has_the_mean_over_the_own_frames_and_over_all_1500(
 def test_a_missing_file_is_named(model: Path, tmp_path: Path, name: str) -> None:
     folder = shutil.copytree(model, tmp_path / "m")
     (folder / name).unlink()
-    with pytest.raises(ConfigError, match=name.replace(".", r"\.")):
+    with pytest.raises(MissingBackend, match=name.replace(".", r"\.")):
         loaded(folder)
 
 

@@ -7,31 +7,27 @@ XLS-R) the last layer's frames go through the final LayerNorm, as there; `final_
 plain model.
 
 Audio is normalised to mean 0 and variance 1 over its true length where the model wants it. Batches are padded and yet
-exact: see masked_norm.py; the attention does not see the padding either. Audio longer than `window` seconds is cut into
+exact: see gemm_front.py; the attention does not see the padding either. Audio longer than `window` seconds is cut into
 overlapping windows (windows.py), each of which is normalised and run by itself, so memory does not grow with it.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.errors import ConfigError
-from speechprep.pipelines.backends.extractors.checkpoint import (
-    PREPROCESSOR,
-    check_layer,
-    read_config,
-    read_json,
-    read_model,
-    shape_digest,
-)
-from speechprep.pipelines.backends.extractors.encoder import Dtype, EncoderExtractor
-from speechprep.pipelines.backends.extractors.masked_norm import front_end
+from speechprep.errors import MissingBackend
+from speechprep.pipelines.backends.extractors.ahead import to_device, zeros
+from speechprep.pipelines.backends.extractors.checkpoint import check_layer, read_config, read_model, shape_digest
+from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared, last_of
+from speechprep.pipelines.backends.extractors.fused_layers import FusedLayers
+from speechprep.pipelines.backends.extractors.gemm_front import GemmFront, exact_front
 from speechprep.pipelines.backends.extractors.windows import Windows
+from speechprep.pipelines.backends.model_files import PREPROCESSOR, read_json
 
 TYPES = ("hubert", "wav2vec2", "wavlm")
 KERNELS, STRIDES = [10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2]  # of transformers where a configuration is silent
@@ -60,17 +56,9 @@ class HubertExtractor(EncoderExtractor):
         final_norm: bool = True,
         window: float = 40.0,
         overlap: float = 4.0,
-        revision: str | None = None,
-        dtype: Dtype = "fp32",
-        device: str = "auto",
-        batch_seconds: float | None = None,
-        threads: int = 1,
-        compile: bool = False,  # noqa: A002
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(
-            model, layer, revision=revision, dtype=dtype, device=device, batch_seconds=batch_seconds, threads=threads,
-            compile=compile,
-        )  # fmt: skip
+        super().__init__(model, layer, **shared)
         self.normalize, self.final_norm = normalize, final_norm
         self.window, self.overlap = window, overlap
 
@@ -108,11 +96,11 @@ class HubertExtractor(EncoderExtractor):
         if self.normalize is not None:
             return self.normalize
         if not (self.folder / PREPROCESSOR).exists():
-            raise ConfigError(
-                f"{self.what}: the model folder {self.folder} has no {PREPROCESSOR}, which says whether the model "
+            raise MissingBackend(
+                f"{self.what}: the model folder {self.folder} lacks {PREPROCESSOR}, which says whether the model "
                 "wants normalised audio; copy it there, or set normalize: true or false"
             )
-        return bool(read_json(self.what, self.folder, PREPROCESSOR).get("do_normalize", True))
+        return bool(read_json(self.folder / PREPROCESSOR).get("do_normalize", True))
 
     def _identity(self) -> dict[str, Any]:
         layers = int(self.config.get("num_hidden_layers", 12))
@@ -135,56 +123,109 @@ class HubertExtractor(EncoderExtractor):
             parametrize.remove_parametrizations(place, "weight")  # or its product is computed at every call
         return model
 
-    def _padded_together(self) -> bool:
+    def _fusible(self) -> bool:
         # WavLM's attention and a BatchNorm before the positional convolution cannot be masked from outside.
-        return self.config["model_type"] != "wavlm" and not self.config.get("conv_pos_batch_norm", False)
+        return (
+            self.config["model_type"] != "wavlm"
+            and not self.config.get("conv_pos_batch_norm", False)
+            and self.config.get("adapter_attn_dim") is None
+            and self.config.get("hidden_act", "gelu") == "gelu"
+            and self._gelu
+        )
 
-    def _encode(self, chunks: list[F32]) -> list[F32]:
-        import torch
+    @property
+    def _gelu(self) -> bool:
+        return bool(self.config.get("feat_extract_activation", "gelu") == "gelu")
 
+    def _fuse(self) -> tuple[GemmFront, FusedLayers]:
+        model, stable = self._module, bool(self._module.config.do_stable_layer_norm)
+        front = GemmFront(model.feature_extractor.conv_layers, *self._convolutions(), self._dtype)
+        heads = model.config.num_attention_heads
+        return front, FusedLayers(model.encoder.layers, heads=heads, norm_first=stable, dtype=self._dtype)
+
+    def _stage(self, chunks: list[F32]) -> tuple[Any, ...]:
         lengths = [len(chunk) for chunk in chunks]
-        audio = np.zeros((len(chunks), max(lengths)), np.float32)
-        for row, chunk in zip(audio, chunks, strict=True):
-            row[: len(chunk)] = normalised(chunk) if self._normalizes else chunk
-        ragged = torch.tensor(lengths, device=self._on) if len(set(lengths)) > 1 else None
-        with self._computing():
-            made = self._run(torch.from_numpy(audio).to(self._on), ragged).float().cpu().numpy()
-        return [frames[: self.grid.num_frames(n)] for frames, n in zip(made, lengths, strict=True)]
+        if self._fused is None and len(set(lengths)) > 1:
+            self._fused = self._fuse()
+        if self._fused is None or (self._exact and len(set(lengths)) == 1):
+            audio = np.stack([normalised(chunk) if self._normalizes else chunk for chunk in chunks])
+            return to_device(audio, self._on), None, None
+        padded = zeros(self._on, len(chunks), self._fused[0].samples(max(lengths)))
+        for row, chunk in zip(padded.numpy(), chunks, strict=True):
+            row[: len(chunk)] = chunk
+        counts = to_device(np.array(lengths), self._on)
+        alike = self.grid.num_frames(min(lengths)) == self.grid.num_frames(max(lengths))
+        return padded.to(self._on, non_blocking=True), counts, self.grid.num_frames(lengths[0]) if alike else None
 
-    def _forward(self, audio: Any, lengths: Any | None) -> Any:
-        import torch
+    def _forward(self, audio: Any, lengths: Any | None, frames: int | None) -> Any:
+        """Audio (batch, samples) -> (batch, frames or more, dim).
 
-        model, config = self._module, self._module.config
-        kernels, strides = self._convolutions()
-        x = front_end(model.feature_extractor.conv_layers, audio, kernels, strides, lengths).transpose(1, 2)
+        Args:
+            audio: normalised; or, with `lengths`, raw and padded for `GemmFront`.
+            lengths: (batch,) samples; None for the modules of transformers and audio of one length.
+            frames: of each item, where all have as many.
+        """
+        return self._plain(audio) if lengths is None else self._quick(audio, lengths, frames)
+
+    def _plain(self, audio: Any) -> Any:
+        model = self._module
+        quick = self._exact and self._gelu
+        x = exact_front(model.feature_extractor.conv_layers, audio, quick=quick).transpose(1, 2)
         x = model.feature_projection(x)
         x = x[0] if isinstance(x, tuple) else x  # wav2vec 2.0 and WavLM give the unprojected frames too
-        mask = None
-        if lengths is not None:
-            counts = (lengths - self.grid.window) // self.grid.stride + 1
-            inside = torch.arange(x.shape[1], device=x.device) < counts[:, None]
-            x = torch.where(inside[..., None], x, 0.0)  # what the positional convolution pads with
-            mask = inside[:, None, None].expand(-1, 1, x.shape[1], -1)
         encoder = model.encoder
         x = x + encoder.pos_conv_embed(x)
-        stable = config.do_stable_layer_norm
-        if not stable:
+        if not model.config.do_stable_layer_norm:
             x = encoder.layer_norm(x)
-        x = self._layers(encoder.layers, x, mask)
-        last = self.layer == int(self.config.get("num_hidden_layers", 12))
-        return encoder.layer_norm(x) if stable and last and self.final_norm else x
-
-    def _layers(self, layers: Any, x: Any, mask: Any | None) -> Any:
-        if self.config["model_type"] != "wavlm":
-            for layer in layers:
-                x = layer(x, attention_mask=mask)[0]
-            return x
         bias = None  # WavLM's first layer makes the position bias that all of them use
-        for layer in layers:
-            x, bias = layer(x, attention_mask=None, position_bias=bias)[:2]
-        return x
+        for layer in encoder.layers:
+            if self.config["model_type"] == "wavlm":
+                x, bias = layer(x, attention_mask=None, position_bias=bias)[:2]
+            else:
+                x = last_of(layer(x, attention_mask=None))
+        return encoder.layer_norm(x) if self._ends_normed else x
+
+    def _quick(self, audio: Any, lengths: Any, frames: int | None) -> Any:
+        import torch
+
+        front, layers = self._fused
+        projection, encoder = self._module.feature_projection, self._module.encoder
+        if self._normalizes:
+            audio = _normalised_rows(audio, lengths)
+        x = front(audio, lengths)
+        inside = None
+        if frames is None:
+            counts = (lengths - self.grid.window) // self.grid.stride + 1
+            inside = torch.arange(x.shape[1], device=x.device) < counts[:, None]
+        else:
+            x = x[:, :frames]
+        if getattr(projection, "layer_norm", None) is not None:
+            x = projection.layer_norm(x.float())
+        x = projection.projection(x.to(self._dtype))
+        if inside is not None:
+            x = x.masked_fill_(~inside[..., None], 0.0)  # what the positional convolution pads with
+        x = x.float() + encoder.pos_conv_embed(x)
+        if not layers.norm_first:
+            x = encoder.layer_norm(x)
+        x = layers(x, inside)
+        return encoder.layer_norm(x) if self._ends_normed else x
+
+    @property
+    def _ends_normed(self) -> bool:
+        last = self.layer == int(self.config.get("num_hidden_layers", 12))
+        return bool(self._module.config.do_stable_layer_norm) and last and self.final_norm
 
 
 def normalised(audio: F32) -> F32:
     """Mean 0 and variance 1, as transformers' `Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm`."""
     return np.asarray((audio - audio.mean()) / np.sqrt(audio.var() + 1e-7), np.float32)
+
+
+def _normalised_rows(audio: Any, lengths: Any) -> Any:
+    """The same on the device, of each row (samples,) of a batch padded with zeros."""
+    import torch
+
+    n = lengths[:, None]
+    centred = audio - audio.sum(1, keepdim=True) / n
+    centred = centred.masked_fill_(torch.arange(audio.shape[1], device=audio.device) >= n, 0.0)
+    return centred.mul_(torch.rsqrt(centred.square().sum(1, keepdim=True) / n + 1e-7))

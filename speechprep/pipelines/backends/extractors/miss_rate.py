@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.pipelines.backends.extractors.encoder import fast_dtypes
-from speechprep.pipelines.features import make_extractor
+from speechprep.registry import make
 from speechprep.tokenizers.quantizer import Centroids
 
 F32 = NDArray[np.float32]
@@ -52,21 +52,22 @@ def miss_rates(
         StaleArtifact: the codebook is of another extractor.
         ConfigError: it does not name one that is here.
     """
+
     name = codebook.backend.get("extractor", "")
-    plain = make_extractor(name, options)
+    plain = make("extractors", name, options)
     codebook.check(plain)
     centroids = Centroids(codebook.centroids)
     found: list[MissRate] = []
     exact: list[Units] = []
     for dtype in _precisions(plain, precisions):
-        extractor = make_extractor(name, {**options, "dtype": dtype}) if hasattr(plain, "dtype") else plain
+        extractor = make("extractors", name, {**options, "dtype": dtype}) if hasattr(plain, "dtype") else plain
         extractor.load()
-        alone = _units(extractor, centroids, audio, 1)
+        alone = units_in_batches(extractor, centroids, audio, 1)
         exact = exact or alone
         n = sum(len(units) for units in exact)
         for batch in sorted({1, *batches}):
-            units = alone if batch == 1 else _units(extractor, centroids, audio, batch)
-            found.append(MissRate(dtype, batch, n, _unlike(units, alone), _unlike(units, exact)))
+            units = alone if batch == 1 else units_in_batches(extractor, centroids, audio, batch)
+            found.append(MissRate(dtype, batch, n, unlike(units, alone), unlike(units, exact)))
     return found
 
 
@@ -77,17 +78,22 @@ def _precisions(extractor: Any, asked: list[str] | None) -> list[str]:
     return ["fp32", *(dtype for dtype in found if dtype != "fp32")]
 
 
-def _units(extractor: Any, centroids: Centroids, audio: list[F32], size: int) -> list[Units]:
+def units_in_batches(extractor: Any, centroids: Centroids, audio: list[F32], size: int) -> list[Units]:
+    """The units of each utterance (samples,), put through in shuffled batches of `size`."""
     if hasattr(extractor, "batch_seconds"):
         extractor.batch_seconds = 0.0 if size == 1 else WHOLE_BATCH
     made: dict[int, Units] = {}
     order = np.random.default_rng(0).permutation(len(audio)).tolist()
     for start in range(0, len(order), size):
         picked = order[start : start + size]
-        for i, frames in zip(picked, extractor.extract([audio[i] for i in picked]), strict=True):
-            made[i] = centroids.assign(frames)
+        together = [audio[i] for i in picked]
+        if hasattr(extractor, "units"):
+            made.update(zip(picked, extractor.units(together, centroids), strict=True))
+        else:
+            made.update(zip(picked, map(centroids.assign, extractor.extract(together)), strict=True))
     return [made[i] for i in range(len(audio))]
 
 
-def _unlike(units: list[Units], others: list[Units]) -> int:
+def unlike(units: list[Units], others: list[Units]) -> int:
+    """Frames whose units differ."""
     return sum(int((a != b).sum()) for a, b in zip(units, others, strict=True))

@@ -12,27 +12,24 @@ times cheaper for short ones, but what a frame holds changes, for the attention 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
-from speechprep.pipelines.backends.extractors.checkpoint import (
-    PREPROCESSOR,
-    check_layer,
-    read_config,
-    read_json,
-    read_model,
-    shape_digest,
-)
-from speechprep.pipelines.backends.extractors.encoder import Dtype, EncoderExtractor
-from speechprep.pipelines.backends.extractors.windows import Windows
+from speechprep.pipelines.backends.extractors.ahead import zeros
+from speechprep.pipelines.backends.extractors.checkpoint import check_layer, read_config, read_model, shape_digest
+from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared, as_fp32, last_of
+from speechprep.pipelines.backends.extractors.fused_layers import FusedLayers
+from speechprep.pipelines.backends.extractors.windows import Window, Windows
+from speechprep.pipelines.backends.model_files import PREPROCESSOR, read_json
 
-HOP = 160  # samples of a mel frame; the second convolution makes one frame of two
+HOP, WINDOW = 160, 400  # samples of a mel frame; the second convolution makes one frame of two
 POSITIONS = 1500  # where a configuration is silent
 
 F32 = NDArray[np.float32]
@@ -55,17 +52,9 @@ class WhisperExtractor(EncoderExtractor):
         *,
         truncate: bool = False,
         overlap: float = 2.0,
-        revision: str | None = None,
-        dtype: Dtype = "fp32",
-        device: str = "auto",
-        batch_seconds: float | None = None,
-        threads: int = 1,
-        compile: bool = False,  # noqa: A002
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(
-            model, layer, revision=revision, dtype=dtype, device=device, batch_seconds=batch_seconds, threads=threads,
-            compile=compile,
-        )  # fmt: skip
+        super().__init__(model, layer, **shared)
         self.truncate, self.overlap = truncate, overlap
 
     @cached_property
@@ -73,7 +62,7 @@ class WhisperExtractor(EncoderExtractor):
         """The model's own, checked to be Whisper's and to have the layer."""
         config = read_config(self.what, self.folder, ("whisper",))
         check_layer(self.what, self.layer, int(config.get("encoder_layers", 4)))
-        heard = read_json(self.what, self.folder, PREPROCESSOR)
+        heard = read_json(self.folder / PREPROCESSOR)
         positions = int(config.get("max_source_positions", POSITIONS))
         if heard.get("hop_length", HOP) != HOP or int(heard.get("nb_max_frames", 2 * positions)) != 2 * positions:
             raise ConfigError(
@@ -104,7 +93,7 @@ class WhisperExtractor(EncoderExtractor):
             "config": shape_digest(self.config),
             "output": "hidden_states",
             "final_norm": self.layer == layers,
-            "mels": int(read_json(self.what, self.folder, PREPROCESSOR).get("feature_size", 80)),
+            "mels": int(read_json(self.folder / PREPROCESSOR).get("feature_size", 80)),
             "truncate": self.truncate,
         }
 
@@ -113,35 +102,52 @@ class WhisperExtractor(EncoderExtractor):
 
         self._mel = WhisperFeatureExtractor.from_pretrained(self.folder, local_files_only=True)
         changes = {"encoder_layers": self.layer, "decoder_layers": 0}
-        return read_model(self.what, self.folder, changes, attn_implementation="sdpa").encoder
+        encoder = read_model(self.what, self.folder, changes, attn_implementation="sdpa").encoder
+        # Asked for by every layer before transformers 5 and unknown since.
+        given = inspect.signature(type(encoder.layers[0]).forward).parameters if self.layer else {}
+        self._asked = {"layer_head_mask": None} if "layer_head_mask" in given else {}
+        return encoder
 
-    def _padded_together(self) -> bool:
-        return not self.truncate  # else chunks of unlike length make unlike numbers of frames
+    def _fusible(self) -> bool:
+        return bool(self.config.get("activation_function", "gelu") == "gelu")
 
-    def _encode(self, chunks: list[F32]) -> list[F32]:
-        everything = self._encode_padded(chunks)
-        return [frames[: self.grid.num_frames(len(c))] for frames, c in zip(everything, chunks, strict=True)]
+    def _fuse(self) -> FusedLayers:
+        heads = int(self.config.get("encoder_attention_heads", 6))
+        return FusedLayers(self._module.layers, heads=heads, norm_first=True, dtype=self._dtype)
 
-    def _encode_padded(self, chunks: list[F32]) -> list[F32]:
+    def _alike(self) -> bool:
+        return self.truncate  # else all chunks are made as long
+
+    def _span(self, samples: int) -> int:
+        return samples if self.truncate else self.windows.frames * self.grid.stride
+
+    def _stage(self, chunks: list[F32]) -> tuple[Any, ...]:
         import torch
 
-        self._pin_threads()
-        # One at a time: the mel of an item must not depend on a batched transform.
-        mels = [self._mel(c, sampling_rate=self.sample_rate, return_tensors="pt").input_features for c in chunks]
-        mel = torch.cat(mels)
-        if self.truncate:
-            mel = mel[..., : 2 * self.grid.num_frames(len(chunks[0]))]
-        with self._computing():
-            return list(self._run(mel.to(self._on)).float().cpu().numpy())
+        if self._on.type == "cuda":
+            audio = zeros(self._on, len(chunks), max(map(len, chunks)))
+            for row, chunk in zip(audio.numpy(), chunks, strict=True):
+                row[: len(chunk)] = chunk
+            mel = log_mel(audio.to(self._on, non_blocking=True), self._mel.mel_filters, self._mel.n_samples)
+        else:
+            # One at a time: the mel of an item must not depend on a batched transform.
+            mels = [self._mel(c, sampling_rate=self.sample_rate, return_tensors="pt").input_features for c in chunks]
+            mel = torch.cat(mels)
+        return (mel[..., : 2 * self.grid.num_frames(len(chunks[0]))] if self.truncate else mel,)
 
     def _forward(self, mel: Any) -> Any:
         from torch.nn.functional import gelu
 
         encoder = self._module
+        if self._fused is not None:
+            mel = mel.to(self._dtype)
         x = gelu(encoder.conv2(gelu(encoder.conv1(mel)))).permute(0, 2, 1)
         x = x + encoder.embed_positions.weight[: x.shape[1]]
-        for layer in encoder.layers:
-            x = layer(x, None, layer_head_mask=None)[0]
+        if self._fused is not None:
+            x = self._fused(x.float().contiguous(), None)
+        else:
+            for layer in encoder.layers:
+                x = last_of(layer(x, None, **self._asked))
         return encoder.layer_norm(x) if self.layer == int(self.config.get("encoder_layers", 4)) else x
 
     def extract_padded(self, blocks: Iterable[F32]) -> Iterator[tuple[F32, int]]:
@@ -150,6 +156,31 @@ class WhisperExtractor(EncoderExtractor):
         Audio of more than one window has no padding.
         """
         for window in self.windows.cut(blocks):
-            frames = self._encode_padded([window.samples])[0]
-            whole = window.take == self.grid.num_frames(len(window.samples))
-            yield frames if whole else frames[window.skip : window.skip + window.take], window.take
+            (frames,) = self._made([self._with_padding(window)], as_fp32)
+            yield frames, window.take
+
+    def padded(self, batch: list[F32]) -> list[list[tuple[F32, int]]]:
+        """What `extract_padded` gives for each item (samples,), run together."""
+        cut = [(i, window) for i, audio in enumerate(batch) for window in self.windows.cut([audio])]
+        parts: list[list[tuple[F32, int]]] = [[] for _ in batch]
+        made = self._made([self._with_padding(window) for _, window in cut], as_fp32)
+        for (i, window), frames in zip(cut, made, strict=True):
+            parts[i].append((frames, window.take))
+        return parts
+
+    def _with_padding(self, window: Window) -> Window:
+        alone = window.take == self.grid.num_frames(len(window.samples))
+        return Window(window.samples, 0, self.windows.frames) if alone else window
+
+
+def log_mel(audio: Any, filters: NDArray[np.float64], samples: int) -> Any:
+    """transformers' log-mel spectrogram of audio (batch, up to `samples`) on any device: (batch, mels, frames)."""
+    import torch
+
+    audio = torch.nn.functional.pad(audio, (0, samples - audio.shape[1]))
+    spectrum = torch.stft(
+        audio, WINDOW, HOP, window=torch.hann_window(WINDOW, device=audio.device), return_complex=True
+    )
+    weights = torch.from_numpy(np.asarray(filters, np.float32)).to(audio.device).T
+    mel = (weights @ spectrum[..., :-1].abs().square()).clamp_min(1e-10).log10()
+    return (torch.maximum(mel, mel.amax((1, 2), keepdim=True) - 8.0) + 4.0) / 4.0

@@ -1,0 +1,54 @@
+"""Units of frames that lie on a GPU: only the units cross to the host, and they are those that the host would find.
+
+The rule is that of `tokenizers.quantizer`: float32 products find the nearest centroid, and wherever the runner-up is
+within the bound of the rounding error the candidates are compared again in float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from speechprep.tokenizers.quantizer import UNIT_ROUNDOFF, Centroids
+
+ROWS = 1 << 15  # frames of one block of scores
+
+
+class DeviceCentroids:
+    """The centroids of a codebook on a torch device."""
+
+    def __init__(self, centroids: Centroids, device: Any) -> None:
+        import torch
+
+        self._wide = torch.from_numpy(centroids.centroids).to(device).double()
+        self._transposed = self._wide.float().T.contiguous()
+        squares = self._wide.square().sum(1)
+        self._half, self._norm = (0.5 * squares).float(), float(squares.max().sqrt())
+        self.k, self.dim = centroids.k, centroids.dim
+
+    def __call__(self, frames: Any) -> Any:
+        """(batch, frames, dim) float32 -> (batch, frames) int32."""
+        import torch
+
+        rows = frames.reshape(-1, self.dim)
+        found = torch.cat([self._block(part) for part in rows.split(ROWS)])
+        return found.reshape(frames.shape[:2]).int()
+
+    def _block(self, x: Any) -> Any:
+        import torch
+
+        scores = torch.addmm(self._half, x, self._transposed, alpha=-1)  # the distance but for |x|^2 / 2
+        lowest, best = scores.min(1)
+        second = scores.scatter(1, best[:, None], float("inf")).amin(1)
+        norms = x.double().square().sum(1).sqrt() * self._norm
+        slack = 4 * UNIT_ROUNDOFF * ((self.dim + 2) * norms + self._norm**2)  # see `Centroids`
+        close = torch.nonzero(second - lowest <= slack)[:, 0]
+        if not len(close):
+            return best
+        candidates = scores[close] <= (lowest + slack)[close][:, None]
+        row, unit = torch.nonzero(candidates, as_tuple=True)
+        distances = torch.full(candidates.shape, float("inf"), dtype=torch.float64, device=x.device)
+        distances[row, unit] = (self._wide[unit] - x[close][row].double()).square().sum(1)
+        # The lowest number among equals; `argmin` does not promise which.
+        numbers = torch.arange(self.k, device=x.device).expand_as(distances)
+        best[close] = numbers.where(distances == distances.amin(1, keepdim=True), self.k).amin(1)
+        return best

@@ -1,0 +1,169 @@
+"""The convolutions of HuBERT and its kin as matrix products over a padded batch, as exact as over each utterance alone.
+
+A convolution of kernel k and stride s over rows of C values is a sum of ceil(k / s) matrix products of rows of s * C
+values, which lie one after the other in memory: nothing is unfolded, and nothing is transposed between the layers.
+
+In the base models the first convolution is followed by a GroupNorm with one group for each channel, whose statistics
+run over time. With padding they would run over the padding too, and every frame of a padded utterance would be another
+one (a mask given to the attention cannot mend that). Here mean and variance of a channel follow from those of the
+samples under the kernel w: its output w.u has the mean w.E[u] and the variance w.Cov(u).w, over the utterance's own
+windows u and in float64. So the norm becomes a factor of the kernel, one for each utterance, and costs no pass over the
+largest array of the model. The other layers look at no frame beyond their kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Weights (channels,) of a norm, in fp32."""
+
+    weight: Any
+    bias: Any
+    eps: float
+
+    @classmethod
+    def of(cls, module: Any) -> Norm:
+        """That of a LayerNorm or GroupNorm."""
+        return cls(module.weight.float(), module.bias.float(), module.eps)
+
+    def over_last(self, x: Any, dtype: Any | None = None) -> Any:
+        """LayerNorm of x (..., channels), with the weights rounded to `dtype` where it is given."""
+        from torch.nn.functional import layer_norm
+
+        weight, bias = (self.weight, self.bias) if dtype is None else (self.weight.to(dtype), self.bias.to(dtype))
+        return layer_norm(x, weight.shape, weight, bias, self.eps)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    parts: list[Any]  # of the kernel: (up to s * C, channels), the row's first, then the next row's
+    bias: Any | None
+    norm: Norm | None
+
+
+class GemmFront:
+    """The feature encoder of a model of transformers with GELU, in one precision.
+
+    Args:
+        layers: `feature_extractor.conv_layers` of the model, in fp32.
+        kernels: of each layer, in its input's frames.
+        strides: likewise.
+        dtype: of the matrix products.
+    """
+
+    def __init__(self, layers: Any, kernels: list[int], strides: list[int], dtype: Any) -> None:
+        import torch
+
+        self.kernels, self.strides, self.dtype = list(kernels), list(strides), dtype
+        first = layers[0]
+        self._kernel = first.conv.weight[:, 0].double()  # (channels, k)
+        self._bias = None if first.conv.bias is None else first.conv.bias.float()
+        norm = getattr(first, "layer_norm", None)
+        self._over_time = isinstance(norm, torch.nn.GroupNorm)
+        self._norm = None if norm is None else Norm.of(norm)
+        self._layers = [self._prepared(layer, s) for layer, s in zip(layers[1:], strides[1:], strict=True)]
+
+    def _prepared(self, layer: Any, stride: int) -> _Layer:
+        weight = layer.conv.weight.to(self.dtype)  # (out, in, k)
+        kernel = weight.shape[2]
+        rows = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # (k * in, out)
+        step = stride * weight.shape[1]
+        parts = [rows[i : i + step].contiguous() for i in range(0, kernel * weight.shape[1], step)]
+        norm = getattr(layer, "layer_norm", None)
+        bias = None if layer.conv.bias is None else layer.conv.bias.to(self.dtype)
+        return _Layer(parts, bias, None if norm is None else Norm.of(norm))
+
+    def samples(self, longest: int) -> int:
+        """To how many samples a batch must be padded whose longest item has so many."""
+        last = 1
+        for stride in self.strides[1:]:
+            last *= stride
+        first = (longest - self.kernels[0]) // self.strides[0] + 1
+        rows = -(-first // last)  # so that no frame of the item reaches beyond its own rows
+        rows = -(-rows // 8) * 8  # attention is fast for such lengths
+        return (rows * last - 1) * self.strides[0] + self.kernels[0]
+
+    def __call__(self, audio: Any, lengths: Any) -> Any:
+        """Audio (batch, `samples(longest)`), padded with zeros, and its lengths (batch,) -> (batch, rows, channels).
+
+        Of the rows only the first `frames` of each item mean anything; the others are finite.
+        """
+        x = self._first(audio, lengths)
+        batch, rows, channels = x.shape
+        x = x.reshape(batch * rows, channels)
+        for layer, stride in zip(self._layers, self.strides[1:], strict=True):
+            x = self._convolved(x.view(-1, stride * x.shape[1]), layer)
+        return x.view(batch, -1, x.shape[1])
+
+    def _first(self, audio: Any, lengths: Any) -> Any:
+        """(batch, rows, channels) of the first layer."""
+        import torch
+        from torch.nn.functional import pad
+
+        kernel, stride = self.kernels[0], self.strides[0]
+        windows = audio.unfold(1, kernel, stride)
+        if self._over_time and self._norm is not None:
+            counts = (lengths - kernel) // stride + 1
+            inside = (torch.arange(windows.shape[1], device=audio.device) < counts[:, None])[..., None]
+            n = counts[:, None, None].double()
+            wide = windows.double() * inside
+            centred = (wide - wide.sum(1, keepdim=True) / n) * inside
+            covariance = centred.transpose(1, 2) @ centred / n
+            # The convolution's bias is in the mean and so falls out.
+            variance = ((self._kernel @ covariance) * self._kernel).sum(2).clamp_min(0)  # (batch, channels)
+            scale = self._norm.weight * torch.rsqrt(variance + self._norm.eps)
+            weight = self._kernel.T * scale[:, None]  # (batch, k, channels)
+            bias, windows = self._norm.bias, centred
+        else:
+            weight, bias = self._kernel.T.expand(len(audio), -1, -1), self._bias
+        if bias is not None:  # as one more sample, which is always 1
+            windows = pad(windows, (0, 1), value=1.0)
+            weight = torch.cat([weight, bias.double().expand(len(audio), 1, -1)], 1)
+        short = -weight.shape[1] % 8  # rows of whole vectors
+        x = torch.bmm(pad(windows.to(self.dtype), (0, short)), pad(weight.to(self.dtype), (0, 0, 0, short)))
+        if self._norm is not None and not self._over_time:
+            x = self._norm.over_last(x, self.dtype)
+        return torch.ops.aten.gelu_(x)
+
+    def _convolved(self, rows: Any, layer: _Layer) -> Any:
+        """rows (n, stride * channels) -> (n, channels); the last rows of an item take the next item's for their own."""
+        import torch
+
+        first, *more = layer.parts
+        y = rows @ first if layer.bias is None else torch.addmm(layer.bias, rows, first)
+        for i, part in enumerate(more, 1):
+            y[:-i].addmm_(rows[i:, : len(part)], part)
+        if layer.norm is not None:
+            y = layer.norm.over_last(y, self.dtype)
+        return torch.ops.aten.gelu_(y)
+
+
+def exact_front(layers: Any, audio: Any, *, quick: bool) -> Any:
+    """Audio (batch, samples), unpadded, through the model's own convolutions: (batch, channels, frames), bit for bit.
+
+    Args:
+        layers: `feature_extractor.conv_layers` of the model.
+        audio: of one length.
+        quick: fp32 on a CPU with the usual activation. The first convolution sums ten products, which a matrix product
+            gives in the same bits and half the time; and no activation makes a copy of the largest arrays.
+    """
+    import torch
+
+    x = audio[:, None]
+    for layer in layers:
+        conv, norm = layer.conv, getattr(layer, "layer_norm", None)
+        if quick and conv.in_channels == 1 and conv.bias is None:
+            windows = audio.unfold(1, conv.kernel_size[0], conv.stride[0])
+            x = torch.matmul(conv.weight[:, 0], windows.transpose(1, 2))
+        else:
+            x = conv(x)
+        if isinstance(norm, torch.nn.LayerNorm):
+            x = norm(x.transpose(1, 2)).transpose(1, 2)
+        elif norm is not None:
+            x = norm(x)
+        x = torch.ops.aten.gelu_(x) if quick else layer.activation(x)
+    return x
