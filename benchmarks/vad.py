@@ -14,7 +14,6 @@ import os
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -41,25 +40,35 @@ def main() -> None:
     import torch
     from whisperx.vads import Pyannote
 
-    from speechprep.pipelines.backends.aligners.whisperx import silero
+    from speechprep.pipelines.backends.aligners.speech import merged, silero
 
     torch.set_num_threads(1)
     options = {"chunk_size": 30, "vad_onset": 0.5, "vad_offset": 0.363}
-    detectors: dict[str, Any] = {"silero": silero(0.5), "pyannote": Pyannote(torch.device("cpu"), **options)}
+    pyannote = Pyannote(torch.device("cpu"), **options)
+
+    def by_silero(sound: np.ndarray) -> list[tuple[float, float]]:
+        spans = silero(sound, 0.5)
+        merged(spans)
+        return spans
+
+    def by_pyannote(sound: np.ndarray) -> list[tuple[float, float]]:
+        found = pyannote({"waveform": pyannote.preprocess_audio(sound), "sample_rate": RATE})
+        chunks = pyannote.merge_chunks(found, 30, onset=0.5, offset=0.363)
+        return [span for chunk in chunks for span in chunk["segments"]]
+
     sounds = []
     for line in (args.data / "manifest.jsonl").read_text().splitlines():
         row = json.loads(line)
         sounds.append((audio.decode(args.data / row["audio"], sample_rate=RATE), row.get("words") or []))
     minutes = sum(len(sound) for sound, _ in sounds) / RATE / 60
     costs = {}
-    for name, detector in detectors.items():
+    for name, detector in (("silero", by_silero), ("pyannote", by_pyannote)):
         cost, missed, said, covered = 0.0, 0, 0, 0
         for sound, words in sounds:
             began = time.process_time()
-            found = detector({"waveform": detector.preprocess_audio(sound), "sample_rate": RATE})
-            chunks = detector.merge_chunks(found, 30, onset=0.5, offset=0.363)
+            spans = detector(sound)
             cost += time.process_time() - began
-            speech = grid([span for chunk in chunks for span in chunk["segments"]], len(sound) / RATE)
+            speech = grid(spans, len(sound) / RATE)
             spoken = grid([(word["start"], word["end"]) for word in words], len(sound) / RATE)
             missed += int((spoken & ~speech).sum())
             said += int(spoken.sum())

@@ -27,8 +27,11 @@ FAMILIES: dict[str, dict[str, str]] = {
         "caption": "speechprep.pipelines.backends.embedders.caption:CaptionEmbedder",
         "clap": "speechprep.pipelines.backends.embedders.clap:ClapEmbedder",
     },
+    "image_codecs": {
+        "dvae": "speechprep.pipelines.backends.image_codecs.dvae:DvaeCodec",
+    },
     "quantizers": {
-        "faiss": "speechprep.tokenizers.quantizer:FaissQuantizer",
+        "kmeans": "speechprep.tokenizers.kmeans:KMeans",
     },
 }
 
@@ -52,3 +55,15 @@ def resolve(family: str, name: str) -> Any:
         raise ConfigError(f"unknown {family[:-1]} {name!r}; there are: {', '.join(sorted(known))}")
     module, _, attribute = known[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+def make(family: str, name: str, options: dict[str, Any]) -> Any:
+    """The unloaded backend of a name and its options.
+
+    Raises:
+        ConfigError: no such name, or it has no such option, or an option of the wrong kind.
+    """
+    try:
+        return resolve(family, name)(**options)
+    except TypeError as error:
+        raise ConfigError(f"{family[:-1]} {name!r} with options {options!r}: {error}") from None

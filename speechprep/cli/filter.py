@@ -102,12 +102,16 @@ def _reasons(reasons: list[dict[str, Any]]) -> Any:
     columns = right if judged else right[:2]
     made = table("reason", "threshold", *columns, right=columns, title="not kept")
     for r in reasons:
-        limit = "" if r["option"] is None else f"{r['option']} = {r['limit']:g}"
+        limit = "" if r["option"] is None else f"{r['option']} = {_limit(r['limit'])}"
         cells = [r["reason"], limit, f"{r['rows']:,}", hours(r["seconds"])]
         if judged and "alone_rows" in r:
             cells += [hours(r["alone_seconds"]), f"{r['unscored_rows']:,}" if r["unscored_rows"] else ""]
         made.add_row(*cells)
     return made
+
+
+def _limit(limit: float | str) -> str:
+    return limit if isinstance(limit, str) else f"{limit:g}"
 
 
 def _quantiles(quantiles: dict[str, dict[str, float]]) -> Any:

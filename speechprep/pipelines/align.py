@@ -8,7 +8,8 @@ ends never go backwards. `timing` is "aligned", "interpolated" (nothing of the t
 
 Scores: score (mean over the words that have one) and local_score (of the worst passage), words_per_second, wer and cer
 (source_text against text, as spoken; null without source_text), aligned_share, compression_ratio and repeated_share
-(loops of a recogniser), uncovered and trust (do the word times fit the loudness of the audio?). See
+(loops of a recogniser), uncovered and trust (do the word times fit the loudness of the audio?), language and
+language_probability (by an aligner that hears it; else the corpus's own, without one). See
 `speechprep.tokenizers.quality` and `.trust`.
 
 Thresholds only set `kept` and `reason`; rows and scores stay, so that a threshold is a view, which `filter` can change
@@ -16,7 +17,7 @@ without the audio. Reasons: those of `speechprep.pipelines.thresholds`, and `no_
 no transcript and none was wanted).
 
 Rejected: what cannot be decoded, and what the aligner refuses (`no_alignable_text`, `audio_too_short`, `text_too_long`,
-`align_failed`), each with what to do.
+`align_failed`, `no_align_model`), each with what to do.
 """
 
 from __future__ import annotations
@@ -29,13 +30,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from speechprep.artifacts.schemas import WORDS
-from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.features import for_each_utterance
 from speechprep.pipelines.thresholds import Thresholds, verdict
-from speechprep.registry import resolve
+from speechprep.registry import make
 from speechprep.tokenizers import quality, trust
 from speechprep.tokenizers.spoken import spoken_forms, tokens
 from speechprep.tokenizers.wer import word_error_rate
@@ -58,9 +58,16 @@ class AlignerConfig(StageConfig):
 class Config(Thresholds, AlignerConfig):
     """Options of `align`."""
 
-    min_score: float | None = Field(
-        -4.0, description="mean word score below which a row is not kept, on the aligner's own scale; null: off"
+    min_score: float | Literal["auto"] | None = Field(  # type: ignore[assignment]
+        "auto",
+        description="mean word score below which a row is not kept, on the aligner's own scale; auto: -4 with "
+        "pocketsphinx, off with others, whose scales depend on the model; null: off",
     )
+
+    def judging(self, aligner: Any) -> Thresholds:
+        """The thresholds for rows of an aligner."""
+        own = getattr(aligner, "min_score", None) if self.min_score == "auto" else self.min_score
+        return self.model_copy(update={"min_score": own})
 
 
 def given(text: str | None, words: Sequence[dict[str, Any]]) -> Transcript:
@@ -101,7 +108,7 @@ def spoken_errors(source_text: str, text: str) -> tuple[float, float]:
 
 
 def words_row(
-    config: Config, utterance: dict[str, Any], transcript: Transcript, duration: float, power: NDArray[np.float32]
+    limits: Thresholds, utterance: dict[str, Any], transcript: Transcript, duration: float, power: NDArray[np.float32]
 ) -> dict[str, Any]:
     """A row of `words` from what was found in an utterance; `power`: of its audio, see `trust.Levels`."""
     words = monotone(transcript.words, duration)
@@ -125,8 +132,10 @@ def words_row(
         "compression_ratio": quality.compression_ratio(tokens(transcript.text)),
         "repeated_share": quality.repeated_share(tokens(transcript.text)),
         **_trust(words, power),
+        "language": transcript.language or utterance.get("language"),
+        "language_probability": transcript.language_probability,
     }
-    reason = verdict(config, row)
+    reason = verdict(limits, row)
     return {**row, "kept": reason is None, "reason": reason}
 
 
@@ -143,6 +152,7 @@ def run(ctx: ShardContext) -> None:
     """One shard."""
     config: Config = ctx.config
     rate = ctx.backend.sample_rate
+    limits = config.judging(ctx.backend)
 
     def work(row: dict[str, Any], blocks: Iterator[Samples]) -> dict[str, Any]:
         heard = _Heard(blocks, rate)
@@ -151,12 +161,12 @@ def run(ctx: ShardContext) -> None:
         else:
             transcript = _align(ctx.backend, heard, _wanted_text(config, row["text"]))
         duration = heard.all() / rate
-        made = words_row(config, row, transcript, duration, heard.levels.power())
+        made = words_row(limits, row, transcript, duration, heard.levels.power())
         timings = [word["timing"] for word in made["words"]]
         ctx.done(words=len(timings), interpolated=timings.count("interpolated"), kept=int(made["kept"]))
         return made
 
-    for_each_utterance(ctx, work, columns=("text", "words"))
+    for_each_utterance(ctx, work, columns=("text", "words", "language"))
 
 
 def _wanted_text(config: Config, text: str | None) -> str | None:
@@ -206,15 +216,12 @@ def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Any:
     Raises:
         ConfigError: no such aligner, or it has no such parameter.
     """
-    try:
-        return resolve("aligners", config.backend)(**config.options)
-    except TypeError as error:
-        raise ConfigError(f"aligner {config.backend!r} with options {config.options!r}: {error}") from None
+    return make("aligners", config.backend, config.options)
 
 
 STAGE = Stage(
     name="align",
-    version=2,
+    version=3,
     reads=(Read("utterances", "utterances"),),
     writes="words",
     config=Config,

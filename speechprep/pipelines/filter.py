@@ -23,7 +23,14 @@ from speechprep.artifacts.schemas import WORDS
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage
-from speechprep.pipelines.thresholds import COLUMNS, Thresholds, failures, find_check, first_failure
+from speechprep.pipelines.thresholds import (
+    COLUMNS,
+    OTHER_LANGUAGE,
+    Thresholds,
+    failures,
+    find_check,
+    first_failure,
+)
 
 BATCH = 1024  # rows judged and written together; no result depends on it
 VIEW_BATCH = 1 << 16
@@ -50,7 +57,7 @@ def run(ctx: ShardContext) -> None:
 
 def judged(config: Config, batch: pa.RecordBatch) -> pa.RecordBatch:
     """The rows of `words` with the verdict of these thresholds."""
-    failed = failures(config, {name: floats(batch, name) for name in COLUMNS})
+    failed = failures(config, {name: floats(batch, name) for name in COLUMNS}, batch.column("language"))
     reasons = pa.array([*failed, None], pa.string()).take(pa.array(first_failure(failed)))
     if config.refine:
         before = _kept(batch)
@@ -96,10 +103,11 @@ def check_columns(schema: pa.Schema, folder: str) -> None:
 
 @dataclass(frozen=True)
 class Scored:
-    """The score columns of a dataset: (rows,) each, NaN where there is no value; `kept` and `reason` as they stand."""
+    """The score columns of a dataset: (rows,) each, NaN where there is no value; the others as they stand."""
 
     seconds: NDArray[np.float64]
     scores: dict[str, NDArray[np.float32]]
+    language: pa.ChunkedArray
     kept: NDArray[np.bool_]
     reason: pa.ChunkedArray
 
@@ -123,8 +131,9 @@ def load(folder: str) -> Scored:
     Raises:
         StaleArtifact: it was made by a version without the scores.
     """
-    names = [*COLUMNS, "kept", "reason"]
-    seconds, kept, reason = [np.zeros(0)], [np.zeros(0, np.bool_)], []
+    names = [*COLUMNS, "language", "kept", "reason"]
+    seconds, kept = [np.zeros(0)], [np.zeros(0, np.bool_)]
+    strings: dict[str, list[pa.Array]] = {"language": [], "reason": []}
     scores: dict[str, list[NDArray[np.float32]]] = {name: [np.zeros(0, np.float32)] for name in COLUMNS}
     for shard in manifest.read(folder).shards:
         uri = storage.join(folder, shard.name)
@@ -132,14 +141,16 @@ def load(folder: str) -> Scored:
         for batch in shards.read_batches(uri, names, VIEW_BATCH):
             seconds.append(seconds_of(batch))
             kept.append(_kept(batch).to_numpy(zero_copy_only=False).astype(np.bool_))
-            reason.append(batch.column("reason"))
+            for name, columns in strings.items():
+                columns.append(batch.column(name))
             for name, parts in scores.items():
                 parts.append(floats(batch, name))
     return Scored(
         np.concatenate(seconds),
         {name: np.concatenate(parts) for name, parts in scores.items()},
+        pa.chunked_array(strings["language"], pa.string()),
         np.concatenate(kept),
-        pa.chunked_array(reason, pa.string()),
+        pa.chunked_array(strings["reason"], pa.string()),
     )
 
 
@@ -151,17 +162,20 @@ def survey(scored: Scored, config: Config) -> dict[str, Any]:
         alone_seconds, unscored_rows}]. A row counts for the first reason that holds; `alone`: for no other one, so what
         would come back without it; `unscored`: rows that pass because they lack the score.
     """
-    failed = failures(config, scored.scores)
+    failed = failures(config, scored.scores, scored.language)
     first, times = first_failure(failed), sum(f.astype(np.int8) for f in failed.values())
-    limits = {check.reason: (check, limit) for check, limit in config.limits()}
+    limits: dict[str, tuple[str, float | str, int]] = {
+        check.reason: (check.option, limit, int(np.isnan(scored.scores[check.column]).sum()))
+        for check, limit in config.limits()
+    }
+    limits[OTHER_LANGUAGE] = ("language", ", ".join(config.languages()), scored.language.null_count)
     open_rows = scored.kept if config.refine else np.ones(len(scored.kept), np.bool_)
     reasons = _earlier(scored, ~open_rows)
     for number, (reason, holds) in enumerate(failed.items()):
-        check, limit = limits.get(reason, (None, None))
+        option, limit, unscored = limits.get(reason, (None, None, 0))
         here = _count(scored, (first == number) & open_rows)
         alone = _count(scored, holds & (times == 1) & open_rows, "alone_")
-        unscored = int(np.isnan(scored.scores[check.column]).sum()) if check else 0
-        named = {"reason": reason, "option": check.option if check else None, "limit": limit}
+        named = {"reason": reason, "option": option, "limit": limit}
         reasons.append({**named, **here, **alone, "unscored_rows": unscored})
     kept = _count(scored, (first == len(failed)) & open_rows, "kept_")
     return {**_count(scored, np.ones(len(first), np.bool_)), **kept, "reasons": reasons}
@@ -242,7 +256,7 @@ def sweep(scored: Scored, config: Config, option: str, values: list[float]) -> l
 
 STAGE = Stage(
     name="filter",
-    version=1,
+    version=2,
     reads=(Read("words", "words"),),
     writes="words",
     config=Config,

@@ -48,7 +48,7 @@ from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.heard import Earlier, PerRow, hear, heard
 from speechprep.pipelines.index_quality import measure, measure_sounds
-from speechprep.registry import resolve
+from speechprep.registry import make
 
 EMBEDDER = "embedder.json"
 EMBEDDINGS = shards.shard_name(0, 1)
@@ -265,7 +265,7 @@ def load_embedder(folder: Path) -> Any:
         made_by = json.loads((folder / EMBEDDER).read_text())
     except FileNotFoundError:
         raise StaleArtifact(f"{folder} is not an index: {EMBEDDER} is missing") from None
-    embedder = resolve("embedders", made_by["embedder"])(**made_by["options"])
+    embedder = make("embedders", made_by["embedder"], made_by["options"])
     embedder.load()
     if hasattr(embedder, "restore"):
         embedder.restore(folder)
@@ -281,10 +281,7 @@ def make_embedder(config: Config) -> Any:
     Raises:
         ConfigError: no such embedder, or it has no such parameter.
     """
-    try:
-        return resolve("embedders", config.embedder)(**config.options)
-    except TypeError as error:
-        raise ConfigError(f"embedder {config.embedder!r} with options {config.options!r}: {error}") from None
+    return make("embedders", config.embedder, config.options)
 
 
 STAGE = Stage(

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -17,6 +19,7 @@ from speechprep.errors import ConfigError
 from speechprep.pipelines.engine.stage import StageConfig
 
 NO_WORDS = "no_words"  # holds without any threshold
+OTHER_LANGUAGE = "other_language"  # of the option `language`, which names values instead of a limit
 
 Scores = Mapping[str, NDArray[np.float32]]
 
@@ -43,6 +46,7 @@ CHECKS = (
     Check("max_cer", "high_cer", "cer", 1),
     Check("max_compression_ratio", "loops", "compression_ratio", 1),
     Check("max_repeated_share", "repeats", "repeated_share", 1),
+    Check("min_language_probability", "doubtful_language", "language_probability", -1),
     Check("min_duration", "too_short", "duration", -1),
     Check("max_duration", "too_long", "duration", 1),
 )
@@ -77,8 +81,20 @@ class Thresholds(StageConfig):
     max_repeated_share: float | None = Field(
         None, ge=0, le=1, description="most that may be repeated of the 3-grams of words; null: off"
     )
+    min_language_probability: float | None = Field(
+        None, ge=0, le=1, description="least probability of the language that was heard; null: off"
+    )
     min_duration: float | None = Field(None, ge=0, description="shorter rows, in seconds, are not kept; null: off")
     max_duration: float | None = Field(None, gt=0, description="longer rows, in seconds, are not kept; null: off")
+
+    language: str | list[str] | None = Field(
+        None, description="only rows in this language, or one of these, are kept: en, or [en, de]; null: off"
+    )
+
+    def languages(self) -> list[str]:
+        """Those that are kept, as `primary` writes them; empty: any."""
+        given = [self.language] if isinstance(self.language, str) else self.language or []
+        return sorted({primary(code) for code in given})
 
     def limits(self) -> list[tuple[Check, float]]:
         """The thresholds that are on, in the order in which they are judged."""
@@ -94,21 +110,39 @@ def verdict(thresholds: Thresholds, row: Mapping[str, Any]) -> str | None:
         value = row.get(check.column)
         if value is not None and check.sign * (np.float32(value) - np.float32(limit)) > 0:
             return check.reason
+    wanted = thresholds.languages()
+    if wanted and row.get("language") is not None and primary(row["language"]) not in wanted:
+        return OTHER_LANGUAGE
     return None
 
 
-def failures(thresholds: Thresholds, scores: Scores) -> dict[str, NDArray[np.bool_]]:
+def primary(code: str) -> str:
+    """The language of a code: "en" of "en-GB" and "EN_us"."""
+    return code.lower().replace("_", "-").partition("-")[0]
+
+
+def failures(
+    thresholds: Thresholds, scores: Scores, languages: pa.Array | pa.ChunkedArray
+) -> dict[str, NDArray[np.bool_]]:
     """For each reason that can be given, in order, which rows it holds for, by columns.
 
     Args:
         thresholds: those that are on.
         scores: column -> (rows,) values, NaN where there is none; `words_per_second` and what the thresholds look at.
+        languages: (rows,) strings, null where there is none.
     """
     found = {NO_WORDS: scores["words_per_second"] == 0}
     for check, limit in thresholds.limits():
         values = scores[check.column]
         bound = np.float32(limit)
         found[check.reason] = values > bound if check.sign > 0 else values < bound
+    wanted = thresholds.languages()
+    if wanted:
+        codes = pc.replace_substring_regex(pc.utf8_lower(languages), "[-_].*", "")
+        other = pc.and_(pc.is_valid(codes), pc.invert(pc.is_in(codes, pa.array(wanted, pa.string()))))
+        found[OTHER_LANGUAGE] = (
+            other.to_numpy(zero_copy_only=False) if isinstance(other, pa.Array) else other.to_numpy()
+        )
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
+from speechprep import registry
 from speechprep.artifacts import audio, manifest
 from speechprep.artifacts.schemas import WORDS
 from speechprep.demo import corpus_path
@@ -193,13 +194,50 @@ def test_times_never_go_backwards_nor_leave_the_audio(times):
 
 def test_thresholds_are_judged_in_order_and_may_be_off():
     row = {"words": [1], "score": -5.0, "words_per_second": 9.0, "wer": 0.6}
-    assert align.verdict(config(), row) == "low_score"
+    assert align.verdict(config(min_score=-4), row) == "low_score"
     assert align.verdict(config(min_score=None), row) is None
     assert align.verdict(config(min_score=None, max_words_per_second=8, max_wer=0.5), row) == "too_fast"
     assert align.verdict(config(min_score=None, max_wer=0.5), row) == "high_wer"
     assert align.verdict(config(min_score=None, min_words_per_second=10), row) == "too_slow"
-    assert align.verdict(config(), {**row, "score": None}) is None
-    assert align.verdict(config(), {**row, "words": []}) == "no_words"
+    assert align.verdict(config(min_score=-4), {**row, "score": None}) is None
+    assert align.verdict(config(min_score=None), {**row, "words": []}) == "no_words"
+
+
+def test_the_least_score_is_the_aligners_own_unless_another_is_given():
+    class OnAnotherScale:
+        pass
+
+    own = registry.make("aligners", "pocketsphinx", {})
+    assert config().judging(own).min_score == -4
+    assert config().judging(OnAnotherScale()).min_score is None
+    assert config(min_score=-1).judging(own).min_score == -1
+    assert config(min_score=None).judging(own).min_score is None
+    with pytest.raises(ConfigError, match="min_score"):
+        config(min_score="low")
+
+
+class HearingAligner:
+    """Hears French in everything, and is not quite sure."""
+
+    sample_rate = RATE
+
+    def align(self, samples, text):
+        made = [Word("bonjour", 0.0, 1.0, 0.4, "aligned")]
+        return Transcript(text or "bonjour", made, "fr", 0.75)
+
+
+def test_the_language_that_was_heard_stands_before_that_of_the_corpus(run_stage, make_corpus, tmp_path):
+    rows = [spoken(0, language="en"), spoken(1, text=None)]
+    plain = read(run_stage(align.STAGE, {}, {"utterances": make_corpus(rows)}, tmp_path / "plain"))
+    assert [(r["language"], r["language_probability"]) for r in plain.values()] == [("en", None), (None, None)]
+    work = align.STAGE.configure({"language": "en", "min_language_probability": 0.7})
+    row = {"id": "a", "text": None, "language": "en"}
+    heard = align.words_row(work.judging(None), row, HearingAligner().align(None, None), 2.0, np.zeros(200, np.float32))
+    assert (heard["language"], heard["language_probability"]) == ("fr", 0.75)
+    assert heard["reason"] == "other_language"
+    unsure = align.STAGE.configure({"min_language_probability": 0.8}).judging(None)
+    made = align.words_row(unsure, row, HearingAligner().align(None, None), 2.0, np.zeros(200, np.float32))
+    assert made["reason"] == "doubtful_language"
 
 
 class WholeAligner:

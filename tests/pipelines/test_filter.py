@@ -103,6 +103,32 @@ def test_the_survey_and_the_stage_agree(run_stage, words, tmp_path):
         assert found["kept_rows"] == sum(r["kept"] for r in read(out))
 
 
+def test_rows_are_kept_by_the_language_and_how_surely_it_was_heard(run_stage, tmp_path):
+    rows = [
+        row("english", language="en", language_probability=0.9),
+        row("british", language="en-GB"),
+        row("unsure", language="en", language_probability=0.4),
+        row("german", language="de", language_probability=0.99),
+        row("unknown"),
+    ]
+    words = made.write_dataset(tmp_path / "words", "words", WORDS, [rows])
+    limits = {"language": "en", "min_language_probability": 0.5}
+    out = run_stage(stage.STAGE, limits, {"words": words}, tmp_path / "out")
+    assert {r["id"]: r["reason"] for r in read(out)} == {
+        "english": None,
+        "british": None,
+        "unsure": "doubtful_language",
+        "german": "other_language",
+        "unknown": None,
+    }
+    scored = stage.load(str(words))
+    found = {r["reason"]: r for r in stage.survey(scored, config(**limits))["reasons"]}
+    assert (found["other_language"]["limit"], found["other_language"]["unscored_rows"]) == ("en", 1)
+    assert found["doubtful_language"]["unscored_rows"] == 2
+    swept = stage.sweep(scored, config(language=["EN"]), *stage.parse_sweep("language_probability=0.3:0.95:0.65"))
+    assert [r["kept_rows"] for r in swept] == [4, 2]
+
+
 def test_what_stands_in_the_dataset_is_shown_with_quantiles(words):
     found = stage.stored(stage.load(str(words)))
     assert (found["kept_rows"], found["kept_seconds"]) == (3, 35.0)
@@ -139,24 +165,31 @@ def test_a_limit_is_not_beyond_itself():
     limits = config(max_cer=0.1)
     assert thresholds.verdict(limits, row("a", cer=0.1)) is None
     columns = {name: np.array([2.0], np.float32) for name in thresholds.COLUMNS} | {"cer": np.array([0.1], np.float32)}
-    assert not any(f.any() for f in thresholds.failures(limits, columns).values())
+    assert not any(f.any() for f in thresholds.failures(limits, columns, pa.nulls(1, pa.string())).values())
 
 
 VALUES = st.one_of(st.none(), st.floats(0, 1, width=32))
-LIMITS = st.fixed_dictionaries({}, optional={c.option: st.floats(0.01, 1) for c in thresholds.CHECKS})
+LANGUAGES = st.sampled_from(["en", "EN-gb", "en_US", "de", "deu", "zh-Hant", ""])
+LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        **{c.option: st.floats(0.01, 1) for c in thresholds.CHECKS},
+        "language": st.one_of(LANGUAGES, st.lists(LANGUAGES)),
+    },
+)
 
 
-@given(st.fixed_dictionaries(dict.fromkeys(thresholds.COLUMNS, VALUES)), LIMITS)
-def test_rows_and_columns_get_the_same_verdict(scores, limits):
+@given(st.fixed_dictionaries(dict.fromkeys(thresholds.COLUMNS, VALUES)), LIMITS, st.one_of(st.none(), LANGUAGES))
+def test_rows_and_columns_get_the_same_verdict(scores, limits, language):
     limits = config(**limits)
-    scores = {**scores, "words_per_second": scores["words_per_second"] or 0.5}
+    scores = {**scores, "words_per_second": scores["words_per_second"] or 0.5, "language": language}
     batch = pa.RecordBatch.from_pylist([row("a", **scores)], schema=WORDS)
     assert stage.judged(limits, batch).column("reason")[0].as_py() == thresholds.verdict(limits, row("a", **scores))
 
 
 def test_every_check_has_its_option_its_column_and_one_reason():
     options = set(thresholds.Thresholds.model_fields)
-    assert {c.option for c in thresholds.CHECKS} == options
+    assert {c.option for c in thresholds.CHECKS} | {"language"} == options
     assert set(thresholds.COLUMNS) <= set(WORDS.names)
     assert len({c.reason for c in thresholds.CHECKS}) == len(thresholds.CHECKS)
     assert options <= set(ALIGN.config.model_fields)

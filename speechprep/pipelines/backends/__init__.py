@@ -32,10 +32,15 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said, word by word; `text` is what was aligned (given or recognised)."""
+    """What was said, word by word; `text` is what was aligned (given or recognised).
+
+    `language` is a code ("en") where the aligner heard which it is, with its probability.
+    """
 
     text: str
     words: list[Word]
+    language: str | None = None
+    language_probability: float | None = None
 
 
 class Backend(Protocol):
@@ -83,6 +88,24 @@ class Embedder(Backend, Protocol):
 
     def embed_text(self, texts: list[str]) -> NDArray[np.float32]:
         """(len(texts), dim), unit length; all zero where a text has no known word."""
+        ...
+
+
+class ImageCodec(Protocol):
+    """Pictures -> codes; `identity` and `load` as in `Backend`.
+
+    `length`: codes of a picture; `vocab`: how many codes there are, at most 65,536.
+    """
+
+    length: int
+    vocab: int
+
+    def prepare(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(height, width, 3) RGB -> what the model sees; may run in another thread."""
+        ...
+
+    def encode(self, batch: list[NDArray[np.float32]]) -> list[NDArray[np.uint16]]:
+        """(length,) codes of each prepared picture, the same in any company."""
         ...
 
 

@@ -18,6 +18,15 @@ SMALL = {
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 2,
 }
+SMALL_WHISPER = {
+    "d_model": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+}
 
 
 def ctc_folder(folder: Path, seed: int = 0, normalise: bool = True, **config: Any) -> Path:
@@ -35,8 +44,15 @@ def ctc_folder(folder: Path, seed: int = 0, normalise: bool = True, **config: An
     return folder
 
 
-def whisper_folder(folder: Path, work: Path) -> Path:
-    """A small Whisper in CTranslate2's format, with the tokenizer that openai-whisper carries."""
+def whisper_folder(folder: Path, work: Path, says: str | None = None, language: str = "en", **sizes: Any) -> Path:
+    """A Whisper with random weights in CTranslate2's format, with the tokenizer that openai-whisper carries.
+
+    Args:
+        folder: to write. work: for the same model as transformers has it.
+        says: the words that it hears in whatever audio; by default what chance makes it hear.
+        language: that it then hears.
+        sizes: of the model, as WhisperConfig names them; small by default.
+    """
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     converters = pytest.importorskip("ctranslate2.converters")
@@ -46,11 +62,15 @@ def whisper_folder(folder: Path, work: Path) -> Path:
     end, start = special["<|endoftext|>"], special["<|startoftranscript|>"]
     torch.manual_seed(0)
     config = transformers.WhisperConfig(
-        vocab_size=encoding.n_vocab, d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64, pad_token_id=end, bos_token_id=end,
-        eos_token_id=end, decoder_start_token_id=start, max_target_positions=448,
+        vocab_size=encoding.n_vocab, pad_token_id=end, bos_token_id=end, eos_token_id=end,
+        decoder_start_token_id=start, max_target_positions=448, **{**SMALL_WHISPER, **sizes},
     )  # fmt: skip
     model = transformers.WhisperForConditionalGeneration(config).eval()
+    if says is not None:
+        with torch.no_grad():  # transformers has nothing at the padding, which is the end here
+            model.model.decoder.embed_tokens.weight[end] = 0.02 * torch.randn(config.d_model)
+        tokens = [special[f"<|{language}|>"], None, None, *encoding.encode(" " + says), end]
+        plant(model.model.decoder.embed_positions.weight, model.model.decoder.embed_tokens.weight, tokens)
     languages = [name for name in special if name[2:-2].isalpha() and len(name) <= 7]
     model.generation_config = transformers.GenerationConfig(
         eos_token_id=end, pad_token_id=end, decoder_start_token_id=start, max_length=448, is_multilingual=True,
@@ -68,6 +88,60 @@ def whisper_folder(folder: Path, work: Path) -> Path:
     files = ["tokenizer.json", "preprocessor_config.json"]
     converters.TransformersConverter(str(work), copy_files=files).convert(str(folder), force=True)
     return folder
+
+
+def plant(positions: Any, embeddings: Any, tokens: list[int | None], strength: float = 100.0) -> None:
+    """Let a decoder say `tokens`, one after each position, whatever it hears: the position outweighs all else."""
+    import torch
+
+    with torch.no_grad():
+        for token in {token for token in tokens if token is not None}:
+            embeddings[token] *= 20  # so that none of fifty thousand others comes near it in a few dimensions
+        for position, token in enumerate(tokens):
+            if token is not None:
+                positions[position] = strength * embeddings[token]
+
+
+def openai_checkpoint(file: Path, says: str | None = None, language: str = "en", **sizes: int) -> Path:
+    """A Whisper with random weights as openai-whisper saves it; `says` and `language` as in `whisper_folder`."""
+    torch = pytest.importorskip("torch")
+    model = pytest.importorskip("whisper.model")
+    encoding = pytest.importorskip("whisper.tokenizer").get_encoding("multilingual", 99)
+    special = encoding._special_tokens
+    dims = {
+        "n_mels": 80, "n_audio_ctx": 1500, "n_audio_state": 32, "n_audio_head": 2, "n_audio_layer": 1,
+        "n_vocab": encoding.n_vocab, "n_text_ctx": 448, "n_text_state": 32, "n_text_head": 2, "n_text_layer": 1,
+        **sizes,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    made = model.Whisper(model.ModelDimensions(**dims))
+    with torch.no_grad():
+        for weights in (made.decoder.positional_embedding, made.decoder.token_embedding.weight):
+            weights.copy_(0.02 * torch.randn_like(weights))
+    if says is not None:
+        tokens = [special[f"<|{language}|>"], None, None, *encoding.encode(" " + says), special["<|endoftext|>"]]
+        plant(made.decoder.positional_embedding, made.decoder.token_embedding.weight, tokens)
+    state = {name: value.half() for name, value in made.state_dict().items()}  # as the published ones are
+    torch.save({"dims": dims, "model_state_dict": state}, file)
+    return file
+
+
+def silero_for_whisperx(onset: float = 0.5) -> Any:
+    """The detector of speech that is ours by default, as one that WhisperX takes."""
+    from whisperx.diarize import Segment
+    from whisperx.vads import Vad
+
+    from speechprep.pipelines.backends.aligners.speech import silero
+
+    class Silero(Vad):  # type: ignore[misc]
+        @staticmethod
+        def preprocess_audio(audio: Any) -> Any:
+            return audio
+
+        def __call__(self, audio: dict[str, Any], **_: Any) -> list[Any]:
+            return [Segment(start, end, "UNKNOWN") for start, end in silero(audio["waveform"], onset)]
+
+    return Silero(onset)
 
 
 def _tokenizer(encoding: Any) -> Any:

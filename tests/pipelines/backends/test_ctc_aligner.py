@@ -16,6 +16,7 @@ import ctc_models
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines import align
+from speechprep.pipelines.backends.aligners import lean_front
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner, sequence, spell, spoken_words
 from speechprep.pipelines.backends.aligners.ctc_model import CtcModel
 from speechprep.pipelines.backends.aligners.windows import Window
@@ -257,6 +258,25 @@ def test_a_torchaudio_bundle_works_from_a_file_on_disk(tmp_path, monkeypatch):
     assert "small" not in str(aligner.identity())
     with pytest.raises(ConfigError, match="torchaudio has no model"):
         CtcAligner("WAV2VEC2_NONE").load()
+
+
+@with_marks
+def test_the_front_end_in_slices_gives_the_bits_of_the_plain_one():
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2FeatureEncoder
+
+    torch.manual_seed(0)
+    front = Wav2Vec2FeatureEncoder(transformers.Wav2Vec2Config()).eval()  # that of the base size
+    sounds = [torch.from_numpy(noise(samples / RATE)[None]) for samples in (400, 82_000, 82_320, 99_999, 163_877)]
+    with torch.inference_mode():
+        plain = [front(sound) for sound in sounds]
+        assert lean_front.make_lean(front)
+        assert "plain" in front.forward.__code__.co_freevars
+        for sound, wanted in zip(sounds, plain, strict=True):
+            assert torch.equal(front(sound), wanted), sound.shape
+    large = transformers.Wav2Vec2Config(feat_extract_norm="layer", num_hidden_layers=1)
+    assert not lean_front.make_lean(Wav2Vec2FeatureEncoder(large))
+    assert not lean_front.make_lean(None)
 
 
 @with_marks

@@ -10,16 +10,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import ctc_models
 
+from speechprep import registry
 from speechprep.artifacts import audio
 from speechprep.demo import corpus_path
 from speechprep.errors import BadInput, ConfigError, MissingBackend
-from speechprep.pipelines.backends.aligners.whisperx import WhisperxAligner, silero
-from speechprep.registry import resolve
+from speechprep.pipelines import align
+from speechprep.pipelines.backends.aligners.whisperx import WhisperxAligner
 
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
 RATE = 16_000
@@ -57,7 +59,8 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def make(folders):
     def made(**options):
-        aligner = resolve("aligners", "whisperx")(folders[0], folders[1], beam_size=1, **options)
+        options = {"language": "en", "beam_size": 1, **options}
+        aligner = registry.make("aligners", "whisperx", {"whisper": folders[0], "align_model": folders[1], **options})
         aligner.load()
         return aligner
 
@@ -78,8 +81,9 @@ def test_in_its_own_mode_the_words_are_those_of_whisperx(make, folders, speech):
     import whisperx
 
     pipeline = whisperx.load_model(
-        folders[0], "cpu", compute_type="float32", language="en", asr_options={"beam_size": 1}, vad_model=silero(0.5)
-    )
+        folders[0], "cpu", compute_type="float32", language="en", asr_options={"beam_size": 1},
+        vad_model=ctc_models.silero_for_whisperx(),
+    )  # fmt: skip
     segments = pipeline.transcribe(speech[0], batch_size=8, chunk_size=30)["segments"]
     model, meta = whisperx.load_align_model("en", "cpu", model_name=folders[1])
     theirs = whisperx.align(segments, model, meta, speech[0], "cpu")["word_segments"]
@@ -104,8 +108,8 @@ def test_long_audio_goes_through_in_pieces(make, speech):
     whole = speech[1]
     aligner = make(piece=90.0)
     sizes = []
-    transcribe = aligner._transcribe
-    aligner._transcribe = lambda piece: sizes.append(len(piece)) or transcribe(piece)
+    chunks = aligner._detector.chunks
+    aligner._detector.chunks = lambda piece: sizes.append(len(piece)) or chunks(piece)
     blocks = (np.tile(whole, 2)[i : i + 7000] for i in range(0, 2 * len(whole), 7000))
     found = aligner.align_stream(blocks, None)
     assert len(sizes) > 1
@@ -159,3 +163,25 @@ def test_identity_names_every_parameter_and_bad_ones_are_refused(folders):
     for options in ({"mode": "dtw"}, {"vad": "none"}, {"vad_onset": 0}, {"piece": 30}):
         with pytest.raises(ConfigError, match="choose"):
             WhisperxAligner(*folders, **options)
+
+
+def test_the_align_stage_runs_with_it_and_rejects_with_a_reason(folders, run_stage, make_corpus, speech):
+    silence = np.zeros(3 * RATE, np.float32)
+    rows = [
+        {"id": "said", "sound": speech[0][: 8 * RATE], "text": None},
+        {"id": "given", "sound": speech[0][: 8 * RATE], "text": "Hello, 42"},
+        {"id": "silent", "sound": silence, "text": None},
+        {"id": "unsaid", "sound": silence, "text": "\u6771\u4eac"},
+        {"id": "flood", "sound": silence, "text": "too many words " * 20},
+    ]
+    options = {"whisper": folders[0], "align_model": folders[1], "beam_size": 1}
+    made = run_stage(align.STAGE, {"backend": "whisperx", "options": options}, {"utterances": make_corpus(rows)})
+    found = {row["id"]: row for row in pq.read_table(next(made.glob("part-*"))).to_pylist()}
+    assert {id: row["reason"] for id, row in found.items()} == {"said": None, "given": None, "silent": "no_words"}
+    assert found["said"]["words"]
+    for id in ("said", "given"):
+        assert len(found[id]["language"]) in (2, 3)
+        assert 0 < found[id]["language_probability"] <= 1
+    assert found["silent"]["language"] is None
+    refused = pq.read_table(next((made / "rejects").glob("*.parquet"))).to_pylist()
+    assert {row["id"]: row["code"] for row in refused} == {"unsaid": "no_alignable_text", "flood": "text_too_long"}

@@ -27,17 +27,18 @@ from numpy.typing import NDArray
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.backends.aligners.ctc_model import RATE, CtcModel, LogProbs, ctc_model, too_short
+from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
 from speechprep.pipelines.backends.aligners.windows import Window
 from speechprep.tokenizers.ctc import ctc_align, greedy
 from speechprep.tokenizers.spoken import spoken_forms, tokens
 
-VERSION = 1  # raise when the same input would give other times
+VERSION = 2  # raise when the same input would give other times
 
 Samples = NDArray[np.float32]
 
 
-class CtcAligner:
+class CtcAligner(StreamAligner):
     """Forced alignment, and greedy recognition, by a CTC model.
 
     Args:
@@ -47,6 +48,7 @@ class CtcAligner:
         overlap: seconds at both ends of a window that only serve its middle.
         device: of torch, "cpu" or "cuda".
         folder: where the weights of a torchaudio bundle are; by default where torchaudio keeps them.
+        threads: of the model on a CPU, in each worker process; more workers gain more, but not on one recording.
     """
 
     sample_rate = RATE
@@ -59,16 +61,19 @@ class CtcAligner:
         overlap: float = 2.0,
         device: str = "cpu",
         folder: str | None = None,
+        threads: int = 1,
     ) -> None:
         if not (window >= 2 and 0 <= overlap <= window / 4):
             raise ConfigError(
                 f"window = {window!r}, overlap = {overlap!r}; choose at least 2 s, and at most a quarter of it"
             )
+        if threads < 1:
+            raise ConfigError(f"ctc: threads = {threads!r}; choose at least 1")
         self.language = language
         self.window = float(window)
         self.overlap = float(overlap)
         self.device = device
-        self.model: CtcModel = ctc_model(str(model), device, folder)
+        self.model: CtcModel = ctc_model(str(model), device, folder, threads)
 
     def identity(self) -> dict[str, Any]:
         """Name, digest of the model and every parameter."""
@@ -87,34 +92,20 @@ class CtcAligner:
         """Read the model."""
         self.model.load()
 
-    def align(self, audio: Samples, text: str | None) -> Transcript:
-        """Times for every token of `text`, or of what is recognised where it is None.
+    def _timed(self, stream: Window, text: str) -> Transcript:
+        return self.timed(stream, text, self.language)
 
-        Args:
-            audio: (n,) float32 in [-1, 1] at 16 kHz.
-            text: the transcript; its tokens are what stands between white space.
-
-        Raises:
-            BadInput: `no_alignable_text`, `audio_too_short`, `text_too_long`, `align_failed`.
-        """
-        return self.align_stream(iter([audio]), text)
-
-    def align_stream(self, blocks: Iterator[Samples], text: str | None) -> Transcript:
-        """`align` for audio that arrives in blocks; what is held of the audio does not grow with its length."""
-        stream = Window(blocks)
-        if text is None:
-            return self._recognise(stream)
+    def timed(self, stream: Window, text: str, language: str) -> Transcript:
+        """`align` for audio in a window, in any language that the model speaks."""
         written = tokens(text)
-        if not written:
-            return Transcript("", [])
-        forms = said(text, self.language)
+        forms = said(text, language)
         words = [word for form in forms for word in form]
         spelled = spell(words, self.model.letters())
         if not any(spelled):
             raise BadInput(
                 "no_alignable_text",
                 f"no character of the transcript {text[:60]!r} is among the model's letters: does the model speak "
-                f"this language? (language = {self.language!r})",
+                f"this language? (language = {language!r})",
             )
         ids, owners = sequence(spelled, self.model.delimiter())
         columns, compact = np.unique(ids, return_inverse=True)

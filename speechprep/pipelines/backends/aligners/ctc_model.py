@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
+from speechprep.pipelines.backends.aligners.lean_front import make_lean
 from speechprep.pipelines.backends.aligners.windows import Window
 from speechprep.pipelines.backends.model_files import digest_of, folder_of, require, weight_files
 
@@ -46,6 +47,8 @@ class CtcModel:
     stride: int
     field: int
 
+    threads = 1  # on a CPU
+
     def __init__(self, model: str, device: str) -> None:
         self.name = model
         self.device = device
@@ -69,6 +72,8 @@ class CtcModel:
         """(frames, vocabulary) log-probabilities of one piece of audio, as a whole."""
         import torch
 
+        if self.device == "cpu" and torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
         with torch.inference_mode():
             data = torch.from_numpy(np.ascontiguousarray(self._normalised(audio), np.float32))[None]
             logits = self._forward(data.to(self.device))
@@ -145,6 +150,8 @@ class HuggingFaceModel(CtcModel):
             raise ConfigError(f"the model {folder} is for audio at {rate} Hz; choose one for {RATE}")
         self._normalise = bool(processor.get("do_normalize", True))
         self._model = _read(folder).to(self.device)
+        if self.device == "cpu":
+            make_lean(getattr(self._model.base_model, "feature_extractor", None))
         config = self._model.config
         self.stride = math.prod(config.conv_stride)
         self.field = 1 + sum(
@@ -231,11 +238,12 @@ class TorchaudioModel(CtcModel):
         return self._model(audio)[0]
 
 
-def ctc_model(model: str, device: str, folder: str | None = None) -> CtcModel:
+def ctc_model(model: str, device: str, folder: str | None = None, threads: int = 1) -> CtcModel:
     """The model of that name, not loaded: a torchaudio bundle is written in capitals, all else is Hugging Face's."""
-    if model.isupper() and not Path(model).exists():
-        return TorchaudioModel(model, device, folder)
-    return HuggingFaceModel(model, device)
+    bundle = model.isupper() and not Path(model).exists()
+    made = TorchaudioModel(model, device, folder) if bundle else HuggingFaceModel(model, device)
+    made.threads = threads
+    return made
 
 
 def too_short(n_samples: int) -> BadInput:

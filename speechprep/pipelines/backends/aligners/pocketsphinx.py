@@ -23,7 +23,7 @@ another aligner's (MFA on LJSpeech) when chosen on either.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends import Transcript
 from speechprep.pipelines.backends.aligners import sphinx, windows
+from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
 from speechprep.tokenizers.spoken import spoken_forms, tokens
 
@@ -50,12 +51,13 @@ SEARCH_WINDOWS = 3  # windows' worth of words in which a lost place is looked fo
 # What recognised words must be like, for the recogniser hears words in knocks and barks too:
 HEARD_SCORE = -2.25  # nats a frame
 HEARD_RATE = 1.3  # words for each second of voice; speech has 2 to 4
+MIN_SCORE = -4.0  # of a row that is kept; see above for what right and wrong transcripts have
 LEAST_FOUND = 0.5  # of the words of a long transcript; with fewer it is another recording's
 
 Samples = NDArray[np.float32]
 
 
-class PocketSphinxAligner:
+class PocketSphinxAligner(StreamAligner):
     """Forced alignment and recognition by PocketSphinx and its US English model.
 
     Args:
@@ -64,6 +66,7 @@ class PocketSphinxAligner:
     """
 
     sample_rate = 16_000
+    min_score = MIN_SCORE
     _search: sphinx.ForcedSearch
     _activity: windows.VoiceActivity
 
@@ -99,28 +102,10 @@ class PocketSphinxAligner:
         self._search = sphinx.ForcedSearch(_model_folder())
         self._activity = windows.VoiceActivity()
 
-    def align(self, audio: Samples, text: str | None) -> Transcript:
-        """Times for every token of `text`, or of what is recognised where it is None.
-
-        Args:
-            audio: (n,) float32 in [-1, 1] at 16 kHz.
-            text: the transcript; its tokens are what stands between white space.
-
-        Raises:
-            BadInput: `no_alignable_text`, `audio_too_short`, `text_too_long`, `align_failed`.
-        """
-        return self.align_stream(iter([audio]), text)
-
-    def align_stream(self, blocks: Iterator[Samples], text: str | None) -> Transcript:
-        """`align` for audio that arrives in blocks; memory does not grow with its length."""
-        stream = windows.Window(blocks)
-        if text is None:
-            return self._recognise(stream)
+    def _timed(self, stream: windows.Window, text: str) -> Transcript:
         written = tokens(text)
         forms = spoken_forms(text)
         words = [word for form in forms for word in form]
-        if not written:
-            return Transcript("", [])
         if not words:
             raise BadInput(
                 "no_alignable_text",

@@ -1,9 +1,9 @@
-"""Aligner `whisperx`: speech without a transcript by WhisperX (VAD, batched Whisper), words timed by a CTC model.
+"""Aligner `whisperx`: speech without a transcript by Whisper, words timed by a CTC model, as WhisperX does it.
 
-Models come from local folders (or by name, fetched once); with those, nothing asks the network: pyannote's telemetry
-is switched off before it is imported, no sentence splitter is downloaded, no ffmpeg is called. Speech is found by
-Silero, whose model comes with faster-whisper, or by the pyannote model that comes with WhisperX (`vad`), which takes
-some thirty times as long. Whisper is a folder in CTranslate2's format, as faster-whisper reads it.
+Speech is found by Silero, whose model comes with faster-whisper, or by the pyannote model that comes with WhisperX
+(`vad`), which takes some thirty times as long. What is found is merged into chunks of at most 30 s, and Whisper hears
+some of them at once. Models come from local folders (or by name, fetched once); with those, nothing asks the network.
+Whisper is a folder in CTranslate2's format, as faster-whisper reads it, or a `.pt` of openai-whisper.
 
 Words are timed in one of two ways (`mode`), which are not the same and not stand-ins for one another:
 
@@ -13,58 +13,60 @@ Words are timed in one of two ways (`mode`), which are not the same and not stan
   to 1; a character that the model does not have is a wildcard.
 
 A given transcript is aligned in the same mode, with the audio as its one segment. Long audio is transcribed in pieces
-that end between two segments, so what is held of it does not grow with its length.
+that end between two chunks, so what is held of it does not grow with its length.
+
+Where no `language` is given it is heard in the first chunk of speech of each recording, with its probability; there is
+an align model for one language, or one for each of several.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import redirect_stdout
+from collections.abc import Mapping
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-from io import StringIO
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import BadInput, ConfigError, MissingBackend
+from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner
-from speechprep.pipelines.backends.aligners.ctc_model import RATE, too_short
+from speechprep.pipelines.backends.aligners.ctc_model import too_short
+from speechprep.pipelines.backends.aligners.recogniser import Language, recogniser
+from speechprep.pipelines.backends.aligners.speech import CHUNK, DETECTORS, RATE, Span, SpeechDetector
+from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import interpolated
 from speechprep.pipelines.backends.aligners.windows import Window
-from speechprep.pipelines.backends.model_files import digest_of, require
 from speechprep.tokenizers.spoken import tokens
 from speechprep.tokenizers.trellis import align_segment
 
-VERSION = 1  # raise when the same input would give other words or times
-CHUNK = 30  # seconds that Whisper hears at once
-EDGE = 1.0  # seconds at the end of a piece in which no segment is believed to be whole
+VERSION = 2  # raise when the same input would give other words or times
+EDGE = 1.0  # seconds at the end of a piece in which no chunk is believed to be whole
+LEAST_SAMPLES = 400  # one frame of an align model
 WITHOUT_SPACES = ("ja", "zh")
-VAD_SILENCE_MS, VAD_PAD_MS = 100, 30
+ENGLISH = "WAV2VEC2_ASR_BASE_960H"
+ANY = "*"  # an align model for whatever language
 
 Samples = NDArray[np.float32]
 
 
-class WhisperxAligner:
+class WhisperxAligner(StreamAligner):
     """Recognition and alignment with the models of WhisperX.
 
     Args:
-        whisper: folder of a Whisper model in CTranslate2's format, or a name that faster-whisper knows ("small").
-        align_model: as `model` of aligner `ctc`.
-        language: of the speech; the align model must be made for it.
+        whisper: folder of a Whisper model in CTranslate2's format, a name that faster-whisper knows ("small"), or a
+            `.pt` of openai-whisper.
+        align_model: as `model` of aligner `ctc`, for whatever language there is; or language -> model, and speech in
+            others is rejected.
+        language: of the speech; None: heard in each recording.
         mode: how words are timed, "ctc" or "whisperx".
         vad: what finds speech, "silero" or "pyannote".
         vad_onset: probability from which it is speech.
-        batch_size: segments that Whisper hears together; they are of one recording.
+        batch_size: chunks that Whisper hears together; they are of one recording.
         beam_size: of Whisper's search.
-        compute_type: of CTranslate2: "float32", "int8", on a GPU "float16".
+        compute_type: precision of Whisper: "float32", "int8" (not of a `.pt`), on a GPU "float16".
         device: "cpu" or "cuda".
-        threads: of Whisper on a CPU, in each worker process.
+        threads: of the models on a CPU, in each worker process; more workers gain more, but not on one recording.
         piece: seconds of long audio that are worked off at once.
         folder: where the weights of a torchaudio align model are.
     """
@@ -74,8 +76,8 @@ class WhisperxAligner:
     def __init__(
         self,
         whisper: str,
-        align_model: str = "WAV2VEC2_ASR_BASE_960H",
-        language: str = "en",
+        align_model: str | Mapping[str, str] | None = None,
+        language: str | None = None,
         mode: Literal["ctc", "whisperx"] = "ctc",
         vad: Literal["silero", "pyannote"] = "silero",
         vad_onset: float = 0.5,
@@ -87,113 +89,142 @@ class WhisperxAligner:
         piece: float = 300.0,
         folder: str | None = None,
     ) -> None:
-        if mode not in ("ctc", "whisperx") or vad not in ("silero", "pyannote"):
+        if mode not in ("ctc", "whisperx") or vad not in DETECTORS:
             raise ConfigError(f"whisperx: mode = {mode!r}, vad = {vad!r}; choose ctc or whisperx, silero or pyannote")
-        if not (0 < vad_onset < 1 and batch_size >= 1 and beam_size >= 1 and piece >= 3 * CHUNK):
+        if not (0 < vad_onset < 1 and batch_size >= 1 and beam_size >= 1 and threads >= 1 and piece >= 3 * CHUNK):
             raise ConfigError(
-                f"whisperx: vad_onset = {vad_onset!r}, batch_size = {batch_size!r}, beam_size = {beam_size!r}, piece = "
-                f"{piece!r}; choose one between 0 and 1, at least 1, at least 1, and at least {3 * CHUNK} seconds"
+                f"whisperx: vad_onset = {vad_onset!r}, batch_size = {batch_size!r}, beam_size = {beam_size!r}, "
+                f"threads = {threads!r}, piece = {piece!r}; choose one between 0 and 1, three of at least 1, and at "
+                f"least {3 * CHUNK} seconds"
             )
-        self._whisper = str(whisper)
         self._options: dict[str, Any] = {
             "language": language, "mode": mode, "vad": vad, "vad_onset": vad_onset, "batch_size": batch_size,
             "beam_size": beam_size, "compute_type": compute_type, "device": device, "piece": float(piece),
         }  # fmt: skip
-        self._threads = threads
-        self._ctc = CtcAligner(align_model, language=language, device=device, folder=folder)
-        self._pipeline: Any = None
+        self._whisper = recogniser(str(whisper), device, compute_type, beam_size, batch_size, threads)
+        self._detector = SpeechDetector(vad, vad_onset, device)
+        models = {"en": ENGLISH} if align_model is None else align_model
+        if isinstance(models, str):
+            models = {ANY: models}
+        self._aligners = {
+            code: CtcAligner(model, language or code, device=device, folder=folder, threads=threads)
+            for code, model in models.items()
+        }
+        self._ready: set[str] = set()
+        if language is not None and not {language, ANY} & set(self._aligners):
+            raise ConfigError(f"whisperx: no align_model for language = {language!r}; there is {', '.join(models)}")
 
     def identity(self) -> dict[str, Any]:
         """Name, versions, digests of the models and every parameter."""
-        files = self._files()
         return {
             "name": "whisperx",
             "version": VERSION,
-            "packages": {name: _version(name) for name in ("whisperx", "faster-whisper", "ctranslate2")},
-            "whisper": files[0].parent.name,
-            "whisper_sha256": digest_of(files),
+            **self._whisper.identity(),
             "sample_rate": self.sample_rate,
             **self._options,
-            "align": self._ctc.identity(),
+            "align": {code: aligner.identity() for code, aligner in self._aligners.items()},
         }
 
     def load(self) -> None:
-        """Read the align model and see that Whisper's files are there; they and the VAD are read when first needed."""
-        self._files()
-        self._ctc.load()
+        """See that Whisper's files are there, and read an only align model; all else is read when first needed."""
+        self._whisper.files()
+        if len(self._aligners) == 1:
+            self._load(*self._aligners)
 
-    def align(self, audio: Samples, text: str | None) -> Transcript:
-        """Times for every token of `text`, or of what is recognised where it is None.
+    def _load(self, code: str) -> CtcAligner:
+        if code not in self._ready:
+            self._aligners[code].load()
+            self._ready.add(code)
+        return self._aligners[code]
 
-        Args:
-            audio: (n,) float32 in [-1, 1] at 16 kHz.
-            text: the transcript; its tokens are what stands between white space.
+    def _aligner(self, language: Language) -> CtcAligner:
+        """The one for a language.
 
         Raises:
-            BadInput: `no_alignable_text`, `audio_too_short`, `text_too_long`, `align_failed`.
+            BadInput: `no_align_model`.
         """
-        return self.align_stream(iter([audio]), text)
+        code = language.code if language.code in self._aligners else ANY
+        if code not in self._aligners:
+            raise BadInput(
+                "no_align_model",
+                f"the speech is heard as {language.code!r}{_surely(language)}, align_model is for "
+                f"{', '.join(self._aligners)}: add one for it, or give the language",
+            )
+        return self._load(code)
 
-    def align_stream(self, blocks: Iterator[Samples], text: str | None) -> Transcript:
-        """`align` for audio that arrives in blocks; what is held of the audio does not grow with its length."""
-        if text is None:
-            return self._recognise(Window(blocks))
-        if self._options["mode"] == "ctc" or not tokens(text):
-            return self._ctc.align_stream(blocks, text)
-        stream = Window(blocks)
-        parts = list(self._ctc.model.stream(stream, self._ctc.window, self._ctc.overlap))
+    # -- with a transcript ---------------------------------------------------------------------------------------------
+
+    def _timed(self, stream: Window, text: str) -> Transcript:
+        known = self._given() or self._heard(stream)
+        aligner = self._aligner(known)
+        if self._options["mode"] == "ctc":
+            made = aligner.timed(stream, text, known.code)
+            return replace(made, **_language(known))
+        parts = list(aligner.model.stream(stream, aligner.window, aligner.overlap))
         n_samples = stream.skip()
         if not parts:
             raise too_short(n_samples)
         plain = " ".join(tokens(text))
-        words = self._as_whisperx(np.concatenate(parts), plain, 0.0, n_samples / RATE)
+        words = self._as_whisperx(aligner, np.concatenate(parts), plain, (0.0, n_samples / RATE), known.code)
         if words is None:
             raise BadInput("align_failed", "no way to fit the transcript into the audio: does it belong to it?")
-        return Transcript(plain, words)
+        return Transcript(plain, words, **_language(known))
 
-    # -- recognition ---------------------------------------------------------------------------------------------------
+    def _given(self) -> Language | None:
+        code = self._options["language"]
+        return None if code is None else Language(code, None)
+
+    def _heard(self, stream: Window) -> Language:
+        """The language of the first chunk of speech in the first piece, or of its start where there is none."""
+        audio = stream.fill(self._piece())
+        if len(audio) < LEAST_SAMPLES:
+            raise too_short(len(audio))
+        start, end = next(iter(self._detector.chunks(audio)), (0.0, float(CHUNK)))
+        return self._whisper.language(audio[int(start * RATE) : int(end * RATE)])
+
+    # -- without -------------------------------------------------------------------------------------------------------
 
     def _recognise(self, stream: Window) -> Transcript:
-        """Piece by piece; a piece ends before the first segment that reaches its edge."""
-        size = round(self._options["piece"] * RATE)
+        """Piece by piece; a piece ends before the first chunk that reaches its edge."""
         words: list[Word] = []
+        known = self._given()
         last = False
         while not last:
-            audio = stream.fill(size)
-            last = stream.is_last(size)
-            base = stream.start / RATE
-            if not stream.start and len(audio) < self._ctc.model.field:
+            audio = stream.fill(self._piece())
+            last = stream.is_last(self._piece())
+            if not stream.start and len(audio) < LEAST_SAMPLES:
                 raise too_short(len(audio))
-            segments = self._transcribe(audio)
+            chunks = self._detector.chunks(audio)
             limit = len(audio) / RATE - (0.0 if last else EDGE)
-            whole = [segment for segment in segments if last or segment["end"] <= limit]
-            for segment in whole:
-                timed = self._timed(audio, segment)
-                words += [replace(word, start=word.start + base, end=word.end + base) for word in timed]
-            cut = limit if len(whole) == len(segments) else segments[len(whole)]["start"]
+            whole = [chunk for chunk in chunks if last or chunk[1] <= limit]
+            if whole:
+                base = stream.start / RATE
+                sounds = [audio[int(start * RATE) : int(end * RATE)] for start, end in whole]
+                texts, known = self._whisper.texts(sounds, known)
+                for chunk, text in zip(whole, texts, strict=True):
+                    timed = self._chunk(audio, chunk, text, known)
+                    words += [replace(word, start=word.start + base, end=word.end + base) for word in timed]
+            cut = limit if len(whole) == len(chunks) else chunks[len(whole)][0]
             stream.advance(len(audio) if last else round(cut * RATE))
-        return Transcript(" ".join(word.text for word in words), words)
+        return Transcript(" ".join(word.text for word in words), words, **_language(known))
 
-    def _transcribe(self, audio: Samples) -> list[dict[str, Any]]:
-        """WhisperX's segments: start, end (seconds of the piece), text."""
-        if self._pipeline is None:
-            self._pipeline = self._load_pipeline()
-        found = self._pipeline.transcribe(audio, batch_size=self._options["batch_size"], chunk_size=CHUNK)
-        segments: list[dict[str, Any]] = found["segments"]
-        return segments
+    def _piece(self) -> int:
+        return round(float(self._options["piece"]) * RATE)
 
-    def _timed(self, audio: Samples, segment: dict[str, Any]) -> list[Word]:
-        """The words of a segment in seconds of the piece; they divide it evenly where they cannot be aligned."""
-        start, end, text = float(segment["start"]), float(segment["end"]), segment["text"]
+    def _chunk(self, audio: Samples, chunk: Span, text: str, language: Language) -> list[Word]:
+        """The words of a chunk in seconds of the piece; they divide it evenly where they cannot be aligned."""
+        aligner = self._aligner(language)
+        start, end = round(chunk[0], 3), round(chunk[1], 3)  # as WhisperX hands them on
         samples = audio[int(start * RATE) : int(end * RATE)]
         words: list[Word] | None = None
         if self._options["mode"] == "whisperx":
-            if len(samples) >= self._ctc.model.field:
-                words = self._as_whisperx(self._ctc.model.emissions(samples), text, start, end)
-        else:
+            if len(samples) >= LEAST_SAMPLES:
+                emissions = aligner.model.emissions(samples)
+                words = self._as_whisperx(aligner, emissions, text, (start, end), language.code)
+        elif tokens(text):
             try:
-                aligned = self._ctc.align(samples, text).words
-                words = [replace(word, start=word.start + start, end=word.end + start) for word in aligned]
+                found = aligner.timed(Window(iter([samples])), text, language.code).words
+                words = [replace(word, start=word.start + start, end=word.end + start) for word in found]
             except BadInput:
                 words = None  # what Whisper made up need not fit; it keeps a place, and no score
         if words is not None:
@@ -205,91 +236,26 @@ class WhisperxAligner:
             for word, (first, last) in zip(written, times, strict=True)
         ]
 
-    def _as_whisperx(self, emissions: NDArray[np.float32], text: str, start: float, end: float) -> list[Word] | None:
-        dictionary = {label.lower(): at for label, at in self._ctc.model.vocabulary.items()}
-        spaces = self._options["language"] not in WITHOUT_SPACES
-        found = align_segment(emissions, text, dictionary, start, end, spaces=spaces)
+    def _as_whisperx(
+        self, aligner: CtcAligner, emissions: NDArray[np.float32], text: str, span: Span, language: str
+    ) -> list[Word] | None:
+        dictionary = {label.lower(): at for label, at in aligner.model.vocabulary.items()}
+        found = align_segment(emissions, text, dictionary, *span, spaces=language not in WITHOUT_SPACES)
         if found is None:
             return None
         times = [None if word.start is None or word.end is None else (word.start, word.end) for word in found]
         return [
             Word(word.text, first, last, word.score, "interpolated" if word.score is None else "aligned")
-            for word, (first, last) in zip(found, interpolated(times, end), strict=True)
+            for word, (first, last) in zip(found, interpolated(times, span[1]), strict=True)
         ]
 
-    def _files(self) -> list[Path]:
-        """Of Whisper. Without its tokenizer and its features' settings the library would ask the network for them."""
-        names = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json")
-        return require(self._folder(), *((name,) for name in names))
 
-    def _folder(self) -> Path:
-        """Of Whisper; fetched where it is a name and not here yet."""
-        folder = Path(self._whisper).expanduser()
-        if folder.is_dir():
-            return folder
-        if find_spec("faster_whisper") is None:
-            raise MissingBackend.package("aligner 'whisperx'", "whisperx", "whisperx")
-        from faster_whisper.utils import download_model
-
-        try:
-            return Path(download_model(self._whisper))
-        except (OSError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-            raise MissingBackend(
-                f"the Whisper model {self._whisper!r} is no folder and could not be fetched ({reason}); give the path "
-                "of a folder in CTranslate2's format"
-            ) from None
-
-    def _load_pipeline(self) -> Any:
-        os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # read when pyannote is imported
-        try:
-            import whisperx
-        except ImportError:
-            raise MissingBackend.package("aligner 'whisperx'", "whisperx", "whisperx") from None
-        options = self._options
-        with redirect_stdout(StringIO()):  # it tells of the detector that it was given
-            return whisperx.load_model(
-                str(self._folder()),
-                device=options["device"],
-                compute_type=options["compute_type"],
-                language=options["language"],
-                asr_options={"beam_size": options["beam_size"]},
-                vad_model=silero(options["vad_onset"]) if options["vad"] == "silero" else None,
-                vad_options={"vad_onset": options["vad_onset"]},
-                threads=self._threads,
-            )
+def _language(known: Language | None) -> dict[str, Any]:
+    """What a transcript says of it: nothing where it was given, for then nothing was heard."""
+    if known is None or known.probability is None:
+        return {}
+    return {"language": known.code, "language_probability": known.probability}
 
 
-def silero(onset: float) -> Any:
-    """A voice activity detector for WhisperX: the Silero model that comes with faster-whisper."""
-    from faster_whisper.vad import VadOptions, get_speech_timestamps
-    from whisperx.diarize import Segment
-    from whisperx.vads import Vad
-
-    class Silero(Vad):  # type: ignore[misc]
-        @staticmethod
-        def preprocess_audio(audio: Samples) -> Samples:
-            return audio
-
-        def __call__(self, audio: dict[str, Any], **_: Any) -> list[Any]:
-            options = VadOptions(
-                threshold=onset,
-                max_speech_duration_s=CHUNK,
-                min_silence_duration_ms=VAD_SILENCE_MS,
-                speech_pad_ms=VAD_PAD_MS,
-            )
-            found = get_speech_timestamps(audio["waveform"], options)
-            return [Segment(speech["start"] / RATE, speech["end"] / RATE, "UNKNOWN") for speech in found]
-
-        @staticmethod
-        def merge_chunks(segments: list[Any], chunk_size: int, onset: float = 0.5, offset: float | None = None) -> Any:
-            return Vad.merge_chunks(segments, chunk_size, onset, offset) if segments else []
-
-    return Silero(onset)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        raise MissingBackend.package("aligner 'whisperx'", package, "whisperx") from None
+def _surely(language: Language) -> str:
+    return "" if language.probability is None else f" with a probability of {language.probability:.2f}"
