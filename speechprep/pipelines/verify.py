@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from speechprep.artifacts import manifest, schemas, shards, storage
+from speechprep.artifacts import card, manifest, schemas, shards, storage
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, StaleArtifact
 from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK
@@ -156,7 +156,7 @@ def _files(folder: str, made: Manifest, verdict: Verdict) -> tuple[list[Shard], 
                 storage.join(folder, REJECT_FOLDER, name), f"{REJECT_FOLDER}/{name}", shard.rejects, None, verdict
             )
             wrong += [problem] if problem else []
-    named = {s.name for s in made.shards} | {manifest.NAME}
+    named = {s.name for s in made.shards} | {manifest.NAME, card.NAME}
     wrong += [f"{name} is there but not in the manifest" for name in sorted(set(there) - named)]
     wanted = {_reject_name(s, rejects) for s in made.shards if s.rejects}
     wrong += [f"{REJECT_FOLDER}/{name} is there but not in the manifest" for name in sorted(set(rejects) - wanted)]
@@ -214,6 +214,7 @@ def declared_schema(made: Manifest) -> pa.Schema | None:
         "tokens": schemas.TOKENS,
         "packed": schemas.PACKED,
         "pooled": schemas.POOLED,
+        "image_codes": schemas.IMAGE_CODES,
     }
     if made.kind in plain:
         return plain[made.kind]

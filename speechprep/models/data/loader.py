@@ -1,0 +1,94 @@
+"""The reader for torch: an `IterableDataset`, and a loader that may stop and go on at the exact sample.
+
+loader = Loader(reader, workers=2)
+for batch in loader:            # tensors; with workers, batches are read ahead in other processes
+    ...
+state = loader.state_dict()     # after the last batch that came out, whatever the workers have read ahead
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from speechprep.models.data.masks import attention_mask, causal_labels
+from speechprep.models.data.reader import Batch, Reader
+
+TENSORS = ("input_ids", "document_ids", "modality_ids", "position_ids", "rows", "sources", "samples")
+
+
+class ReaderDataset(IterableDataset[dict[str, Any]]):
+    """Whole batches of a reader, from where it stands; the workers of a `DataLoader` share them.
+
+    Args:
+        labels: add `labels`, see `causal_labels`.
+        mask: add `attention_mask` (b, 1, L, L), see `attention_mask`.
+    """
+
+    def __init__(self, reader: Reader, *, labels: bool = True, mask: bool = False) -> None:
+        self.reader, self.labels, self.mask = reader, labels, mask
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Batches as tensors; in a worker those that are the worker's."""
+        worker = get_worker_info()
+        batches = self.reader.batches(*((worker.id, worker.num_workers) if worker else (0, 1)))
+        for batch in batches:
+            yield self.tensors(batch)
+
+    def tensors(self, batch: Batch) -> dict[str, Any]:
+        """A batch of arrays as one of tensors, with what was asked for added; memory is shared."""
+        out: dict[str, Any] = {name: torch.from_numpy(batch[name]) for name in TENSORS}  # type: ignore[literal-required]
+        if self.labels:
+            out["labels"] = torch.from_numpy(causal_labels(batch["input_ids"], batch["document_ids"]))
+        if self.mask:
+            out["attention_mask"] = torch.from_numpy(attention_mask(batch["document_ids"]))
+        if "names" in batch:
+            out["names"] = batch["names"]
+        return out
+
+
+class Loader:
+    """Batches of a reader as tensors, with the state of what has come out.
+
+    Args:
+        workers: processes that read ahead; 0 reads in this one. The order is the same for any number.
+        labels, mask: see `ReaderDataset`.
+        pin_memory: for copies to a GPU.
+    """
+
+    def __init__(
+        self, reader: Reader, workers: int = 0, *, labels: bool = True, mask: bool = False, pin_memory: bool = False
+    ) -> None:
+        self.reader, self.workers, self.pin_memory = reader, workers, pin_memory
+        self.dataset = ReaderDataset(reader, labels=labels, mask=mask)
+        self._begin, self._taken = reader.row, 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Batches from where the loader stands: again after the last one that came out."""
+        self.reader.seek(self.row)
+        self._begin, self._taken = self.reader.row, 0
+        loader = DataLoader(self.dataset, batch_size=None, num_workers=self.workers, pin_memory=self.pin_memory)
+        for batch in loader:
+            self._taken += 1
+            yield batch
+
+    def __len__(self) -> int:
+        """See `Reader`."""
+        return len(self.reader)
+
+    @property
+    def row(self) -> int:
+        """The global number of the first row that has not come out."""
+        return self.reader.row_after(self._taken, self._begin)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The reader's state after the last batch that came out."""
+        return self.reader.state(self.row)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on after a state; see `Reader.restore`."""
+        self.reader.restore(state)
+        self._begin, self._taken = self.reader.row, 0

@@ -1,0 +1,75 @@
+"""Which source each row of a mixture comes from: exact shares at all times, no chance, no state.
+
+The k-th row of source i (from 0) is due at time (k + 1/2) / rate_i; rows come in the order in which they are due. So
+after any number of rows each source has had its share, to about a row: this is the Webster or Sainte-Lague method of
+apportionment. With whole numbers as rates the order repeats after their sum, so any row is found by a table look-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import lcm
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.tokenizers.ragged import Ints
+
+PERIOD = 1 << 18  # most rows after which the order repeats; shares are met to one part in so many
+_SIMPLE = 4096  # shares that are fractions with denominators up to this are met exactly
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Make it with `of`.
+
+    Attributes:
+        counts: (s,) rows of each source in a period.
+        order: (period,) int16, source of each row.
+        place: (period,) int32, number of the row among those of its source in the period.
+        at: rows of a source within the period, one array each.
+    """
+
+    counts: Ints
+    order: NDArray[np.int16]
+    place: NDArray[np.int32]
+    at: list[NDArray[np.int64]] = field(repr=False)
+
+    @classmethod
+    def of(cls, rates: Sequence[Fraction]) -> Schedule:
+        """For sources whose rows come at these relative rates, all above 0."""
+        counts = _whole_numbers(rates)
+        which = np.repeat(np.arange(len(counts), dtype=np.int16), counts)
+        number = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
+        due = np.concatenate([(np.arange(n) + 0.5) / n for n in counts])
+        by_time = np.argsort(due, kind="stable")
+        order = which[by_time]
+        return cls(counts, order, number[by_time], [np.flatnonzero(order == i) for i in range(len(counts))])
+
+    def locate(self, rows: Ints) -> tuple[NDArray[np.int16], Ints]:
+        """Global row numbers (n,) -> source of each (n,), and its number among the rows of that source (n,)."""
+        periods, within = np.divmod(rows, len(self.order))
+        which = self.order[within]
+        return which, periods * self.counts[which] + self.place[within]
+
+    def first_row(self, source: int, number: int) -> int:
+        """Inverse of `locate`: the global number of row `number` of a source."""
+        periods, within = divmod(number, int(self.counts[source]))
+        return periods * len(self.order) + int(self.at[source][within])
+
+
+def _whole_numbers(rates: Sequence[Fraction]) -> Ints:
+    """Counts in the proportion of the rates: exactly where that is simple, else to one part in `PERIOD`."""
+    shares = [rate / sum(rates) for rate in rates]
+    simple = [share.limit_denominator(_SIMPLE) for share in shares]
+    if sum(simple) == 1 and all(abs(a - b) < Fraction(1, 1 << 40) for a, b in zip(simple, shares, strict=True)):
+        period = lcm(*(share.denominator for share in simple))
+        if period <= PERIOD:
+            return np.array([int(share * period) for share in simple], np.int64)
+    counts = np.array([max(1, int(share * PERIOD)) for share in shares], np.int64)
+    # The rows that rounding left over go to the sources that lost most by it.
+    lost = np.array([float(share * PERIOD - n) for share, n in zip(shares, counts.tolist(), strict=True)])
+    counts[np.argsort(-lost, kind="stable")[: max(0, PERIOD - int(counts.sum()))]] += 1
+    return counts
