@@ -1,0 +1,184 @@
+"""CRA: does the true context make a continuation more likely than other contexts do? (SUTLM, arXiv 2310.08715)
+
+    CRA = 1/n sum_i 1[ argmax over j in C_i of log p(y_i | c_j) = i ]
+
+Each continuation y_i is scored under N contexts, its own among them, so its own length and likelihood cancel out. Only
+its tokens are scored: no switch token, no end token. Four directions, u2u, t2t, u2t and t2u, of which the first letter
+is the context's modality. Candidates come from other speakers, and from the same speaker, by which a model is not
+helped that recognises no more than the voice or the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.errors import BadInput, ConfigError
+from speechprep.models.evaluation.halves import Pair, prompt
+from speechprep.models.evaluation.score import Interval, Score
+from speechprep.tokenizers.draws import mix64, record_keys, salted
+
+DIRECTIONS = ("u2u", "t2t", "u2t", "t2u")
+POOLS = ("other", "same")
+_Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+_TOKENS = 4096  # of continuations in one call of the model
+
+
+def cra(
+    model: Any,
+    pairs: Sequence[Pair],
+    *,
+    candidates: int = 100,
+    directions: Sequence[str] = DIRECTIONS,
+    pools: Sequence[str] = POOLS,
+    join: str = "ast",
+    seed: int = 0,
+) -> list[Score]:
+    """Accuracy in each direction with each pool of candidates.
+
+    Args:
+        model: a trained SUTLM.
+        pairs: see `halves.load_pairs`.
+        candidates: contexts to choose from, the true one included; fewer where there are not so many.
+        directions: of `DIRECTIONS`.
+        pools: of `POOLS`. A pool in which no pair has a candidate gives no score.
+        join: how the model was told to change its modality.
+        seed: of the choice of candidates.
+
+    Raises:
+        ConfigError: an unknown direction or pool, fewer than 2 candidates, a pair longer than the model's context.
+    """
+    for name, given, known in (("direction", directions, DIRECTIONS), ("pool", pools, POOLS)):
+        for value in given:
+            if value not in known:
+                raise ConfigError(f"{name} {value!r}; there are: {', '.join(known)}")
+    if candidates < 2:
+        raise ConfigError(f"candidates={candidates}; at least 2 are needed")
+    chosen = {pool: choose(pairs, pool, candidates, seed) for pool in pools}
+    chosen = {pool: found for pool, found in chosen.items() if found.any()}
+    if not chosen:
+        raise BadInput("no_candidates", "no pair has another context to choose from; give more utterances")
+    wanted = np.logical_or.reduce([*chosen.values(), np.eye(len(pairs), dtype=bool)])
+    scores = []
+    for direction in directions:
+        contexts = [prompt(pair.context, direction, join, model.config.markers) for pair in pairs]
+        followed = [(p.continuation.units if direction[2] == "u" else p.continuation.text).tolist() for p in pairs]
+        table = log_likelihoods(model, contexts, followed, wanted)
+        scores += [accuracy(table, found, f"cra.{direction}.{pool}") for pool, found in chosen.items()]
+    return scores
+
+
+def choose(pairs: Sequence[Pair], pool: str, candidates: int, seed: int) -> NDArray[np.bool_]:
+    """(n, n) True where context j is a candidate for continuation i: the first of a seeded order, the true one not."""
+    keys = record_keys(seed, "cra", [pair.id for pair in pairs])
+    order = mix64(keys[:, None] ^ salted(keys, 1)[None, :])
+    speakers = np.array([pair.speaker for pair in pairs])
+    same = (speakers[:, None] == speakers[None, :]) & (speakers[:, None] != "")
+    fits = same if pool == "same" else ~same
+    np.fill_diagonal(fits, val=False)
+    rank = np.argsort(np.argsort(np.where(fits, order, np.uint64(2**64 - 1)), axis=1, kind="stable"), axis=1)
+    chosen: NDArray[np.bool_] = fits & (rank < candidates - 1)
+    return chosen
+
+
+def log_likelihoods(
+    model: Any, contexts: Sequence[list[int]], continuations: Sequence[list[int]], wanted: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """(n, m) sum of log p over the tokens of continuation i after context j, NaN where `wanted` (n, m) is False.
+
+    Each context goes through the model once; its keys and values serve all continuations.
+
+    Raises:
+        ConfigError: a context and a continuation that do not fit the model together.
+    """
+    import torch
+
+    limit = model.config.decoder.max_position_embeddings
+    table = np.full(wanted.shape, np.nan)
+    lengths = np.array([len(y) for y in continuations])
+    for j, context in enumerate(contexts):
+        rows = np.flatnonzero(wanted[:, j])
+        if len(rows) and len(context) + lengths[rows].max() > limit:
+            raise ConfigError(
+                f"context {j} has {len(context)} tokens and a continuation {lengths[rows].max()}, "
+                f"the model has {limit} positions; take shorter utterances"
+            )
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        with torch.no_grad():
+            for i, value in _after(model, context, [continuations[i] for i in rows.tolist()]):
+                table[rows[i], j] = value
+    return table
+
+
+def _after(model: Any, context: list[int], continuations: list[list[int]]) -> Any:
+    """Number and log-likelihood of each continuation; they come in ascending length."""
+    import torch
+    from transformers import DynamicCache
+
+    if not continuations:
+        return
+    first = model(torch.tensor([context], device=model.device), use_cache=True)
+    start = first.logits[0, -1].float().log_softmax(-1)
+    held = [(layer.keys, layer.values) for layer in first.past_key_values.layers]
+    at = 0
+    while at < len(continuations):
+        stop = at + 1
+        while stop < len(continuations) and (stop + 1 - at) * len(continuations[stop]) <= _TOKENS:
+            stop += 1
+        part, width = continuations[at:stop], len(continuations[stop - 1])
+        ids = torch.zeros((len(part), width), dtype=torch.int64)
+        for row, y in enumerate(part):
+            ids[row, : len(y)] = torch.tensor(y)
+        ids = ids.to(model.device)
+        log_p = start[ids[:, 0]][:, None]
+        if width > 1:
+            cache = DynamicCache([(k.expand(len(part), -1, -1, -1), v.expand(len(part), -1, -1, -1)) for k, v in held])
+            places = torch.arange(len(context), len(context) + width - 1, device=model.device)
+            places = places.expand(len(part), -1)
+            out = model(ids[:, :-1], past_key_values=cache, position_ids=places, use_cache=True)
+            rest = out.logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+            log_p = torch.cat([log_p, rest], 1)
+        inside = (
+            torch.arange(width, device=model.device)
+            < torch.tensor([len(y) for y in part], device=model.device)[:, None]
+        )
+        for row, value in enumerate((log_p.double() * inside).sum(1).tolist()):
+            yield at + row, value
+        at = stop
+
+
+def accuracy(table: NDArray[np.float64], candidates: NDArray[np.bool_], metric: str) -> Score:
+    """Share of continuations whose own context is the best; one of several equally good ones counts as its share.
+
+    Args:
+        table: (n, n) log-likelihoods.
+        candidates: (n, n) of `choose`; rows without any are left out.
+        metric: name of the score.
+    """
+    rows = candidates.any(axis=1)
+    true = np.diagonal(table)[rows]
+    others = np.where(candidates, table, -np.inf)[rows]
+    best = others.max(axis=1)
+    ties = (others == true[:, None]).sum(axis=1)
+    won = np.where(true >= best, 1 / (1 + ties * (true == best)), 0.0)
+    n = int(rows.sum())
+    sizes = candidates.sum(axis=1)[rows] + 1
+    low, high = wilson(float(won.sum()), n)
+    return Score(
+        metric,
+        float(won.mean()),
+        Interval(low, high, 0.95, 0, "pairs", n),
+        counts={"pairs": n, "left_out": len(table) - n},
+        others={"chance": float((1 / sizes).mean()), "candidates": float(sizes.mean())},
+        how={"interval": "wilson", "score": "sum of log p over the continuation's tokens"},
+    )
+
+
+def wilson(hits: float, n: int, z: float = _Z) -> tuple[float, float]:
+    """Interval of a share (Wilson, "Probable inference", 1927); right near 0 and 1 too, where hits +- is not."""
+    share = hits / n
+    centre, spread = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, float((centre - spread) / (1 + z * z / n))), min(1.0, float((centre + spread) / (1 + z * z / n)))

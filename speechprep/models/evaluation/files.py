@@ -1,0 +1,139 @@
+"""Texts keyed by id from the files that recognisers and annotators write: JSON Lines, TSV, CSV, and sclite's .trn."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from speechprep.artifacts import storage
+from speechprep.errors import BadInput, ConfigError
+
+_TRN = re.compile(r"(.*)\(([^()\s]+)\)\s*")
+Row = dict[str, Any]
+
+
+class Table:
+    """The rows of a file.
+
+    The form goes by the name: `.jsonl`, `.tsv` (no quoting), `.csv`, or `.trn`, where a line is `text (id)` and the
+    case of ids does not matter, as for sclite.
+
+    Args:
+        path: file or URI.
+        id_column: where the ids are.
+
+    Raises:
+        ConfigError: no such file, another form, or a column that is not there.
+        BadInput: a line that is not of the form (`bad_row`), or without an id (`no_id`).
+    """
+
+    def __init__(self, path: str, id_column: str = "id") -> None:
+        self.path = path
+        if not storage.exists(path) or storage.is_dir(path):
+            raise ConfigError(f"{path}: there is no such file")
+        self.rows = [(line, row) for line, row in _rows(path) if row]
+        self.id_column = "id" if path.endswith(".trn") else id_column
+        self._require(self.id_column)
+        self.ids = [self._id(line, row) for line, row in self.rows]
+
+    def has(self, column: str) -> bool:
+        """True where the first row has this column."""
+        return bool(self.rows) and column in self.rows[0][1]
+
+    def texts(self, column: str = "text") -> dict[str, str]:
+        """id -> the text of a column.
+
+        Raises:
+            BadInput: an id twice (`duplicate_id`), or a cell that is no text (`bad_row`).
+        """
+        self._require(column)
+        found: dict[str, str] = {}
+        for (line, row), id in zip(self.rows, self.ids, strict=True):
+            if id in found:
+                raise BadInput("duplicate_id", f"{self.path}:{line}: id {id!r} stands here a second time; keep one")
+            found[id] = self._text(line, row.get(column), column)
+        return found
+
+    def lists(self, column: str = "text") -> dict[str, list[str]]:
+        """id -> the texts of a column, from rows of the same id, or lists in JSON, or both.
+
+        Raises:
+            BadInput: a cell that is neither text nor a list of texts (`bad_row`).
+        """
+        self._require(column)
+        found: dict[str, list[str]] = {}
+        for (line, row), id in zip(self.rows, self.ids, strict=True):
+            cell = row.get(column)
+            parts = cell if isinstance(cell, list) else [cell]
+            found.setdefault(id, []).extend(self._text(line, part, column) for part in parts)
+        return found
+
+    def _require(self, column: str) -> None:
+        if self.rows and not self.has(column):
+            there = ", ".join(map(repr, self.rows[0][1]))
+            raise ConfigError(f"{self.path} has no column {column!r}; there are: {there}")
+
+    def _id(self, line: int, row: Row) -> str:
+        id = row.get(self.id_column)
+        if id is None or id == "" or isinstance(id, dict | list | bool | float):
+            raise BadInput("no_id", f"{self.path}:{line}: {self.id_column!r} is {id!r}; give each row an id")
+        return str(id)
+
+    def _text(self, line: int, cell: object, column: str) -> str:
+        if not isinstance(cell, str):
+            raise BadInput("bad_row", f"{self.path}:{line}: {column!r} is {cell!r}; put a text, '' for none")
+        return cell
+
+
+def _rows(path: str) -> Iterator[tuple[int, Row]]:
+    """(line number, row); an empty row for an empty line."""
+    try:
+        text = storage.read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput("bad_row", f"{path}: byte {error.start} is not UTF-8; convert the file") from error
+    form = path.rpartition(".")[2].lower()
+    if form == "jsonl":
+        yield from ((number, _json(path, number, line)) for number, line in enumerate(text.split("\n"), 1))
+    elif form == "trn":
+        yield from ((number, _trn(path, number, line)) for number, line in enumerate(text.split("\n"), 1))
+    elif form == "csv":
+        yield from _cells(path, csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    elif form == "tsv":
+        yield from _cells(path, csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
+    else:
+        raise ConfigError(f"{path}: files of texts end in .jsonl, .tsv, .csv or .trn, and are named for what they are")
+
+
+def _cells(path: str, reader: csv.DictReader[str]) -> Iterator[tuple[int, Row]]:
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise BadInput("bad_row", f"{path}:{reader.line_num}: another number of columns than the head has")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise BadInput("bad_row", f"{path}:{reader.reader.line_num}: {error}") from error
+
+
+def _json(path: str, number: int, line: str) -> Row:
+    if not line.strip():
+        return {}
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise BadInput("bad_row", f"{path}:{number}: not JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise BadInput("bad_row", f"{path}:{number}: not a JSON object")
+    return row
+
+
+def _trn(path: str, number: int, line: str) -> Row:
+    if not line.strip() or line.startswith(";;"):
+        return {}
+    found = _TRN.fullmatch(line)
+    if not found:
+        raise BadInput("bad_row", f"{path}:{number}: a line of .trn is `text (id)`")
+    return {"id": found[2].casefold(), "text": found[1].strip()}

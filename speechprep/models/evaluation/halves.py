@@ -1,0 +1,134 @@
+"""Utterances cut into a context and a continuation, each as units and as text: what CRA and PELM are asked with.
+
+The cut is at the word boundary nearest the middle of the utterance in time. Units are cut at frame level and each half
+is de-duplicated on its own; where the run at the cut goes on behind it, it belongs to the context, and the continuation
+begins with the next unit, in every direction and for every candidate alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.artifacts import manifest, shards, storage
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.errors import ConfigError, StaleArtifact
+from speechprep.tokenizers.runlength import dedup
+from speechprep.tokenizers.spans import span_table
+from speechprep.tokenizers.vocabulary import Vocabulary
+
+JOINS = ("ast", "cst")
+_COLUMNS = {"utterances": ["id", "speaker", "split"], "words": ["id", "words", "kept"], "units": ["id", "units"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One half of an utterance: ids of the vocabulary as units and as text, and the words."""
+
+    units: NDArray[np.int32]
+    text: NDArray[np.int32]
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An utterance in two halves; `speaker` is "" where none is known."""
+
+    id: str
+    speaker: str
+    context: Half
+    continuation: Half
+
+
+def load_pairs(
+    run: str, vocab: Vocabulary, *, min_words: int = 20, split: str | None = None, codebook: str = ""
+) -> list[Pair]:
+    """Pairs of the utterances of a run, sorted by id.
+
+    Args:
+        run: folder with `utterances`, `words` and `units`.
+        vocab: the vocabulary of the model that is asked.
+        min_words: shortest utterance.
+        split: only utterances of this split.
+        codebook: content fingerprint of the codebook of the model's units; "" where that is not known.
+
+    Raises:
+        StaleArtifact: units of another codebook than the vocabulary's, or no utterance that fits.
+    """
+    made = manifest.read(storage.join(run, "units")).extra
+    if made["k"] != vocab.k:
+        raise StaleArtifact(f"the vocabulary is of {vocab.k} units, those in {run} are of {made['k']}")
+    if codebook and made.get("codebook", codebook) != codebook:
+        raise StaleArtifact(
+            f"the model knows units of codebook {codebook[:12]}, those in {run} are of {made['codebook'][:12]}"
+        )
+    grid = FrameGrid(**made["grid"])
+    known = {row["id"]: row for row in rows(run, "utterances")}
+    spoken = {row["id"]: row["words"] for row in rows(run, "words") if row["kept"] is not False}
+    found = []
+    for row in rows(run, "units"):
+        words, about = spoken.get(row["id"]) or [], known.get(row["id"], {})
+        if len(words) < max(min_words, 2) or (split is not None and about.get("split") != split):
+            continue
+        pair = _cut(row["id"], about.get("speaker") or "", words, np.asarray(row["units"]), vocab, grid)
+        if pair is not None:
+            found.append(pair)
+    if not found:
+        raise StaleArtifact(f"{run} has no utterance of {min_words} words and more" + (f" in {split}" if split else ""))
+    return sorted(found, key=lambda pair: pair.id)
+
+
+def rows(run: str, kind: str) -> Iterator[dict[str, Any]]:
+    """Rows of a dataset of a run, in order."""
+    folder = storage.join(run, kind)
+    for shard in manifest.read(folder).shards:
+        for batch in shards.read_batches(storage.join(folder, shard.name), _COLUMNS[kind]):
+            yield from batch.to_pylist()
+
+
+def _cut(
+    id: str, speaker: str, words: list[dict[str, Any]], units: NDArray[Any], vocab: Vocabulary, grid: FrameGrid
+) -> Pair | None:
+    starts = np.array([word["start"] for word in words], np.float64)
+    if not np.isfinite(starts).all():
+        return None
+    frames = span_table(starts, np.array([0, len(words)]), np.array([len(units)]), grid).starts
+    at = 1 + int(np.argmin(np.abs(frames[1:] - len(units) / 2)))
+    before, after = dedup(units[: frames[at]])[0], dedup(units[frames[at] :])[0]
+    if len(before) and len(after) and before[-1] == after[0]:
+        after = after[1:]
+    if not (len(before) and len(after)):
+        return None
+    texts = [" ".join(word["text"] for word in part) for part in (words[:at], words[at:])]
+    half = [_half(part, text, vocab) for part, text in zip((before, after), texts, strict=True)]
+    return Pair(id, speaker, *half)
+
+
+def _half(units: NDArray[Any], text: str, vocab: Vocabulary) -> Half:
+    ids, _ = vocab.encode_units(units, np.array([0, len(units)]))
+    pieces, _ = vocab.encode_texts([" " + text])
+    return Half(ids, pieces, text)
+
+
+def prompt(half: Half, direction: str, join: str, markers: dict[str, int]) -> list[int]:
+    """Tokens up to where the other half begins.
+
+    Args:
+        half: the context.
+        direction: "u2u", "t2t", "u2t" or "t2u".
+        join: how a change of modality is written: "ast" by a switch token, "cst" by end and begin.
+        markers: ids of the markers, as in `SutlmConfig`.
+    """
+    if join not in JOINS:
+        raise ConfigError(f"join {join!r}; there are: {', '.join(JOINS)}")
+    source, target = direction[0], direction[2]
+    body = (half.units if source == "u" else half.text).tolist()
+    switch: list[int] = []
+    if source != target:
+        names = [f"{source}2{target}"] if join == "ast" else [f"{source}_end", f"{target}_start"]
+        switch = [markers[name] for name in names]
+    return [markers[f"{source}_start"], *body, *switch]

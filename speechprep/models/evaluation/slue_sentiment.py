@@ -1,0 +1,74 @@
+"""SLUE-SA: sentiment of an utterance in three classes, scored by macro and weighted precision, recall and F1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.errors import BadInput
+from speechprep.models.evaluation.bootstrap import Bootstrap, precision_recall_f1, share
+from speechprep.models.evaluation.score import Score, paired
+
+LABELS = ("Negative", "Neutral", "Positive")
+_READ = {label.casefold(): label for label in LABELS} | {"<mixed>": "Neutral", "disagreement": "Neutral"}
+
+
+def sentiment(label: str) -> str | None:
+    """The class of an annotation: `<mixed>` and `Disagreement` are Neutral; None for what is no label."""
+    return _READ.get(label.strip().casefold())
+
+
+def slue_sentiment(
+    references: Mapping[str, str], hypotheses: Mapping[str, str], *, bootstrap: Bootstrap | None = None
+) -> Score:
+    """Macro F1, the headline of SLUE, and the other five averages.
+
+    Args:
+        references: id -> annotated label.
+        hypotheses: id -> predicted label. What is no label, as a generating model may write, is a miss of the
+            reference's class and no claim of another; `counts` says how many there are.
+        bootstrap: how to make the interval of macro F1.
+
+    Returns:
+        `others` holds `macro_` and `weighted_` precision, recall and f1 and `accuracy`; `by` the figures of each class.
+        Averages go over the classes that occur on either side, weights are the classes' references.
+
+    Raises:
+        BadInput: ids that do not agree, or a reference that is no label (`bad_label`).
+    """
+    ids = paired(references, hypotheses)
+    names = {id: sentiment(references[id]) for id in ids}
+    odd = next((id for id, name in names.items() if name is None), None)
+    if odd is not None:
+        raise BadInput("bad_label", f"id {odd!r} has the label {references[odd]!r}; labels are {', '.join(LABELS)}")
+    # (n, 10): the confusion matrix of each utterance, flattened, the last column for what is no label
+    width = len(LABELS) + 1
+    cells = np.zeros((len(ids), len(LABELS) * width))
+    unknown = 0
+    for row, id in enumerate(ids):
+        said = sentiment(hypotheses[id])
+        unknown += said is None
+        column = len(LABELS) if said is None else LABELS.index(said)
+        cells[row, LABELS.index(names[id] or "") * width + column] = 1
+
+    total = cells.sum(0).reshape(len(LABELS), width)
+    wanted, claimed = total.sum(1), total.sum(0)[: len(LABELS)]
+    present = [i for i in range(len(LABELS)) if wanted[i] or claimed[i]]
+    by = {LABELS[i]: precision_recall_f1(total[i, i], claimed[i], wanted[i]) | {"support": wanted[i]} for i in present}
+    others = {"accuracy": float(np.trace(total[:, :-1]) / len(ids))}
+    for figure in ("precision", "recall", "f1"):
+        others[f"macro_{figure}"] = float(np.mean([by[LABELS[i]][figure] for i in present]))
+        others[f"weighted_{figure}"] = float(sum(by[LABELS[i]][figure] * wanted[i] for i in present) / len(ids))
+
+    def macro(sums: NDArray[np.float64]) -> float:
+        matrix = sums.reshape(len(LABELS), width)
+        right, rows, columns = np.diagonal(matrix), matrix.sum(1), matrix.sum(0)
+        return float(np.mean([share(2 * right[i], rows[i] + columns[i]) for i in present]))
+
+    interval = bootstrap.interval(ids, cells, macro) if bootstrap else None
+    counts = {"utterances": len(ids), "unknown_labels": unknown}
+    counts |= {name.lower(): int(wanted[i]) for i, name in enumerate(LABELS)}
+    by = {name: {figure: float(value) for figure, value in figures.items()} for name, figures in by.items()}
+    return Score("macro_f1", others["macro_f1"], interval, counts, others, by, {"labels": ", ".join(LABELS)})

@@ -1,0 +1,114 @@
+"""WER and CER of a corpus: (S + D + I) / N, errors and words summed over utterances before they are divided."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.errors import BadInput
+from speechprep.models.evaluation.bootstrap import Bootstrap
+from speechprep.models.evaluation.normalise import normaliser
+from speechprep.models.evaluation.score import Score, paired
+from speechprep.tokenizers.wer import Alternation, edit_counts
+
+Units = Callable[[str], Sequence[str | Alternation]]
+
+
+def wer(
+    references: Mapping[str, str],
+    hypotheses: Mapping[str, str],
+    *,
+    normalise: str = "librispeech",
+    spellings: str | None = None,
+    alternations: bool = False,
+    bootstrap: Bootstrap | None = None,
+) -> Score:
+    """Word error rate.
+
+    Args:
+        references: id -> text.
+        hypotheses: id -> text of the same ids.
+        normalise: `none`, `librispeech` or `whisper`; see `normalise`.
+        spellings: a table for `whisper`; see `normaliser`.
+        alternations: read `{ A / B }` in references as sclite does, the better alternative counts and `@` is none.
+        bootstrap: how to make the interval; None makes none.
+
+    Returns:
+        counts: `utterances`, `wrong_utterances`, `words` (of the references), `hits`, `substitutions`, `deletions`,
+        `insertions`. Of the alignments with fewest errors the one with most hits is counted.
+
+    Raises:
+        BadInput: ids that do not agree, a broken alternation, or no word in all references.
+        ConfigError, MissingBackend: see `normaliser`.
+    """
+    clean = normaliser(normalise, spellings)
+    split: Units = (lambda text: _alternatives(text, clean)) if alternations else (lambda text: clean(text).split())
+    how = {"unit": "word", "normalisation": normalise} | ({"alternations": "sclite"} if alternations else {})
+    return _score("wer", "words", references, hypotheses, split, lambda text: clean(text).split(), how, bootstrap)
+
+
+def cer(
+    references: Mapping[str, str],
+    hypotheses: Mapping[str, str],
+    *,
+    normalise: str = "librispeech",
+    spellings: str | None = None,
+    bootstrap: Bootstrap | None = None,
+) -> Score:
+    """Character error rate: as `wer`, in characters; a run of white space is one space, and it counts."""
+    clean = normaliser(normalise, spellings)
+    how = {"unit": "character", "normalisation": normalise}
+
+    def split(text: str) -> str:
+        return " ".join(clean(text).split())
+
+    return _score("cer", "characters", references, hypotheses, split, split, how, bootstrap)
+
+
+def _score(
+    metric: str,
+    unit: str,
+    references: Mapping[str, str],
+    hypotheses: Mapping[str, str],
+    of_reference: Units,
+    of_hypothesis: Callable[[str], Sequence[str]],
+    how: dict[str, str],
+    bootstrap: Bootstrap | None,
+) -> Score:
+    ids = paired(references, hypotheses)
+    found = [edit_counts(of_reference(references[id]), of_hypothesis(hypotheses[id])) for id in ids]
+    counts = {
+        "utterances": len(ids),
+        "wrong_utterances": sum(c.errors > 0 for c in found),
+        unit: sum(c.words for c in found),
+        "hits": sum(c.hits for c in found),
+        "substitutions": sum(c.substitutions for c in found),
+        "deletions": sum(c.deletions for c in found),
+        "insertions": sum(c.insertions for c in found),
+    }
+    if not counts[unit]:
+        raise BadInput("no_reference_words", f"the references hold no {unit} after the normalisation; nothing to score")
+
+    def rate(sums: NDArray[np.float64]) -> float:
+        return float(sums[0] / max(sums[1], 1.0))
+
+    sums = np.array([(c.errors, c.words) for c in found])
+    interval = bootstrap.interval(ids, sums, rate) if bootstrap else None
+    others = {"utterance_error_rate": counts["wrong_utterances"] / len(ids)}
+    return Score(metric, rate(sums.sum(0)), interval, counts, others, how=how)
+
+
+def _alternatives(text: str, clean: Callable[[str], str]) -> list[str | Alternation]:
+    """Words and alternations of a reference in sclite's `{ A / B }` form, which does not nest."""
+    items: list[str | Alternation] = []
+    for outside, inside in re.findall(r"([^{}]*)(\{[^{}]*\})?", text):
+        items += clean(outside).split()
+        if inside:
+            ways = inside[1:-1].split(" / ")
+            items.append(tuple(() if way.strip() == "@" else tuple(clean(way).split()) for way in ways))
+    if text.count("{") != text.count("}") or text.count("{") != sum(not isinstance(item, str) for item in items):
+        raise BadInput("bad_alternation", f"{text!r}: alternatives are written {{ A / B }} and do not nest")
+    return items
