@@ -1,0 +1,183 @@
+"""Grids of trainings: every combination of the values of some axes, for some seeds, trained, asked, and put in a table.
+
+    model: dmlm
+    runs: run                                   # or a list of runs; an axis may name others
+    options: {size: mini, steps: 5000}          # of every training
+    axes:
+      supervision: {supervised: {shares: {asr: 1}}, mixed: {shares: {asr: .5, speech: .25, text: .25}}}
+      loss: {trimodal: {loss: trimodal}, plain: {loss: plain}}
+    seeds: [0, 1, 2]
+    ask: {test-other: run-other, ami: run-ami}  # by what name, which run; `unseen` is what was kept out of the training
+
+A cell is a folder; what is done is not done again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from speechprep.errors import ConfigError
+from speechprep.models.training import MODELS
+
+UNSEEN = "unseen"
+ANSWERS = "answers.json"
+
+
+class Grid(BaseModel):
+    """See the module's text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    runs: str | list[str]
+    options: dict[str, Any] = {}
+    axes: dict[str, dict[str, dict[str, Any]]] = Field(min_length=1)
+    seeds: list[int] = Field([0], min_length=1)
+    ask: dict[str, str] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, body: Any) -> Grid:
+        """A checked grid.
+
+        Raises:
+            ConfigError: a key that is missing, unknown or of another kind.
+        """
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ConfigError(f"this is no grid: {told}") from None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: the value's name on each axis, its seed, its runs and its options."""
+
+    values: tuple[str, ...]
+    seed: int
+    runs: list[str]
+    options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return "-".join([*self.values, f"seed{self.seed}"])
+
+
+def cells(grid: Grid) -> list[Cell]:
+    """All cells, in the order of the axes; every cell's options are checked before the first is trained.
+
+    Raises:
+        ConfigError: no such model, or options that it does not take.
+    """
+    if grid.model not in MODELS:
+        raise ConfigError(f"model {grid.model!r}; there are: {', '.join(MODELS)}")
+    options_of = import_module(MODELS[grid.model]).OPTIONS.of
+    found = []
+    for chosen in itertools.product(*(axis.items() for axis in grid.axes.values())):
+        merged = dict(grid.options)
+        for _, more in chosen:
+            merged |= more
+        runs = merged.pop("runs", grid.runs)
+        for seed in grid.seeds:
+            cell = Cell(
+                tuple(n for n, _ in chosen), seed, [runs] if isinstance(runs, str) else runs, {**merged, "seed": seed}
+            )
+            options_of(cell.options)
+            found.append(cell)
+    return found
+
+
+def run(grid: Grid, out: str, tell: Callable[[str], None]) -> list[tuple[Cell, dict[str, float]]]:
+    """Train and ask every cell; the figures of each, by "<run> <figure>".
+
+    Args:
+        grid: what to do.
+        out: folder of the cells.
+        tell: is given a line for each cell.
+    """
+    from speechprep.models.training.run import train
+
+    module = import_module(MODELS[grid.model])
+    found, every = [], cells(grid)
+    for number, cell in enumerate(every, 1):
+        folder = Path(out) / cell.name
+        options = module.OPTIONS.of(cell.options)
+        train(module.task(cell.runs, options), options, folder, quiet=True)
+        figures = asked(grid, cell, folder)
+        tell(
+            f"{number}/{len(every)} {cell.name}: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        )
+        found.append((cell, figures))
+    return found
+
+
+def asked(grid: Grid, cell: Cell, folder: Path) -> dict[str, float]:
+    """What a trained cell scores on each run; kept in its folder."""
+    path, wanted = folder / ANSWERS, dict(grid.ask)
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["ask"] == wanted:
+            return dict(known["figures"])
+    figures: dict[str, float] = {}
+    for name, place in wanted.items():
+        runs = cell.runs if place == UNSEEN else [place]
+        scores = FIGURES[grid.model](str(folder), runs, unseen=place == UNSEEN)
+        figures |= {f"{name} {figure}": value for figure, value in scores.items()}
+    path.write_text(json.dumps({"ask": wanted, "figures": figures}, indent=1) + "\n", encoding="utf-8")
+    return figures
+
+
+def word_errors(folder: str, runs: list[str], *, unseen: bool) -> dict[str, float]:
+    """Word error rate of a DMLM, case folded, greedy."""
+    from speechprep.models.dmlm.answer import answers, load_corpus, load_model
+    from speechprep.models.dmlm.corpus import transcripts
+    from speechprep.models.evaluation import scorer
+    from speechprep.models.generation import Decoding
+
+    model, text = load_model(folder)
+    said = answers(model, text, load_corpus(model, text, runs), "asr", Decoding(), unseen=unseen)
+    right = {id: t for run in runs for id, t in transcripts(run).items() if id in said}
+    return {"WER": scorer("wer")(right, {id: said[id] for id in right}).score}
+
+
+def retrieval(folder: str, runs: list[str], *, unseen: bool) -> dict[str, float]:
+    """CRA of a SUTLM in all directions, candidates from other speakers."""
+    from speechprep.models.evaluation.cra import cra
+    from speechprep.models.evaluation.halves import load_pairs
+    from speechprep.models.split import unseen_of
+    from speechprep.models.sutlm.load import load_model
+
+    model, vocab = load_model(folder)
+    pairs = [pair for run in runs for pair in load_pairs(run, vocab, codebook=model.config.codebook)]
+    if unseen:
+        keep = unseen_of(model.config)([pair.id for pair in pairs])
+        pairs = [pair for pair, kept in zip(pairs, keep, strict=True) if kept]
+    return {score.metric: score.score for score in cra(model, pairs, pools=("other",))}
+
+
+FIGURES: dict[str, Callable[..., dict[str, float]]] = {"dmlm": word_errors, "sutlm": retrieval}
+
+
+def table(grid: Grid, found: list[tuple[Cell, dict[str, float]]]) -> str:
+    """Markdown: a row for each combination, mean and standard deviation over the seeds, and how many there were."""
+    names = list(dict.fromkeys(name for _, figures in found for name in figures))
+    rows = [f"| {' | '.join([*grid.axes, *names, 'seeds'])} |", "|" + "---|" * (len(grid.axes) + len(names) + 1)]
+    for values in dict.fromkeys(cell.values for cell, _ in found):
+        mine = [figures for cell, figures in found if cell.values == values]
+        shown = []
+        for name in names:
+            figures = [f[name] for f in mine if name in f]
+            spread = f" ± {100 * statistics.stdev(figures):.1f}" if len(figures) > 1 else ""
+            shown.append(f"{100 * statistics.mean(figures):.1f}{spread} %" if figures else "")
+        rows.append(f"| {' | '.join([*values, *shown, str(len(mine))])} |")
+    return "\n".join(rows) + "\n"
