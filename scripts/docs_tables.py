@@ -25,6 +25,7 @@ DATASETS = {
     "packed": schemas.PACKED,
     "pooled": schemas.POOLED,
     "index (embeddings)": schemas.vector_schema(512),
+    "image_codes": schemas.IMAGE_CODES,
     "rejects": schemas.REJECTS,
 }
 
@@ -33,9 +34,10 @@ def options(name: str) -> str:
     """Table of a stage's options with defaults and meanings."""
     rows = ["| option | default | meaning |", "|---|---|---|"]
     for option, field in find_stage(name).config.model_fields.items():
-        default = json.dumps(field.get_default(call_default_factory=True), default=str, ensure_ascii=False)
+        value = field.get_default(call_default_factory=True)
+        default = f"`{json.dumps(value, default=str, ensure_ascii=False)}`" if not field.is_required() else "required"
         meaning = (field.description or "").replace("\n", " ").replace("|", "\\|")
-        rows.append(f"| `{option}` | `{default}` | {meaning} |")
+        rows.append(f"| `{option}` | {default} | {meaning} |")
     return "\n".join(rows)
 
 

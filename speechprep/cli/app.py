@@ -30,7 +30,7 @@ class Entry:
     help: str
 
 
-CHAIN, STAGE, LOOK, CHECK = "Whole chain", "One stage", "Look", "Check"
+CHAIN, STAGE, LOOK, MODEL, CHECK = "Whole chain", "One stage", "Look", "Models", "Check"
 COMMANDS = {
     "demo": Entry("run", CHAIN, "Run the whole chain on the demo corpus, or on a folder of your own"),
     "run": Entry("run", CHAIN, "Run a recipe over a corpus"),
@@ -44,10 +44,15 @@ COMMANDS = {
     "pack": Entry("stages", STAGE, "tokens -> packed rows of fixed length for a trainer"),
     "pool": Entry("stages", STAGE, "utterances -> pooled teacher vectors"),
     "index": Entry("stages", STAGE, "utterances -> embeddings and a retrieval index"),
+    "images": Entry("stages", STAGE, "images + captions -> image_codes (dVAE)"),
+    "codebook": Entry("codebook", STAGE, "Codebook of others (km.bin, .npy) -> codebook"),
     "decode": Entry("look", LOOK, "Turn token rows back into words, units and times"),
     "search": Entry("look", LOOK, "Find sounds by a description"),
     "inspect": Entry("inspect", LOOK, "Say what a dataset, artifact or run folder holds"),
     "filter": Entry("filter", LOOK, "Hours kept by thresholds over the scores; words judged by them"),
+    "train": Entry("train", MODEL, "Train a model of the zoo on a run"),
+    "grid": Entry("grid", MODEL, "Train and ask every combination of some options"),
+    "eval": Entry("evaluate", MODEL, "Score texts (WER, CIDEr, BLEU, SLUE) or a model (ASR, CRA, PELM)"),
     "verify": Entry("verify", CHECK, "Recompute checksums, schemas and cross-references of a folder"),
     "backends": Entry("backends", CHECK, "List the backends, or try one"),
     "doctor": Entry("doctor", CHECK, "Measure what batches and precision do to units"),

@@ -17,7 +17,7 @@ app = typer.Typer(name="backends", rich_markup_mode=None, add_completion=False)
 
 @app.callback(invoke_without_command=True)
 def backends(ctx: typer.Context) -> None:
-    """Aligners, extractors, embedders and quantizers: list them, or try one."""
+    """Aligners, extractors, embedders, image codecs and quantizers: list them, or try one."""
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
@@ -33,7 +33,8 @@ NEEDS = {
     ("extractors", "whisper"): ("torch", "hf"),
     ("embedders", "caption"): ("numpy", ""),
     ("embedders", "clap"): ("torch", "hf"),
-    ("quantizers", "faiss"): ("faiss", "cpu"),
+    ("image_codecs", "dvae"): ("torch", "hf"),
+    ("quantizers", "kmeans"): ("numpy", ""),
 }
 SECOND = 16_000
 
@@ -109,12 +110,8 @@ def check(
 
 def _try(family: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
     from speechprep import registry
-    from speechprep.errors import ConfigError
 
-    try:
-        backend = registry.resolve(family, name)(**options)
-    except TypeError as error:
-        raise ConfigError(f"backend {name!r} with options {options!r}: {error}") from None
+    backend = registry.make(family, name, options)
     began = time.monotonic()
     if hasattr(backend, "load"):
         backend.load()
@@ -174,4 +171,20 @@ def _quantize(backend: Any) -> str:
     return f"8 units from {len(points)} random points, {len(np.unique(units))} of them in use"
 
 
-_TRIALS = {"aligners": _align, "extractors": _extract, "embedders": _embed, "quantizers": _quantize}
+def _code(backend: Any) -> str:
+    import numpy as np
+
+    ramp = np.linspace(0, 255, 64 * 96 * 3).reshape(64, 96, 3).astype(np.uint8)
+    codes = backend.encode([backend.prepare(ramp)])[0]
+    return (
+        f"{len(codes)} codes of {backend.vocab} for a picture of 96 x 64 pixels, {len(np.unique(codes))} of them in use"
+    )
+
+
+_TRIALS = {
+    "aligners": _align,
+    "extractors": _extract,
+    "embedders": _embed,
+    "image_codecs": _code,
+    "quantizers": _quantize,
+}

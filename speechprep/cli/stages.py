@@ -12,6 +12,8 @@ from speechprep.cli import options as opt
 from speechprep.cli.driver import Show, run_stage, tell
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from speechprep.pipelines.engine.stage import Stage
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -66,6 +68,14 @@ HELP: dict[str, tuple[str, list[str]]] = {
             "speechprep index --input out --out out/index --set embedder=clap --set options.model=models/clap",
         ],
     ),
+    "images": (
+        "Turn images into codes of a discrete VAE, and keep their captions.\n\nTakes folders and globs of images with "
+        "captions beside them, CSV, TSV and JSONL manifests, and COCO's caption files (Karpathy's too).",
+        [
+            "speechprep images --input pictures --out out/image_codes --set options.model=models/flava-image-codebook",
+            "speechprep images --input captions_val2014.json --out out/image_codes --set image_root=val2014",
+        ],
+    ),
 }
 
 
@@ -85,8 +95,13 @@ class StageCommand(TyperCommand):
 
 def stage_options(stage: Stage) -> list[tuple[str, str]]:
     """(name, description with type and default) of each option of a stage."""
+    return field_rows(stage.config)
+
+
+def field_rows(config: type[BaseModel]) -> list[tuple[str, str]]:
+    """The same of any class of options."""
     rows = []
-    for name, info in stage.config.model_fields.items():
+    for name, info in config.model_fields.items():
         kind = _type_name(info.annotation)
         default = (
             "required" if info.is_required() else f"default: {_short(info.get_default(call_default_factory=True))}"

@@ -43,6 +43,7 @@ class RowChecks:
             "packed": self._packed,
             "embeddings": self._embeddings,
             "index": self._embeddings,
+            "image_codes": self._image_codes,
         }
         self.check = kinds.get(made.kind)
 
@@ -63,7 +64,7 @@ class RowChecks:
 
     def whole(self) -> Iterator[str]:
         """What is wrong between the shards of the folder: an id that stands twice, a codebook of other units."""
-        if self.made.kind in ("utterances", *REFERS) and self.seen:
+        if self.made.kind in ("utterances", "image_codes", *REFERS) and self.seen:
             ids = pa.chunked_array(self.seen)
             if pc.count_distinct(ids).as_py() != len(ids):
                 counts = ids.value_counts()
@@ -189,6 +190,20 @@ class RowChecks:
             self._count(
                 batch, ~(np.isclose(norms, 1, atol=1e-3) | (norms == 0)), "have vectors that are not unit vectors"
             )
+
+    def _image_codes(self, shard: Shard) -> None:
+        self.seen.append(self._ids(self.folder, shard.name))
+        length, vocab = self.made.extra.get("length"), self.made.extra.get("vocab")
+        for batch in self._batches(shard, ["id", "width", "height", "codes"]):
+            codes, owner = _flat(batch.column("codes"))
+            counts = np.bincount(owner, minlength=batch.num_rows)
+            if length is not None:
+                self._count(batch, counts != length, f"have not {length} codes")
+            if vocab is not None:
+                bad = np.asarray(codes).astype(np.int64) >= vocab
+                self._count(batch, _rows_of(bad, owner, batch.num_rows), f"have codes beyond {vocab}")
+            sides = np.stack([np.asarray(batch.column(name).fill_null(0)) for name in ("width", "height")])
+            self._count(batch, np.asarray(sides.min(axis=0) < 1), "have no usable width or height")
 
     def _codebook(self) -> Iterator[str]:
         """Centroids and passport belong together, and are those the manifest tells of."""
