@@ -6,7 +6,7 @@ EXTRAS ?= cpu,dev
 comma  := ,
 STAMP  := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: demo test test-all reference lint types bench setup constraints clean help
+.PHONY: demo test test-all reference lint types bench bench-all bench-models setup constraints clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -31,8 +31,14 @@ lint: $(STAMP)   ## style
 types: $(STAMP)  ## types
 	$(BIN)/mypy speechprep
 
-bench: $(STAMP)  ## every benchmark, as ratios or with the work's size
-	@for file in $(filter-out benchmarks/measure.py benchmarks/synthetic.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: $(STAMP)  ## the benchmarks of what needs no model: ratios, or speed with the work's size
+	@for name in align chain ingest interleave kmeans pack subword trust units; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+bench-all:       ## with every extra installed: those beside torch, transformers, whisperx, datasets as well
+	$(MAKE) --no-print-directory bench-models VENV=.venv-all EXTRAS=all
+
+bench-models: $(STAMP)
+	@for name in alignment clap extractors loader long_audio recognition training vad; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 setup: $(STAMP)  ## only the environment
 

@@ -149,7 +149,8 @@ def kinds(n: int, dim: int = 512) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    shared = Path(__file__).resolve().parents[2] / "shared" / "data"
+    parser.add_argument("folder", type=Path, nargs="?", default=shared / "esc50")
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--vectors", type=int, default=50_000)
     given = parser.parse_args()

@@ -25,6 +25,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -211,13 +212,14 @@ def memory(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("speech", type=Path)
+    shared = Path(__file__).resolve().parents[2] / "shared" / "data"
+    parser.add_argument("speech", type=Path, nargs="?", default=shared)
     parser.add_argument("--frames", type=int, nargs="+", default=[200_000])
     parser.add_argument("--k", type=int, nargs="+", default=[100, 500])
     parser.add_argument("--only", nargs="+", default=["ours", "faiss", "sklearn"], choices=list(HOW))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--frames-file", type=Path, default=Path("/tmp/speech-like-frames.npy"))
+    parser.add_argument("--frames-file", type=Path, default=Path(tempfile.gettempdir()) / "speech-like-frames.npy")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--big", type=float, default=0.0, help="with --memory: GB of a file to cluster")
     parser.add_argument("--iterations", type=int, default=15, help="with --memory")

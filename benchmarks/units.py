@@ -10,8 +10,8 @@ and whether twice the audio takes twice the time.
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -140,11 +140,18 @@ def hubert(folder: str, minutes: float) -> None:
 
 
 def main() -> None:
-    if "--hubert" in sys.argv:
-        hubert(str(Path(sys.argv[1]).resolve()), float(sys.argv[sys.argv.index("--hubert") + 1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    shared = Path(__file__).resolve().parents[2] / "shared" / "data" / "librispeech-mini"
+    parser.add_argument("folder", type=Path, nargs="?", default=shared)
+    parser.add_argument(
+        "--hubert", type=float, metavar="MINUTES", help="of audio through a HuBERT of base size instead"
+    )
+    given = parser.parse_args()
+    if given.hubert:
+        hubert(str(given.folder.resolve()), given.hubert)
         return
     with tempfile.TemporaryDirectory() as out:
-        run("ingest", {}, out, [str(Path(sys.argv[1]).resolve())])
+        run("ingest", {}, out, [str(given.folder.resolve())])
         sample, found = run("sample", {"utterances": "utterances", "corpus": "utterances"}, out)
         seconds = found.seconds
         cluster, _ = run("cluster", {"sample": "sample"}, out)
