@@ -16,7 +16,8 @@ ABSENT = ("pydantic", "apache_beam", "faiss", "typer")  # on the machine with th
 @pytest.mark.reference
 @pytest.mark.slow
 def test_the_gpu_benchmark_runs_small_without_the_projects_other_packages(tmp_path: Path) -> None:
-    pytest.importorskip("transformers")
+    for package in ("torch", "transformers"):
+        pytest.importorskip(package)
     script = (
         f"import runpy, sys\nfor name in {ABSENT!r}: sys.modules[name] = None\n"
         f"sys.argv = ['gpu.py', '--small', '--out', {str(tmp_path)!r}, '--part', 'hubert-base', '--part', 'kmeans']\n"

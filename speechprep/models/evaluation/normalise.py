@@ -45,7 +45,7 @@ def normaliser(name: str, spellings: str | None = None) -> Normaliser:
 def _openai() -> Normaliser:
     if not (find_spec("whisper") and find_spec("torch")):
         raise MissingBackend(
-            "the normalisation 'whisper' needs the package 'openai-whisper' (pip install 'speechprep[whisperx]'), or "
+            "the normalisation 'whisper' needs the package 'openai-whisper' (pip install 'speechprep[train]'), or "
             "'transformers' and a table of spellings: normalizer.json of a Whisper model folder, by --spellings"
         )
     from whisper.normalizers import EnglishTextNormalizer
