@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import OPTConfig
+from transformers import GenerationMixin, OPTConfig, OPTModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from speechprep.errors import ConfigError
-from speechprep.models.losses import IGNORE, ClassLosses, class_losses
+from speechprep.models.losses import IGNORE, ClassLosses, class_counts, class_losses, combine, next_tokens
 
 # OPT-125M's shape, and OPT-350M's with pre-layer-norm and no projection (SUTLM trains it from scratch).
 SIZES = {
@@ -109,3 +109,86 @@ def target_losses(
     """
     chosen = targets != IGNORE
     return class_losses(hidden[:, :-1][chosen] @ embedding.T, targets[chosen], token_class, classes)
+
+
+class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+    """OPT's decoder with a tied output layer, and a loss told apart by classes of token.
+
+    A model says its `classes`, its `config_class`, and in `loss_weights` what each class weighs; in `targets`, which
+    tokens are none.
+
+    Args:
+        config: of the model, with OPT's own in `decoder`.
+        token_class: (vocabulary,) int64, index in `classes` of each token.
+    """
+
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ["OPTDecoderLayer"]  # noqa: RUF012 - as the library has it
+    classes: tuple[str, ...]
+
+    token_class: torch.Tensor
+
+    def __init__(self, config: Any, token_class: torch.Tensor) -> None:
+        super().__init__(config)
+        config.decoder._attn_implementation = config._attn_implementation
+        self.model = OPTModel(config.decoder)
+        self.register_buffer("token_class", token_class)
+        self.post_init()
+
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        """Nothing here is ours: OPT's own modules set themselves up."""
+
+    def get_input_embeddings(self) -> torch.nn.Module:
+        """The embedding, which is the output layer too."""
+        found: torch.nn.Module = self.model.get_input_embeddings()
+        return found
+
+    def loss_weights(self) -> tuple[list[float], bool]:
+        """The weight of each class, and whether each is divided by its own number of targets; see `losses.combine`."""
+        raise NotImplementedError
+
+    def targets(self, labels: torch.Tensor, document_ids: torch.Tensor | None) -> torch.Tensor:
+        """(b, l - 1) targets, `losses.IGNORE` where there is none."""
+        return next_tokens(labels, document_ids)
+
+    def target_counts(self, labels: torch.Tensor, document_ids: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
+        """(classes,) targets of a batch by class: what `forward` will be told in `counts`."""
+        return class_counts(self.targets(labels, document_ids), self.token_class, len(self.classes))
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        document_ids: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        counts: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        **other: Any,
+    ) -> DecoderOutput:
+        """Next-token logits, or the loss.
+
+        Args:
+            input_ids: (b, l) tokens.
+            document_ids: (b, l) 0, 0, .. 1, 1, .., -1 on padding: nothing sees or predicts beyond its document.
+            labels: (b, l) as `input_ids`, -100 where a token is no target.
+            counts: (classes,) targets of the whole update that this batch is a part of; its own if not given.
+            attention_mask, position_ids: as in transformers, for generation.
+            other: passed on to OPT's decoder: past_key_values, use_cache, ..
+        """
+        if document_ids is None:
+            other |= {"attention_mask": attention_mask, "position_ids": position_ids}
+        if labels is not None:
+            other["use_cache"] = False
+        out = decode(self.model, input_ids, document_ids, **other)
+        hidden, embedding = out.last_hidden_state, self.get_input_embeddings().weight
+        if labels is None:
+            return DecoderOutput(
+                logits=hidden @ embedding.T, past_key_values=out.past_key_values, last_hidden_state=hidden
+            )
+        targets = self.targets(labels, document_ids)
+        found = target_losses(hidden, targets, embedding, self.token_class, len(self.classes))
+        weights, by_class = self.loss_weights()
+        loss = combine(found.sums, found.counts if counts is None else counts, weights, by_class=by_class)
+        return DecoderOutput(loss=loss, sums=found.sums.detach(), counts=found.counts, last_hidden_state=hidden)
