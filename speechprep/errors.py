@@ -54,3 +54,8 @@ class TooManyRejects(SpeechprepError):
     """A stage rejected a larger share of its input than `--max-reject-fraction` allows."""
 
     exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, for a message of ours; its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts import inert_pickle, storage
 from speechprep.artifacts.pickle_values import Damaged, Global, Record, Skipped
-from speechprep.errors import ConfigError
+from speechprep.errors import ConfigError, first_line
 
 NPY = b"\x93NUMPY"
 MODELS = ("KMeans", "MiniBatchKMeans")  # of sklearn.cluster: the unit is the nearest centroid
@@ -106,7 +106,7 @@ def _npy(file: IO[bytes]) -> tuple[NDArray[Any], dict[str, Any]]:
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(file)
     except ValueError as error:
-        raise Damaged(f"its header is damaged ({str(error).splitlines()[0][:120]})") from None
+        raise Damaged(f"its header is damaged ({first_line(error)[:120]})") from None
     if dtype.hasobject:
         raise Damaged("it holds an array of Python objects, which is never loaded; save the centroids as float32")
     if dtype.kind != "f" or len(shape) != 2:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import BadInput, MissingBackend
+from speechprep.errors import BadInput, MissingBackend, first_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -112,9 +112,11 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
             "image_unknown", f"no image that is read here ({', '.join(known)}); its first bytes are {data[:8]!r}"
         ) from None
     except Image.DecompressionBombError as error:
-        raise BadInput("image_too_large", f"{_line(error)}; at most {max_pixels:,} pixels are decoded") from None
+        raise BadInput(
+            "image_too_large", f"{first_line(error)[:160]}; at most {max_pixels:,} pixels are decoded"
+        ) from None
     except _DAMAGE as error:
-        raise BadInput("image_damaged", f"the image cannot be decoded ({_line(error)})") from None
+        raise BadInput("image_damaged", f"the image cannot be decoded ({first_line(error)[:160]})") from None
 
 
 _warnings = threading.Lock()  # Python's filters of warnings belong to the process, not to a thread
@@ -126,10 +128,6 @@ def _quiet() -> Iterator[None]:
     with _warnings, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def _upright(image: Image) -> Image:

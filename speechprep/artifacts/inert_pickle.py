@@ -25,6 +25,7 @@ from speechprep.artifacts.pickle_values import (
     dtype_of,
     shape_of,
 )
+from speechprep.errors import first_line
 
 MAX_STEPS = 1_000_000  # opcodes; a k-means model has some hundred
 _WRAPPER, _OLD_WRAPPERS = "NumpyArrayWrapper", ("NDArrayWrapper", "ZNDArrayWrapper")
@@ -42,7 +43,7 @@ def load(file: IO[bytes]) -> Any:
     try:
         stream.skip_rest()  # of a packed file the check sums come last
     except (OSError, EOFError) as error:
-        raise Damaged(str(error).splitlines()[0][:160]) from None
+        raise Damaged(first_line(error)[:160]) from None
     return value
 
 
@@ -58,7 +59,7 @@ def _walk(stream: Stream) -> Any:
     except Damaged:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise Damaged(f"{reason[:160]} (byte {stream.at:,})") from None
     raise Damaged("it ends without a STOP")
 

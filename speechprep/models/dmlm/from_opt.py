@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from speechprep.errors import ConfigError, MissingBackend
+from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.models.dmlm.config import DmlmConfig
 from speechprep.models.dmlm.model import DmlmForCausalLM
 
@@ -23,7 +23,7 @@ def load_opt(source: str) -> torch.nn.Module:
     try:
         found: torch.nn.Module = OPTForCausalLM.from_pretrained(source, local_files_only=True)
     except (OSError, ValueError) as error:
-        first = str(error).splitlines()[0]
+        first = first_line(error)
         raise MissingBackend(f"no OPT at {source!r}; name a local folder, or fetch it first ({first})") from error
     return found
 

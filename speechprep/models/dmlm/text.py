@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import MissingBackend
+from speechprep.errors import MissingBackend, first_line
 from speechprep.tokenizers.ragged import Ints, offsets_of
 from speechprep.tokenizers.subword import TextSubword
 
@@ -50,7 +50,7 @@ class HubText:
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=True)
         except (OSError, ValueError) as error:
-            first = str(error).splitlines()[0]
+            first = first_line(error)
             raise MissingBackend(
                 f"no tokenizer at {source!r}; name a local folder, or fetch it first ({first})"
             ) from error

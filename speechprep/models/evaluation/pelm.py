@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from speechprep.errors import ConfigError, MissingBackend
+from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.models.evaluation.cra import DIRECTIONS
 from speechprep.models.evaluation.halves import Half, Pair, prompt
 from speechprep.models.evaluation.score import Score
@@ -47,7 +47,7 @@ class ExternalLM:
             model = AutoModelForCausalLM.from_pretrained(source, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
         except (OSError, ValueError) as error:
-            first = str(error).splitlines()[0]
+            first = first_line(error)
             raise MissingBackend(f"no causal language model at {source!r}; name a local folder ({first})") from error
         return cls(model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from speechprep.errors import MissingBackend
+from speechprep.errors import MissingBackend, first_line
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 # In the order in which transformers looks for them.
@@ -65,18 +65,13 @@ def folder_of(
         if more is not None and not any((found / name).exists() for name in enough):
             found = fetch([*patterns, more], here=False)
     except (OSError, ValueError) as error:
-        reason = "the hub cannot be reached" if isinstance(error, LocalEntryNotFoundError) else first_line(error)
+        reason = "the hub cannot be reached" if isinstance(error, LocalEntryNotFoundError) else first_line(error)[:120]
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else reason
         raise MissingBackend(
             f"the model {model!r} is not on this machine and could not be fetched ({reason}); "
             "copy its folder here and give its path"
         ) from None
     return found
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of a library says, short enough for a message of ours."""
-    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
 
 
 def require(folder: Path, *choices: tuple[str, ...]) -> list[Path]:

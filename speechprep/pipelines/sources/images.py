@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from speechprep.artifacts import storage
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import BadInput, ConfigError, first_line
 from speechprep.pipelines.sources import files, jsonl, lines, table
 from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, Rejected, check_id, printable, storable
 from speechprep.pipelines.sources.fields import Fields, describe, normalise, reject, scalar
@@ -230,7 +230,7 @@ def _json(uri: str) -> dict[str, Any]:
         try:
             body = json.loads(file.read(MAX_JSON))
         except (ValueError, RecursionError, OSError, EOFError) as error:
-            raise ConfigError(f"{uri} is not a caption file of COCO: {str(error).splitlines()[0][:160]}") from None
+            raise ConfigError(f"{uri} is not a caption file of COCO: {first_line(error)[:160]}") from None
     if not isinstance(body, dict) or not isinstance(body.get("images"), list):
         raise ConfigError(f"{uri} is not a caption file of COCO: it has no list of images")
     if not isinstance(body.get("annotations", []), list):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import BadInput, ConfigError, MissingBackend
+from speechprep.errors import BadInput, ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.aligners.lean_front import make_lean
 from speechprep.pipelines.backends.aligners.windows import Window
 from speechprep.pipelines.backends.model_files import digest_of, folder_of, require, weight_files
@@ -275,7 +275,7 @@ def _read(folder: Path) -> Any:
     except ConfigError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(f"the model in {folder} cannot be read as a CTC model ({reason})") from None
     finally:
         logging.set_verbosity(before)

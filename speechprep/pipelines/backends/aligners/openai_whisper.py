@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import ConfigError, MissingBackend
+from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.aligners.recogniser import Language, Recogniser
 from speechprep.pipelines.backends.aligners.speech import CHUNK, RATE
 
@@ -54,9 +54,13 @@ class OpenaiWhisper(Recogniser):
         try:  # reads it with weights_only
             model = whisper.load_model(str(file), device=self.device)
         except UnpicklingError as error:
-            raise ConfigError(f"{file} is damaged, or no checkpoint of weights alone ({_line(error)})") from None
+            raise ConfigError(
+                f"{file} is damaged, or no checkpoint of weights alone ({first_line(error)[:160]})"
+            ) from None
         except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise ConfigError(f"{file} cannot be read as a checkpoint of openai-whisper ({_line(error)})") from None
+            raise ConfigError(
+                f"{file} cannot be read as a checkpoint of openai-whisper ({first_line(error)[:160]})"
+            ) from None
         if self.compute_type == "float16":
             model = model.half()
         self._torch, self._whisper = torch, whisper
@@ -97,7 +101,3 @@ class OpenaiWhisper(Recogniser):
         if self.device == "cpu" and self._torch.get_num_threads() != self.threads:
             self._torch.set_num_threads(self.threads)
         return self._torch.inference_mode()
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

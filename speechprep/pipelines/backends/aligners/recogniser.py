@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import ConfigError, MissingBackend
+from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.aligners.speech import CHUNK, RATE
 from speechprep.pipelines.backends.model_files import digest_of, require
 
@@ -130,7 +130,7 @@ class Ctranslate2Whisper(Recogniser):
         try:
             return Path(download_model(self.name))
         except (OSError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+            reason = first_line(error)[:120]
             raise MissingBackend(
                 f"the Whisper model {self.name!r} is no folder and could not be fetched ({reason}); give the path of a "
                 "folder in CTranslate2's format, or of a .pt of openai-whisper"
@@ -147,7 +147,7 @@ class Ctranslate2Whisper(Recogniser):
                 str(folder), device=self.device, compute_type=self.compute_type, cpu_threads=self.threads
             )
         except (RuntimeError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+            reason = first_line(error)[:160]
             raise ConfigError(f"the Whisper model in {folder} cannot be read ({reason})") from None
 
     def _encoded(self, chunks: Sequence[Samples]) -> Any:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import BadInput, ConfigError, MissingBackend
+from speechprep.errors import BadInput, ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends import model_files
 from speechprep.pipelines.backends.embedders import laion_checkpoint
 from speechprep.pipelines.backends.embedders.windows import spans, unit
@@ -135,7 +135,7 @@ class ClapEmbedder:
                     parameter.data.clone()
                 )  # a weight mapped from a file is unaligned, and rounds otherwise
         except (RuntimeError, AssertionError) as error:
-            raise ConfigError(f"clap: device = {self.device!r}: {str(error).splitlines()[0]}") from None
+            raise ConfigError(f"clap: device = {self.device!r}: {first_line(error)}") from None
 
     def _checkpoint(self) -> Path:
         path = Path(self.model).expanduser()
@@ -171,7 +171,7 @@ class ClapEmbedder:
             model, report = ClapModel.from_pretrained(folder, output_loading_info=True, local_files_only=True)
             processor: Any = ClapProcessor.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+            reason = first_line(error)[:160]
             raise MissingBackend(f"{folder} cannot be read as a CLAP model ({reason}); copy it again, whole") from None
         missing = [key for key in report["missing_keys"] if not key.endswith(laion_checkpoint.COMPUTED)]
         if missing or report["mismatched_keys"]:

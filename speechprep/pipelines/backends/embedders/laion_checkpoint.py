@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from speechprep.errors import MissingBackend
+from speechprep.errors import MissingBackend, first_line
 
 UNUSED = re.compile(
     r"(text_transform|audio_transform)\.|audio_branch\.(spectrogram_extractor|logmel_extractor|tscam_conv|head)\."
@@ -59,7 +59,7 @@ def read(path: Path) -> State:
     except FileNotFoundError:
         raise MissingBackend(f"there is no checkpoint {path}") from None
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise MissingBackend(f"{path} cannot be read as a checkpoint of weights ({_first_line(error)})") from None
+        raise MissingBackend(f"{path} cannot be read as a checkpoint of weights ({first_line(error)[:120]})") from None
     state = body.get("state_dict", body) if isinstance(body, dict) else {}
     state = {str(key).removeprefix("module."): value for key, value in state.items()}
     if "audio_branch.patch_embed.proj.weight" not in state or "text_branch.pooler.dense.weight" not in state:
@@ -153,7 +153,3 @@ def feature_extractor(*, fused: bool) -> Any:
 
 def _count(state: State, pattern: str) -> int:
     return 1 + max(int(found[1]) for key in state if (found := re.match(pattern, key)))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from speechprep.artifacts.manifest import canonical
-from speechprep.errors import ConfigError, MissingBackend
-from speechprep.pipelines.backends.model_files import CONFIG, PREPROCESSOR, WEIGHTS, first_line, folder_of, read_json
+from speechprep.errors import ConfigError, MissingBackend, first_line
+from speechprep.pipelines.backends.model_files import CONFIG, PREPROCESSOR, WEIGHTS, folder_of, read_json
 
 # Keys of a configuration that shape a frame; the rest is training, decoding and bookkeeping.
 SHAPING = frozenset((
@@ -101,7 +101,7 @@ def read_model(what: str, folder: Path, changes: dict[str, Any], **how: Any) -> 
         )
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
         raise MissingBackend(
-            f"the model in {folder} cannot be read ({first_line(error)}); copy the model again, whole"
+            f"the model in {folder} cannot be read ({first_line(error)[:120]}); copy the model again, whole"
         ) from None
     finally:
         hf_logging.set_verbosity(before)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.image import RGB, require_pillow
-from speechprep.errors import ConfigError, MissingBackend
+from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends import model_files
 
 VERSION = 1
@@ -151,7 +151,7 @@ class DvaeCodec:
         try:
             model, report = FlavaImageCodebook.from_pretrained(folder, output_loading_info=True, local_files_only=True)
         except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+            reason = first_line(error)[:160]
             raise MissingBackend(f"{folder} cannot be read as a FlavaImageCodebook ({reason}); copy it again") from None
         lacking = [*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])]
         if lacking:
@@ -160,7 +160,7 @@ class DvaeCodec:
         try:
             self._model = model.float().eval().to(found if self.device == "auto" else self.device)
         except (RuntimeError, AssertionError) as error:
-            raise ConfigError(f"dvae: device = {self.device!r}: {str(error).splitlines()[0]}") from None
+            raise ConfigError(f"dvae: device = {self.device!r}: {first_line(error)}") from None
         for parameter in self._model.parameters():
             # A weight mapped from a file is unaligned, and rounds otherwise.
             parameter.data = parameter.data.clone()
