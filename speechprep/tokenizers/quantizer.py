@@ -12,7 +12,7 @@ units.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ APART = 4  # errors: both scores of a pair may be off, and twice that to be safe
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+Lengths = TypeVar("Lengths")
 Top2 = tuple[NDArray[np.int64], F32, F32]
 
 
@@ -76,13 +77,15 @@ class NumpyFinder:
         return product_error(norms, norm, dim, UNIT_ROUNDOFF)
 
 
-def product_error(norms: F64, norm: float, dim: int, roundoff: float) -> F64:
+def product_error(norms: Lengths, norm: float, dim: int, roundoff: float) -> Lengths:
     """Bound of the rounding error of `half - x . c` whose sum is made in any order, `half` rounded once before.
 
     That of a dot product of length d is at most about d * u * |x| |c| (Higham, Accuracy and Stability of Numerical
-    Algorithms, 3.5), the rest a few u (|c|^2 + |x|^2).
+    Algorithms, 3.5), the rest a few u (|c|^2 + |x|^2). `norms`, the |x|, are a float64 array or tensor.
     """
-    return np.asarray(roundoff * ((dim + 4) * norms * norm + 2 * (norm**2 + norms**2)))
+    x: Any = norms
+    bound: Lengths = roundoff * ((dim + 4) * x * norm + 2 * (norm**2 + x**2))
+    return bound
 
 
 class Centroids:

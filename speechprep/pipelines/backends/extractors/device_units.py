@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from speechprep.tokenizers.quantizer import UNIT_ROUNDOFF, Centroids
+from speechprep.tokenizers.quantizer import APART, UNIT_ROUNDOFF, Centroids, product_error
 
 ROWS = 1 << 15  # frames of one block of scores
 
@@ -39,8 +39,8 @@ class DeviceCentroids:
         scores = torch.addmm(self._half, x, self._transposed, alpha=-1)  # the distance but for |x|^2 / 2
         lowest, best = scores.min(1)
         second = scores.scatter(1, best[:, None], float("inf")).amin(1)
-        norms = x.double().square().sum(1).sqrt() * self._norm
-        slack = 4 * UNIT_ROUNDOFF * ((self.dim + 2) * norms + self._norm**2)  # see `Centroids`
+        norms = x.double().square().sum(1).sqrt()
+        slack = APART * product_error(norms, self._norm, self.dim, UNIT_ROUNDOFF)
         close = torch.nonzero(second - lowest <= slack)[:, 0]
         if not len(close):
             return best
