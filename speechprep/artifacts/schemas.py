@@ -67,6 +67,7 @@ UTTERANCES = pa.schema(
         ("language", pa.string()),
         ("split", pa.string()),
         ("licence", pa.string()),
+        ("corpus", pa.string()),  # as the record states it, else the folder that was ingested
         ("captions", pa.list_(pa.string())),
         ("labels", pa.list_(pa.string())),
         ("words", pa.list_(_GIVEN_WORD)),  # word times that came with the corpus; null where none did
@@ -88,6 +89,7 @@ WORDS = pa.schema(
         ("aligned_share", pa.float32()),  # of the words, those not interpolated; null without words, as those below
         ("compression_ratio", pa.float32()),  # as Whisper's: more than 2.4 is a loop
         ("repeated_share", pa.float32()),  # of the 3-grams of words, those that stood before
+        ("level", pa.float32()),  # dBFS of the loudest 0.1 s; null for less than 10 ms
         ("uncovered", pa.float32()),  # seconds of speech in the gap between words that has most
         ("trust", pa.float32()),  # 1 .. 0: do the word times fit the loudness; below 0.5 they are doubted
         ("language", pa.string()),  # heard by the aligner where it was asked to, else as it came with the corpus

@@ -8,8 +8,8 @@ ends never go backwards. `timing` is "aligned", "interpolated" (nothing of the t
 
 Scores: score (mean over the words that have one) and local_score (of the worst passage), words_per_second, wer and cer
 (source_text against text, as spoken; null without source_text), aligned_share, compression_ratio and repeated_share
-(loops of a recogniser), uncovered and trust (do the word times fit the loudness of the audio?), language and
-language_probability (by an aligner that hears it; else the corpus's own, without one). See
+(loops of a recogniser), level (of the loudest passage), uncovered and trust (do the word times fit the loudness of the
+audio?), language and language_probability (by an aligner that hears it; else the corpus's own, without one). See
 `speechprep.tokenizers.quality` and `.trust`.
 
 Thresholds only set `kept` and `reason`; rows and scores stay, so that a threshold is a view, which `filter` can change
@@ -62,6 +62,10 @@ class Config(Thresholds, AlignerConfig):
         "auto",
         description="mean word score below which a row is not kept, on the aligner's own scale; auto: -4 with "
         "pocketsphinx, off with others, whose scales depend on the model; null: off",
+    )
+
+    min_level: float | None = Field(
+        -65.0, description="level in dBFS of the loudest 0.1 s; what is softer is silence, whatever its transcript says"
     )
 
     def judging(self, aligner: Any) -> Thresholds:
@@ -131,6 +135,7 @@ def words_row(
         "aligned_share": quality.aligned_share([word.timing for word in words]),
         "compression_ratio": quality.compression_ratio(tokens(transcript.text)),
         "repeated_share": quality.repeated_share(tokens(transcript.text)),
+        "level": trust.loudest(power),
         **_trust(words, power),
         "language": transcript.language or utterance.get("language"),
         "language_probability": transcript.language_probability,
@@ -221,7 +226,7 @@ def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Any:
 
 STAGE = Stage(
     name="align",
-    version=3,
+    version=4,
     reads=(Read("utterances", "utterances"),),
     writes="words",
     config=Config,

@@ -30,17 +30,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from speechprep.artifacts import audio, storage
 from speechprep.artifacts.audio import AudioInfo
 from speechprep.artifacts.schemas import UTTERANCES
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import BadInput
 from speechprep.pipelines import sources
 from speechprep.pipelines.engine.stage import ShardPlan, Stage, StageConfig
 from speechprep.pipelines.sources import listing
-from speechprep.pipelines.sources.entry import Options, Record, Rejected
+from speechprep.pipelines.sources.entry import Options, Record
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.context import ShardContext
@@ -64,6 +63,7 @@ FieldName = Literal[
     "language",
     "split",
     "licence",
+    "corpus",
     "words",
     "captions",
     "labels",
@@ -86,6 +86,9 @@ class Config(StageConfig):
     language: str | None = Field(None, description="language of records that state none")
     licence: str | None = Field(None, description="licence of records that state none")
     split: str | None = Field(None, description="split of records that state none")
+    corpus: str | None = Field(
+        None, description="corpus of records that state none; default: the name of the folder they came from"
+    )
     embed_audio: bool = Field(default=False, description="store the encoded files in the shards (archives always are)")
     verify_audio: bool = Field(default=False, description="decode every utterance and reject what is damaged inside")
 
@@ -96,27 +99,20 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
     Raises:
         ConfigError: no input, nothing known in one of them, or not a single record.
     """
-    if not inputs:
-        raise ConfigError("nothing to ingest; give a folder, manifest, table or archive with --input")
     options = Options(
         config.audio_root,
         config.words,
         config.archive_ids,
         {str(name): column for name, column in config.columns.items()},
     )
-    records = (_with_defaults(r, config) for uri in inputs for r in sources.read(uri, config.format, options))
-    planned = listing.deal(records, config.shards, scratch)
-    if not planned.rejects and not any(pq.read_metadata(path).num_rows for path in planned.payloads):
-        raise ConfigError(f"no audio and no record in {', '.join(inputs)}")
-    return planned
 
+    def records(uri: str) -> Iterator[Record]:
+        corpus = config.corpus or sources.corpus_of(uri)
+        stated = {"language": config.language, "licence": config.licence, "split": config.split, "corpus": corpus}
+        return listing.with_defaults(sources.read(uri, config.format, options), stated)
 
-def _with_defaults(record: Record, config: Config) -> Record:
-    if not isinstance(record, Rejected):
-        record.language = record.language or config.language
-        record.licence = record.licence or config.licence
-        record.split = record.split or config.split
-    return record
+    forms = "a folder, manifest, table or archive"
+    return listing.plan(inputs, records, config.shards, scratch, forms=forms, thing="audio and no record")
 
 
 @dataclass(frozen=True)
@@ -212,22 +208,17 @@ def run(ctx: ShardContext) -> None:
     """Examine the files of one shard's entries and write its rows."""
     config: Config = ctx.config
     known: dict[str, AudioFile | BadInput] = {}  # of the block before: segments of one file stand together
-    for archive, entries in groupby(_entries(ctx.payload), key=_place):
+    for archive, entries in groupby(listing.dealt(ctx), key=_place):
         with _archive(archive) as reader:
             size = BYTES_AHEAD if archive or config.embed_audio else FILES_AHEAD
-            while block := list(islice(entries, size)):
-                if reader is not None:
-                    found = [examine(_member(reader, entry), keep=True) for entry in block]
-                else:
-                    found = _files([entry["audio"] for entry in block], known, keep=config.embed_audio)
-                rows = [_row(e, f, verify=config.verify_audio) for e, f in zip(block, found, strict=True)]
+            while block := list(islice(entries, 1 if ctx.work.alone else size)):
+                with ctx.guard([entry["id"] for entry in block]):
+                    if reader is not None:
+                        found = [examine(_member(reader, entry), keep=True) for entry in block]
+                    else:
+                        found = _files([entry["audio"] for entry in block], known, keep=config.embed_audio)
+                    rows = [_row(e, f, verify=config.verify_audio) for e, f in zip(block, found, strict=True)]
                 _write(ctx, block, rows)
-
-
-def _entries(payload: Path | None) -> Iterator[dict[str, Any]]:
-    with pq.ParquetFile(payload) as file:
-        for batch in file.iter_batches(batch_size=FILES_AHEAD):
-            yield from batch.to_pylist()
 
 
 def _place(entry: dict[str, Any]) -> tuple[str, str] | None:
@@ -297,7 +288,7 @@ def _write(ctx: ShardContext, block: list[dict[str, Any]], rows: list[dict[str, 
 
 STAGE = Stage(
     name="ingest",
-    version=1,
+    version=2,
     reads=(),
     writes="utterances",
     config=Config,

@@ -6,8 +6,7 @@ little-endian). A frame is kept iff hash(seed, utterance id, frame number) is be
 give about `max_frames`; so the same plan keeps the same frames, whatever the shards and workers. To take 200,000 frames
 of a large corpus only part of its utterances is decoded: enough that `spread` frames are extracted for each one kept.
 
-`balance` makes groups give the same number of frames. A corpus has no column of its own: where several were taken in
-together, its licence, language or split tells it, whichever differs.
+`balance` makes groups give the same number of frames.
 
 Silent is a frame whose level is `SILENCE_DB` below the loud part of its utterance; `cluster` limits their share.
 Rejected: what cannot be decoded, and `audio_too_short` for less than one frame.
@@ -46,7 +45,7 @@ SILENCE_DBFS = -70.0  # and whatever is below this
 F32 = NDArray[np.float32]
 
 
-Column = Literal["licence", "language", "split", "speaker"]
+Column = Literal["corpus", "licence", "language", "split", "speaker"]
 Balance = Literal["none"] | Column | list[Column]
 Group = tuple[str, ...]
 
@@ -57,8 +56,8 @@ class Config(ExtractorConfig):
     max_frames: int = Field(200_000, ge=1, description="frames to keep of the corpus, about")
     balance: Balance = Field(
         "none",
-        description="as many frames of each speaker, language, split or licence, as far as they go; a list, e.g. "
-        "[licence, speaker]: of each licence, and within it of each speaker",
+        description="as many frames of each corpus, speaker, language, split or licence, as far as they go; a list, "
+        "e.g. [corpus, speaker]: of each corpus, and within it of each speaker",
     )
     spread: float = Field(20.0, ge=1.0, description="extract at most this many frames for each one kept")
 

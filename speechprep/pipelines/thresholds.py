@@ -35,6 +35,7 @@ class Check(NamedTuple):
 
 # In this order: a row gets the first reason that holds.
 CHECKS = (
+    Check("min_level", "silent", "level", -1),
     Check("min_score", "low_score", "score", -1),
     Check("min_local_score", "low_local_score", "local_score", -1),
     Check("min_trust", "doubtful_times", "trust", -1),
@@ -59,6 +60,9 @@ class Thresholds(StageConfig):
     min_score: float | None = Field(None, description="least mean word score, on the aligner's own scale; null: off")
     min_local_score: float | None = Field(
         None, description="least mean score of any 8 neighbouring words, on the aligner's own scale; null: off"
+    )
+    min_level: float | None = Field(
+        None, description="least level of the loudest 0.1 s, in dBFS; -65 is next to silence; null: off"
     )
     min_trust: float | None = Field(
         None, ge=0, le=1, description="least trust in the word times, 0.5 is a good limit; null: off"

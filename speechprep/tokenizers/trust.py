@@ -35,6 +35,9 @@ NEIGHBOURS = 8  # words whose lack of room is added up
 
 SLOW_LETTER = 0.12  # seconds: a word of n letters said slowly
 QUICK_LETTER = 0.02  # seconds: no word of n letters is shorter
+SYLLABLE = 10  # frames: no sound of speech is over sooner
+FLOOR = 1e-12  # power that stands for digital silence
+
 LIMITS = (0.3, 0.3, 0.06)  # seconds of uncovered, stretched, squeezed at which the times are doubted
 
 Samples = NDArray[np.float32]
@@ -72,6 +75,19 @@ class Levels:
     def power(self) -> NDArray[np.float32]:
         """(whole frames,) mean squares so far."""
         return np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
+
+
+def loudest(power: NDArray[np.float32]) -> float | None:
+    """Level of the loudest tenth of a second in dBFS (a full-scale square wave has 0), at least -120; None: no frame.
+
+    Args:
+        power: of `Levels`.
+    """
+    if not len(power):
+        return None
+    total = np.concatenate(([0.0], np.cumsum(power, dtype=np.float64)))
+    size = min(SYLLABLE, len(power))
+    return float(10 * np.log10(max(np.max(total[size:] - total[:-size]) / size, FLOOR)))
 
 
 def speech_frames(power: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -124,6 +124,22 @@ def test_scores_tell_right_words_from_wrong_ones(run_stage, make_corpus):
     assert [none[c] for c in ("local_score", "trust", "uncovered", "aligned_share", "compression_ratio")] == [None] * 5
 
 
+def test_a_transcript_of_silence_is_flagged_and_soft_speech_is_not(run_stage, make_corpus):
+    sound = spoken(0)["sound"]
+    hum = (np.random.default_rng(0).standard_normal(len(sound)) * 1e-4).astype(np.float32)
+    given_words = [{"text": "hello", "start": 0.5, "end": 1.0}]
+    corpus = [
+        spoken(0, id="silence", sound=np.zeros_like(sound)),
+        spoken(0, id="empty room", sound=hum),
+        {"id": "times that came with it", "sound": hum, "text": "hello", "words": given_words},
+        spoken(0, id="soft", sound=sound * np.float32(0.01 / np.abs(sound).max())),
+    ]
+    out = run_stage(align.STAGE, {"min_score": None}, {"utterances": make_corpus(corpus)})
+    found = {id: row["reason"] for id, row in read(out).items()} | rejected(out)
+    assert found.pop("silence") in ("silent", "align_failed")  # the aligner may refuse it by itself
+    assert found == {"empty room": "silent", "times that came with it": "silent", "soft": None}
+
+
 def test_shards_and_workers_do_not_change_a_row(run_stage, make_corpus, tmp_path):
     rows = [spoken(i) for i in range(5)]
     one = read(run_stage(align.STAGE, {}, {"utterances": make_corpus(rows, 1, "one")}, tmp_path / "a"))
@@ -232,11 +248,11 @@ def test_the_language_that_was_heard_stands_before_that_of_the_corpus(run_stage,
     assert [(r["language"], r["language_probability"]) for r in plain.values()] == [("en", None), (None, None)]
     work = align.STAGE.configure({"language": "en", "min_language_probability": 0.7})
     row = {"id": "a", "text": None, "language": "en"}
-    heard = align.words_row(work.judging(None), row, HearingAligner().align(None, None), 2.0, np.zeros(200, np.float32))
+    heard = align.words_row(work.judging(None), row, HearingAligner().align(None, None), 2.0, np.ones(200, np.float32))
     assert (heard["language"], heard["language_probability"]) == ("fr", 0.75)
     assert heard["reason"] == "other_language"
     unsure = align.STAGE.configure({"min_language_probability": 0.8}).judging(None)
-    made = align.words_row(unsure, row, HearingAligner().align(None, None), 2.0, np.zeros(200, np.float32))
+    made = align.words_row(unsure, row, HearingAligner().align(None, None), 2.0, np.ones(200, np.float32))
     assert made["reason"] == "doubtful_language"
 
 

@@ -174,11 +174,14 @@ def test_a_list_balances_within_what_it_balances() -> None:
     assert plan.columns == ["licence", "speaker"]
 
 
-def test_a_corpus_with_few_hours_is_not_drowned(make_corpus: Callable, run_stage: Callable, talkers: list) -> None:
+@pytest.mark.parametrize("column", ["corpus", "licence"])
+def test_a_corpus_with_few_hours_is_not_drowned(
+    make_corpus: Callable, run_stage: Callable, talkers: list, column: str
+) -> None:
     for talker in talkers:
-        talker["licence"] = "CC0" if talker["speaker"] == "a" else "CC-BY"
+        talker[column] = "small" if talker["speaker"] == "a" else "large"
     corpus = make_corpus(talkers)
-    options = {"max_frames": 600, "balance": ["licence", "speaker"]}
+    options = {"max_frames": 600, "balance": [column, "speaker"]}
     rows = read_sample(run_stage(sample.STAGE, options, {"utterances": corpus, "corpus": corpus}))
     from_a = sum(len(rows[t["id"]]["frames"]) for t in talkers if t["speaker"] == "a")
     in_all = sum(len(row["frames"]) for row in rows.values())

@@ -75,6 +75,23 @@ def test_rows_say_what_manifest_and_header_say(run_stage, tmp_path: Path):
     assert not (folder / "rejects").exists()
 
 
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [({}, ["stated", "first", "second"]), ({"corpus": "mine"}, ["stated", "mine", "mine"])],
+)
+def test_a_corpus_is_named_by_the_record_or_by_the_folder_it_came_from(
+    run_stage, tmp_path: Path, config: dict, wanted: list
+):
+    lines = [{"id": "a", "audio": "a.flac", "corpus": "stated"}, {"id": "b", "audio": "a.flac"}]
+    for file in ("first/a.flac", "second/c.flac"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).write_bytes(sound(0))
+    (tmp_path / "first/manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    inputs = [tmp_path / "first" / "manifest.jsonl", f"{tmp_path}/second/"]
+    rows = table(run_stage(STAGE, config, sources=inputs))
+    assert [(row["id"], row["corpus"]) for row in rows] == list(zip("abc", wanted, strict=True))
+
+
 @pytest.mark.parametrize("shards", [1, 3, 16])
 def test_order_and_workers_never_show(run_stage, tmp_path: Path, shards: int):
     manifest = corpus(tmp_path)

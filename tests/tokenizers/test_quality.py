@@ -131,6 +131,21 @@ def test_a_hum_or_silence_is_no_speech():
         assert not trust.speech_frames(levels.power()).any()
 
 
+def test_the_loudest_passage_is_measured_in_full_scale():
+    def level(sound):
+        levels = trust.Levels(RATE)
+        levels.add(np.asarray(sound, np.float32))
+        return trust.loudest(levels.power())
+
+    square = np.where(np.arange(RATE) % 80 < 40, 1.0, -1.0)
+    assert level(square) == pytest.approx(0)
+    assert level(square / 1000) == pytest.approx(-60, abs=1e-3)
+    assert level(np.concatenate((np.zeros(RATE), 0.1 * square[: RATE // 10], np.zeros(RATE)))) == pytest.approx(-20)
+    assert level(square[: RATE // 50]) == pytest.approx(0)  # 20 ms
+    assert level(np.zeros(RATE)) == -120
+    assert level(np.zeros(10)) is None
+
+
 @given(st.lists(st.integers(0, 5000), max_size=8))
 def test_levels_do_not_depend_on_the_blocks(cuts):
     sound = spoken(seconds=0.7, starts=[0.1], ends=[0.4])

@@ -64,6 +64,14 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
             yield from _reader(form)(match, options)
 
 
+def corpus_of(uri: str) -> str | None:
+    """The name of the folder that an input is, or lies in; None for the current one, which has no name in the input."""
+    fixed = re.split(r"[*?[]", uri, maxsplit=1)[0]
+    folder = fixed if fixed == uri and storage.is_dir(uri) else posixpath.dirname(fixed)
+    name = posixpath.basename(folder.rstrip("/"))
+    return None if name in ("", ".", "..") else printable(name)
+
+
 def _reader(form: str) -> Callable[[str, Options], Iterator[Record]]:
     if form == "audio":
         from speechprep.pipelines.sources.folder import read_files

@@ -24,8 +24,8 @@ _CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 # One row of a shard's listing: an Entry, see there.
 ENTRIES = pa.schema(
     [
-        *(UTTERANCES.field(name) for name in ("id", "audio", "offset", "duration", "text", "speaker")),
-        *(UTTERANCES.field(name) for name in ("language", "split", "licence", "captions", "labels", "words")),
+        *(UTTERANCES.field(name) for name in ("id", "audio", "offset", "duration", "text", "speaker", "language")),
+        *(UTTERANCES.field(name) for name in ("split", "licence", "corpus", "captions", "labels", "words")),
         pa.field("archive", pa.string()),
         pa.field("member", pa.string()),
         pa.field("start", pa.int64()),
@@ -46,6 +46,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "language": ("language", "lang", "locale"),
     "split": ("split",),
     "licence": ("licence", "license"),
+    "corpus": ("corpus",),
     "words": ("words",),
     "captions": ("captions", "caption", "title", "description"),
     "labels": ("labels", "label", "tags"),
@@ -98,6 +99,7 @@ class Entry:
     language: str | None = None
     split: str | None = None
     licence: str | None = None
+    corpus: str | None = None
     captions: list[str] | None = None
     labels: list[str] | None = None
     words: list[dict[str, Any]] | None = None

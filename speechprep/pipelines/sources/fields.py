@@ -120,6 +120,7 @@ def describe(entry: Entry, fields: Fields, options: Options) -> None:
     entry.language = _text(fields, "language")
     entry.split = _text(fields, "split")
     entry.licence = _text(fields, "licence")
+    entry.corpus = _text(fields, "corpus")
     entry.captions = _texts(fields, "captions")
     entry.labels = _texts(fields, "labels")
     if options.words == "use":

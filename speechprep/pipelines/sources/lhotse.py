@@ -46,6 +46,7 @@ def _row(cut: dict[str, Any]) -> dict[str, Any]:
         "speaker": _only(said, "speaker"),
         "language": _only(said, "language"),
         "split": custom.get("split"),
+        "corpus": custom.get("corpus"),
         "words": [_word(item) for item in aligned if _symbol(item)] or None,
     }
 
