@@ -6,23 +6,39 @@ stage, the shares of decoding, extracting and assigning in `units`, and the work
 `--hubert MINUTES` instead: `units` alone, with HuBERT-base (random weights, layer 9, K = 500), on the first MINUTES of
 FOLDER and on twice as many; prints what share of the wall time of the stage's work the encoder's forward pass takes,
 and whether twice the audio takes twice the time.
+
+`--two-workers SHARDS` instead: the whole stage `units` as a command runs it, with the same HuBERT, on the first SHARDS
+of 16 of FOLDER, by one worker and by two, each time from nothing; prints both wall times and their ratio. It needs two
+idle cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from speechprep.registry import make
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def run(name: str, inputs: dict[str, str], out: str, sources: list[str] | None = None) -> tuple[float, Any]:
+def run(
+    name: str,
+    inputs: dict[str, str],
+    out: str,
+    sources: list[str] | None = None,
+    config: dict[str, Any] | None = None,
+    **options: Any,
+) -> tuple[float, Any]:
+    """Processor seconds of a stage, and its result; `options`: more of `Options`."""
     from speechprep.pipelines.engine.plan import Step
     from speechprep.pipelines.engine.run import Options, run_steps
     from speechprep.pipelines.engine.stage import find_stage
@@ -31,14 +47,14 @@ def run(name: str, inputs: dict[str, str], out: str, sources: list[str] | None =
     step = Step(
         name,
         stage,
-        stage.configure({}),
+        stage.configure(config or {}),
         0,
         {r: f"{out}/{k}" for r, k in inputs.items()},
         f"{out}/{stage.writes}",
         sources or [],
     )
     began = time.process_time()
-    result = run_steps([step], Options(max_reject_fraction=1.0))[0]
+    result = run_steps([step], Options(max_reject_fraction=1.0, **options))[0]
     return time.process_time() - began, result
 
 
@@ -139,6 +155,37 @@ def hubert(folder: str, minutes: float) -> None:
         print(f"twice the audio costs {2 * cost[1] / cost[0]:.2f} x as much")
 
 
+def two_workers(folder: str, shards: int) -> None:
+    """Wall time of the stage with one worker and with two."""
+    from extractors import models
+
+    from speechprep.artifacts import manifest
+    from speechprep.pipelines.engine.runner import Engine
+
+    with tempfile.TemporaryDirectory() as out:
+        model, _ = models(Path(out))
+        run("ingest", {}, out, [folder], {"shards": 16})
+        found = manifest.read(f"{out}/utterances")
+        part = Path(out) / "part"
+        part.mkdir()
+        taken = (pq.read_table(f"{out}/utterances/{shard.name}") for shard in found.shards[:shards])
+        rows = [row for table in taken for row in table.select(["id", "audio", "offset", "duration"]).to_pylist()]
+        (part / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        run("ingest", {}, out, [str(part)], {"shards": 16}, rebuild=True)
+        options = {"extractor": "hubert", "options": {"model": str(model), "layer": 9, "device": "cpu"}}
+        run("sample", {"utterances": "utterances", "corpus": "utterances"}, out, config={"max_frames": 500, **options})
+        run("cluster", {"sample": "sample"}, out, config={"k": 100, "min_perplexity": 0.0, "max_unused": 1.0})
+        wall = []
+        for workers in (1, 2):
+            shutil.rmtree(f"{out}/units", ignore_errors=True)
+            began = time.perf_counter()
+            inputs = {"utterances": "utterances", "codebook": "codebook"}
+            _, made = run("units", inputs, out, engine=Engine(workers=workers))
+            wall.append(time.perf_counter() - began)
+            print(f"{workers} worker(s): {made.rows} utterances, {made.seconds / 60:.1f} min in {wall[-1]:.1f} s")
+        print(f"two workers are {wall[0] / wall[1]:.2f} x one")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = Path(__file__).resolve().parents[2] / "shared" / "data" / "librispeech-mini"
@@ -146,9 +193,15 @@ def main() -> None:
     parser.add_argument(
         "--hubert", type=float, metavar="MINUTES", help="of audio through a HuBERT of base size instead"
     )
+    parser.add_argument(
+        "--two-workers", type=int, metavar="SHARDS", help="of 16, through the whole stage by one worker and by two"
+    )
     given = parser.parse_args()
     if given.hubert:
         hubert(str(given.folder.resolve()), given.hubert)
+        return
+    if given.two_workers:
+        two_workers(str(given.folder.resolve()), given.two_workers)
         return
     with tempfile.TemporaryDirectory() as out:
         run("ingest", {}, out, [str(given.folder.resolve())])

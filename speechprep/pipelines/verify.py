@@ -21,6 +21,7 @@ from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, StaleArtifact
 from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK
 from speechprep.pipelines.engine.stage import find_stage
+from speechprep.pipelines.verify_rows import Neighbours, RowChecks
 
 CHUNK = 1 << 22  # bytes hashed at a time
 RUN_FILES = {"run.json", "report.html"}
@@ -43,22 +44,6 @@ class Verdict:
     files: int = 0
     bytes: int = 0
     rows: int = 0
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The complete folders of a run, by name: where cross-references are followed."""
-
-    place: str
-    known: dict[str, Manifest]
-
-    def input(self, made: Manifest, role: str) -> tuple[str, Manifest] | None:
-        """The folder here that `made` was made from under this role, None where it is not here."""
-        wanted = made.made_of.get("inputs", {}).get(role)
-        for name, found in self.known.items():
-            if wanted is not None and found.fingerprint == wanted:
-                return storage.join(self.place, name), found
-        return None
 
 
 def verify(folder: str) -> Verdict:
@@ -226,8 +211,6 @@ def declared_schema(made: Manifest) -> pa.Schema | None:
 
 
 def _rows(folder: str, made: Manifest, good: list[Shard], around: Neighbours, verdict: Verdict) -> Iterator[str]:
-    from speechprep.pipelines.verify_rows import RowChecks
-
     wanted = declared_schema(made)
     checks = RowChecks(folder, made, around)
     for shard in good:

@@ -6,7 +6,8 @@ Shards are streamed; of the folders beside, only the ids and lengths of the shar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +20,26 @@ from speechprep.artifacts.timebase import FrameGrid, num_samples
 from speechprep.errors import SpeechprepError
 from speechprep.pipelines.engine.execute import REJECT_FOLDER
 
-if TYPE_CHECKING:
-    from speechprep.pipelines.verify import Neighbours
-
 ROWS = 4096
 TIME_SLACK = 0.05  # seconds a word may end behind its audio: containers round their length
 FRAME_SLACK = 1  # resampling rounds the number of samples
 REFERS = {"words": "utterances", "units": "utterances", "pooled": "utterances", "sample": "utterances"}
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The complete folders of a run, by name: where cross-references are followed."""
+
+    place: str
+    known: dict[str, Manifest]
+
+    def input(self, made: Manifest, role: str) -> tuple[str, Manifest] | None:
+        """The folder here that `made` was made from under this role, None where it is not here."""
+        wanted = made.made_of.get("inputs", {}).get(role)
+        for name, found in self.known.items():
+            if wanted is not None and found.fingerprint == wanted:
+                return storage.join(self.place, name), found
+        return None
 
 
 class RowChecks:

@@ -16,31 +16,38 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from speechprep.tokenizers.vocabulary import Vocabulary
+from speechprep.tokenizers.subword import TextSubword, UnitSubword
 
 
-def save_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
-    """Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json."""
+def save_tokenizer(
+    folder: Path,
+    tokens: Sequence[str],
+    special_tokens: Sequence[str],
+    text: TextSubword | None,
+    units: UnitSubword | None,
+) -> None:
+    """Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json.
+
+    Args:
+        tokens: all, by id; the first are the `special_tokens`: <pad>, <s>, </s>, <unk> and others.
+        text, units: the BPE models that the rest of them come from.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models
 
-    ids = {token: i for i, token in enumerate(vocabulary.tokens)}
+    ids = {token: i for i, token in enumerate(tokens)}
     tokenizer = Tokenizer(
         models.BPE(
             vocab=ids,
-            merges=_merges(vocabulary),
+            merges=_merges(text, units),
             unk_token="<unk>",  # noqa: S106 - a token of the vocabulary
-            byte_fallback=vocabulary.text is not None,
+            byte_fallback=text is not None,
         )
     )
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
-    tokenizer.add_special_tokens(
-        [AddedToken(token, special=True, normalized=False) for token in vocabulary.special_tokens]
-    )
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special_tokens])
     tokenizer.save(str(folder / "tokenizer.json"))
-    pad, bos, eos, unk, *others = vocabulary.special_tokens
+    pad, bos, eos, unk, *others = special_tokens
     named = {"pad_token": pad, "bos_token": bos, "eos_token": eos, "unk_token": unk}
     specials = {**named, "additional_special_tokens": others}
     config = {**specials, "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
@@ -59,9 +66,9 @@ def merges_of(pieces: Sequence[str], alphabet: Iterable[str]) -> list[tuple[str,
     ]
 
 
-def _merges(vocabulary: Vocabulary) -> list[tuple[str, str]]:
+def _merges(*of: TextSubword | UnitSubword | None) -> list[tuple[str, str]]:
     """The merges of both models; ranks of the one do not touch those of the other."""
-    models = [model for model in (vocabulary.text, vocabulary.units) if model is not None]
+    models = [model for model in of if model is not None]
     return [merge for model in models for merge in merges_of(model.merged, filter(_single, model.pieces))]
 
 

@@ -161,7 +161,7 @@ class Vocabulary:
         described = json.dumps(self.describe(), indent=2, ensure_ascii=False) + "\n"
         (folder / FILE).write_text(described, encoding="utf-8")
         if self.has_tokenizer:
-            save_tokenizer(self, folder)
+            save_tokenizer(folder, self.tokens, self.special_tokens, self.text, self.units)
 
     @property
     def has_tokenizer(self) -> bool:

@@ -19,6 +19,7 @@ from speechprep.models.data.folder import Folder
 from speechprep.models.data.order import permutation
 from speechprep.models.data.rowed import RowedStream, Rows, shaped
 from speechprep.models.data.source import Source
+from speechprep.models.data.stream import nothing_taken
 from speechprep.tokenizers.draws import salted
 from speechprep.tokenizers.packing import Documents, Layout, best_fit, cut_long
 
@@ -80,10 +81,3 @@ class FittedStream(RowedStream):
         if self.source.documents == "single":
             return pieces, [[i] for i in range(len(pieces.lengths))]
         return pieces, best_fit(pieces.lengths, goes_on, self.context)
-
-
-def nothing_taken(source: Source) -> str:
-    """Message for a source of which nothing is left."""
-    wanted = [] if source.kinds is None else [f"kinds {', '.join(source.kinds)}"]
-    wanted += [] if source.part is None else [f"part {source.part!r} with validation={source.validation:g}"]
-    return f"{source.folder} has no documents" + (f" of {' and '.join(wanted)}" if wanted else "")

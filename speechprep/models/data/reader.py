@@ -15,7 +15,8 @@ from speechprep.models.data.codes import Codes
 from speechprep.models.data.masks import position_ids
 from speechprep.models.data.schedule import Schedule
 from speechprep.models.data.source import Source
-from speechprep.models.data.streams import Stream, open_stream
+from speechprep.models.data.stream import Stream
+from speechprep.models.data.streams import open_stream
 from speechprep.tokenizers.ragged import Ints
 
 End = Literal["never", "first", "all"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.models.data.order import Epoch
-from speechprep.models.data.streams import Stream, place
+from speechprep.models.data.stream import Stream, place
 from speechprep.tokenizers.ragged import Ints, ranges
 
 

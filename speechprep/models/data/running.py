@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from speechprep.errors import ConfigError
 from speechprep.models.data.codes import Codes
 from speechprep.models.data.documents import Picker
-from speechprep.models.data.fitted import nothing_taken
 from speechprep.models.data.folder import Folder
 from speechprep.models.data.order import Epoch
 from speechprep.models.data.source import Source
-from speechprep.models.data.streams import Stream, place
+from speechprep.models.data.stream import Stream, nothing_taken, place
 from speechprep.tokenizers.ragged import Ints, offsets_of
 
 
