@@ -21,7 +21,8 @@ from speechprep.cli.progress import Display, display
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.plan import Step
     from speechprep.pipelines.engine.recipe import Recipe
-    from speechprep.pipelines.engine.run import Options, StepResult
+    from speechprep.pipelines.engine.run import Options
+    from speechprep.pipelines.engine.watch import StepResult
 
 RECORD = "run.json"
 REPORT = "report.html"

@@ -17,7 +17,7 @@ from speechprep.cli.output import clock, console, hours, plural, speed
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.plan import Step
-    from speechprep.pipelines.engine.run import StepResult
+    from speechprep.pipelines.engine.watch import StepResult
 
 SAY_EVERY = 10.0  # seconds between two plain lines of one step
 BAR = 24

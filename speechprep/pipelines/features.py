@@ -77,7 +77,8 @@ def for_each_utterance(
         columns: what `row` shall hold beside id, audio, offset and duration.
         wanted: rows for which it is False are passed over, not decoded.
         together: of many utterances' samples what can be computed at once; `work` finds its own in `Sound.ready`. It
-            runs where the backend's `window_seconds` is more than 0, and not for long utterances.
+            runs where the backend's `window_seconds` is more than 0, and not for long utterances, nor in a shard in
+            which a process has died.
     """
     names = [*AUDIO_COLUMNS, *(c for c in columns if c not in AUDIO_COLUMNS)]
     queue = _Queue(ctx, work, together)
@@ -95,7 +96,8 @@ class _Queue:
 
     def __init__(self, ctx: ShardContext, work: Work, together: Callable[[list[F32]], list[Any]] | None) -> None:
         self._ctx, self._work, self._together = ctx, work, together
-        self._window = float(getattr(ctx.backend, "window_seconds", 0.0)) if together else 0.0
+        window = 0.0 if together is None or ctx.work.alone else getattr(ctx.backend, "window_seconds", 0.0)
+        self._window = float(window)
         self._held: list[tuple[dict[str, Any], F32] | None] = []  # None: the end of a batch of rows
         self._seconds = 0.0
         self._made: list[dict[str, Any]] = []
@@ -128,24 +130,18 @@ class _Queue:
                 self._write()
             else:
                 row, samples = held
-                with self._ctx.guard([row["id"]]):
-                    self._do(row, Sound([samples], ready.get(number)))
+                self._do(row, Sound([samples], ready.get(number)))
         self._held, self._seconds = [], 0.0
 
     def _run_together(self) -> dict[int, Any]:
         """What `together` makes of those that wait, by their number; not of those that it would refuse."""
         if not self._window or self._together is None:
             return {}
-        frames_of, watched = self._ctx.backend.grid.num_frames, self._ctx.work.watched
+        frames_of = self._ctx.backend.grid.num_frames
         chosen = {
-            number: held
-            for number, held in enumerate(self._held)
-            if held is not None and frames_of(len(held[1])) and held[0]["id"] not in watched
+            number: held[1] for number, held in enumerate(self._held) if held is not None and frames_of(len(held[1]))
         }
-        if not chosen:
-            return {}
-        with self._ctx.guard([row["id"] for row, _ in chosen.values()]):
-            return dict(zip(chosen, self._together([samples for _, samples in chosen.values()]), strict=True))
+        return dict(zip(chosen, self._together(list(chosen.values())), strict=True)) if chosen else {}
 
     def _do(self, row: dict[str, Any], sound: Sound) -> None:
         try:
@@ -195,8 +191,9 @@ def _is_long(row: dict[str, Any]) -> bool:
 
 
 def _streamed(ctx: ShardContext, batch: pa.RecordBatch, row: dict[str, Any], i: int) -> Iterator[F32]:
-    if row["id"] in ctx.work.suspects:
-        raise BadInput("process_died", "the worker process died twice on this utterance (out of memory or a crash)")
+    died = ctx.died_on(row["id"])
+    if died is not None:
+        raise died
     encoded = batch.column("audio_bytes")[i].as_py()
     source = encoded if encoded is not None else row["audio"]
     yield from audio.decode_blocks(source, row["offset"] or 0.0, row["duration"], ctx.backend.sample_rate)

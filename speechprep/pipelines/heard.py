@@ -117,7 +117,7 @@ def heard(
 
 def _listen(ctx: ShardContext, embedder: Any, batch: pa.RecordBatch, per_row: PerRow) -> Iterator[tuple[int, Heard]]:
     held: list[tuple[int, F32]] = []
-    together = getattr(embedder, "batch", 1)
+    together = 1 if ctx.work.alone else getattr(embedder, "batch", 1)
     for row, audio in ctx.audio(batch):
         if isinstance(audio, BadInput):
             ctx.reject(batch.column("id")[row].as_py(), audio, batch.column("audio")[row].as_py())

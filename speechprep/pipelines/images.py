@@ -20,17 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
 from speechprep.artifacts import image, storage
 from speechprep.artifacts.schemas import IMAGE_CODES
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import BadInput
 from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage, StageConfig
 from speechprep.pipelines.sources import images as sources
 from speechprep.pipelines.sources import listing
-from speechprep.pipelines.sources.entry import Record, Rejected
+from speechprep.pipelines.sources.entry import Record
 from speechprep.registry import make
 
 if TYPE_CHECKING:
@@ -67,22 +66,15 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
     Raises:
         ConfigError: no input, nothing known in one of them, or not a single image.
     """
-    if not inputs:
-        raise ConfigError("no images to read; give a folder, glob, manifest or COCO caption file with --input")
     columns = {str(name): column for name, column in config.columns.items()}
     options = sources.ImageOptions(audio_root=config.image_root, columns=columns)
-    records = (_with_defaults(r, config) for uri in inputs for r in sources.read(uri, config.format, options))
-    planned = listing.deal(records, config.shards, scratch)
-    if not planned.rejects and not any(pq.read_metadata(path).num_rows for path in planned.payloads):
-        raise ConfigError(f"no image in {', '.join(inputs)}")
-    return planned
 
+    def records(uri: str) -> Iterator[Record]:
+        stated = {"licence": config.licence, "split": config.split}
+        return listing.with_defaults(sources.read(uri, config.format, options), stated)
 
-def _with_defaults(record: Record, config: Config) -> Record:
-    if not isinstance(record, Rejected):
-        record.licence = record.licence or config.licence
-        record.split = record.split or config.split
-    return record
+    forms = "a folder, glob, manifest or COCO caption file"
+    return listing.plan(inputs, records, config.shards, scratch, forms=forms, thing="image")
 
 
 @dataclass(frozen=True)
@@ -124,7 +116,7 @@ def look(codec: Any, data: bytes | BadInput, max_pixels: int) -> Seen | BadInput
 
 def run(ctx: ShardContext) -> None:
     """One shard: files are read and decoded ahead, one block of them while the model works on the block before."""
-    entries = _entries(ctx)
+    entries = listing.dealt(ctx)
     first = list(islice(entries, BLOCK))
     remote = any(not storage.is_local(entry["audio"]) for entry in first)
     with ThreadPoolExecutor(REMOTE_THREADS if remote else 1) as readers, ThreadPoolExecutor(1) as decoder:
@@ -144,20 +136,6 @@ def run(ctx: ShardContext) -> None:
             ahead = start(following)
             _write(ctx, block, [one.result() for one in coming])
             block, coming = following, ahead
-
-
-def _entries(ctx: ShardContext) -> Iterator[dict[str, Any]]:
-    """The images of a shard, without those on which a process died."""
-    with pq.ParquetFile(ctx.payload) as file:
-        for batch in file.iter_batches(batch_size=1024):
-            for entry in batch.to_pylist():
-                if entry["id"] in ctx.work.suspects:
-                    died = BadInput(
-                        "process_died", "the worker process died twice on this image (out of memory or a crash)"
-                    )
-                    ctx.reject(entry["id"], died, entry["audio"])
-                else:
-                    yield entry
 
 
 def _write(ctx: ShardContext, block: list[dict[str, Any]], seen: list[Seen | BadInput]) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from speechprep.cli import output, progress
-from speechprep.pipelines.engine.run import StepResult
+from speechprep.pipelines.engine.watch import StepResult
 
 STEP = SimpleNamespace(name="align")
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -170,6 +171,50 @@ def test_an_utterance_that_kills_its_process_is_rejected_and_its_shard_goes_on(t
     assert (reject["id"], reject["code"]) == ("n33", "process_died")
 
 
+def drive(out: Path, options: dict) -> subprocess.CompletedProcess:
+    """The chain in a process of its own, whose death is not ours."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+import test_engine as t
+t.run(t.chain(Path({str(out)!r}), options={options!r}), workers=2)
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_a_record_that_kills_the_driver_is_rejected_by_the_next_run_and_nothing_else_is(tmp_path):
+    run(chain(tmp_path / "calm"))
+    options = {"kill": 33}
+    assert drive(tmp_path / "rough", options).returncode == -signal.SIGKILL
+    again = drive(tmp_path / "rough", options)
+    assert again.returncode == 0, again.stderr
+    assert rows(tmp_path / "rough/doubles") == [r for r in rows(tmp_path / "calm/doubles") if r["id"] != "n33"]
+    (reject,) = rows(tmp_path / "rough/doubles/rejects")
+    assert (reject["id"], reject["code"]) == ("n33", "process_died")
+    assert "died twice on 'n33'" in reject["message"]
+    for shard in (0, 2, 3):
+        name = shards.shard_name(shard, 4)
+        assert (tmp_path / "rough/doubles" / name).read_bytes() == (tmp_path / "calm/doubles" / name).read_bytes()
+    assert not list(tmp_path.rglob("_*"))
+
+
+def test_a_driver_that_is_killed_from_outside_costs_nobody_anything(tmp_path):
+    run(chain(tmp_path / "calm"))
+    options = {"kill": 33, "once": str(tmp_path / "died")}
+    assert drive(tmp_path / "rough", options).returncode == -signal.SIGKILL
+    assert drive(tmp_path / "rough", options).returncode == 0
+    assert rows(tmp_path / "rough/doubles") == rows(tmp_path / "calm/doubles")
+    assert not (tmp_path / "rough/doubles/rejects").exists()
+
+
+def test_a_shard_whose_process_dies_on_no_record_ends_the_run_with_its_name(tmp_path):
+    assert drive(tmp_path, {"late": True}).returncode == -signal.SIGSEGV
+    again = drive(tmp_path, {"late": True})
+    assert again.returncode == 1
+    assert re.search(r"WorkerDied: double, shard [01]: its process dies, on none of its records", again.stderr)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # gRPC of the dead
 @pytest.mark.parametrize("delay", [0.0, 0.3, 1.0, 2.5])
@@ -211,9 +256,12 @@ def test_slices_of_a_job_array_complete_one_dataset(tmp_path):
     run(chain(tmp_path / "whole"))
     steps = chain(tmp_path / "array")
     run(steps[:1])
+    at_work = tmp_path / "array/doubles/_work/slice-2-of-3/task-00002-x"  # of another machine, at the same time
+    at_work.mkdir(parents=True)
     for i in range(2):
         with pytest.raises(UnfinishedSlices):
             run(steps[1:2], slice=(i, 3))
+        assert at_work.exists()
     run(steps[1:2], slice=(2, 3))
     assert tree(tmp_path / "array/doubles").keys() == tree(tmp_path / "whole/doubles").keys()
     assert rows(tmp_path / "array/doubles") == rows(tmp_path / "whole/doubles")

@@ -87,9 +87,16 @@ def test_a_long_utterance_between_short_ones_keeps_its_place(
     assert (whole / NAME).read_bytes() == (pieces / NAME).read_bytes()
 
 
-def test_who_may_have_killed_a_process_is_run_alone_and_leaves_word(
-    make_corpus: Callable, talkers: list, tmp_path: Path, batched: list[list[int]]
+@pytest.mark.parametrize("long", [False, True])
+def test_where_a_process_died_each_utterance_is_decoded_and_run_alone_and_leaves_word(
+    make_corpus: Callable,
+    talkers: list,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batched: list[list[int]],
+    long: bool,
 ) -> None:
+    from speechprep.artifacts import audio
     from speechprep.pipelines.engine.context import Input, ShardContext, Work
 
     make_corpus(talkers)
@@ -100,27 +107,33 @@ def test_who_may_have_killed_a_process_is_run_alone_and_leaves_word(
     crumb = tmp_path / "crumb.json"
     work = Work(
         "units", units.Config(), 0, 0, 1, str(tmp_path / "out"), found, extractor, tmp_path, crumb=crumb,
-        watched=frozenset(["u2", "u4"]),
+        alone=True, suspects=frozenset(["u2"]),
     )  # fmt: skip
     ctx = ShardContext(work)
     ctx.schema = units.schema(ctx)
-    said: list[str] = []
-    extract, stream = extractor.extract, extractor.extract_stream
+    said: list[tuple[str, str]] = []
 
-    def note(batch: list[np.ndarray]) -> list[np.ndarray]:
-        said.append(crumb.read_text())
-        return extract(batch)
+    def noting(name: str, call: Callable) -> Callable:
+        def noted(source: Any, *args: Any, **options: Any) -> Any:
+            said.append((name, crumb.read_text()))
+            return call(source, *args, **options)
 
-    def note_alone(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        said.append(crumb.read_text())
-        return stream(blocks)
+        return noted
 
-    extractor.extract, extractor.extract_stream = note, note_alone  # type: ignore[method-assign]
+    monkeypatch.setattr(audio, "decode_blocks", noting("decode", audio.decode_blocks))  # `decode` calls it
+    extractor.extract_stream = noting("extract", extractor.extract_stream)  # type: ignore[method-assign]
+    if long:
+        monkeypatch.setattr(features, "LONG_SECONDS", 0.1)
     units.run(ctx)
     for writer in ctx.written.values():
         writer.__exit__(None, None, None)
-    assert list(dict.fromkeys(said)) == ['["u0", "u1", "u3", "u5", "u6", "u7"]', '["u2"]', '["u4"]']
-    assert pq.read_table(tmp_path / "out" / NAME).column("id").to_pylist() == [talker["id"] for talker in talkers]
+    others = [talker["id"] for talker in talkers if talker["id"] != "u2"]
+    assert not batched
+    assert [crumb for name, crumb in said if name == "decode"] == [f'["{id}"]' for id in others]
+    assert [crumb for name, crumb in said if name == "extract" and "u2" not in crumb] == [f'["{id}"]' for id in others]
+    assert not crumb.exists()
+    assert pq.read_table(tmp_path / "out" / NAME).column("id").to_pylist() == others
+    assert [(reject["id"], reject["code"]) for reject in ctx.rejects] == [("u2", "process_died")]
 
 
 def test_ready_frames_are_given_and_all_of_the_audio_is_still_seen() -> None:

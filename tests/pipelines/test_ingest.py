@@ -299,6 +299,34 @@ def test_dealing_is_by_id_and_independent_of_order(tmp_path: Path, monkeypatch: 
     assert sorted(p.name for p in (tmp_path / "0").iterdir()) == [f"entries-{i:05d}-of-00003.parquet" for i in range(3)]
 
 
+def test_where_a_process_died_each_file_is_read_alone_and_leaves_word(tmp_path: Path, monkeypatch):
+    from dataclasses import replace
+
+    from speechprep.pipelines.engine.execute import execute
+    from speechprep.pipelines.engine.plan import Step, prepare
+
+    manifest, out = corpus(tmp_path / "in", 6), tmp_path / "out"
+    step = Step("ingest", STAGE, STAGE.configure({"shards": 1}), 0, {}, str(out), [str(manifest)])
+    (task,) = prepare(step).tasks
+    (before,) = execute(task)
+    (out / "_state" / "00000-of-00001.json").unlink()
+    said = []
+
+    def examine(source: str, *, keep: bool):
+        said.append((Path(source).stem, (out / "_work" / "crumb-00000.json").read_text()))
+        return real(source, keep=keep)
+
+    real = ingest.examine
+    monkeypatch.setattr(ingest, "examine", examine)
+    (after,) = execute(replace(task, alone=True))
+    assert said == [(f"{i:03d}", f'["u{i:03d}"]') for i in range(6)]
+    assert after.sha256 == before.sha256
+    (out / "_state" / "00000-of-00001.json").unlink()
+    execute(replace(task, alone=True, suspects=["u003"]))
+    assert [row["id"] for row in table(out)] == ["u000", "u001", "u002", "u004", "u005"]
+    assert [(r["id"], r["code"]) for r in table(out, "rejects")] == [("u003", "process_died")]
+
+
 def test_remote_inputs_are_read_like_local_ones(tmp_path: Path):
     import fsspec
 

@@ -43,19 +43,21 @@ def run_count(ctx) -> None:
 
 
 class DoubleConfig(StageConfig):
-    """`kill`: the process dies at this number, `once` (a file marks that it did) or each time."""
+    """`kill`: the process dies at this number, `once` (a file marks that it did) or each time; `late`: at the end."""
 
     times: int = 2
     kill: int = -1
     once: str = ""
     fail: bool = False
+    late: bool = False
 
 
 def run_double(ctx) -> None:
     for batch in ctx.batches("numbers", rows=7):
         for row in batch.to_pylist():
-            if row["id"] in ctx.work.suspects:
-                ctx.reject(row["id"], BadInput("process_died", "died twice"))
+            died = ctx.died_on(row["id"])
+            if died is not None:
+                ctx.reject(row["id"], died)
                 continue
             with ctx.guard([row["id"]]):
                 if row["n"] == ctx.config.kill and not (ctx.config.once and os.path.exists(ctx.config.once)):
@@ -65,6 +67,8 @@ def run_double(ctx) -> None:
                 if ctx.config.fail:
                     raise KeyError("a fault of the program")
                 ctx.write([{"id": row["id"], "n": row["n"] * ctx.config.times}])
+    if ctx.config.late:
+        signal.raise_signal(signal.SIGSEGV)  # in this very thread, as a fault in compiled code
     ctx.done(seconds=1.0)
 
 

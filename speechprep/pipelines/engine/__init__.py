@@ -2,7 +2,7 @@
 
 recipe.py     names, options, inputs          -> steps
 plan.py       a step against its folder       -> tasks, and which of them are done
-run.py        step after step: run, check rejects, write the manifest
+run.py        step after step: run, check rejects, write the manifest (watch.py: who is told how far it is)
 runner.py     tasks to workers; the only file that names a runner (transform.py, local_runner.py, worker.py: Beam)
 execute.py    one task: work, then commit     (context.py: what the work sees; stage.py: what a stage is)
 """

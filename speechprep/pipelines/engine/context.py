@@ -64,7 +64,7 @@ class Work:
     progress: Path | None = None
     crumb: Path | None = None
     suspects: frozenset[str] = frozenset()
-    watched: frozenset[str] = frozenset()  # on which a process has died once: to be run alone
+    alone: bool = False  # a process has died in this shard: one record at a time, each under `guard`
     retry: str = ""
     rejects: list[dict[str, Any]] = field(default_factory=list)
 
@@ -199,7 +199,10 @@ class ShardContext:
 
     @contextmanager
     def guard(self, ids: Sequence[str]) -> Iterator[None]:
-        """Leave word of who is being worked on, so that a record that kills the process can be told from its shard."""
+        """Leave word of who is being worked on, so that a record that kills the process can be told from its shard.
+
+        It is left only where a process has died in the shard before.
+        """
         if self.work.crumb is None:
             yield
             return
@@ -207,13 +210,25 @@ class ShardContext:
         yield
         self.work.crumb.unlink(missing_ok=True)
 
+    def died_on(self, id: str) -> BadInput | None:
+        """Why a record is not to be tried again: processes died on it, alone, twice. None for all others."""
+        if id not in self.work.suspects:
+            return None
+        return BadInput("process_died", f"the worker process died twice on {id!r} (a crash, or out of memory)")
+
     def audio(self, batch: pa.RecordBatch) -> Iterator[tuple[int, NDArray[np.float32] | BadInput]]:
         """Decoded audio of the utterances of a batch, in row order, decoding ahead in a thread.
 
         Yields (row, float32 mono at `backend.sample_rate`) or (row, BadInput). `batch` needs the columns id, audio,
-        audio_bytes, offset and duration.
+        audio_bytes, offset and duration. Where a process has died in the shard, each is decoded when it is asked for:
+        decoding ahead, it would die on one utterance while it works on another.
         """
         ids = batch.column("id").to_pylist()
+        if self.work.alone:
+            for row, id in enumerate(ids):
+                with self.guard([id]):
+                    yield row, self._decode(batch, row, id)
+            return
         decoded: queue.Queue[NDArray[np.float32] | BadInput | BaseException] = queue.Queue(DECODE_AHEAD)
         stop = threading.Event()
 
@@ -241,11 +256,7 @@ class ShardContext:
                 item = decoded.get()
                 if isinstance(item, BaseException) and not isinstance(item, BadInput):
                     raise item
-                if isinstance(item, BadInput):
-                    yield row, item
-                    continue
-                with self.guard([ids[row]]):
-                    yield row, item
+                yield row, item
         finally:
             stop.set()
             thread.join()
@@ -253,10 +264,9 @@ class ShardContext:
     def _decode(self, batch: pa.RecordBatch, row: int, id: str) -> NDArray[np.float32] | BadInput:
         from speechprep.artifacts import audio
 
-        if id in self.work.suspects:
-            return BadInput(
-                "process_died", "the worker process died twice on this utterance (out of memory or a crash)"
-            )
+        died = self.died_on(id)
+        if died is not None:
+            return died
         value = batch.column("audio_bytes")[row].as_py()
         source = value if value is not None else batch.column("audio")[row].as_py()
         try:

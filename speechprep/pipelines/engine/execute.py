@@ -37,7 +37,7 @@ class Task:
         work: local folder for temporary files; None on a worker that shares no disk with the driver.
         rejects: what planning already found to be unusable.
         suspects: ids on which a process has died twice.
-        watched: ids on which, perhaps among others, a process has died once.
+        alone: a process has died in this shard: one record at a time, so that a record can be blamed for the next.
     """
 
     stage: str
@@ -53,7 +53,7 @@ class Task:
     retry: str = ""
     rejects: list[dict[str, Any]] = field(default_factory=list)
     suspects: list[str] = field(default_factory=list)
-    watched: list[str] = field(default_factory=list)
+    alone: bool = False
     seconds: float = 0.0
 
     @property
@@ -111,9 +111,9 @@ def _describe(task: Task, stage: Stage, scratch: Path) -> Work:
         scratch=scratch,
         payload=Path(task.payload) if task.payload else None,
         progress=local / f"progress-{task.shard:05d}.json" if local else None,
-        crumb=local / f"crumb-{task.shard:05d}.json" if local else None,
+        crumb=local / f"crumb-{task.shard:05d}.json" if local and task.alone else None,
         suspects=frozenset(task.suspects),
-        watched=frozenset(task.watched),
+        alone=task.alone,
         retry=task.retry,
         rejects=task.rejects,
     )

@@ -37,6 +37,7 @@ class Prepared:
 
     Attributes:
         made_of: the body of the fingerprint.
+        work: folder for temporary files.
         tasks: all of them; `committed`: by task number, the shards that need not be made again.
         finished: the manifest, where the folder is complete and nothing has changed.
     """
@@ -44,6 +45,7 @@ class Prepared:
     step: Step
     made_of: dict[str, Any]
     inputs: dict[str, Manifest]
+    work: str
     tasks: list[Task]
     committed: dict[int, list[Shard]]
     finished: Manifest | None
@@ -59,8 +61,14 @@ class Prepared:
         return [task for task in self.tasks if task.shard not in self.committed]
 
 
-def prepare(step: Step, *, rebuild: bool = False, shares_disk: bool = True) -> Prepared:
+def prepare(step: Step, *, rebuild: bool = False, shares_disk: bool = True, work: str | None = None) -> Prepared:
     """Compare a step with its folder; nothing is changed but that `rebuild` empties a folder made otherwise.
+
+    Args:
+        step: whose.
+        rebuild: see above.
+        shares_disk: the workers see this machine's disk.
+        work: folder for temporary files, if not the step's own.
 
     Raises:
         StaleArtifact: an input is incomplete or of another kind, inputs do not belong together, or the folder was
@@ -71,9 +79,9 @@ def prepare(step: Step, *, rebuild: bool = False, shares_disk: bool = True) -> P
     _check_kinds(step, inputs)
     made_of = _made_of(step, inputs)
     _check_folder(step, made_of, rebuild=rebuild)
-    work = storage.absolute(storage.join(step.folder, WORK)) if storage.is_local(step.folder) and shares_disk else None
-    tasks = _tasks(step, made_of, inputs, work)
-    return _against_folder(Prepared(step, made_of, inputs, tasks, {}, None))
+    work = storage.absolute(work or storage.join(step.folder, WORK))
+    tasks = _tasks(step, made_of, inputs, work if storage.is_local(work) and shares_disk else None)
+    return _against_folder(Prepared(step, made_of, inputs, work, tasks, {}, None))
 
 
 def _check_kinds(step: Step, inputs: dict[str, Manifest]) -> None:

@@ -3,73 +3,25 @@
 from __future__ import annotations
 
 import json
-import threading
+import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from speechprep.artifacts import card, manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, TooManyRejects
-from speechprep.pipelines.engine.execute import STATE, WORK, read_record
+from speechprep.pipelines.engine.execute import STATE, WORK, Task, read_record
 from speechprep.pipelines.engine.failures import WorkerDied
 from speechprep.pipelines.engine.plan import PLAN, Prepared, Step, prepare, stale_files
 from speechprep.pipelines.engine.runner import Engine, run_tasks
 from speechprep.pipelines.engine.stage import Finished
+from speechprep.pipelines.engine.watch import Listener, Silent, StepResult, watching
 
 DEATHS_TO_REJECT = 2  # a process may be killed by anyone once; twice on one utterance is the utterance
 ATTEMPTS = 12
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a step gave. `made` is the number of tasks run now (0: all was there); `wall` in seconds."""
-
-    name: str
-    folder: str
-    kind: str
-    tasks: int
-    made: int
-    rows: int
-    seconds: float
-    rejected: int
-    counters: dict[str, float]
-    wall: float
-
-
-class Listener(Protocol):
-    """Who watches a run. All calls come from the driver's thread but `progressed`, which comes from another."""
-
-    def started(self, step: Step, todo: int, tasks: int, seconds: float) -> None:
-        """A step has `todo` of `tasks` to do, `seconds` of audio in all (0: not known)."""
-
-    def progressed(self, tasks: int, utterances: int, seconds: float, rejects: int) -> None:
-        """So much of the step is done in this run."""
-
-    def noted(self, text: str) -> None:
-        """Where long work of the step is."""
-
-    def finished(self, result: StepResult) -> None:
-        """The step is complete."""
-
-
-class Silent:
-    """A listener for tests and libraries."""
-
-    def started(self, step: Step, todo: int, tasks: int, seconds: float) -> None:
-        """Nothing."""
-
-    def progressed(self, tasks: int, utterances: int, seconds: float, rejects: int) -> None:
-        """Nothing."""
-
-    def noted(self, text: str) -> None:
-        """Nothing."""
-
-    def finished(self, result: StepResult) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True)
@@ -106,17 +58,21 @@ def run_steps(steps: list[Step], options: Options, listener: Listener | None = N
 def run_step(step: Step, options: Options, listener: Listener) -> StepResult:
     """One step: see `run_steps`."""
     began = time.monotonic()
-    _clear_work(step)
-    prepared = prepare(step, rebuild=options.rebuild, shares_disk=options.engine.shares_disk)
+    work = storage.join(step.folder, WORK)
+    if options.slice is not None:  # others may be at work in the same folder
+        work = storage.join(work, "slice-{}-of-{}".format(*options.slice))
+    alone = set(_dead(work)) if step.stage.local == "thread" else set()
+    storage.remove(work)
+    prepared = prepare(step, rebuild=options.rebuild, shares_disk=options.engine.shares_disk, work=work)
     todo = prepared.todo
     seconds = sum(task.seconds for task in todo)
     listener.started(step, len(todo), len(prepared.tasks), seconds)
     known = prepared.finished
     if known is None:
         _begin(prepared)
-        _run_todo(prepared, options, listener)
+        _run_todo(prepared, alone, options, listener)
         known = _finish(prepared, options)
-    _clear_work(step)
+    storage.remove(storage.join(step.folder, WORK))
     result = _result(step, known, len(prepared.tasks), len(todo), time.monotonic() - began)
     listener.finished(result)
     _check_rejects(result, options.max_reject_fraction)
@@ -137,29 +93,49 @@ def _begin(prepared: Prepared) -> None:
     storage.remove(storage.join(folder, manifest.NAME))
 
 
-def _run_todo(prepared: Prepared, options: Options, listener: Listener) -> None:
-    """Run what is not committed; after the death of a worker, what is left, without whom it died on twice."""
-    deaths: dict[str, int] = {}
+def _run_todo(prepared: Prepared, alone: set[int], options: Options, listener: Listener) -> None:
+    """Run what is not committed; after the death of a worker, what is left, without whom it died on twice.
+
+    A shard in which a process has died is done again one record at a time (`alone`). Only a death there accuses.
+
+    Raises:
+        WorkerDied: again and again, or in a shard but on none of its records.
+    """
+    died_on: Counter[str] = Counter()
+    died_in: Counter[int] = Counter()  # shards, but on none of their records
     todo = prepared.todo
     if options.slice is not None:
         todo = [task for task in todo if task.shard % options.slice[1] == options.slice[0]]
     for attempt in range(ATTEMPTS):
-        suspects, watched = _died(deaths, DEATHS_TO_REJECT), _died(deaths, 1)
-        todo = [replace(t, suspects=suspects, watched=watched) for t in todo if not _record(prepared, t.shard)]
+        suspects = sorted(id for id, times in died_on.items() if times >= DEATHS_TO_REJECT)
+        todo = [replace(t, suspects=suspects, alone=t.shard in alone) for t in todo if not _record(prepared, t.shard)]
         if not todo:
             return
         try:
-            with _watching(prepared, listener):
-                run_tasks(todo, options.engine, prepared.step.stage.local)
-        except WorkerDied:
+            with watching(prepared, listener):
+                _run(todo, options.engine, prepared.step.stage.local)
+        except WorkerDied as death:
+            dead = _dead(prepared.work)
+            for shard in dead.keys() & alone:
+                died_on.update(dead[shard])
+                died_in.update([] if dead[shard] else [shard])
+            alone = alone | dead.keys()
+            stuck = sorted(shard for shard, times in died_in.items() if times >= DEATHS_TO_REJECT)
+            if stuck:
+                where = f"{prepared.step.name}, shard {stuck[0]}"
+                raise WorkerDied(f"{where}: its process dies, on none of its records in particular: {death}") from None
             if attempt == ATTEMPTS - 1:
                 raise
-            for id in _crumbs(prepared):
-                deaths[id] = deaths.get(id, 0) + 1
 
 
-def _died(deaths: dict[str, int], least: int) -> list[str]:
-    return sorted(id for id, times in deaths.items() if times >= least)
+def _run(todo: list[Task], engine: Engine, local: Literal["thread", "process"]) -> None:
+    """Run tasks. Threads share the fate of this process: what may kill it goes first, in another, one by one."""
+    apart = [task for task in todo if task.alone and local == "thread"]
+    if apart:
+        run_tasks(apart, replace(engine, workers=1), "process")
+    rest = [task for task in todo if task not in apart]
+    if rest:
+        run_tasks(rest, engine, local)
 
 
 def _record(prepared: Prepared, shard: int) -> list[Shard] | None:
@@ -171,46 +147,17 @@ def _record(prepared: Prepared, shard: int) -> list[Shard] | None:
     return prepared.committed[shard]
 
 
-def _crumbs(prepared: Prepared) -> list[str]:
-    """Ids that the dead were working on. Read once: the crumbs are swept."""
-    ids: list[str] = []
-    folder = storage.join(prepared.step.folder, WORK)
-    for name in sorted(storage.sizes(folder)):
-        if name.startswith("crumb-") and storage.TEMPORARY not in name:
-            ids += json.loads(storage.read_bytes(storage.join(folder, name)))
-            storage.remove(storage.join(folder, name))
-    return ids
-
-
-@contextmanager
-def _watching(prepared: Prepared, listener: Listener) -> Iterator[None]:
-    """Sums the workers' progress files for the listener, twice a second."""
-    stop = threading.Event()
-    folder = storage.join(prepared.step.folder, WORK)
-
-    def tell() -> None:
-        done = {s.shard for s in prepared.tasks if s.shard not in prepared.committed and storage.exists(s.record)}
-        totals = {"utterances": 0, "seconds": 0.0, "rejects": 0}
-        for name in storage.sizes(folder):
-            if name.startswith("progress-") and storage.TEMPORARY not in name:
-                with suppress(FileNotFoundError):  # the worker replaces the file while we look
-                    state = json.loads(storage.read_bytes(storage.join(folder, name)))
-                    totals = {key: totals[key] + state[key] for key in totals}
-                    if state.get("note"):
-                        listener.noted(state["note"])
-        listener.progressed(len(done), int(totals["utterances"]), totals["seconds"], int(totals["rejects"]))
-
-    def watch() -> None:
-        while not stop.wait(0.5):
-            tell()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def _dead(work: str) -> dict[int, list[str]]:
+    """Shards that processes were working on when they died, and on which records alone. Read once: it is swept."""
+    found: dict[int, list[str]] = {}
+    for name in storage.folders(work):
+        scratch = re.match(r"task-(\d+)-", name)
+        if scratch:
+            crumb = storage.join(work, f"crumb-{scratch[1]}.json")
+            found[int(scratch[1])] = json.loads(storage.read_bytes(crumb) or "[]") if storage.exists(crumb) else []
+            storage.remove(crumb)
+            storage.remove(storage.join(work, name))
+    return found
 
 
 def _finish(prepared: Prepared, options: Options) -> Manifest:
@@ -301,8 +248,3 @@ def _check_rejects(result: StepResult, limit: float) -> None:
             f"{result.name} rejected {result.rejected} of {records} records ({listed}), over the limit of {limit:.0%}; "
             f"what is good is committed; see {result.folder}/rejects, mend the input or raise --max-reject-fraction"
         )
-
-
-def _clear_work(step: Step) -> None:
-    """Temporary files of this step; one driver at a time works on a folder."""
-    storage.remove(storage.join(step.folder, WORK))

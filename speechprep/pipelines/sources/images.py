@@ -140,7 +140,7 @@ def _captions(uri: str) -> list[str] | None:
     return entry.captions
 
 
-def _table(uri: str, options: ImageOptions) -> Iterator[tuple[str, dict[str, Any] | BadInput]]:
+def _table(uri: str, options: ImageOptions) -> Iterator[table.Row]:
     name = posixpath.basename(uri)
     cells = table.cells(uri)
     _, header = next(cells, (name, BadInput("bad_row", "no header")))
@@ -152,13 +152,7 @@ def _table(uri: str, options: ImageOptions) -> Iterator[tuple[str, dict[str, Any
             f"{name} has the columns {', '.join(map(repr, columns))}; there is none for the image, "
             f"one of {', '.join(IMAGE)} (--set columns.image=NAME)"
         )
-    for where, row in cells:
-        if isinstance(row, BadInput):
-            yield where, row
-        elif len(row) != len(columns):
-            yield where, BadInput("bad_row", f"{where}: {len(row)} cells, the header has {len(columns)}")
-        else:
-            yield where, {column: cell or None for column, cell in zip(columns, row, strict=True)}
+    yield from table.by_column(columns, cells)
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""Entries of any number of inputs, refused where ids collide, sorted, and dealt to shards.
+"""Entries of any number of inputs, refused where ids collide, sorted, dealt to shards, and read there.
 
 The order in which inputs list their entries never shows: entries stand by id (those inside archives by archive and
 position, so that shards read archives front to back), and of two records with one id neither is kept. Entries wait on
@@ -8,10 +8,11 @@ disk; memory holds their ids and 16 bytes for each.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +20,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from speechprep.errors import BadInput
+from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.engine.stage import ShardPlan
 from speechprep.pipelines.sources.entry import ENTRIES, Entry, Record, Rejected
 from speechprep.pipelines.sources.files import stamps
 
+if TYPE_CHECKING:
+    from speechprep.pipelines.engine.context import ShardContext
+
 _BLOCK = 8192  # entries in a batch on disk
+_READ = 256  # entries of a shard read together
 _GATHER = 4 * _BLOCK  # entries put in order together
 _DIGEST = 16  # bytes
 _SPILL = "entries.arrow"
@@ -45,6 +50,56 @@ class _Known:
 def shard_count(entries: int) -> int:
     """Shards where none are asked for: up to 16 for small inputs, then one for every 512 entries."""
     return max(min(16, -(-entries // 8)), -(-entries // 512), 1)
+
+
+def plan(
+    inputs: list[str],
+    records: Callable[[str], Iterable[Record]],
+    shards: int | None,
+    scratch: Path,
+    *,
+    forms: str,
+    thing: str,
+) -> ShardPlan:
+    """The records of all inputs, dealt to shards; see `deal`.
+
+    Args:
+        inputs: URIs.
+        records: those of one input.
+        shards, scratch: see `deal`.
+        forms: what an input can be, for the message.
+        thing: what a record is, for the message.
+
+    Raises:
+        ConfigError: no input, or not a single record in them.
+    """
+    if not inputs:
+        raise ConfigError(f"nothing to read; give {forms} with --input")
+    planned = deal(chain.from_iterable(map(records, inputs)), shards, scratch)
+    if not planned.rejects and not any(pq.read_metadata(path).num_rows for path in planned.payloads):
+        raise ConfigError(f"no {thing} in {', '.join(inputs)}")
+    return planned
+
+
+def with_defaults(records: Iterable[Record], stated: dict[str, str | None]) -> Iterator[Record]:
+    """The same records, with the values for fields that they do not state themselves."""
+    for record in records:
+        if isinstance(record, Entry):
+            for name, value in stated.items():
+                setattr(record, name, getattr(record, name) or value)
+        yield record
+
+
+def dealt(ctx: ShardContext) -> Iterator[dict[str, Any]]:
+    """The entries of a shard, in order, but those on which processes have died: they are rejected."""
+    with pq.ParquetFile(ctx.payload) as file:
+        for batch in file.iter_batches(batch_size=_READ):
+            for entry in batch.to_pylist():
+                died = ctx.died_on(entry["id"])
+                if died is None:
+                    yield entry
+                else:
+                    ctx.reject(entry["id"], died, entry["audio"])
 
 
 def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardPlan:

@@ -13,6 +13,7 @@ from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.lines import read_lines
 
 Row = tuple[str, dict[str, str | None] | BadInput]
+Cells = tuple[str, list[str] | BadInput]
 
 
 def read(uri: str, options: Options) -> Iterator[Record]:
@@ -35,6 +36,11 @@ def rows(uri: str, options: Options) -> Iterator[Row]:
         raise ConfigError(f"{uri} is not a table with a header line: {header}")
     names = [column.strip().lower() for column in header]
     check_columns(names, options, name)
+    yield from by_column(names, table)
+
+
+def by_column(names: list[str], table: Iterator[Cells]) -> Iterator[Row]:
+    """(place, row by column name or what is wrong) of lines of cells; an empty cell is None."""
     for where, found in table:
         if isinstance(found, BadInput):
             yield where, found
@@ -44,7 +50,7 @@ def rows(uri: str, options: Options) -> Iterator[Row]:
             yield where, {column: cell or None for column, cell in zip(names, found, strict=True)}
 
 
-def cells(uri: str, delimiter: str | None = None) -> Iterator[tuple[str, list[str] | BadInput]]:
+def cells(uri: str, delimiter: str | None = None) -> Iterator[Cells]:
     """(place, cells or what is wrong) of each line.
 
     Tabs and bars are taken literally, as Common Voice and LJSpeech write them; comma and semicolon tables may quote.
