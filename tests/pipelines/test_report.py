@@ -487,6 +487,14 @@ def test_a_histogram_leaves_out_what_is_not_a_number() -> None:
     assert histogram(values, "x")["data"][0]["y"] == [1]
 
 
+def test_a_largest_value_on_an_edge_gets_no_bar_beyond_it() -> None:
+    shares = Histogram()
+    shares.add([0.5, 0.75, *[1.0] * 20])
+    bars = shares.bars()
+    assert bars.left + len(bars.counts) * bars.width == pytest.approx(1.0)
+    assert (bars.counts[0], bars.counts[-1], sum(bars.counts)) == (1, 20, 22)
+
+
 def test_an_envelope_holds_every_extreme() -> None:
     samples = np.zeros(5000, np.float32)
     samples[1234], samples[4999] = 0.5, -0.25

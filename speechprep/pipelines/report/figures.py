@@ -98,6 +98,7 @@ def waterfall(yields: Yield) -> Figure:
         "x": [round(value / scale, 6) for _, _, value, *_ in steps],
         "text": [text for *_, text in steps],
         "textposition": "auto",
+        "insidetextfont": {"color": PAPER},
         "cliponaxis": False,
         "hoverinfo": "y+text",
         "marker": {"color": [colour for _, _, _, colour, _ in steps]},

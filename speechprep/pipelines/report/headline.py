@@ -80,7 +80,7 @@ def header(run: Run) -> str:
         f"<span>{escape(name)} <code>{escape(folder.manifest.fingerprint[:8])}</code></span>"
         for name, folder in run.folders.items()
     ]
-    parts = [f"<dt>Licences</dt><dd>{escape(', '.join(licences)) or 'none stated'}</dd>"]
+    parts = [f"<dt>Licences</dt><dd>{escape('; '.join(licences)) or 'none stated'}</dd>"]
     if prints:
         parts.append(f'<dt>Fingerprints</dt><dd class="prints">{"".join(prints)}</dd>')
     if run.incomplete:

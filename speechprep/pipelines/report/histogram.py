@@ -15,7 +15,7 @@ BEYOND = 0.002  # share of the values on either side that bars are not drawn for
 
 @dataclass(frozen=True)
 class Bars:
-    """What a bar chart draws: `counts[i]` values lie in [left + i * width, left + (i + 1) * width)."""
+    """What bars show: `counts[i]` values lie in [left + i * width, left + (i + 1) * width); the last edge too."""
 
     left: float
     width: float
@@ -80,7 +80,7 @@ class Histogram:
         low, high = self.quantile(BEYOND), self.quantile(1 - BEYOND)
         width = max(nice_step((high - low) / about), self.width)
         left = math.floor(low / width) * width
-        number = max(math.floor((high - left) / width) + 1, 1)
+        number = max(math.ceil((high - left) / width - 1e-9), 1)  # no bar of its own for a largest value on an edge
         centres = (np.arange(2 * _HALF) - _HALF + 0.5) * self.width
         places = np.clip(np.floor((centres - left) / width), 0, number - 1).astype(np.int64)
         counts = np.bincount(places, weights=self.bins, minlength=number)
