@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,15 @@ def run_stage(stage: Stage, options: dict[str, Any], inputs: dict[str, Input], o
         for name, value in ctx.counters.items():
             counters[name] = counters.get(name, 0) + value
     return {**counters, "cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+
+
+@contextmanager
+def kept_in(folder: Path | None) -> Iterator[Path]:
+    """A folder that stays, made where it is not there; without one, a folder for as long as it is needed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        chosen = folder or Path(scratch)
+        chosen.mkdir(parents=True, exist_ok=True)
+        yield chosen
 
 
 def in_fresh_process(script: str, *arguments: object) -> dict[str, float]:

@@ -22,6 +22,9 @@ Decoded = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N pairs, by id.")]
 MinWords = Annotated[int, typer.Option("--min-words", metavar="N", min=2, help="Shortest utterance, in words.")]
+Directions = Annotated[
+    list[str] | None, typer.Option("--direction", metavar="NAME", help="u2u, t2t, u2t or t2u; repeatable.  [all]")
+]
 Join = Annotated[
     str,
     typer.Option("--join", metavar="NAME", help="How modalities change: ast (switch token) or cst (end and begin)."),
@@ -84,9 +87,7 @@ def cra(
     candidates: Annotated[
         int, typer.Option("--candidates", metavar="N", min=2, help="Contexts to choose from, the true one included.")
     ] = 100,
-    directions: Annotated[
-        list[str] | None, typer.Option("--direction", metavar="NAME", help="u2u, t2t, u2t or t2u; repeatable.  [all]")
-    ] = None,
+    directions: Directions = None,
     min_words: MinWords = 20,
     limit: Limit = None,
     join: Join = "ast",
@@ -130,9 +131,7 @@ def pelm(
     lm: Annotated[str, typer.Option("--lm", metavar="FOLDER", help="The judge: folder or id of a causal text LM.")],
     split: Split = None,
     unseen: Unseen = False,
-    directions: Annotated[
-        list[str] | None, typer.Option("--direction", metavar="NAME", help="u2u, t2t, u2t or t2u; repeatable.  [all]")
-    ] = None,
+    directions: Directions = None,
     samples: Annotated[int, typer.Option("--samples", metavar="N", min=1, help="Continuations of each prompt.")] = 3,
     temperature: Annotated[float, typer.Option("--temperature", metavar="T", help="Of the sampling.")] = 1.0,
     top_p: Annotated[float, typer.Option("--top-p", metavar="P", help="Nucleus of the sampling.")] = 0.9,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import Signature, signature
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,9 +13,7 @@ from speechprep.cli import options as opt
 from speechprep.cli.scores import show
 
 if TYPE_CHECKING:
-    from speechprep.models.evaluation.bootstrap import Bootstrap
     from speechprep.models.evaluation.files import Table
-    from speechprep.models.evaluation.score import Score
 
 app = typer.Typer(name="eval", rich_markup_mode=None, add_completion=False)
 
@@ -83,16 +83,17 @@ def evaluate(ctx: typer.Context) -> None:
         typer.echo(ctx.get_help())
 
 
-@app.command("wer", epilog=_examples("wer", " --normalise whisper", " --speaker-column speaker --json"))
-def wer(
+Own = Callable[..., dict[str, Any]]
+Reading = Callable[[Any, str], Any]  # (a Table, a column) -> references as the scorer takes them
+
+
+def _score(
+    name: str,
+    read: Reading,
+    options: dict[str, Any],
     *,
     references: References,
     hypotheses: Hypotheses,
-    normalise: Normalise = "librispeech",
-    spellings: Spellings = None,
-    alternations: Annotated[
-        bool, typer.Option("--alternations", help="Read { A / B } in references as sclite does: the better one counts.")
-    ] = False,
     id_column: IdColumn = "id",
     reference_column: ReferenceColumn = "text",
     hypothesis_column: HypothesisColumn = "text",
@@ -102,139 +103,24 @@ def wer(
     seed: Seed = 0,
     json: opt.Json = False,
 ) -> None:
-    """Word error rate: substitutions, deletions and insertions for each word of the references."""
-    right, said = _tables(references, hypotheses, id_column)
-    options = {"normalise": normalise, "spellings": spellings, "alternations": alternations}
-    bootstrap = _bootstrap(right, speaker_column, samples, level, seed)
-    show(_run("wer", right.texts(reference_column), said.texts(hypothesis_column), bootstrap, **options), json=json)
+    """What every benchmark takes and does: two tables in, a score out."""
+    from speechprep.models.evaluation import scorer
+    from speechprep.models.evaluation.bootstrap import Bootstrap
+    from speechprep.models.evaluation.files import Table
 
-
-@app.command("cer", epilog=_examples("cer", " --normalise none"))
-def cer(
-    *,
-    references: References,
-    hypotheses: Hypotheses,
-    normalise: Normalise = "librispeech",
-    spellings: Spellings = None,
-    id_column: IdColumn = "id",
-    reference_column: ReferenceColumn = "text",
-    hypothesis_column: HypothesisColumn = "text",
-    speaker_column: SpeakerColumn = None,
-    samples: Samples = 1000,
-    level: Level = 0.95,
-    seed: Seed = 0,
-    json: opt.Json = False,
-) -> None:
-    """Character error rate; a run of white space is one character."""
-    right, said = _tables(references, hypotheses, id_column)
-    options = {"normalise": normalise, "spellings": spellings}
-    bootstrap = _bootstrap(right, speaker_column, samples, level, seed)
-    show(_run("cer", right.texts(reference_column), said.texts(hypothesis_column), bootstrap, **options), json=json)
-
-
-@app.command("captions", epilog=_examples("captions", " --reference-column references", " --json"))
-def captions(
-    *,
-    references: References,
-    hypotheses: Hypotheses,
-    tokens: Annotated[
-        str, typer.Option("--tokens", metavar="NAME", help="ptb, or none for texts that are tokenized already.")
-    ] = "ptb",
-    id_column: IdColumn = "id",
-    reference_column: ReferenceColumn = "text",
-    hypothesis_column: HypothesisColumn = "text",
-    samples: Samples = 1000,
-    level: Level = 0.95,
-    seed: Seed = 0,
-    json: opt.Json = False,
-) -> None:
-    """CIDEr, ROUGE-L and BLEU of captions.
-
-    Several references of an id are several rows, or a list in JSON. Give the references of the whole split: the
-    document frequencies of CIDEr come from them.
-    """
-    right, said = _tables(references, hypotheses, id_column)
-    bootstrap = _bootstrap(right, None, samples, level, seed)
+    right, said = Table(references, id_column), Table(hypotheses, id_column)
+    speakers = None if speaker_column is None else {id: names[0] for id, names in right.lists(speaker_column).items()}
+    bootstrap = Bootstrap(samples, level, seed, speakers) if samples else None
     texts = said.texts(hypothesis_column)
-    show(_run("captions", right.lists(reference_column), texts, bootstrap, tokens=tokens), json=json)
+    show(scorer(name)(read(right, reference_column), texts, bootstrap=bootstrap, **options), json=json)
 
 
-@app.command("bleu", epilog=_examples("bleu", " --lowercase"))
-def bleu(
-    *,
-    references: References,
-    hypotheses: Hypotheses,
-    lowercase: Annotated[bool, typer.Option("--lowercase", help="Fold upper and lower case.")] = False,
-    id_column: IdColumn = "id",
-    reference_column: ReferenceColumn = "text",
-    hypothesis_column: HypothesisColumn = "text",
-    speaker_column: SpeakerColumn = None,
-    samples: Samples = 1000,
-    level: Level = 0.95,
-    seed: Seed = 0,
-    json: opt.Json = False,
-) -> None:
-    """BLEU of translations by sacrebleu, with its signature.
-
-    Several references of an id are several rows, or a list in JSON.
-    """
-    right, said = _tables(references, hypotheses, id_column)
-    bootstrap = _bootstrap(right, speaker_column, samples, level, seed)
-    texts = said.texts(hypothesis_column)
-    show(_run("bleu", right.lists(reference_column), texts, bootstrap, lowercase=lowercase), json=json)
+def _texts(right: Table, column: str) -> dict[str, str]:
+    return right.texts(column)
 
 
-@app.command("slue-sa", epilog=_examples("slue-sa", " --reference-column label --hypothesis-column label"))
-def slue_sa(
-    *,
-    references: References,
-    hypotheses: Hypotheses,
-    id_column: IdColumn = "id",
-    reference_column: ReferenceColumn = "sentiment",
-    hypothesis_column: HypothesisColumn = "sentiment",
-    speaker_column: SpeakerColumn = None,
-    samples: Samples = 1000,
-    level: Level = 0.95,
-    seed: Seed = 0,
-    json: opt.Json = False,
-) -> None:
-    """Sentiment of SLUE-VoxCeleb: macro and weighted precision, recall and F1."""
-    right, said = _tables(references, hypotheses, id_column)
-    bootstrap = _bootstrap(right, speaker_column, samples, level, seed)
-    show(_run("slue-sa", right.texts(reference_column), said.texts(hypothesis_column), bootstrap), json=json)
-
-
-@app.command("slue-ner", epilog=_examples("slue-ner", " --speaker-column speaker_id"))
-def slue_ner(
-    *,
-    references: References,
-    hypotheses: Hypotheses,
-    id_column: IdColumn = "id",
-    reference_column: ReferenceColumn = "text",
-    hypothesis_column: HypothesisColumn = "text",
-    speaker_column: SpeakerColumn = None,
-    samples: Samples = 1000,
-    level: Level = 0.95,
-    seed: Seed = 0,
-    json: opt.Json = False,
-) -> None:
-    """Named entities of SLUE-VoxPopuli: F1 and label-F1 of tagged text.
-
-    References are tagged text (`$ barack obama ] visited % paris ]`), or a TSV of the release itself, whose columns
-    normalized_text and normalized_ner are then read.
-    """
-    right, said = _tables(references, hypotheses, id_column)
-    bootstrap = _bootstrap(right, speaker_column, samples, level, seed)
-    show(_run("slue-ner", _tagged(right, reference_column), said.texts(hypothesis_column), bootstrap), json=json)
-
-
-for _name, _command, _more in (
-    ("asr", ask.asr, ask.ASR_EXAMPLES),
-    ("cra", ask.cra, ask.CRA_EXAMPLES),
-    ("pelm", ask.pelm, ask.PELM_EXAMPLES),
-    ("slue-transfer", ask.transfer, ask.TRANSFER_EXAMPLES),
-):
-    app.command(_name, epilog=_more)(_command)
+def _lists(right: Table, column: str) -> dict[str, list[str]]:
+    return right.lists(column)
 
 
 def _tagged(right: Table, column: str) -> dict[str, str]:
@@ -246,23 +132,109 @@ def _tagged(right: Table, column: str) -> dict[str, str]:
     return {id: tagged(text, annotation(spans[id])) for id, text in right.texts("normalized_text").items()}
 
 
-def _tables(references: str, hypotheses: str, id_column: str) -> tuple[Table, Table]:
-    from speechprep.models.evaluation.files import Table
+def _benchmark(
+    name: str,
+    *examples: str,
+    column: str = "text",
+    read: Reading = _texts,
+    leave_out: tuple[str, ...] = (),
+) -> Callable[[Own], Own]:
+    """Make a command of a function that takes a benchmark's own options and returns those of its scorer.
 
-    return Table(references, id_column), Table(hypotheses, id_column)
+    Args:
+        name: of the command and of the scorer.
+        examples: what else its examples have on the line.
+        column: the columns that are read if no other is named.
+        read: what the scorer wants of the references.
+        leave_out: options of `_score` that it has no use for.
+    """
+
+    def add(own: Own) -> Own:
+        mine = signature(own, eval_str=True).parameters
+        shared = {key: p for key, p in signature(_score, eval_str=True).parameters.items() if p.kind is p.KEYWORD_ONLY}
+        for key in ("reference_column", "hypothesis_column"):
+            shared[key] = shared[key].replace(default=column)
+        first = ("references", "hypotheses")
+        last = [p for key, p in shared.items() if key not in (*first, *leave_out)]
+        parameters = [*(shared[key] for key in first), *mine.values(), *last]
+
+        def command(**given: Any) -> None:
+            _score(name, read, own(**{key: given.pop(key) for key in mine}), **given)
+
+        made: Any = command
+        made.__doc__, made.__signature__ = own.__doc__, Signature(parameters)
+        made.__annotations__ = {p.name: p.annotation for p in parameters}
+        app.command(name, epilog=_examples(name, *examples))(made)
+        return own
+
+    return add
 
 
-def _bootstrap(right: Table, speakers: str | None, samples: int, level: float, seed: int) -> Bootstrap | None:
-    if not samples:
-        return None
-    from speechprep.models.evaluation.bootstrap import Bootstrap
+@_benchmark("wer", " --normalise whisper", " --speaker-column speaker --json")
+def wer(
+    *,
+    normalise: Normalise = "librispeech",
+    spellings: Spellings = None,
+    alternations: Annotated[
+        bool, typer.Option("--alternations", help="Read { A / B } in references as sclite does: the better one counts.")
+    ] = False,
+) -> dict[str, Any]:
+    """Word error rate: substitutions, deletions and insertions for each word of the references."""
+    return {"normalise": normalise, "spellings": spellings, "alternations": alternations}
 
-    named = None if speakers is None else {id: names[0] for id, names in right.lists(speakers).items()}
-    return Bootstrap(samples, level, seed, named)
+
+@_benchmark("cer", " --normalise none")
+def cer(*, normalise: Normalise = "librispeech", spellings: Spellings = None) -> dict[str, Any]:
+    """Character error rate; a run of white space is one character."""
+    return {"normalise": normalise, "spellings": spellings}
 
 
-def _run(name: str, references: Any, hypotheses: Any, bootstrap: Bootstrap | None, **options: Any) -> Score:
-    from speechprep.models.evaluation import scorer
+@_benchmark("captions", " --reference-column references", " --json", read=_lists, leave_out=("speaker_column",))
+def captions(
+    *,
+    tokens: Annotated[
+        str, typer.Option("--tokens", metavar="NAME", help="ptb, or none for texts that are tokenized already.")
+    ] = "ptb",
+) -> dict[str, Any]:
+    """CIDEr, ROUGE-L and BLEU of captions.
 
-    score: Score = scorer(name)(references, hypotheses, bootstrap=bootstrap, **options)
-    return score
+    Several references of an id are several rows, or a list in JSON. Give the references of the whole split: the
+    document frequencies of CIDEr come from them.
+    """
+    return {"tokens": tokens}
+
+
+@_benchmark("bleu", " --lowercase", read=_lists)
+def bleu(
+    *, lowercase: Annotated[bool, typer.Option("--lowercase", help="Fold upper and lower case.")] = False
+) -> dict[str, Any]:
+    """BLEU of translations by sacrebleu, with its signature.
+
+    Several references of an id are several rows, or a list in JSON.
+    """
+    return {"lowercase": lowercase}
+
+
+@_benchmark("slue-sa", " --reference-column label --hypothesis-column label", column="sentiment")
+def slue_sa() -> dict[str, Any]:
+    """Sentiment of SLUE-VoxCeleb: macro and weighted precision, recall and F1."""
+    return {}
+
+
+@_benchmark("slue-ner", " --speaker-column speaker_id", read=_tagged)
+def slue_ner() -> dict[str, Any]:
+    """Named entities of SLUE-VoxPopuli: F1 and label-F1 of tagged text.
+
+    References are tagged text (`$ barack obama ] visited % paris ]`), or a TSV of the release itself, whose columns
+    normalized_text and normalized_ner are then read.
+    """
+    return {}
+
+
+for _name, _command, _more in (
+    ("asr", ask.asr, ask.ASR_EXAMPLES),
+    ("cra", ask.cra, ask.CRA_EXAMPLES),
+    ("pelm", ask.pelm, ask.PELM_EXAMPLES),
+    ("slue-transfer", ask.transfer, ask.TRANSFER_EXAMPLES),
+):
+    app.command(_name, epilog=_more)(_command)

@@ -27,7 +27,8 @@ class PackedBatches:
         for batch in self.reader:
             ids = torch.from_numpy(batch["input_ids"])
             documents = torch.from_numpy(batch["document_ids"].astype(np.int64))
-            yield {"input_ids": ids, "document_ids": documents, "labels": ids}
+            places = torch.from_numpy(batch["position_ids"])
+            yield {"input_ids": ids, "document_ids": documents, "position_ids": places, "labels": ids}
 
     def first(self, count: int) -> list[dict[str, torch.Tensor]]:
         """The next `count` batches, as a list."""

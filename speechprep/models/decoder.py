@@ -83,16 +83,22 @@ def document_positions(document_ids: torch.Tensor) -> torch.Tensor:
     return index - torch.where(begins, index, 0).cummax(dim=1).values
 
 
-def decode(model: Any, input_ids: torch.Tensor, document_ids: torch.Tensor | None, **other: Any) -> Any:
+def decode(
+    model: Any,
+    input_ids: torch.Tensor,
+    document_ids: torch.Tensor | None,
+    position_ids: torch.Tensor | None = None,
+    **other: Any,
+) -> Any:
     """Run OPT's decoder; rows that are one document each keep the fast path without a mask."""
     if document_ids is not None:
-        other["position_ids"] = document_positions(document_ids)
+        position_ids = document_positions(document_ids) if position_ids is None else position_ids
         mask = document_mask(document_ids)
         if model.config._attn_implementation == "eager":  # which adds its mask
             lowest = torch.finfo(model.dtype).min
             mask = torch.where(mask, 0.0, lowest).to(model.dtype)
         other["attention_mask"] = mask
-    return model(input_ids, **other)
+    return model(input_ids, position_ids=position_ids, **other)
 
 
 def target_losses(
@@ -174,14 +180,15 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             document_ids: (b, l) 0, 0, .. 1, 1, .., -1 on padding: nothing sees or predicts beyond its document.
             labels: (b, l) as `input_ids`, -100 where a token is no target.
             counts: (classes,) targets of the whole update that this batch is a part of; its own if not given.
-            attention_mask, position_ids: as in transformers, for generation.
+            attention_mask: as in transformers, for generation; not read where there are document ids.
+            position_ids: (b, l) place of each token in its document; made of `document_ids` where they are not given.
             other: passed on to OPT's decoder: past_key_values, use_cache, ..
         """
         if document_ids is None:
-            other |= {"attention_mask": attention_mask, "position_ids": position_ids}
+            other["attention_mask"] = attention_mask
         if labels is not None:
             other["use_cache"] = False
-        out = decode(self.model, input_ids, document_ids, **other)
+        out = decode(self.model, input_ids, document_ids, position_ids, **other)
         hidden, embedding = out.last_hidden_state, self.get_input_embeddings().weight
         if labels is None:
             return DecoderOutput(

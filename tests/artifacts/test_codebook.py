@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import SchemaMismatch, StaleArtifact
+from tests.artifacts.test_manifest import JSON
 
 GRID = FrameGrid(16_000, 320, 400)
 IDENTITY = {"name": "hubert", "model": "facebook/hubert-base-ls960", "revision": "abc", "layer": 9, "mask": (1, 2)}
@@ -48,23 +49,12 @@ def codebook(**changes: Any) -> Codebook:
     return Codebook(**{**made, **changes})
 
 
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
-
-
 @settings(max_examples=40, deadline=None)
 @given(
     centroids=hnp.arrays(
         np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.floats(-1e6, 1e6, width=32)
     ),
-    extractor=st.dictionaries(st.text(), json_values, max_size=3),
+    extractor=st.dictionaries(st.text(), JSON, max_size=3),
     counts=st.lists(st.integers(0, 2**40), max_size=5),
     inertia=st.lists(st.floats(0, 1e9), max_size=5),
 )

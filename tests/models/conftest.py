@@ -16,6 +16,7 @@ import rowmaking as made
 from speechprep.artifacts import manifest
 from speechprep.artifacts.schemas import IMAGE_CODES, TOKENS, UTTERANCES
 from speechprep.tokenizers.interleave import Interleaver
+from speechprep.tokenizers.vocabulary import Vocabulary
 
 BOOK = "0123456789abcdef"  # content of the codebook that the units claim
 
@@ -69,3 +70,8 @@ def write_run(root: Path, count: int = 48, seed: int = 0) -> Path:
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("zoo") / "run")
+
+
+@pytest.fixture(scope="session")
+def vocab(run: Path) -> Vocabulary:
+    return Vocabulary.load(run / "subword")

@@ -14,14 +14,8 @@ from speechprep.models.evaluation.cra import accuracy, choose, cra, log_likeliho
 from speechprep.models.evaluation.halves import Half, Pair, load_pairs, prompt  # noqa: E402
 from speechprep.models.sutlm.config import SutlmConfig  # noqa: E402
 from speechprep.models.sutlm.model import SutlmForCausalLM  # noqa: E402
-from speechprep.tokenizers.vocabulary import Vocabulary  # noqa: E402
 
 pytestmark = pytest.mark.reference
-
-
-@pytest.fixture(scope="module")
-def vocab(run):
-    return Vocabulary.load(run / "subword")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,17 +12,13 @@ from transformers import OPTForCausalLM  # noqa: E402
 
 from speechprep.artifacts import manifest  # noqa: E402
 from speechprep.errors import ConfigError  # noqa: E402
-from speechprep.models.decoder import opt_config  # noqa: E402
+from speechprep.models.data import position_ids  # noqa: E402
+from speechprep.models.decoder import document_positions, opt_config  # noqa: E402
 from speechprep.models.sutlm.config import SutlmConfig  # noqa: E402
 from speechprep.models.sutlm.model import SutlmForCausalLM  # noqa: E402
-from speechprep.tokenizers.vocabulary import MODALITIES, Vocabulary  # noqa: E402
+from speechprep.tokenizers.vocabulary import MODALITIES  # noqa: E402
 
 pytestmark = pytest.mark.reference
-
-
-@pytest.fixture(scope="module")
-def vocab(run):
-    return Vocabulary.load(run / "subword")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +40,17 @@ def test_a_document_in_a_packed_row_has_the_logits_it_has_alone(model):
         packed = model(ids, document_ids=documents).logits
         assert torch.allclose(packed[0, 10:32], model(ids[:, 10:32]).logits[0], atol=1e-5)
         assert not torch.allclose(packed[0, 10:32], model(ids).logits[0, 10:32], atol=1e-3)
+
+
+def test_positions_of_the_reader_are_those_that_the_model_makes_itself(model):
+    owners = np.array([[0] * 10 + [1] * 22 + [-1] * 8, [0] + [1] * 39, [3] * 40], np.int32)
+    documents, places = torch.from_numpy(owners.astype(np.int64)), torch.from_numpy(position_ids(owners))
+    assert torch.equal(document_positions(documents), places)
+    ids = tokens(model, 3, 40)
+    with torch.no_grad():
+        made = model(ids, document_ids=documents).logits
+        assert torch.equal(model(ids, document_ids=documents, position_ids=places).logits, made)
+        assert not torch.allclose(model(ids, document_ids=documents, position_ids=places + 1).logits, made, atol=1e-3)
 
 
 def test_the_two_ways_of_attention_give_the_same(model, tmp_path):

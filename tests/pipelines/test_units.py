@@ -34,6 +34,11 @@ def make_codebook(folder: Path, k: int = 24, options: dict[str, Any] | None = No
         grid=extractor.grid,
         backend={"extractor": "mfcc", "options": options or {}},
     )
+    return write_codebook(folder, codebook)
+
+
+def write_codebook(folder: Path, codebook: Codebook) -> Path:
+    """The artifact, as the stages that make one leave it."""
     folder.mkdir()
     codebook.save(folder)
     made = manifest.Manifest(

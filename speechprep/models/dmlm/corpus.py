@@ -20,6 +20,8 @@ from speechprep.models.dmlm.text import Text
 from speechprep.tokenizers.ragged import Ints, offsets_of
 from speechprep.tokenizers.runlength import dedup_ragged
 
+KINDS = ("units", "utterances", "words", "image_codes")  # of the folders of a run, those that are read
+
 
 @dataclass(frozen=True)
 class Items:
@@ -83,42 +85,30 @@ def load(
     Raises:
         StaleArtifact: units of different codebooks, or nothing to read.
     """
-    units: dict[str, NDArray[Any]] = {}
+    units, images = _Coded("units"), _Coded("image codes")
     texts: dict[str, str] = {}
-    images: dict[str, NDArray[Any]] = {}
     captions: list[tuple[str, str]] = []
-    facts, books, codes, sizes = [], {}, {}, {}
+    facts = []
     for run in runs:
-        chosen = _split(run, split)
-        for kind in ("units", "utterances", "words", "image_codes"):
-            made = manifest.find(storage.join(run, kind))
-            if made is not None:
-                facts.append(made.content)
-        about = manifest.find(storage.join(run, "units"))
-        if about is not None:
-            books[about.extra.get("codebook", about.extra["k"])] = run
-            sizes["k"] = about.extra["k"]
+        made = {kind: manifest.find(storage.join(run, kind)) for kind in KINDS}
+        facts += [found.content for found in made.values() if found is not None]
+        if (about := made["units"]) is not None:
+            units.of(about.extra.get("codebook", about.extra["k"]), about.extra["k"], run)
+            chosen = _split(run, split)
             for row in _rows(run, "units", ("id", "units")):
-                _put(units, row["id"], row["units"], chosen, run)
+                if chosen is None or row["id"] in chosen:
+                    units.add(row["id"], row["units"], run)
             texts |= {id: t for id, t in transcripts(run).items() if chosen is None or id in chosen}
-        about = manifest.find(storage.join(run, "image_codes"))
-        if about is not None:
-            codes[manifest.digest(about.extra["codec"])] = run
-            sizes["image"] = about.extra["vocab"]
+        if (about := made["image_codes"]) is not None:
+            images.of(manifest.digest(about.extra["codec"]), about.extra["vocab"], run)
             for row in _rows(run, "image_codes", ("id", "codes", "captions", "split")):
-                if split is not None and row["split"] != split:
-                    continue
-                _put(images, row["id"], row["codes"], None, run)
-                captions += [(row["id"], caption) for caption in row["captions"] or []]
-    for name, found in (("units", books), ("image codes", codes)):
-        if len(found) > 1:
-            (a, run_a), (b, run_b) = list(found.items())[:2]
-            raise StaleArtifact(f"{name} of {run_a} are of codebook {str(a)[:12]}, those of {run_b} of {str(b)[:12]}")
-    if not (units or images):
-        raise StaleArtifact(
-            f"{', '.join(runs)}: no units and no image_codes" + (f" in split {split!r}" if split else "")
-        )
-    speech = Items.of(list(units), list(units.values()), np.int32)
+                if split is None or row["split"] == split:
+                    images.add(row["id"], row["codes"], run)
+                    captions += [(row["id"], caption) for caption in row["captions"] or []]
+    if not (units.found or images.found):
+        where = f" in split {split!r}" if split else ""
+        raise StaleArtifact(f"{', '.join(runs)}: no units and no image_codes{where}")
+    speech = units.items()
     if dedup:
         flat, _, offsets = dedup_ragged(speech.flat, speech.offsets)
         speech = Items(speech.ids, flat, offsets)
@@ -126,23 +116,49 @@ def load(
     return Corpus(
         speech=speech,
         transcripts=_encoded(list(texts.items()), text),
-        images=Items.of(list(images), list(images.values()), np.int32),
+        images=images.items(),
         captions=_encoded(captions, text),
         translations={language: _encoded(list(found.items()), text) for language, found in other.items()},
-        k=sizes.get("k", 0),
-        codebook=str(next(iter(books), "")),
-        n_image=sizes.get("image", 0),
-        image_codes=str(next(iter(codes), "")),
+        k=units.size,
+        codebook=units.codebook,
+        n_image=images.size,
+        image_codes=images.codebook,
         facts=facts,
     )
 
 
-def _put(into: dict[str, Any], id: str, values: list[int], chosen: set[str] | None, run: str) -> None:
-    if chosen is not None and id not in chosen:
-        return
-    if id in into:
-        raise StaleArtifact(f"{run}: id {id!r} is in another run too; ids must differ")
-    into[id] = np.asarray(values, np.int32)
+class _Coded:
+    """Codes of one kind from several runs: by id, all of one codebook."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.codebook, self.size, self._run = "", 0, ""
+        self.found: dict[str, NDArray[np.int32]] = {}
+
+    def of(self, codebook: str | int, size: int, run: str) -> None:
+        """A run has codes of this codebook, of `size` codes.
+
+        Raises:
+            StaleArtifact: an earlier run has codes of another.
+        """
+        if self._run and self.codebook != str(codebook):
+            a, b = self.codebook[:12], str(codebook)[:12]
+            raise StaleArtifact(f"{self.name} of {self._run} are of codebook {a}, those of {run} of {b}")
+        self.codebook, self.size, self._run = str(codebook), size, run
+
+    def add(self, id: str, values: list[int], run: str) -> None:
+        """The codes of one item.
+
+        Raises:
+            StaleArtifact: its id is known.
+        """
+        if id in self.found:
+            raise StaleArtifact(f"{run}: id {id!r} is in another run too; ids must differ")
+        self.found[id] = np.asarray(values, np.int32)
+
+    def items(self) -> Items:
+        """All of them, in the order in which they came."""
+        return Items.of(list(self.found), list(self.found.values()), np.int32)
 
 
 def _encoded(pairs: list[tuple[str, str]], text: Text) -> Items:

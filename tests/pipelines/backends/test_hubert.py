@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from speechprep.artifacts import manifest
 from speechprep.artifacts.codebook import Codebook
 from speechprep.errors import BadInput, ConfigError, MissingBackend, StaleArtifact
 from speechprep.pipelines import units
 from speechprep.pipelines.backends.extractors import checkpoint
 from speechprep.pipelines.backends.extractors.hubert import HubertExtractor
 from speechprep.tokenizers.quantizer import Centroids
+from tests.pipelines.test_units import write_codebook
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny_models as tiny
@@ -368,13 +368,7 @@ def save_codebook(folder: Path, extractor: HubertExtractor, layer: int, model: P
         grid=extractor.grid,
         backend={"extractor": "hubert", "options": {"model": str(model), "layer": layer, "device": "cpu"}},
     )
-    folder.mkdir()
-    codebook.save(folder)
-    made = manifest.Manifest(
-        "codebook", codebook.fingerprint, codebook.fingerprint, {}, [], {}, [], {}, codebook.facts()
-    )
-    manifest.write(str(folder), made)
-    return folder
+    return write_codebook(folder, codebook)
 
 
 def test_units_through_the_engine_are_those_of_the_plain_model(
