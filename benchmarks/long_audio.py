@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/pipelines/backends"))
 
 import numpy as np
-from measure import in_fresh_process, report_child
+from measure import in_fresh_process, kept_in, report_child
 from recognition import BASE, RATE, SPEECH, WAV2VEC
 
 WORDS = 80  # that Whisper says of a chunk
@@ -104,9 +103,7 @@ def main() -> None:
     if args.child:
         child(args)
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = args.models or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+    with kept_in(args.models) as folder:
         models(folder, args.size)
         for name in args.aligners:
             for minutes in args.minutes:

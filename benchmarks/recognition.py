@@ -17,7 +17,6 @@ import json
 import os
 import resource
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -28,7 +27,7 @@ os.environ.update(PYANNOTE_METRICS_ENABLED="0", HF_HUB_OFFLINE="1", TOKENIZERS_P
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/pipelines/backends"))
 
 import numpy as np
-from measure import in_fresh_process, report_child
+from measure import in_fresh_process, kept_in, report_child
 
 RATE = 16_000
 THREADS = int(os.environ["OMP_NUM_THREADS"])
@@ -205,9 +204,7 @@ def main() -> None:
     if args.child:
         child(args)
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = args.models or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+    with kept_in(args.models) as folder:
         compare(args, folder)
 
 

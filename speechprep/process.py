@@ -27,3 +27,13 @@ def settle() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # for this one; other C libraries have none
         if mallopt is not None:
             mallopt(_M_ARENA_MAX, 2)
+
+
+def give_back() -> None:
+    """Free memory that glibc still holds goes back to the system, wherever in its heap it lies; elsewhere nothing.
+
+    Models leave holes behind: small blocks that stay, between large ones that went. It takes about a millisecond.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

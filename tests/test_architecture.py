@@ -46,12 +46,13 @@ def top_imports(path: Path) -> list[tuple[str, int]]:
     return imports(ast.Module(body=top, type_ignores=[]))
 
 
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
 def torch_files() -> set[Path]:
     """Files of `models` that import torch or what needs it at their top, themselves or by another such file."""
     files = {p: top_imports(p) for p in modules() if layer_of(p) == "models"}
-
-    def name_of(path: Path) -> str:
-        return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
     found: set[Path] = set()
     while True:
@@ -69,6 +70,21 @@ def layer_of(path: Path) -> str:
 TORCH_FILES = torch_files()
 
 
+def dependencies() -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports anywhere, also for types alone."""
+
+    names = {name_of(path): path for path in modules()}
+    found: dict[str, set[str]] = {}
+    for name, path in names.items():
+        found[name] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module in names:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(names)
+                found[name] |= inner or {node.module}
+        found[name] -= {name}
+    return found
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_imports_point_one_way(path):
     own = layer_of(path)
@@ -78,6 +94,13 @@ def test_imports_point_one_way(path):
     for name, line in imports(ast.parse(path.read_text())):
         if name.startswith("speechprep."):
             assert name.split(".")[1] in allowed, f"{path}:{line} imports {name}"
+
+
+def test_no_module_needs_itself():
+    needs = dependencies()
+    while free := [name for name, wanted in needs.items() if not wanted]:
+        needs = {name: wanted - set(free) for name, wanted in needs.items() if name not in free}
+    assert not needs, f"a circle of imports among these, or they lead to one: {sorted(needs)}"
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())

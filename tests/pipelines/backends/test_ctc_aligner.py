@@ -267,7 +267,11 @@ def test_the_front_end_in_slices_gives_the_bits_of_the_plain_one():
 
     torch.manual_seed(0)
     front = Wav2Vec2FeatureEncoder(transformers.Wav2Vec2Config()).eval()  # that of the base size
-    sounds = [torch.from_numpy(noise(samples / RATE)[None]) for samples in (400, 82_000, 82_320, 99_999, 163_877)]
+    norm = front.conv_layers[0].layer_norm
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 1.5)
+        norm.bias.normal_()
+    sounds = [torch.from_numpy(noise(samples / RATE)[None]) for samples in (400, 41_000, 82_320, 99_999, 163_877)]
     with torch.inference_mode():
         plain = [front(sound) for sound in sounds]
         assert lean_front.make_lean(front)

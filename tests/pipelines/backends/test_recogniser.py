@@ -20,8 +20,9 @@ from speechprep import registry
 from speechprep.artifacts import audio
 from speechprep.demo import corpus_path
 from speechprep.errors import BadInput, ConfigError, MissingBackend
-from speechprep.pipelines.backends.aligners import recogniser as whisper
+from speechprep.pipelines.backends.aligners.recogniser import recogniser
 from speechprep.pipelines.backends.aligners.speech import merged
+from speechprep.pipelines.backends.aligners.whisper import Language
 
 RATE = 16_000
 SAYS = "it was the best of times"
@@ -100,14 +101,28 @@ def with_marks(function):
 @with_marks
 @pytest.mark.parametrize("kind", ["ctranslate2", "openai"])
 def test_each_chunk_has_its_text_and_the_first_says_the_language(models, speech, kind):
-    made = whisper.recogniser(models[kind], *PLAIN)
+    made = recogniser(models[kind], *PLAIN)
     chunks = [speech[i : i + RATE] for i in range(0, 5 * RATE, RATE)]
     texts, heard = made.texts(chunks, None)
     assert [text.strip() for text in texts] == [SAYS] * 5
     assert heard.code == LANGUAGE
     assert 0.5 < heard.probability <= 1
     assert made.language(chunks[0]) == heard
-    assert made.texts(chunks[:1], whisper.Language("fr", None))[1].probability is None
+    assert made.texts(chunks[:1], Language("fr", None))[1].probability is None
+
+
+@with_marks
+@pytest.mark.parametrize("beam", [1, 3])
+def test_texts_do_not_depend_on_how_many_chunks_are_heard_at_once(models, tmp_path, speech, beam):
+    folder = ctc_models.whisper_folder(tmp_path / "ct2", tmp_path / "work")  # says what chance makes it hear
+    chunks = [speech[i : i + 3 * RATE] for i in range(0, 15 * RATE, 3 * RATE)]
+    english = Language("en", None)
+    found = [
+        recogniser(str(folder), "cpu", "float32", beam, size, 1).texts(chunks, english)[0] for size in (1, 2, 3, 8)
+    ]
+    assert len(found[0]) == len(chunks)
+    assert any(found[0])
+    assert found == [found[0]] * 4
 
 
 @with_marks
@@ -115,9 +130,7 @@ def test_texts_of_a_checkpoint_are_those_that_openai_whisper_decodes(models, spe
     package = pytest.importorskip("whisper")
     chunks = [speech[i : i + 4 * RATE] for i in range(0, 12 * RATE, 4 * RATE)]
     for beam in (1, 3):
-        found, _ = whisper.recogniser(models["random"], "cpu", "float32", beam, 8, 1).texts(
-            chunks, whisper.Language("en", None)
-        )
+        found, _ = recogniser(models["random"], "cpu", "float32", beam, 8, 1).texts(chunks, Language("en", None))
         model = package.load_model(models["random"])
         options = package.DecodingOptions(
             language="en", beam_size=beam if beam > 1 else None, without_timestamps=True, fp16=False
@@ -179,22 +192,22 @@ def test_a_checkpoint_that_is_damaged_or_something_else_is_refused_in_one_line(m
     torch.save({**read, "dims": {**read["dims"], "n_text_layer": 2}}, tmp_path / "layers.pt")
     for name in ("cut", "text", "empty", "other", "code", "layers"):
         with pytest.raises(ConfigError, match=f"{name}.pt") as error:
-            whisper.recogniser(str(tmp_path / f"{name}.pt"), *PLAIN).language(np.zeros(RATE, np.float32))
+            recogniser(str(tmp_path / f"{name}.pt"), *PLAIN).language(np.zeros(RATE, np.float32))
         assert "\n" not in str(error.value)
     with pytest.raises(MissingBackend, match="no file"):
-        whisper.recogniser(str(tmp_path / "gone.pt"), *PLAIN).identity()
+        recogniser(str(tmp_path / "gone.pt"), *PLAIN).identity()
 
 
 def test_a_checkpoint_runs_in_no_precision_that_its_package_lacks():
     for compute_type in ("int8", "float16"):
         with pytest.raises(ConfigError, match="ct2-transformers-converter"):
-            whisper.recogniser("tiny.pt", "cpu", compute_type, 5, 8, 1)
+            recogniser("tiny.pt", "cpu", compute_type, 5, 8, 1)
 
 
 def test_a_file_that_is_no_checkpoint_is_no_model(tmp_path):
     (tmp_path / "model.bin").write_bytes(b"x")
     with pytest.raises(ConfigError, match="neither a folder nor a checkpoint"):
-        whisper.recogniser(str(tmp_path / "model.bin"), *PLAIN).files()
+        recogniser(str(tmp_path / "model.bin"), *PLAIN).files()
 
 
 @with_marks
@@ -202,11 +215,11 @@ def test_a_damaged_folder_is_refused_in_one_line(models, tmp_path):
     copy = shutil.copytree(models["ctranslate2"], tmp_path / "ct2")
     (copy / "model.bin").write_bytes((copy / "model.bin").read_bytes()[:1000])
     with pytest.raises(ConfigError, match="cannot be read"):
-        whisper.recogniser(str(copy), *PLAIN).language(np.zeros(RATE, np.float32))
+        recogniser(str(copy), *PLAIN).language(np.zeros(RATE, np.float32))
 
 
 @with_marks
 def test_who_a_recogniser_is_follows_from_its_format_and_bytes(models):
-    known = [whisper.recogniser(models[kind], *PLAIN).identity() for kind in ("ctranslate2", "openai", "random")]
+    known = [recogniser(models[kind], *PLAIN).identity() for kind in ("ctranslate2", "openai", "random")]
     assert [next(iter(made["packages"])) for made in known] == ["whisperx", "openai-whisper", "openai-whisper"]
     assert len({made["whisper_sha256"] for made in known}) == 3

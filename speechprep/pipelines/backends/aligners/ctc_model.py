@@ -23,6 +23,7 @@ from speechprep.errors import BadInput, ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.aligners.lean_front import make_lean
 from speechprep.pipelines.backends.aligners.windows import Window
 from speechprep.pipelines.backends.model_files import digest_of, folder_of, require, weight_files
+from speechprep.process import give_back
 
 Samples = NDArray[np.float32]
 LogProbs = NDArray[np.float32]
@@ -31,6 +32,7 @@ RATE = 16_000
 PATTERNS = ["*.json", "*.safetensors"]
 MORE = "pytorch_model*.bin"
 DELIMITER = "|"
+LONG = 10 * RATE  # samples after which the memory that they took is given back
 LAYERS = [(512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2]  # channels, kernel, stride where a bundle names none
 
 
@@ -78,6 +80,9 @@ class CtcModel:
             data = torch.from_numpy(np.ascontiguousarray(self._normalised(audio), np.float32))[None]
             logits = self._forward(data.to(self.device))
             found: LogProbs = torch.log_softmax(logits.float(), dim=-1)[0].cpu().numpy()
+        if len(audio) >= LONG:
+            del data, logits
+            give_back()
         return found
 
     def stream(self, audio: Window, window: float, overlap: float) -> Iterator[LogProbs]:
@@ -255,8 +260,12 @@ def _read(folder: Path) -> Any:
     """The model in fp32, in evaluation mode; weights that the checkpoint lacks are an error, never made up."""
     try:
         import torch
+        from transformers.utils import import_utils, logging
+
+        # transformers imports scikit-learn, and pandas and SciPy with it, for one way of generating text that no model
+        # here knows: 100 MB and 3 s in each worker.
+        vars(import_utils)["_sklearn_available"] = False
         from transformers import AutoConfig, AutoModelForCTC
-        from transformers.utils import logging
     except ImportError:
         raise MissingBackend.package(f"the model {folder}", "transformers", "hf") from None
     from pickle import UnpicklingError

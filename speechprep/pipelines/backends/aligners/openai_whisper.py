@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
-from speechprep.pipelines.backends.aligners.recogniser import Language, Recogniser
 from speechprep.pipelines.backends.aligners.speech import CHUNK, RATE
+from speechprep.pipelines.backends.aligners.whisper import Language, Recogniser
 
 Samples = NDArray[np.float32]
 
