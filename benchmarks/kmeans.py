@@ -14,6 +14,9 @@ of a frame to its nearest centroid, over all frames) of
               20 starts, stops after 100 batches without improvement, no reassignment
 
 and the ratios that count: our time in theirs, our inertia in theirs. The runs take turns in one process each.
+scikit-learn's takes hours where K is large: `--sklearn-limit 5` ends it at the first batch that is done after 5 times
+our processor time, and the line says so. Its starts come first and are not cut short; `--sklearn-starts 1` makes one of
+them instead of 20, which saves it time.
 `--memory` prints peak memory instead: of a fit over an array against the array's size, and of one over a file.
 """
 
@@ -21,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
@@ -118,18 +122,32 @@ def faiss_super(frames: np.ndarray, k: int, seed: int, threads: int) -> tuple[np
     return faiss_full(frames, k, seed, threads, use_super_kmeans=True)
 
 
-def sklearn(frames: np.ndarray, k: int, seed: int, threads: int) -> tuple[np.ndarray, dict[str, Any]]:
+def sklearn(
+    frames: np.ndarray, k: int, seed: int, threads: int, limit: float, starts: int
+) -> tuple[np.ndarray, dict[str, Any]]:
     import sklearn as package
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
-    model = MiniBatchKMeans(
-        k, init="k-means++", batch_size=10_000, max_iter=100, max_no_improvement=100, n_init=20, tol=0.0,
+    began, stopped = time.process_time(), False
+
+    class Limited(MiniBatchKMeans):
+        """Ends between two batches when `limit` seconds of processor time are over."""
+
+        def _mini_batch_convergence(self, step: int, *state: Any) -> bool:  # what fit() asks after each batch
+            nonlocal stopped
+            done = super()._mini_batch_convergence(step, *state)
+            stopped = not done and step > 0 and time.process_time() - began > limit  # it keeps no inertia of the first
+            return done or stopped
+
+    model = Limited(
+        k, init="k-means++", batch_size=10_000, max_iter=100, max_no_improvement=100, n_init=starts, tol=0.0,
         reassignment_ratio=0.0, random_state=seed, compute_labels=False,
     )  # fmt: skip
     with threadpool_limits(threads):
         model.fit(frames)
-    return model.cluster_centers_.astype(np.float32), {"version": package.__version__, "batches": int(model.n_steps_)}
+    facts = {"version": package.__version__, "starts": starts, "batches": int(model.n_steps_), "stopped": stopped}
+    return model.cluster_centers_.astype(np.float32), facts
 
 
 HOW = {"ours": ours, "faiss": faiss_full, "faiss-super": faiss_super, "sklearn": sklearn}
@@ -140,7 +158,10 @@ def child(arguments: argparse.Namespace) -> None:
     warnings.simplefilter("ignore")
     frames = load(arguments.frames_file, arguments.child_frames)
     began, cpu = time.perf_counter(), time.process_time()
-    centroids, facts = HOW[arguments.child](frames, arguments.k[0], arguments.seed, arguments.threads)
+    options = {}
+    if arguments.child == "sklearn":
+        options = {"limit": arguments.child_limit, "starts": arguments.sklearn_starts}
+    centroids, facts = HOW[arguments.child](frames, arguments.k[0], arguments.seed, arguments.threads, **options)
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     from speechprep.tokenizers.quantizer import assign
 
@@ -152,10 +173,11 @@ def child(arguments: argparse.Namespace) -> None:
     print(json.dumps({"wall": wall, "cpu": cpu, "inertia": total / len(frames), **facts}))
 
 
-def run(name: str, n: int, k: int, arguments: argparse.Namespace) -> dict[str, Any]:
+def run(name: str, n: int, k: int, arguments: argparse.Namespace, limit: float) -> dict[str, Any]:
     command = [sys.executable, __file__, str(arguments.speech), "--frames-file", str(arguments.frames_file)]
     command += ["--child", name, "--child-frames", str(n), "--k", str(k), "--threads", str(arguments.threads)]
-    command += ["--seed", str(arguments.seed)]
+    command += ["--seed", str(arguments.seed), "--child-limit", str(limit)]
+    command += ["--sklearn-starts", str(arguments.sklearn_starts)]
     settings = {"OMP_NUM_THREADS": str(arguments.threads), "OPENBLAS_NUM_THREADS": str(arguments.threads)}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **settings})
     return json.loads(done.stdout.splitlines()[-1])
@@ -166,7 +188,8 @@ def compare(arguments: argparse.Namespace) -> None:
         for k in arguments.k:
             found: dict[str, dict[str, Any]] = {}
             for name in arguments.only:
-                found[name] = run(name, n, k, arguments)
+                limit = arguments.sklearn_limit * found["ours"]["cpu"] if "ours" in found else math.inf
+                found[name] = run(name, n, k, arguments, limit)
                 mine = found["ours"]
                 line = f"{n} x {DIM}, K={k}: {name:<11} {found[name]['wall']:7.1f} s, {found[name]['cpu']:7.1f} cpu s, "
                 line += f"inertia {found[name]['inertia']:.3f}"
@@ -174,6 +197,9 @@ def compare(arguments: argparse.Namespace) -> None:
                     line += f"; ours takes {mine['wall'] / found[name]['wall']:.2f} x its time"
                     line += f" ({mine['cpu'] / found[name]['cpu']:.2f} x its cpu), "
                     line += f"{100 * (mine['inertia'] / found[name]['inertia'] - 1):+.3f} % its inertia"
+                if "batches" in found[name]:
+                    how = "stopped by the limit" if found[name]["stopped"] else "ended by itself"
+                    line += f"; {how} after {found[name]['starts']} starts and {found[name]['batches']} batches"
                 print(line, flush=True)
 
 
@@ -219,12 +245,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["ours", "faiss", "sklearn"], choices=list(HOW))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sklearn-limit", type=float, default=math.inf, help="times our processor time")
+    parser.add_argument("--sklearn-starts", type=int, default=20)
     parser.add_argument("--frames-file", type=Path, default=Path(tempfile.gettempdir()) / "speech-like-frames.npy")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--big", type=float, default=0.0, help="with --memory: GB of a file to cluster")
-    parser.add_argument("--iterations", type=int, default=15, help="with --memory")
+    parser.add_argument("--iterations", type=int, default=11, help="with --memory")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--child-frames", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--child-limit", type=float, default=math.inf, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not arguments.frames_file.exists():
         make_frames(arguments.speech, arguments.frames_file)

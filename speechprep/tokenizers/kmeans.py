@@ -1,11 +1,12 @@
 """K-means: frames -> centroids. Exact, out of core, resumable by iteration, the same bytes on any machine.
 
-    fit = KMeans(iterations=15).fit(frames, k=500, seed=0)          # frames: (n, dim) array, memory map or FrameFile
+    fit = KMeans(iterations=11).fit(frames, k=500, seed=0)          # frames: (n, dim) array, memory map or FrameFile
 
 The iteration is Lloyd's (`lloyd`), with two accelerations. `progressive=False` switches both off.
 
-* A subset. The first iterations are made on half or a quarter of the frames, those with the lowest keys. What was done
-  on how many frames is in `KMeansFit.schedule`; the last iterations and the final assignment are always made on all.
+* A subset. Where a quarter of the frames is ample, the iterations are made on that, the frames with the lowest keys,
+  and half as many again on all; else all are made on all. What was done on how many frames is in `KMeansFit.schedule`;
+  the last iterations and the final assignment are always made on all.
 * Over-relaxation. A centroid goes `RELAXATION` times the way to the mean of its frames. By the frames it has now, that
   is better than where it was for any factor below 2, so the inertia never rises; and it is faster along the flat
   directions in which k-means spends most of its iterations. The last steps are shorter, the very last goes to the mean.
@@ -36,8 +37,8 @@ from speechprep.tokenizers.quantizer import F32, Finder
 
 RELAXATION = 1.9  # of a step, but for the last two
 LANDING = 1.4  # of the last but one; the last goes to the mean
-AMPLE_FRAMES = 400  # for each unit, in a subset of a quarter
-SUBSET_FRAMES = 40  # for each unit: a sample whose subset had fewer is not divided
+PART = 4  # the subset is one in so many frames
+AMPLE_FRAMES = 400  # for each unit, in the subset: a sample whose subset had fewer is not divided
 BLOCK = 2048  # frames worked on at once by a thread
 GPU_BLOCK = 32_768
 
@@ -53,7 +54,7 @@ class KMeans:
     """K-means by Lloyd's algorithm.
 
     Args:
-        iterations: in all, those on the subset among them.
+        iterations: of the first phase; see `schedule`.
         restarts: whole runs from other starting points; the one of least inertia is kept.
         init: "random" frames, or "kmeans++" (`seeding`), both of the first subset.
         device: "auto" takes a GPU where torch or FAISS sees one; "gpu" demands one.
@@ -64,7 +65,7 @@ class KMeans:
 
     def __init__(
         self,
-        iterations: int = 15,
+        iterations: int = 11,
         restarts: int = 1,
         init: Init = "random",
         device: Device = "auto",
@@ -137,32 +138,10 @@ class KMeans:
             relaxed=self.progressive,
         )
         state = checkpoint.load() if checkpoint else Saved()
-        best: Lloyd | None = None
         with Threads(self._threads) as threads:
             job.begin(threads)
-            while state.restart < self.restarts:
-                lloyd = job.lloyd()
-                for step in self._steps(job, lloyd, state):
-                    if checkpoint:
-                        checkpoint.save(state)
-                    if said:
-                        said(step)
-                assert state.centroids is not None  # noqa: S101 - a restart has at least one iteration
-                final = job.assign(lloyd, n, state.centroids)
-                if state.best is None or final < state.best_final:
-                    state.best, state.best_final, state.best_inertia, best = (
-                        state.centroids,
-                        final,
-                        state.inertia,
-                        lloyd,
-                    )
-                state = Saved(state.restart + 1, 0, [], None, state.best, state.best_final, state.best_inertia)
-                if checkpoint:
-                    checkpoint.save(state)
-            assert state.best is not None  # noqa: S101 - there is at least one restart
-            if best is None:  # made before the fit was taken up again
-                best = job.lloyd()
-                job.assign(best, n, state.best)
+            best = self._restarts(job, state, checkpoint, said)
+        assert state.best is not None  # noqa: S101 - there is at least one restart
         return KMeansFit(
             centroids=state.best,
             inertia=state.best_inertia,
@@ -174,6 +153,30 @@ class KMeans:
             frames_seen=n,
             device=device,
         )
+
+    def _restarts(self, job: _Job, state: Saved, checkpoint: Checkpoint | None, said: Said | None) -> Lloyd:
+        """Makes the runs that are left; gives all frames with the units of the best, whose rest is in `state`."""
+        best: Lloyd | None = None
+        while state.restart < self.restarts:
+            lloyd = job.lloyd()
+            for step in self._steps(job, lloyd, state):
+                if checkpoint:
+                    checkpoint.save(state)
+                if said:
+                    said(step)
+            assert state.centroids is not None  # noqa: S101 - a restart has at least one iteration
+            final = job.assign(lloyd, len(job.keys), state.centroids)
+            if state.best is None or final < state.best_final:
+                state.best, state.best_final, state.best_inertia = state.centroids, final, state.inertia
+                best = lloyd
+            state.restart, state.step, state.inertia, state.centroids = state.restart + 1, 0, [], None
+            if checkpoint:
+                checkpoint.save(state)
+        assert state.best is not None  # noqa: S101 - there is at least one restart
+        if best is None:  # made before the fit was taken up again
+            best = job.lloyd()
+            job.assign(best, len(job.keys), state.best)
+        return best
 
     def _find(self) -> tuple[Finder | None, str]:
         if self._finder is not None or self.device == "cpu":
@@ -261,12 +264,11 @@ class _Job:
 def schedule(n: int, k: int, iterations: int, *, progressive: bool = True) -> list[tuple[int, int]]:
     """(frames, iterations) of each phase; the frames of the last are all n.
 
-    Two of three iterations are made on a part: a quarter of the frames where that is `AMPLE_FRAMES` for each unit, else
-    half. Smaller subsets were measured to end in worse minima, which more iterations on all frames do not mend: see
-    docs/decisions/0008.
+    Where a quarter of the frames is at least `AMPLE_FRAMES` for each unit, the iterations are made on that, and half as
+    many on all frames after them; else on all frames. Smaller subsets were measured to end in worse minima, which more
+    iterations on all frames do not mend: see docs/decisions/0008.
     """
-    part = n // 4 if n // 4 >= AMPLE_FRAMES * k else n // 2
-    last = -(-iterations // 3)
-    if not progressive or part < SUBSET_FRAMES * k or last == iterations:
+    part = n // PART
+    if not progressive or part < AMPLE_FRAMES * k:
         return [(n, iterations)]
-    return [(part, iterations - last), (n, last)]
+    return [(part, iterations), (n, -(-iterations // 2))]

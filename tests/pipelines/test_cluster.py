@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -314,7 +315,7 @@ def test_a_codebook_with_its_passport_and_report(make_corpus: Callable, run_stag
     assert codebook.frames_used == sum(codebook.counts) <= codebook.frames_seen
     assert codebook.sampling["seed"] == codebook.quantizer["seed"] == 4
     assert codebook.quantizer["init"] == "random"
-    assert [times for _, times in codebook.quantizer["schedule"]] == [10, 5]
+    assert [times for _, times in codebook.quantizer["schedule"]] == [12]
     assert codebook.quantizer["schedule"][-1][0] == codebook.frames_used
     assert (known.kind, known.extra["k"], known.extra["codebook"]) == ("codebook", 20, codebook.fingerprint)
     assert known.extra["grid"] == GRID.as_dict()
@@ -363,7 +364,7 @@ def test_phones_of_timit_agree_with_units(shared_data: Path, run_stage: Callable
     assert 0.2 < found["pnmi"] < 0.6  # chance is some 0.02
 
 
-@pytest.mark.parametrize("moment", [1, 9, 15])
+@pytest.mark.parametrize("moment", [1, 9, 12])
 def test_a_cluster_that_was_killed_goes_on_with_its_next_iteration(
     make_corpus: Callable, run_stage: Callable, talkers: list, tmp_path: Path, moment: int
 ) -> None:
@@ -376,12 +377,13 @@ def test_a_cluster_that_was_killed_goes_on_with_its_next_iteration(
     died = subprocess.run(command, capture_output=True, text=True, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert (tmp_path / "killed/_state/k-means.npz").exists()
+    shutil.rmtree(tmp_path / "killed/_work")  # else the task runs in a process of its own, where nothing can be counted
     counted: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         iterate = Lloyd.update
         patch.setattr(Lloyd, "update", lambda self, *a: counted.append(1) or iterate(self, *a))
         again = run_stage(cluster.STAGE, {"k": 12}, {"sample": made}, out=tmp_path / "killed")
-    assert len(counted) == 15 - moment
+    assert len(counted) == 12 - moment
     for file in ("centroids.npy", "codebook.json", "quality.json"):
         assert (again / file).read_bytes() == (wanted / file).read_bytes()
     assert not (again / "_state").exists()

@@ -43,7 +43,8 @@ from speechprep.tokenizers.spoken import tokens
 from speechprep.tokenizers.trellis import align_segment
 
 VERSION = 2  # raise when the same input would give other words or times
-BATCH = {"cpu": 2, "gpu": 8}
+BATCH = {"cpu": 2, "gpu": 8}  # chunks
+PIECE = {"cpu": 120.0, "gpu": 300.0}  # seconds
 EDGE = 1.0  # seconds at the end of a piece in which no chunk is believed to be whole
 LEAST_SAMPLES = 400  # one frame of an align model
 WITHOUT_SPACES = ("ja", "zh")
@@ -71,7 +72,8 @@ class WhisperxAligner(StreamAligner):
         compute_type: precision of Whisper: "float32", "int8" (not of a `.pt`), on a GPU "float16".
         device: "cpu" or "cuda".
         threads: of the models on a CPU, in each worker process; more workers gain more, but not on one recording.
-        piece: seconds of long audio that are worked off at once.
+        piece: seconds of long audio that are worked off at once: by default 300 on a GPU, and 120 on a CPU, where
+            speech is found in 60 MB for 120 s.
         folder: where the weights of a torchaudio align model are.
     """
 
@@ -90,12 +92,14 @@ class WhisperxAligner(StreamAligner):
         compute_type: str = "float32",
         device: str = "cpu",
         threads: int = 1,
-        piece: float = 300.0,
+        piece: float | None = None,
         folder: str | None = None,
     ) -> None:
         if mode not in ("ctc", "whisperx") or vad not in DETECTORS:
             raise ConfigError(f"whisperx: mode = {mode!r}, vad = {vad!r}; choose ctc or whisperx, silero or pyannote")
-        batch_size = BATCH["cpu" if device == "cpu" else "gpu"] if batch_size is None else batch_size
+        kind = "cpu" if device == "cpu" else "gpu"
+        batch_size = BATCH[kind] if batch_size is None else batch_size
+        piece = PIECE[kind] if piece is None else piece
         if not (0 < vad_onset < 1 and batch_size >= 1 and beam_size >= 1 and threads >= 1 and piece >= 3 * CHUNK):
             raise ConfigError(
                 f"whisperx: vad_onset = {vad_onset!r}, batch_size = {batch_size!r}, beam_size = {beam_size!r}, "
