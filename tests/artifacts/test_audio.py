@@ -78,7 +78,7 @@ def test_every_format_gives_the_samples_back(tmp_path: Path, format: str, subtyp
         np.testing.assert_array_equal(found, audio.decode(file))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, RATE - 1), st.integers(1, RATE), st.sampled_from(["WAV", "FLAC", "OGG"]))
 def test_a_segment_is_a_slice_of_the_whole(start: int, length: int, format: str):
     data = encoded(tone(1.0) + 0.1, format=format)
@@ -88,7 +88,7 @@ def test_a_segment_is_a_slice_of_the_whole(start: int, length: int, format: str)
     np.testing.assert_array_equal(part, whole[start : start + length])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 30_000), st.sampled_from([8_000, 11_025, 22_050, 44_100, 48_000]))
 def test_resampling_gives_the_rounded_number_of_samples_and_those_of_soxr(n: int, rate: int):
     samples = np.random.default_rng(n).uniform(-0.4, 0.4, n).astype(np.float32)
@@ -270,7 +270,7 @@ def test_no_descriptor_stays_open(tmp_path: Path):
     assert len(os.listdir("/proc/self/fd")) <= len(before)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.sampled_from(["WAV", "FLAC", "OGG", "AIFF", "NIST"]))
 def test_damage_anywhere_gives_finite_samples_or_a_reason(data: st.DataObject, format: str):
     content = bytearray(encoded(tone(0.3), format=format))

@@ -49,7 +49,7 @@ def codebook(**changes: Any) -> Codebook:
     return Codebook(**{**made, **changes})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     centroids=hnp.arrays(
         np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.floats(-1e6, 1e6, width=32)

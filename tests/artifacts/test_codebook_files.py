@@ -218,7 +218,7 @@ def test_an_npy_cut_off_anywhere_is_one_error(tmp_path: Path, points: np.ndarray
             read_centroids(str(tmp_path / "cut.npy"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_damage_anywhere_is_one_error_or_other_centroids(tmp_path_factory: Any, data: st.DataObject) -> None:
     folder = tmp_path_factory.getbasetemp()

@@ -19,7 +19,7 @@ def encoded(format: str, subtype: str, frames: int, rate: int = 16_000, channels
     return buffer.getvalue()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from([("WAV", "PCM_U8"), ("WAV", "PCM_16"), ("WAV", "PCM_24"), ("FLAC", "PCM_16"), ("FLAC", "PCM_24")]),
     st.integers(1, 5000),
@@ -47,7 +47,7 @@ def test_a_wav_without_samples_or_without_its_end_is_left_to_the_library():
     assert plain_header(data[:20], 20) is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 43), st.integers(0, 255))
 def test_a_damaged_wav_header_is_never_answered_otherwise_than_by_the_library(place: int, value: int):
     data = bytearray(encoded("WAV", "PCM_16", 500, channels=2))

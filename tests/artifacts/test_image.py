@@ -172,7 +172,7 @@ def test_an_image_that_breaks_off_is_never_filled_up(format: str) -> None:
         assert code_of(whole[:length]) in ("image_unknown", "image_damaged", "image_empty")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_damage_anywhere_is_a_reason_or_another_picture(data: st.DataObject) -> None:
     format = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000"]))

@@ -33,7 +33,7 @@ def write(path, rows, cuts=()):
     return writer
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ROWS, st.data())
 def test_rows_come_back_and_bytes_do_not_depend_on_how_they_were_batched(tmp_path_factory, rows, data):
     folder = tmp_path_factory.mktemp("shards")

@@ -30,6 +30,7 @@ from speechprep.pipelines.cluster_sample import FrameSample
 from speechprep.tokenizers.lloyd import Lloyd
 
 GRID = MfccExtractor.grid
+ITERATIONS = cluster.Config().iterations
 
 
 def frame_sample(counts: list[int], silent: list[bool] | None = None) -> FrameSample:
@@ -66,7 +67,7 @@ def test_a_fair_level_uses_up_the_total_and_takes_from_the_large(sizes: list[flo
     assert sum(min(size, level) for size in sizes) == pytest.approx(min(total, sum(sizes)), rel=1e-6, abs=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cuts=st.lists(st.integers(0, 3000), max_size=5))
 def test_which_frames_are_kept_does_not_depend_on_the_blocks(cuts: list[int]) -> None:
     plan = sample.SamplingPlan.make(sample.Config(max_frames=400), 3, {(): 3000.0})
@@ -197,7 +198,7 @@ def test_balance_by_something_that_utterances_do_not_have_is_refused() -> None:
 # -- silence -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(silent=st.lists(st.booleans(), min_size=2, max_size=60), share=st.floats(0, 1), seed=st.integers(0, 9))
 def test_the_share_of_silence_is_at_most_the_quota(silent: list[bool], share: float, seed: int) -> None:
     whole = frame_sample([len(silent) // 2, len(silent) - len(silent) // 2], silent)
@@ -315,7 +316,7 @@ def test_a_codebook_with_its_passport_and_report(make_corpus: Callable, run_stag
     assert codebook.frames_used == sum(codebook.counts) <= codebook.frames_seen
     assert codebook.sampling["seed"] == codebook.quantizer["seed"] == 4
     assert codebook.quantizer["init"] == "random"
-    assert [times for _, times in codebook.quantizer["schedule"]] == [12]
+    assert [times for _, times in codebook.quantizer["schedule"]] == [ITERATIONS]
     assert codebook.quantizer["schedule"][-1][0] == codebook.frames_used
     assert (known.kind, known.extra["k"], known.extra["codebook"]) == ("codebook", 20, codebook.fingerprint)
     assert known.extra["grid"] == GRID.as_dict()
@@ -364,7 +365,7 @@ def test_phones_of_timit_agree_with_units(shared_data: Path, run_stage: Callable
     assert 0.2 < found["pnmi"] < 0.6  # chance is some 0.02
 
 
-@pytest.mark.parametrize("moment", [1, 9, 12])
+@pytest.mark.parametrize("moment", [1, 9, ITERATIONS])
 def test_a_cluster_that_was_killed_goes_on_with_its_next_iteration(
     make_corpus: Callable, run_stage: Callable, talkers: list, tmp_path: Path, moment: int
 ) -> None:
@@ -383,7 +384,7 @@ def test_a_cluster_that_was_killed_goes_on_with_its_next_iteration(
         iterate = Lloyd.update
         patch.setattr(Lloyd, "update", lambda self, *a: counted.append(1) or iterate(self, *a))
         again = run_stage(cluster.STAGE, {"k": 12}, {"sample": made}, out=tmp_path / "killed")
-    assert len(counted) == 12 - moment
+    assert len(counted) == ITERATIONS - moment
     for file in ("centroids.npy", "codebook.json", "quality.json"):
         assert (again / file).read_bytes() == (wanted / file).read_bytes()
     assert not (again / "_state").exists()

@@ -16,7 +16,7 @@ from speechprep.pipelines import pool
 from speechprep.pipelines.backends.extractors.mfcc import MfccExtractor
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(1, 400), cuts=st.lists(st.integers(0, 400), max_size=6))
 def test_the_mean_is_the_same_bits_however_the_frames_are_cut(n: int, cuts: list[int]) -> None:
     frames = np.random.default_rng(n).standard_normal((n, 39)).astype(np.float32)
@@ -28,7 +28,7 @@ def test_the_mean_is_the_same_bits_however_the_frames_are_cut(n: int, cuts: list
     np.testing.assert_allclose(mean, frames.astype(np.float64).mean(axis=0), rtol=1e-6, atol=1e-7)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(1, 200), cuts=st.lists(st.integers(0, 200), max_size=5), offset=st.sampled_from([0.0, 1e4]))
 def test_moments_over_blocks_are_those_of_the_whole(n: int, cuts: list[int], offset: float) -> None:
     rows = np.random.default_rng(n).standard_normal((n, 5)) + offset

@@ -35,7 +35,7 @@ def collapsed(labels):
     return [int(b) for a, b in zip([None, *labels], labels, strict=False) if b != a and b != 0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(most=5, size=3))
 def test_the_path_is_the_best_of_all_that_say_the_tokens(case):
     seed, frames, size, tokens = case
@@ -54,7 +54,7 @@ def test_the_path_is_the_best_of_all_that_say_the_tokens(case):
     assert collapsed(path.labels(tokens).tolist()) == tokens
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases(), st.integers(1, 9))
 def test_neither_block_size_nor_engine_nor_ties_change_the_path(case, block):
     seed, frames, size, tokens = case
@@ -68,7 +68,7 @@ def test_neither_block_size_nor_engine_nor_ties_change_the_path(case, block):
             np.testing.assert_array_equal(again.scores, whole.scores)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cases())
 def test_every_token_has_its_frames_in_order(case):
     seed, frames, size, tokens = case
@@ -82,7 +82,7 @@ def test_every_token_has_its_frames_in_order(case):
 
 @pytest.mark.reference
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases())
 def test_paths_and_scores_are_those_of_torchaudio(case):
     torch = pytest.importorskip("torch")

@@ -23,7 +23,7 @@ def blobs(n: int, dim: int, centres: int, seed: int = 0) -> np.ndarray:
     return (middle[rng.integers(0, centres, n)] + rng.standard_normal((n, dim))).astype(np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.integers(0, 300),
     k=st.integers(1, 40),
@@ -39,7 +39,7 @@ def test_a_unit_is_the_nearest_centroid_in_exact_arithmetic(n: int, k: int, dim:
     assert np.array_equal(assign(frames, centroids), distances.argmin(axis=1))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cuts=st.lists(st.integers(0, 700), max_size=8), seed=st.integers(0, 100))
 def test_units_do_not_depend_on_what_is_assigned_beside_them(cuts: list[int], seed: int) -> None:
     frames = blobs(700, 39, 20, seed)
@@ -107,7 +107,7 @@ def finders() -> list[Any]:
 
 
 @pytest.mark.parametrize("finder", finders(), ids=lambda f: type(f).__name__)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(k=st.integers(1, 40), dim=st.integers(1, 30), seed=st.integers(0, 1000))
 def test_whoever_proposes_the_units_are_the_same(finder: Any, k: int, dim: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

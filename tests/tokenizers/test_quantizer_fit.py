@@ -62,7 +62,7 @@ def plain_lloyd(frames: np.ndarray, centroids: np.ndarray, iterations: int) -> t
 # -- exactness -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(30, 200), dim=st.integers(1, 12), k=st.integers(1, 6), seed=st.integers(0, 1000))
 def test_without_accelerations_it_is_the_lloyd_iteration_of_the_textbook(n: int, dim: int, k: int, seed: int) -> None:
     frames = blobs(n, dim, k, seed)
@@ -90,7 +90,7 @@ def one_start(frames: np.ndarray, k: int, seed: int, seen: list[Any]) -> np.ndar
     return start
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     blocks=st.lists(st.integers(1, 700), min_size=1, max_size=3),
     threads=st.integers(1, 4),
@@ -104,7 +104,7 @@ def test_the_same_bytes_for_any_blocks_and_threads(blocks: list[int], threads: i
         assert same(first, KMeans(6, init=init, device="cpu", threads=threads, block=block).fit(frames, 12, seed))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 50), init=st.sampled_from(["random", "kmeans++"]))
 def test_the_order_of_the_frames_changes_no_byte_where_they_have_keys(seed: int, init: Any) -> None:
     rng = np.random.default_rng(seed)
@@ -117,7 +117,7 @@ def test_the_order_of_the_frames_changes_no_byte_where_they_have_keys(seed: int,
     assert first.units[order].tolist() == again.units.tolist()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), k=st.integers(2, 40), progressive=st.booleans(), dim=st.integers(1, 8))
 def test_inertia_never_rises_while_the_frames_are_the_same(seed: int, k: int, progressive: bool, dim: int) -> None:
     rng = np.random.default_rng(seed)
@@ -143,7 +143,7 @@ def test_the_final_inertia_and_counts_are_those_of_the_final_centroids() -> None
     assert fit.counts.tolist() == np.bincount(units, minlength=25).tolist()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), scale=st.sampled_from([1e-20, 1e-3, 1.0, 1e5, 1e15]), n=st.integers(1, 3000))
 def test_sums_are_exact_to_their_grid(seed: int, scale: float, n: int) -> None:
     rng = np.random.default_rng(seed)

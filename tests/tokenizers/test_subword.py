@@ -75,7 +75,7 @@ def test_encoding_many_segments_equals_sentencepiece_on_each_and_decodes_exactly
     model = models[key]
     alone = sentencepiece.SentencePieceProcessor(model_proto=model.model)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(segments(key[0]))
     def check(ragged):
         flat, offsets = ragged
@@ -242,7 +242,7 @@ anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 wordy = st.lists(st.sampled_from([*" ".join(TEXTS).split(), "  ", "\n", "▁", "▅", "\x00"]), max_size=8)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(anything, wordy.map(" ".join)), max_size=4))
 def test_any_text_is_encoded_on_its_own_and_decodes_exactly(text, texts):
     ids, offsets = text.encode_batch(texts)
@@ -325,7 +325,7 @@ def piece_sets(draw: st.DrawFn) -> list[str]:
     return draw(st.permutations(pieces[2:]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(piece_sets(), st.lists(st.text("ab", min_size=1, max_size=24), min_size=1, max_size=8))
 def test_ranking_pieces_and_ranking_merges_give_the_same(pieces, texts):
     merges = merges_of(pieces, "ab")

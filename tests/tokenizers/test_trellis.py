@@ -35,7 +35,7 @@ def planted(text, frames, seed, noise=1.0):
     return log_softmax(logits)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 50), st.integers(1, 30), st.integers(1, 9))
 def test_neither_block_size_nor_engine_nor_ties_change_the_times(seed, frames, n, block):
     rng = np.random.default_rng(seed)

@@ -84,7 +84,7 @@ def test_ranges_are_disjoint_and_every_id_has_one_token_and_one_modality(saved):
 def test_units_keep_to_their_range_and_decode_exactly(saved):
     vocabulary, _ = saved
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(st.lists(st.integers(0, K - 1), max_size=20), max_size=6))
     def check(parts):
         flat, offsets = np.array([u for part in parts for u in part], np.uint16), np.cumsum([0, *map(len, parts)])
@@ -185,7 +185,7 @@ def test_transformers_gives_the_ids_of_sentencepiece_for_any_text(saved, fast):
     if vocabulary.text is None:
         pytest.skip("this vocabulary has no text")
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.one_of(any_text, wordy.map(lambda words: " " + " ".join(words)), runs))
     def check(text):
         assume(not any(token in text for token in vocabulary.special_tokens))  # these are read as what they name
@@ -203,7 +203,7 @@ def test_transformers_gives_the_ids_of_sentencepiece_for_any_units(saved, fast):
     periodic = st.builds(lambda period, n: period * n, st.lists(unit, min_size=1, max_size=4), st.integers(1, 12))
     walks = st.builds(lambda seed: units_like_speech(40, seed).tolist(), st.integers(0, 1000))
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.one_of(st.lists(unit, max_size=40), periodic, walks))
     def check(units):
         array = np.array(units, np.uint16)

@@ -36,7 +36,7 @@ def written(path, lists, **options):
     st.integers(64, 5000),
     st.integers(0, 2**32 - 1),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_lists_of_one_length_are_as_pyarrow_reads_them(tmp_path, rows, length, top, page, seed):
     values = np.random.default_rng(seed).integers(-1, top, (rows, length)).astype(np.int32)
     path = written(tmp_path / "a.parquet", values.tolist(), data_page_size=page, write_batch_size=64)

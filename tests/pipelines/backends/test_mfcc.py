@@ -37,7 +37,7 @@ def test_the_frame_count_is_that_of_the_grid_at_every_edge(mfcc: MfccExtractor, 
     assert frames.dtype == np.float32
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(WINDOW, 120_000), cuts=st.lists(st.integers(0, 120_000), max_size=12))
 def test_audio_in_pieces_gives_the_same_bits_as_whole(n: int, cuts: list[int]) -> None:
     mfcc = MfccExtractor()
