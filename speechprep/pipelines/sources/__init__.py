@@ -52,7 +52,7 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
     if not matches:
         raise ConfigError(f"no such input: {uri}")
     # Audio files among the matches keep ids relative to the part of the pattern without wildcards.
-    root = posixpath.dirname(re.split(r"[*?[]", uri, maxsplit=1)[0])
+    root = files.root_of(uri)
     forms = [locate(match, format)[0] for match in matches]
     audio = [match for form, match in forms if form == "audio"]
     if audio:
@@ -66,8 +66,7 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
 
 def corpus_of(uri: str) -> str | None:
     """The name of the folder that an input is, or lies in; None for the current one, which has no name in the input."""
-    fixed = re.split(r"[*?[]", uri, maxsplit=1)[0]
-    folder = fixed if fixed == uri and storage.is_dir(uri) else posixpath.dirname(fixed)
+    folder = uri if storage.is_dir(uri) else files.root_of(uri)
     name = posixpath.basename(folder.rstrip("/"))
     return None if name in ("", ".", "..") else printable(name)
 

@@ -79,6 +79,11 @@ def expand(pattern: str) -> list[str]:
     return sorted(fs.unstrip_protocol(found) for found in fs.glob(path))
 
 
+def root_of(pattern: str) -> str:
+    """The folder that all matches of a glob pattern lie in; of a path without wildcards, its own."""
+    return posixpath.dirname(re.split(r"[*?[]", pattern, maxsplit=1)[0])
+
+
 def stamps(uris: Sequence[str]) -> list[str]:
     """For each file a word that changes when its content does (size and time, or the store's tag); "" where missing."""
     if all(storage.is_local(uri) for uri in uris):

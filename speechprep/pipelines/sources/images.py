@@ -63,7 +63,7 @@ def read(uri: str, format: str, options: ImageOptions) -> Iterator[Record]:
     matches = files.expand(uri) if any(mark in uri for mark in "*?[") else []
     if not matches:
         raise ConfigError(f"no such input: {uri}")
-    root = posixpath.dirname(re.split(r"[*?[]", uri, maxsplit=1)[0])
+    root = files.root_of(uri)
     for match in matches:
         if SUFFIXES.fullmatch(match):
             yield _beside(root, match, storage.exists)

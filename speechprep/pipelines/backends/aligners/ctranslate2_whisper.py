@@ -15,7 +15,6 @@ from speechprep.pipelines.backends.aligners.whisper import Language, Recogniser,
 from speechprep.pipelines.backends.model_files import require
 
 FILES = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json")
-ENCODED = 1  # chunks that are encoded at once on a CPU: more take memory and save no time
 MAX_TOKENS = 448  # of Whisper's decoder, the prompt included
 
 
@@ -67,12 +66,13 @@ class Ctranslate2Whisper(Recogniser):
 
         mels = int(self._model.feat_kwargs.get("feature_size") or 80)
         found = [log_mel_spectrogram(chunk, mels, padding=CHUNK * RATE - len(chunk)).numpy() for chunk in chunks]
-        if self.device != "cpu" or len(found) <= ENCODED:
+        if self.device != "cpu":
             return self._model.encode(np.stack(found))
         from ctranslate2 import StorageView
 
-        parts = [self._model.encode(np.stack(found[i : i + ENCODED])) for i in range(0, len(found), ENCODED)]
-        return StorageView.from_array(np.concatenate([np.asarray(part) for part in parts]))
+        # On a CPU one by one: more at once take memory and save no time.
+        parts = [np.asarray(self._model.encode(mel[None])) for mel in found]
+        return StorageView.from_array(np.concatenate(parts))
 
     def _language(self, features: Any) -> Language:
         if not self._model.model.is_multilingual:

@@ -6,14 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.aligners.speech import CHUNK, RATE
-from speechprep.pipelines.backends.aligners.whisper import Language, Recogniser
-
-Samples = NDArray[np.float32]
+from speechprep.pipelines.backends.aligners.whisper import Language, Recogniser, Samples
 
 
 class OpenaiWhisper(Recogniser):
