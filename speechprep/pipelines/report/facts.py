@@ -17,7 +17,7 @@ from speechprep.pipelines.report.reading import Folder, Run
 from speechprep.tokenizers import ragged
 from speechprep.tokenizers.runlength import dedup_ragged
 
-SCORES = ("words_per_second", "score", "local_score", "trust", "wer", "cer", "compression_ratio")  # columns of `words`
+SCORES = ("words_per_second", "score", "local_score", "trust", "level", "wer", "cer", "compression_ratio")  # of `words`
 _LONGEST_RUN = 32  # frames; longer runs share the last bar
 
 

@@ -73,6 +73,12 @@ _SCORES = {
         "1 where the words lie on the loud stretches of the recording; below 0.5 they seem to be shifted.",
         figures.KEPT,
     ),
+    "level": (
+        "The loudest passage",
+        "dBFS",
+        "Level of the loudest tenth of a second. Below -65 dBFS a recording is next to silence.",
+        figures.SPEECH,
+    ),
     "wer": (
         "Word error rate of the corpus transcript",
         "WER",
