@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechprep.artifacts import audio
+from speechprep.artifacts.media import audio
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
 
 SETS = ("timit-sample", "ljspeech-aligned", "longform")

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.tokenizers.ctc import ctc_align
-from speechprep.tokenizers.trellis import align_segment, token_times
+from speechprep.tokenizers.alignment.ctc import ctc_align
+from speechprep.tokenizers.alignment.whisperx import align_segment, token_times
 
 LETTERS = "|etaonihsrdlumwcfgypbvk'xjqz"
 DICTIONARY = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, **{c: i + 4 for i, c in enumerate(LETTERS)}}

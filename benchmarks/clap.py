@@ -30,8 +30,8 @@ RATE = 48_000
 
 def model_folder(folder: Path) -> Path:
     """A model of the real size with random weights."""
-    import tiny_clap
     import torch
+    from helpers import tiny_clap
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, ClapProcessor
 
     tokens = tiny_clap.tokenizer(folder)
@@ -66,7 +66,7 @@ def some_of(folder: Path, to: Path, clips: int) -> list[str]:
 
 def builds(work: Path, files: list[str], model: Path) -> None:
     from speechprep.artifacts import manifest
-    from speechprep.pipelines.index import search, vectors
+    from speechprep.pipelines.stages.index.stage import search, vectors
 
     run("ingest", {}, work / "all", {}, [str(work / "sounds")])
     part = work / "part"

@@ -23,7 +23,7 @@ import numpy as np
 from speechprep.pipelines.backends.extractors.encoder import fast_dtypes
 from speechprep.pipelines.backends.extractors.hubert import HubertExtractor
 from speechprep.pipelines.backends.extractors.whisper import WhisperExtractor
-from speechprep.tokenizers.quantizer import Centroids
+from speechprep.tokenizers.kmeans.nearest import Centroids
 
 RATE, K = 16_000, 500
 AT_LEAST = 60.0  # seconds for two workers: of a few clips one worker gets more than half

@@ -29,12 +29,12 @@ from typing import Any
 
 import numpy as np
 
+from speechprep.pipelines.backends.extractors.encoder_windows import groups
 from speechprep.pipelines.backends.extractors.hubert import HubertExtractor
 from speechprep.pipelines.backends.extractors.miss_rate import units_in_batches, unlike
 from speechprep.pipelines.backends.extractors.whisper import WhisperExtractor
-from speechprep.pipelines.backends.extractors.windows import groups
-from speechprep.tokenizers.kmeans import KMeans
-from speechprep.tokenizers.quantizer import Centroids
+from speechprep.tokenizers.kmeans.fit import KMeans
+from speechprep.tokenizers.kmeans.nearest import Centroids
 
 RATE = 16_000
 MODELS = {  # layer of the units, and the sizes

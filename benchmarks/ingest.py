@@ -23,7 +23,7 @@ import soundfile
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.run import Options, run_steps
 from speechprep.pipelines.engine.runner import Engine
-from speechprep.pipelines.ingest import STAGE
+from speechprep.pipelines.stages.ingest import STAGE
 
 RATE = 16_000
 

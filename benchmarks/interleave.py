@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import synthetic
 
 from speechprep.artifacts.schemas import TOKENS
-from speechprep.tokenizers.vocabulary import Vocabulary
+from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 FACTS = {"grid": synthetic.GRID.as_dict(), "k": synthetic.K}
 KINDS = {"ast": ["ast"], "all": ["unit", "text", "cst", "ast"]}
@@ -31,7 +31,7 @@ KINDS = {"ast": ["ast"], "all": ["unit", "text", "cst", "ast"]}
 
 def run(root: Path, kinds: str) -> dict[str, float]:
     """The stage over all shards below `root`."""
-    from speechprep.pipelines.interleave import STAGE
+    from speechprep.pipelines.stages.interleave import STAGE
 
     inputs = {role: measure.stand_in(role, root / role, FACTS) for role in ("words", "units")}
     inputs["subword"] = measure.stand_in("subword", root.parent / "subword", {})

@@ -45,7 +45,7 @@ MILLION = 1_000_000
 
 def make_frames(speech: Path, path: Path) -> None:
     """A million frames into `path` (.npy)."""
-    from speechprep.artifacts import audio
+    from speechprep.artifacts.media import audio
     from speechprep.pipelines.backends.extractors.mfcc import MfccExtractor
 
     extractor = MfccExtractor()
@@ -97,7 +97,7 @@ def load(path: Path, n: int) -> np.ndarray:
 
 
 def ours(frames: Any, k: int, seed: int, threads: int) -> tuple[np.ndarray, dict[str, Any]]:
-    from speechprep.tokenizers.kmeans import KMeans
+    from speechprep.tokenizers.kmeans.fit import KMeans
 
     fit = KMeans(threads=threads, device="cpu").fit(frames, k, seed)
     return fit.centroids, {"schedule": fit.schedule}
@@ -163,7 +163,7 @@ def child(arguments: argparse.Namespace) -> None:
         options = {"limit": arguments.child_limit, "starts": arguments.sklearn_starts}
     centroids, facts = HOW[arguments.child](frames, arguments.k[0], arguments.seed, arguments.threads, **options)
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-    from speechprep.tokenizers.quantizer import assign
+    from speechprep.tokenizers.kmeans.nearest import assign
 
     chosen = assign(frames, centroids)
     total = 0.0
@@ -205,8 +205,8 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def memory(arguments: argparse.Namespace) -> None:
     """Of a fit in this process: over an array, or over a file where `--big` gives its size in GB."""
-    from speechprep.tokenizers.frame_source import FrameFile
-    from speechprep.tokenizers.kmeans import KMeans
+    from speechprep.tokenizers.kmeans.fit import KMeans
+    from speechprep.tokenizers.kmeans.frames import FrameFile
 
     kmeans = KMeans(arguments.iterations, threads=arguments.threads, device="cpu")
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -48,7 +48,7 @@ def declare(folder: Path, kind: str, extra: dict[str, Any]) -> str:
 
 def make(root: Path, utterances: int) -> None:
     """`subword`, `tokens` and `packed` of synthetic speech, and `packed5`: five times the shards of `packed`."""
-    from speechprep.pipelines.pack import STAGE
+    from speechprep.pipelines.stages.pack import STAGE
 
     synthetic.build_vocabulary(root / "subword")
     synthetic.write_shards(root / "x", utterances, shards=4)

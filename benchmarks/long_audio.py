@@ -22,7 +22,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests/pipelines/backends"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import numpy as np
 from measure import in_fresh_process, kept_in, report_child
@@ -33,7 +33,7 @@ WORDS = 80  # that Whisper says of a chunk
 
 def models(folder: Path, size: str) -> None:
     """Both models, in `folder`; those that are there stay."""
-    import ctc_models
+    from helpers import ctc_models
 
     base = size == "base"
     if not (folder / "align").exists():
@@ -45,7 +45,7 @@ def models(folder: Path, size: str) -> None:
 
 def recording(data: Path, minutes: float) -> tuple[str, Iterator[np.ndarray]]:
     """The transcript of a recording of that length, and its audio in blocks."""
-    from speechprep.artifacts.audio import decode_blocks
+    from speechprep.artifacts.media.audio import decode_blocks
 
     rows = [json.loads(line) for line in (data / "manifest.jsonl").read_text().splitlines()]
     wanted, seconds = [], 0.0

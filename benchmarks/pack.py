@@ -21,14 +21,14 @@ import pyarrow.parquet as pq
 import synthetic
 
 from speechprep.artifacts.schemas import PACKED
-from speechprep.tokenizers.vocabulary import Vocabulary
+from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 CONTEXT = 2048
 
 
 def make_tokens(root: Path) -> None:
     """`tokens` below `root`, from words and units made there."""
-    from speechprep.pipelines.interleave import STAGE
+    from speechprep.pipelines.stages.interleave import STAGE
 
     inputs = {role: measure.stand_in(role, root / role, interleave.FACTS) for role in ("words", "units")}
     inputs["subword"] = measure.stand_in("subword", root.parent / "subword", {})
@@ -37,7 +37,7 @@ def make_tokens(root: Path) -> None:
 
 def run(root: Path) -> dict[str, float]:
     """The stage over all of `tokens`."""
-    from speechprep.pipelines.pack import STAGE
+    from speechprep.pipelines.stages.pack import STAGE
 
     inputs = {
         "tokens": measure.stand_in("tokens", root / "tokens", {}),

@@ -24,7 +24,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.update(PYANNOTE_METRICS_ENABLED="0", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests/pipelines/backends"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import numpy as np
 from measure import in_fresh_process, kept_in, report_child
@@ -54,7 +54,7 @@ SPEECH = "it was the best of times it was the worst of times it was the age of w
 
 def models(folder: Path, words: int) -> None:
     """Both models, in `folder`; those that are there stay."""
-    import ctc_models
+    from helpers import ctc_models
 
     if not (folder / "align").exists():
         ctc_models.ctc_folder(folder / "align", normalise=False, **WAV2VEC)
@@ -91,7 +91,7 @@ def ours(args: argparse.Namespace, files: list[str]) -> Any:
     from speechprep.process import settle
 
     settle()
-    from speechprep.artifacts.audio import decode_blocks
+    from speechprep.artifacts.media.audio import decode_blocks
     from speechprep.pipelines.backends.aligners.whisperx import WhisperxAligner
 
     folder = args.models
@@ -121,7 +121,7 @@ def theirs(args: argparse.Namespace, files: list[str]) -> Any:
 
     options: dict[str, Any] = {}
     if args.vad == "silero":
-        import ctc_models
+        from helpers import ctc_models
 
         options = {"vad_model": ctc_models.silero_for_whisperx()}
     sys.stdout = sys.stderr

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.tokenizers.ragged import offsets_of, ranges
-from speechprep.tokenizers.runlength import dedup_ragged
-from speechprep.tokenizers.subword import UnitSubword
-from speechprep.tokenizers.subword_train import train_units
-from speechprep.tokenizers.unit_text import to_text, to_texts
+from speechprep.tokenizers.arrays.ragged import offsets_of, ranges
+from speechprep.tokenizers.arrays.runlength import dedup_ragged
+from speechprep.tokenizers.subword.model import UnitSubword
+from speechprep.tokenizers.subword.train import train_units
+from speechprep.tokenizers.subword.unit_text import to_text, to_texts
 
 UTTERANCE, SEGMENT = 600, 25  # mean units of an utterance and of a segment between changes of modality
 TRAIN_LIMIT = 1.3

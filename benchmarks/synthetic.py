@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.schemas import WORDS, units_schema
 from speechprep.artifacts.shards import ShardWriter, shard_name
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.tokenizers.ragged import of_arrow, offsets_of, ranges, to_arrow
+from speechprep.tokenizers.arrays.ragged import of_arrow, offsets_of, ranges, to_arrow
 
 GRID = FrameGrid(sample_rate=16_000, stride=320, window=400)
 K = 500
@@ -107,9 +107,9 @@ def write_shards(out: Path, utterances: int, shards: int, seed: int = 0) -> int:
 
 def build_vocabulary(out: Path, unit_pieces: int = 8000, text_pieces: int = 4000) -> None:
     """A vocabulary with SentencePiece models of units and text, trained on 3,000 such utterances."""
-    from speechprep.tokenizers.runlength import dedup_ragged
-    from speechprep.tokenizers.subword_train import train_text, train_units
-    from speechprep.tokenizers.vocabulary import Vocabulary
+    from speechprep.tokenizers.arrays.runlength import dedup_ragged
+    from speechprep.tokenizers.subword.train import train_text, train_units
+    from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
     words, units = Speech.lexicon(np.random.default_rng(0)).batch(np.random.default_rng(1), 0, 3000)
     timed, word_at = of_arrow(words.column("words"))

@@ -24,12 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
-from speechprep.artifacts import audio
+from speechprep.artifacts.media import audio
 from speechprep.errors import BadInput
-from speechprep.pipelines.align import Config, monotone, words_row
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
-from speechprep.tokenizers.trust import Levels
+from speechprep.pipelines.stages.align import Config, monotone, words_row
+from speechprep.tokenizers.alignment.plausibility import Levels
 
 RATE = 16_000
 SETS = ("librispeech-mini", "ljspeech-aligned", "timit-sample", "librispeech-other", "noisy")

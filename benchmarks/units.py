@@ -60,9 +60,10 @@ def run(
 
 def parts(out: str) -> dict[str, float]:
     """Processor seconds of decoding, extracting and assigning, each by itself."""
-    from speechprep.artifacts import audio, manifest, shards
+    from speechprep.artifacts import manifest, shards
     from speechprep.artifacts.codebook import Codebook
-    from speechprep.tokenizers.quantizer import Centroids
+    from speechprep.artifacts.media import audio
+    from speechprep.tokenizers.kmeans.nearest import Centroids
 
     codebook = Codebook.load(f"{out}/codebook")
     extractor = make("extractors", codebook.backend["extractor"], codebook.backend["options"])
@@ -98,9 +99,9 @@ def hubert(folder: str, minutes: float) -> None:
     from speechprep.artifacts import manifest, shards
     from speechprep.artifacts.codebook import Codebook
     from speechprep.artifacts.schemas import UTTERANCES
-    from speechprep.pipelines import units
     from speechprep.pipelines.backends.extractors.hubert import HubertExtractor
     from speechprep.pipelines.engine.context import Input, ShardContext, Work
+    from speechprep.pipelines.stages import units
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as out:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechprep.artifacts import audio
+from speechprep.artifacts.media import audio
 
 RATE = 16_000
 STEP = 100  # of the grid on which time is counted, 1/s
@@ -40,7 +40,7 @@ def main() -> None:
     import torch
     from whisperx.vads import Pyannote
 
-    from speechprep.pipelines.backends.aligners.speech import merged, silero
+    from speechprep.pipelines.backends.recognisers.voice_activity import merged, silero
 
     torch.set_num_threads(1)
     options = {"chunk_size": 30, "vad_onset": 0.5, "vad_offset": 0.363}

@@ -31,7 +31,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "dvae": "speechprep.pipelines.backends.image_codecs.dvae:DvaeCodec",
     },
     "quantizers": {
-        "kmeans": "speechprep.tokenizers.kmeans:KMeans",
+        "kmeans": "speechprep.tokenizers.kmeans.fit:KMeans",
     },
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import hypothesis
@@ -9,6 +10,9 @@ import pytest
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no bug
 hypothesis.settings.load_profile("untimed")
+
+# Worker processes import the toy stages of `helpers`, as pytest does by its option `pythonpath`.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]).strip(":")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

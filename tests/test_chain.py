@@ -17,7 +17,7 @@ from speechprep.errors import StaleArtifact, StorageError
 from speechprep.pipelines.engine import recipe
 from speechprep.pipelines.engine.run import Options, run_steps
 from speechprep.pipelines.engine.runner import Engine
-from speechprep.pipelines.verify import verify
+from speechprep.pipelines.inspect.verify import verify
 
 pytestmark = pytest.mark.slow
 

@@ -14,21 +14,13 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.demo_run import run
 
 from speechprep.artifacts import shards, storage
 from speechprep.demo import corpus_path
-from speechprep.pipelines.engine import recipe
-from speechprep.pipelines.engine.run import Options, run_steps
-from speechprep.pipelines.engine.runner import Engine
 
 pytestmark = pytest.mark.slow
 DATASETS = ["utterances", "words", "units", "tokens", "packed", "pooled"]
-
-
-def run(source: Path, out: Path, *settings: str, workers: int = 2) -> Path:
-    steps = recipe.build(recipe.load("demo").with_options(list(settings)), [str(source)], str(out))
-    run_steps(steps, Options(engine=Engine(workers=workers), max_reject_fraction=1.0))
-    return out
 
 
 def files(run_folder: Path) -> dict[str, str]:
@@ -97,14 +89,12 @@ def test_the_number_of_shards_changes_no_row(corpus, reference, tmp_path, count)
         assert strip == [{k: v for k, v in r.items() if k != "codebook"} for r in rows(reference / name)], name
 
 
-DRIVER = (
-    "import sys; sys.path.insert(0, {here!r}); import test_invariance as t; t.run(t.Path({source!r}), t.Path({out!r}))"
-)
+DRIVER = "from pathlib import Path; from helpers.demo_run import run; run(Path({source!r}), Path({out!r}))"
 
 
 def test_a_run_killed_at_any_moment_and_started_again_gives_the_same_bytes(corpus, reference, tmp_path):
     out = tmp_path / "run"
-    code = DRIVER.format(here=str(Path(__file__).parent), source=str(corpus), out=str(out))
+    code = DRIVER.format(source=str(corpus), out=str(out))
     moments = random.Random(int(os.environ.get("KILL_SEED", "1")))
     committed: list[int] = []
     for _ in range(6):

@@ -32,30 +32,30 @@ class Entry:
 
 CHAIN, STAGE, LOOK, MODEL, CHECK = "Whole chain", "One stage", "Look", "Models", "Check"
 COMMANDS = {
-    "demo": Entry("run", CHAIN, "Run the whole chain on the demo corpus, or on a folder of your own"),
-    "run": Entry("run", CHAIN, "Run a recipe over a corpus"),
-    "plan": Entry("plan", CHAIN, "Show what a run would do, without doing it"),
-    "ingest": Entry("stages", STAGE, "Corpus in almost any layout -> utterances"),
-    "align": Entry("stages", STAGE, "utterances -> words with times"),
-    "cluster": Entry("stages", STAGE, "utterances -> codebook of units (k-means)"),
-    "units": Entry("stages", STAGE, "utterances + codebook -> units, one a frame"),
-    "subword": Entry("stages", STAGE, "units and text -> SentencePiece models and joint vocabulary"),
-    "interleave": Entry("stages", STAGE, "words + units -> tokens: unit, text, CST and AST rows"),
-    "pack": Entry("stages", STAGE, "tokens -> packed rows of fixed length for a trainer"),
-    "pool": Entry("stages", STAGE, "utterances -> pooled teacher vectors"),
-    "index": Entry("stages", STAGE, "utterances -> embeddings and a retrieval index"),
-    "images": Entry("stages", STAGE, "images + captions -> image_codes (dVAE)"),
-    "codebook": Entry("codebook", STAGE, "Codebook of others (km.bin, .npy) -> codebook"),
-    "decode": Entry("look", LOOK, "Turn token rows back into words, units and times"),
-    "search": Entry("look", LOOK, "Find sounds by a description"),
-    "inspect": Entry("inspect", LOOK, "Say what a dataset, artifact or run folder holds"),
-    "filter": Entry("filter", LOOK, "Hours kept by thresholds over the scores; words judged by them"),
-    "train": Entry("train", MODEL, "Train a model of the zoo on a run"),
-    "grid": Entry("grid", MODEL, "Train and ask every combination of some options"),
-    "eval": Entry("evaluate", MODEL, "Score texts (WER, CIDEr, BLEU, SLUE) or a model (ASR, CRA, PELM)"),
-    "verify": Entry("verify", CHECK, "Recompute checksums, schemas and cross-references of a folder"),
-    "backends": Entry("backends", CHECK, "List the backends, or try one"),
-    "doctor": Entry("doctor", CHECK, "Measure what batches and precision do to units"),
+    "demo": Entry("commands.run", CHAIN, "Run the whole chain on the demo corpus, or on a folder of your own"),
+    "run": Entry("commands.run", CHAIN, "Run a recipe over a corpus"),
+    "plan": Entry("commands.plan", CHAIN, "Show what a run would do, without doing it"),
+    "ingest": Entry("commands.stages", STAGE, "Corpus in almost any layout -> utterances"),
+    "align": Entry("commands.stages", STAGE, "utterances -> words with times"),
+    "cluster": Entry("commands.stages", STAGE, "utterances -> codebook of units (k-means)"),
+    "units": Entry("commands.stages", STAGE, "utterances + codebook -> units, one a frame"),
+    "subword": Entry("commands.stages", STAGE, "units and text -> SentencePiece models and joint vocabulary"),
+    "interleave": Entry("commands.stages", STAGE, "words + units -> tokens: unit, text, CST and AST rows"),
+    "pack": Entry("commands.stages", STAGE, "tokens -> packed rows of fixed length for a trainer"),
+    "pool": Entry("commands.stages", STAGE, "utterances -> pooled teacher vectors"),
+    "index": Entry("commands.stages", STAGE, "utterances -> embeddings and a retrieval index"),
+    "images": Entry("commands.stages", STAGE, "images + captions -> image_codes (dVAE)"),
+    "codebook": Entry("commands.codebook", STAGE, "Codebook of others (km.bin, .npy) -> codebook"),
+    "decode": Entry("commands.decode", LOOK, "Turn token rows back into words, units and times"),
+    "search": Entry("commands.decode", LOOK, "Find sounds by a description"),
+    "inspect": Entry("commands.inspect", LOOK, "Say what a dataset, artifact or run folder holds"),
+    "filter": Entry("commands.filter", LOOK, "Hours kept by thresholds over the scores; words judged by them"),
+    "train": Entry("zoo.train", MODEL, "Train a model of the zoo on a run"),
+    "grid": Entry("zoo.grid", MODEL, "Train and ask every combination of some options"),
+    "eval": Entry("zoo.evaluate", MODEL, "Score texts (WER, CIDEr, BLEU, SLUE) or a model (ASR, CRA, PELM)"),
+    "verify": Entry("commands.verify", CHECK, "Recompute checksums, schemas and cross-references of a folder"),
+    "backends": Entry("commands.backends", CHECK, "List the backends, or try one"),
+    "doctor": Entry("commands.doctor", CHECK, "Measure what batches and precision do to units"),
 }
 
 
@@ -74,7 +74,7 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import the command's file and build it; a stage of another package is a command by its own name."""
         if cmd_name not in COMMANDS:
-            return import_module("speechprep.cli.stages").third_party(cmd_name)
+            return import_module("speechprep.cli.commands.stages").third_party(cmd_name)
         found: Any = typer.main.get_command(import_module(f"speechprep.cli.{COMMANDS[cmd_name].module}").app)
         return found if found.name == cmd_name else found.commands[cmd_name]
 

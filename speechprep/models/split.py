@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.draws import record_keys
+from speechprep.tokenizers.arrays.draws import record_keys
 
 
 def held_out(ids: Sequence[str], share: float, group: str | None = None) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from speechprep.artifacts import audio
+from speechprep.artifacts.media import audio
 from speechprep.errors import BadInput
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import StageConfig

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.schemas import PACKED
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.draws import Hashes, mix64, record_keys, salted
-from speechprep.tokenizers.ragged import Ints, gather, offsets_of, ranges, to_arrow
+from speechprep.tokenizers.arrays.draws import Hashes, mix64, record_keys, salted
+from speechprep.tokenizers.arrays.ragged import Ints, gather, offsets_of, ranges, to_arrow
 
 GROUPS = ("speech", "text", "mixed")  # what mixture weights speak of
 _GROUP_OF = {"unit": 0, "text": 1}

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import rowmaking as made
+from helpers import rowmaking as made
 
 from speechprep.artifacts import card, manifest
 from speechprep.artifacts.schemas import PACKED, REJECTS, UTTERANCES

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import tiny_models as tiny
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.cli import app
 from speechprep.errors import StaleArtifact
 from speechprep.registry import resolve
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "pipelines" / "backends"))
-import tiny_models as tiny
 
 
 def make_codebook(folder: Path, name: str, options: dict) -> Path:

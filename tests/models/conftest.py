@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import rowmaking as made
+from helpers import rowmaking as made
 
 from speechprep.artifacts import manifest
 from speechprep.artifacts.schemas import IMAGE_CODES, TOKENS, UTTERANCES
-from speechprep.tokenizers.interleave import Interleaver
-from speechprep.tokenizers.vocabulary import Vocabulary
+from speechprep.tokenizers.interleave.rows import Interleaver
+from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 BOOK = "0123456789abcdef"  # content of the codebook that the units claim
 

@@ -20,7 +20,7 @@ from speechprep.models.evaluation.pelm import ExternalLM, judge, pelm  # noqa: E
 from speechprep.models.generation import Decoding  # noqa: E402
 from speechprep.models.sutlm.config import SutlmConfig  # noqa: E402
 from speechprep.models.sutlm.model import SutlmForCausalLM  # noqa: E402
-from speechprep.tokenizers.vocabulary import Vocabulary  # noqa: E402
+from speechprep.tokenizers.subword.vocabulary import Vocabulary  # noqa: E402
 
 pytestmark = pytest.mark.reference
 WORDS = ["<unk>", "</s>", "you", "are", "how", "today", "don't", "a", "I", "the", "naïve"]

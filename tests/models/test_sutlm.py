@@ -16,7 +16,7 @@ from speechprep.models.data import position_ids  # noqa: E402
 from speechprep.models.decoder import document_positions, opt_config  # noqa: E402
 from speechprep.models.sutlm.config import SutlmConfig  # noqa: E402
 from speechprep.models.sutlm.model import SutlmForCausalLM  # noqa: E402
-from speechprep.tokenizers.vocabulary import MODALITIES  # noqa: E402
+from speechprep.tokenizers.subword.vocabulary import MODALITIES  # noqa: E402
 
 pytestmark = pytest.mark.reference
 

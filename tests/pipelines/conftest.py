@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -82,8 +81,7 @@ def talkers() -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def tiny_clap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny CLAP model of random weights; what needs it skips where torch is not installed."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    import tiny_clap as tiny
+    from helpers import tiny_clap as tiny
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tests.pipelines.test_units import make_codebook
 
 from speechprep.artifacts.codebook import Codebook
-from speechprep.pipelines import features, pool, units
+from speechprep.pipelines import features
 from speechprep.pipelines.backends.extractors.mfcc import MfccExtractor
 from speechprep.pipelines.features import Sound, frames
-from speechprep.tokenizers.quantizer import Centroids
-from tests.pipelines.test_units import make_codebook
+from speechprep.pipelines.stages import pool, units
+from speechprep.tokenizers.kmeans.nearest import Centroids
 
 NAME = "part-00000-of-00001.parquet"
 
@@ -96,7 +97,7 @@ def test_where_a_process_died_each_utterance_is_decoded_and_run_alone_and_leaves
     batched: list[list[int]],
     long: bool,
 ) -> None:
-    from speechprep.artifacts import audio
+    from speechprep.artifacts.media import audio
     from speechprep.pipelines.engine.context import Input, ShardContext, Work
 
     make_corpus(talkers)
@@ -154,10 +155,8 @@ def test_ready_frames_are_given_and_all_of_the_audio_is_still_seen() -> None:
 def test_hubert_in_padded_batches_writes_the_units_of_one_by_one(
     make_corpus: Callable, run_stage: Callable, talkers: list, tmp_path: Path
 ) -> None:
-    import sys
 
-    sys.path.insert(0, str(Path(__file__).parent / "backends"))
-    import tiny_models as tiny
+    from helpers import tiny_models as tiny
 
     tiny.torch()
     from speechprep.artifacts import manifest

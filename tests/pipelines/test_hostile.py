@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from speechprep.artifacts import audio
+from speechprep.artifacts.media import audio
 from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.ingest import STAGE
+from speechprep.pipelines.stages.ingest import STAGE
 
 # What ingest refuses by the header; all other hostile files are utterances, some to be refused when decoded.
 AT_INGEST = {

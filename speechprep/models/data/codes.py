@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts import manifest, storage
 from speechprep.errors import StaleArtifact
-from speechprep.tokenizers.vocabulary import FILE, MODALITY_FILE
+from speechprep.tokenizers.subword.vocabulary import FILE, MODALITY_FILE
 
 
 @dataclass(frozen=True)

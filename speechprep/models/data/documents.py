@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from speechprep.models.data.folder import Folder
 from speechprep.models.data.source import Source
 from speechprep.models.split import held_out
-from speechprep.tokenizers import ragged
-from speechprep.tokenizers.ragged import Ints
+from speechprep.tokenizers.arrays import ragged
+from speechprep.tokenizers.arrays.ragged import Ints
 
 _DOCUMENTS = 2048  # rows decoded at a time
 

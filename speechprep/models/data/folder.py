@@ -22,7 +22,7 @@ from speechprep.artifacts.manifest import Manifest
 from speechprep.errors import ConfigError, SchemaMismatch, StaleArtifact
 from speechprep.models.data import pages
 from speechprep.models.data.codes import Codes
-from speechprep.tokenizers.ragged import Ints
+from speechprep.tokenizers.arrays.ragged import Ints
 
 TOKENS_OF = "input_ids.list.element"
 _WANTED = {

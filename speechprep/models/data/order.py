@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.tokenizers.draws import Hashes, mix64, record_keys, salted
-from speechprep.tokenizers.ragged import Ints
+from speechprep.tokenizers.arrays.draws import Hashes, mix64, record_keys, salted
+from speechprep.tokenizers.arrays.ragged import Ints
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)  # the step of SplitMix64, see `tokenizers.draws`
 

@@ -15,9 +15,9 @@ from speechprep.models.data.codes import Codes
 from speechprep.models.data.masks import position_ids
 from speechprep.models.data.schedule import Schedule
 from speechprep.models.data.source import Source
-from speechprep.models.data.stream import Stream
-from speechprep.models.data.streams import open_stream
-from speechprep.tokenizers.ragged import Ints
+from speechprep.models.data.streams.base import Stream
+from speechprep.models.data.streams.choose import open_stream
+from speechprep.tokenizers.arrays.ragged import Ints
 
 End = Literal["never", "first", "all"]
 CHUNK_TOKENS, CHUNK_BATCHES = 1 << 17, 32  # batches are made so many at a time, which costs less than one by one

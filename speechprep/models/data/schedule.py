@@ -15,7 +15,7 @@ from math import lcm
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.tokenizers.ragged import Ints
+from speechprep.tokenizers.arrays.ragged import Ints
 
 PERIOD = 1 << 18  # most rows after which the order repeats; shares are met to one part in so many
 _SIMPLE = 4096  # shares that are fractions with denominators up to this are met exactly

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.errors import StaleArtifact
 from speechprep.models.dmlm.text import Text
-from speechprep.tokenizers.ragged import Ints, offsets_of
-from speechprep.tokenizers.runlength import dedup_ragged
+from speechprep.tokenizers.arrays.ragged import Ints, offsets_of
+from speechprep.tokenizers.arrays.runlength import dedup_ragged
 
 KINDS = ("units", "utterances", "words", "image_codes")  # of the folders of a run, those that are read
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import MissingBackend, first_line
-from speechprep.tokenizers.ragged import Ints, offsets_of
-from speechprep.tokenizers.subword import TextSubword
+from speechprep.tokenizers.arrays.ragged import Ints, offsets_of
+from speechprep.tokenizers.subword.model import TextSubword
 
 _MODEL = "text.model"
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.tokenizers.runlength import dedup
-from speechprep.tokenizers.spans import span_table
-from speechprep.tokenizers.vocabulary import Vocabulary
+from speechprep.tokenizers.arrays.runlength import dedup
+from speechprep.tokenizers.interleave.spans import span_table
+from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 JOINS = ("ast", "cst")
 _COLUMNS = {"utterances": ["id", "speaker", "split"], "words": ["id", "words", "kept"], "units": ["id", "units"]}

@@ -12,7 +12,7 @@ from speechprep.errors import BadInput
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.normalise import normaliser
 from speechprep.models.evaluation.score import Score, paired
-from speechprep.tokenizers.wer import Alternation, edit_counts
+from speechprep.tokenizers.alignment.edit_distance import Alternation, edit_counts
 
 Units = Callable[[str], Sequence[str | Alternation]]
 

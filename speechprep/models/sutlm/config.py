@@ -7,7 +7,7 @@ from typing import Any
 from transformers import OPTConfig, PretrainedConfig
 
 from speechprep.models.decoder import opt_config
-from speechprep.tokenizers.vocabulary import Vocabulary
+from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 
 class SutlmConfig(PretrainedConfig):

@@ -22,13 +22,13 @@ from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.data.masks import IGNORED
 from speechprep.models.data.order import permutation, source_key
 from speechprep.models.training.options import TrainOptions
-from speechprep.tokenizers.draws import salted
+from speechprep.tokenizers.arrays.draws import salted
 
 if TYPE_CHECKING:
     import torch
 
     from speechprep.models.training.run import Task
-    from speechprep.tokenizers.vocabulary import Vocabulary
+    from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 Modality = Literal["speech", "text"]
 KIND = {"speech": "unit", "text": "text"}

@@ -10,7 +10,7 @@ from speechprep.artifacts import manifest
 from speechprep.errors import StaleArtifact
 from speechprep.models.sutlm.config import SutlmConfig
 from speechprep.models.sutlm.model import SutlmForCausalLM
-from speechprep.tokenizers.vocabulary import Vocabulary
+from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 
 def load_config(folder: str) -> tuple[SutlmConfig, Vocabulary]:

@@ -12,7 +12,7 @@ import torch
 
 from speechprep.models.decoder import DecoderLM
 from speechprep.models.sutlm.config import SutlmConfig
-from speechprep.tokenizers.vocabulary import MODALITIES
+from speechprep.tokenizers.subword.vocabulary import MODALITIES
 
 
 class SutlmForCausalLM(DecoderLM):

@@ -132,7 +132,7 @@ def task(data: list[str], options: SutlmOptions) -> Task:
     from speechprep.models.sutlm.load import load_model
     from speechprep.models.sutlm.model import SutlmForCausalLM
     from speechprep.models.training.run import Task, check_vocabulary
-    from speechprep.tokenizers.vocabulary import Vocabulary
+    from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
     places = [locate(folder) for folder in data]
     folders, vocabularies = [p[0] for p in places], [p[1] for p in places]

@@ -262,7 +262,7 @@ class ShardContext:
             thread.join()
 
     def _decode(self, batch: pa.RecordBatch, row: int, id: str) -> NDArray[np.float32] | BadInput:
-        from speechprep.artifacts import audio
+        from speechprep.artifacts.media import audio
 
         died = self.died_on(id)
         if died is not None:

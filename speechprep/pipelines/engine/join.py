@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from speechprep.errors import SchemaMismatch
-from speechprep.tokenizers.ragged import Ints
+from speechprep.tokenizers.arrays.ragged import Ints
 
 
 def read_ids(batches: Iterable[pa.RecordBatch], where: str) -> pa.ChunkedArray:

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from speechprep.tokenizers import ragged
-from speechprep.tokenizers.draws import Hashes
+from speechprep.tokenizers.arrays import ragged
+from speechprep.tokenizers.arrays.draws import Hashes
+from speechprep.tokenizers.arrays.ragged import offsets_of
 from speechprep.tokenizers.packing import Documents
-from speechprep.tokenizers.ragged import offsets_of
 
 CHUNK_TOKENS = 1 << 22
 BUCKET_TOKENS = 1 << 21

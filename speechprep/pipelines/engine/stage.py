@@ -129,22 +129,19 @@ class Stage:
 
 
 STAGES = {
-    name: f"speechprep.pipelines.{name}:STAGE"
-    for name in (
-        "ingest",
-        "align",
-        "filter",
-        "sample",
-        "cluster",
-        "import_codebook",
-        "units",
-        "subword",
-        "interleave",
-        "pack",
-        "pool",
-        "index",
-        "images",
-    )
+    "ingest": "speechprep.pipelines.stages.ingest:STAGE",
+    "align": "speechprep.pipelines.stages.align:STAGE",
+    "filter": "speechprep.pipelines.stages.filter:STAGE",
+    "sample": "speechprep.pipelines.stages.sample:STAGE",
+    "cluster": "speechprep.pipelines.stages.cluster.stage:STAGE",
+    "import_codebook": "speechprep.pipelines.stages.import_codebook.stage:STAGE",
+    "units": "speechprep.pipelines.stages.units:STAGE",
+    "subword": "speechprep.pipelines.stages.subword:STAGE",
+    "interleave": "speechprep.pipelines.stages.interleave:STAGE",
+    "pack": "speechprep.pipelines.stages.pack:STAGE",
+    "pool": "speechprep.pipelines.stages.pool:STAGE",
+    "index": "speechprep.pipelines.stages.index.stage:STAGE",
+    "images": "speechprep.pipelines.stages.images:STAGE",
 }
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from speechprep.pipelines.report.histogram import Histogram
 from speechprep.pipelines.report.reading import Folder, Run
-from speechprep.tokenizers import ragged
-from speechprep.tokenizers.runlength import dedup_ragged
+from speechprep.tokenizers.arrays import ragged
+from speechprep.tokenizers.arrays.runlength import dedup_ragged
 
 SCORES = ("words_per_second", "score", "local_score", "trust", "level", "wer", "cer", "compression_ratio")  # of `words`
 _LONGEST_RUN = 32  # frames; longer runs share the last bar

@@ -213,7 +213,7 @@ def token_section(page: Page, facts: Facts, vocabulary: dict[str, Any]) -> None:
 
 def modality_names() -> dict[int, str]:
     """Code of a modality id -> its name."""
-    from speechprep.tokenizers.vocabulary import MODALITIES
+    from speechprep.tokenizers.subword.vocabulary import MODALITIES
 
     return {code: name for name, code in MODALITIES.items()}
 

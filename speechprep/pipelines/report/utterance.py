@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts import audio
+from speechprep.artifacts.media import audio
 from speechprep.errors import BadInput
 from speechprep.pipelines.report.histogram import nice_step
 from speechprep.pipelines.report.selection import Chosen

@@ -9,15 +9,26 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import cast
+from typing import Any, Protocol, cast
 
 from speechprep.artifacts import storage
 from speechprep.errors import ConfigError
 from speechprep.pipelines.sources import files, lines
 from speechprep.pipelines.sources.entry import ALIASES, Options, Record, printable, storable
 
-FORMATS = ("folder", "librispeech", "ljspeech", "commonvoice", "jsonl", "table", "parquet", "tar", "lhotse")
+FORMATS = {  # form -> module, below this package
+    "folder": "folder",
+    "librispeech": "releases.librispeech",
+    "ljspeech": "releases.ljspeech",
+    "commonvoice": "releases.commonvoice",
+    "jsonl": "manifests.jsonl",
+    "table": "manifests.table",
+    "parquet": "manifests.parquet",
+    "tar": "tar",
+    "lhotse": "manifests.lhotse",
+}
 _FOLDERS = ("folder", "librispeech", "commonvoice")  # forms that are a whole folder
 _FILES = {  # what to look for in a folder when the form is given
     "ljspeech": re.compile(r"metadata\.csv$"),
@@ -76,8 +87,26 @@ def _reader(form: str) -> Callable[[str, Options], Iterator[Record]]:
         from speechprep.pipelines.sources.folder import read_files
 
         return lambda uri, options: read_files(posixpath.dirname(uri), [uri])
-    module = import_module(f"{__name__}.{form}")
+    module = import_module(f"{__name__}.{FORMATS[form]}")
     return cast(Callable[[str, Options], Iterator[Record]], module.read)
+
+
+class ArchiveReader(Protocol):
+    """Random access to the entries of a tar or Parquet input."""
+
+    def read(self, entry: dict[str, Any]) -> bytes:
+        """Encoded audio of one entry.
+
+        Raises:
+            BadInput: the entry has no readable audio.
+        """
+        ...
+
+
+def archive_reader(form: str, uri: str) -> AbstractContextManager[ArchiveReader]:
+    """The open reader of a container file (`form`: tar or parquet)."""
+    module = import_module(f"{__name__}.{FORMATS[form]}")
+    return cast(AbstractContextManager[ArchiveReader], module.Reader(uri))
 
 
 def locate(uri: str, format: str = "auto") -> list[tuple[str, str]]:

@@ -19,10 +19,11 @@ from typing import Any
 
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput, ConfigError, first_line
-from speechprep.pipelines.sources import files, jsonl, lines, table
+from speechprep.pipelines.sources import files, lines
 from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, Rejected, check_id, printable, storable
 from speechprep.pipelines.sources.fields import Fields, describe, normalise, reject, scalar
 from speechprep.pipelines.sources.files import Base
+from speechprep.pipelines.sources.manifests import jsonl, table
 
 FORMATS = ("folder", "jsonl", "table", "coco")
 IMAGE = ("image", "image_path", "image_file", "img", "img_path", "file_name", "filename", "filepath", "file", "path")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-import rowmaking as made
+from helpers import rowmaking as made
 
 from speechprep.artifacts import manifest
 from speechprep.artifacts.schemas import TOKENS
 from speechprep.models.data import Codes
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.run import Options, run_steps
-from speechprep.pipelines.pack import STAGE
-from speechprep.tokenizers.interleave import Interleaver
+from speechprep.pipelines.stages.pack import STAGE
+from speechprep.tokenizers.interleave.rows import Interleaver
 
 CONTEXT = 64
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-import rowmaking as made
+from helpers import rowmaking as made
 
 from speechprep.artifacts import manifest
 from speechprep.artifacts.schemas import PACKED, TOKENS, WORDS

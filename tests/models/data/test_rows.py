@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import rowmaking as made
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-import rowmaking as made
 
 from speechprep.models.data import Reader, Source, attention_mask, causal_labels, cu_seqlens, position_ids
 

@@ -14,7 +14,7 @@ from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.files import Table
 from speechprep.models.evaluation.normalise import normaliser
 from speechprep.models.evaluation.wer import cer, wer
-from speechprep.tokenizers.wer import edit_counts
+from speechprep.tokenizers.alignment.edit_distance import edit_counts
 
 FIGURES = ("hits", "substitutions", "deletions", "insertions")
 texts = st.dictionaries(

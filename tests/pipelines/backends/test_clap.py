@@ -9,13 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import tiny_clap as tiny
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends.embedders.clap import ClapEmbedder
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-import tiny_clap as tiny
 
 RATE = 48_000
 pytestmark = [

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechprep.pipelines.backends.embedders.windows import pool, spans, unit
+from speechprep.pipelines.backends.embedders.sound_windows import pool, spans, unit
 
 
 @given(n=st.integers(1, 5000), window=st.integers(1, 700), data=st.data())

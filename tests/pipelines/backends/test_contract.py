@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache, partial
@@ -13,14 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import tiny_clap
+from helpers import tiny_models as tiny
 
 from speechprep.errors import MissingBackend
 from speechprep.registry import names, resolve
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[2]))
-import tiny_clap
-import tiny_models as tiny
 
 # How to make each backend small, and one other value for each parameter. A backend missing here fails its test.
 EXTRACTORS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import ctc_models
+from helpers import ctc_models
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
-from speechprep.pipelines import align
-from speechprep.pipelines.backends.aligners import lean_front
+from speechprep.pipelines.backends.aligners import sliced_convolutions
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner, sequence, spell, spoken_words
 from speechprep.pipelines.backends.aligners.ctc_model import CtcModel
-from speechprep.pipelines.backends.aligners.windows import Window
+from speechprep.pipelines.backends.aligners.sliding_window import Window
+from speechprep.pipelines.stages import align
 from speechprep.registry import resolve
 
 RATE = 16_000
@@ -274,13 +270,13 @@ def test_the_front_end_in_slices_gives_the_bits_of_the_plain_one():
     sounds = [torch.from_numpy(noise(samples / RATE)[None]) for samples in (400, 41_000, 82_320, 99_999, 163_877)]
     with torch.inference_mode():
         plain = [front(sound) for sound in sounds]
-        assert lean_front.make_lean(front)
+        assert sliced_convolutions.make_lean(front)
         assert "plain" in front.forward.__code__.co_freevars
         for sound, wanted in zip(sounds, plain, strict=True):
             assert torch.equal(front(sound), wanted), sound.shape
     large = transformers.Wav2Vec2Config(feat_extract_norm="layer", num_hidden_layers=1)
-    assert not lean_front.make_lean(Wav2Vec2FeatureEncoder(large))
-    assert not lean_front.make_lean(None)
+    assert not sliced_convolutions.make_lean(Wav2Vec2FeatureEncoder(large))
+    assert not sliced_convolutions.make_lean(None)
 
 
 @with_marks

@@ -14,7 +14,7 @@ import pytest
 
 from speechprep.errors import ConfigError, MissingBackend
 from speechprep.pipelines.backends.image_codecs.dvae import DvaeCodec
-from speechprep.pipelines.images import STAGE
+from speechprep.pipelines.stages.images import STAGE
 from speechprep.registry import FAMILIES, resolve
 
 pytestmark = pytest.mark.reference

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import tiny_models as tiny
 
 from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor
 from speechprep.pipelines.backends.extractors.hubert import HubertExtractor
 from speechprep.pipelines.backends.extractors.whisper import WhisperExtractor, log_mel
-from speechprep.tokenizers.quantizer import Centroids
-
-sys.path.insert(0, str(Path(__file__).parent))
-import tiny_models as tiny
+from speechprep.tokenizers.kmeans.nearest import Centroids
 
 pytestmark = pytest.mark.reference
 

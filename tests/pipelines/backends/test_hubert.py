@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,15 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers import tiny_models as tiny
+from tests.pipelines.test_units import write_codebook
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.errors import BadInput, ConfigError, MissingBackend, StaleArtifact
-from speechprep.pipelines import units
 from speechprep.pipelines.backends.extractors import checkpoint
 from speechprep.pipelines.backends.extractors.hubert import HubertExtractor
-from speechprep.tokenizers.quantizer import Centroids
-from tests.pipelines.test_units import write_codebook
-
-sys.path.insert(0, str(Path(__file__).parent))
-import tiny_models as tiny
+from speechprep.pipelines.stages import units
+from speechprep.tokenizers.kmeans.nearest import Centroids
 
 pytestmark = pytest.mark.reference
 

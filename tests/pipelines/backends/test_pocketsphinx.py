@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from speechprep.artifacts import audio
+from speechprep.artifacts.media import audio
 from speechprep.demo import corpus_path
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends.aligners import sphinx
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
+from speechprep.pipelines.backends.aligners.sliding_window import VoiceActivity, Window
 from speechprep.pipelines.backends.aligners.timing import Spoken, interpolated, written_words
-from speechprep.pipelines.backends.aligners.windows import VoiceActivity, Window
 
 RATE = 16_000
 ROWS = [json.loads(line) for line in (corpus_path() / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import ctc_models
 from hypothesis import given
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parent))
-import ctc_models
-
 from speechprep import registry
-from speechprep.artifacts import audio
+from speechprep.artifacts.media import audio
 from speechprep.demo import corpus_path
 from speechprep.errors import BadInput, ConfigError, MissingBackend
-from speechprep.pipelines.backends.aligners.recogniser import recogniser
-from speechprep.pipelines.backends.aligners.speech import merged
-from speechprep.pipelines.backends.aligners.whisper import Language
+from speechprep.pipelines.backends.recognisers.choose import recogniser
+from speechprep.pipelines.backends.recognisers.voice_activity import merged
+from speechprep.pipelines.backends.recognisers.whisper import Language
 
 RATE = 16_000
 SAYS = "it was the best of times"

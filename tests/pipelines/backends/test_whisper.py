@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers import tiny_models as tiny
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
-from speechprep.pipelines import pool
 from speechprep.pipelines.backends.extractors.whisper import WhisperExtractor
-from speechprep.tokenizers.quantizer import Centroids
-
-sys.path.insert(0, str(Path(__file__).parent))
-import tiny_models as tiny
+from speechprep.pipelines.stages import pool
+from speechprep.tokenizers.kmeans.nearest import Centroids
 
 pytestmark = pytest.mark.reference
 

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import ctc_models
+from helpers import ctc_models
 
 from speechprep import registry
-from speechprep.artifacts import audio
+from speechprep.artifacts.media import audio
 from speechprep.demo import corpus_path
 from speechprep.errors import BadInput, ConfigError, MissingBackend
-from speechprep.pipelines import align
 from speechprep.pipelines.backends.aligners.whisperx import WhisperxAligner
+from speechprep.pipelines.stages import align
 
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
 RATE = 16_000

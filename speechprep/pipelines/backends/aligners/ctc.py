@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.backends.aligners.ctc_model import RATE, CtcModel, LogProbs, ctc_model, too_short
+from speechprep.pipelines.backends.aligners.sliding_window import Window
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
-from speechprep.pipelines.backends.aligners.windows import Window
-from speechprep.tokenizers.ctc import ctc_align, greedy
-from speechprep.tokenizers.spoken import spoken_forms, tokens
+from speechprep.tokenizers.alignment.ctc import ctc_align, greedy
+from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
 VERSION = 2  # raise when the same input would give other times
 

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend, first_line
-from speechprep.pipelines.backends.aligners.lean_front import make_lean
-from speechprep.pipelines.backends.aligners.windows import Window
+from speechprep.pipelines.backends.aligners.sliced_convolutions import make_lean
+from speechprep.pipelines.backends.aligners.sliding_window import Window
 from speechprep.pipelines.backends.model_files import digest_of, folder_of, require, weight_files
 from speechprep.process import give_back
 

@@ -35,10 +35,10 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends import Transcript
-from speechprep.pipelines.backends.aligners import sphinx, windows
+from speechprep.pipelines.backends.aligners import sliding_window, sphinx
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
-from speechprep.tokenizers.spoken import spoken_forms, tokens
+from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
 VERSION = 1  # raise when the same input would give other times
 WORDS_PER_SECOND = 6.0  # spoken words that a window may hold at most
@@ -68,7 +68,7 @@ class PocketSphinxAligner(StreamAligner):
     sample_rate = 16_000
     min_score = MIN_SCORE
     _search: sphinx.ForcedSearch
-    _activity: windows.VoiceActivity
+    _activity: sliding_window.VoiceActivity
 
     def __init__(self, window: float = 30.0, offset: float = 0.010) -> None:
         if not 10 <= window <= 60:
@@ -100,9 +100,9 @@ class PocketSphinxAligner(StreamAligner):
     def load(self) -> None:
         """Read the acoustic model and the dictionary (0.1 s); the language model is read when first needed."""
         self._search = sphinx.ForcedSearch(_model_folder())
-        self._activity = windows.VoiceActivity()
+        self._activity = sliding_window.VoiceActivity()
 
-    def _timed(self, stream: windows.Window, text: str) -> Transcript:
+    def _timed(self, stream: sliding_window.Window, text: str) -> Transcript:
         written = tokens(text)
         forms = spoken_forms(text)
         words = [word for form in forms for word in form]
@@ -123,7 +123,7 @@ class PocketSphinxAligner(StreamAligner):
 
     # -- with a transcript ---------------------------------------------------------------------------------------------
 
-    def _locate(self, stream: windows.Window, words: list[str]) -> list[Spoken | None]:
+    def _locate(self, stream: sliding_window.Window, words: list[str]) -> list[Spoken | None]:
         """Where each word is, in frames from the start of the stream."""
         size = round(self.window * self.sample_rate)
         audio = stream.fill(size)
@@ -192,7 +192,7 @@ class PocketSphinxAligner(StreamAligner):
 
     # -- without -------------------------------------------------------------------------------------------------------
 
-    def _recognise(self, stream: windows.Window) -> Transcript:
+    def _recognise(self, stream: sliding_window.Window) -> Transcript:
         """Recognise and align piece by piece."""
         size = round(self.window * self.sample_rate)
         words: list[str] = []
@@ -217,7 +217,7 @@ class PocketSphinxAligner(StreamAligner):
         if self._free is None:
             self._free = sphinx.Recogniser(_model_folder())
         words = self._free.words(audio)
-        voice = float(self._activity.voiced(audio).sum()) * windows.VAD_FRAME
+        voice = float(self._activity.voiced(audio).sum()) * sliding_window.VAD_FRAME
         if len(words) < HEARD_RATE * voice or len(set(words)) < min(len(words), 2):
             return [], []
         result = self._search.find(audio, words)

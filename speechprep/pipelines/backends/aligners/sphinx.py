@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.pipelines.backends.aligners.timing import Spoken
-from speechprep.tokenizers.letter_to_sound import pronounce
+from speechprep.tokenizers.english.letter_to_sound import pronounce
 
 FRAME_RATE = 100  # frames of the acoustic model in a second
 HOP = 160  # samples from frame to frame

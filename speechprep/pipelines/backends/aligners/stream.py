@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.pipelines.backends import Transcript
-from speechprep.pipelines.backends.aligners.windows import Window
-from speechprep.tokenizers.spoken import tokens
+from speechprep.pipelines.backends.aligners.sliding_window import Window
+from speechprep.tokenizers.english.spoken import tokens
 
 Samples = NDArray[np.float32]
 

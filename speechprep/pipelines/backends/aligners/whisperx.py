@@ -32,15 +32,15 @@ from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner
 from speechprep.pipelines.backends.aligners.ctc_model import too_short
-from speechprep.pipelines.backends.aligners.recogniser import recogniser
-from speechprep.pipelines.backends.aligners.speech import CHUNK, DETECTORS, RATE, Span, SpeechDetector
+from speechprep.pipelines.backends.aligners.sliding_window import Window
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import interpolated
-from speechprep.pipelines.backends.aligners.whisper import Language
-from speechprep.pipelines.backends.aligners.windows import Window
+from speechprep.pipelines.backends.recognisers.choose import recogniser
+from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, DETECTORS, RATE, Span, SpeechDetector
+from speechprep.pipelines.backends.recognisers.whisper import Language
 from speechprep.process import give_back
-from speechprep.tokenizers.spoken import tokens
-from speechprep.tokenizers.trellis import align_segment
+from speechprep.tokenizers.alignment.whisperx import align_segment
+from speechprep.tokenizers.english.spoken import tokens
 
 VERSION = 2  # raise when the same input would give other words or times
 BATCH = {"cpu": 2, "gpu": 8}  # chunks

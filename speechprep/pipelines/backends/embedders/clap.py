@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from speechprep.errors import BadInput, ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends import model_files
 from speechprep.pipelines.backends.embedders import laion_checkpoint
-from speechprep.pipelines.backends.embedders.windows import spans, unit
+from speechprep.pipelines.backends.embedders.sound_windows import spans, unit
 
 VERSION = 1
 LAION_RATE, LAION_WINDOW = 48_000, 10  # Hz and seconds of every LAION checkpoint

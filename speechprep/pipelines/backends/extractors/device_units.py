@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from speechprep.tokenizers.quantizer import APART, UNIT_ROUNDOFF, Centroids, product_error
+from speechprep.tokenizers.kmeans.nearest import APART, UNIT_ROUNDOFF, Centroids, product_error
 
 ROWS = 1 << 15  # frames of one block of scores
 

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError, MissingBackend
-from speechprep.pipelines.backends.extractors.ahead import run_batches
 from speechprep.pipelines.backends.extractors.checkpoint import find_model
 from speechprep.pipelines.backends.extractors.device_units import DeviceCentroids
-from speechprep.pipelines.backends.extractors.windows import Window, Windows, groups
+from speechprep.pipelines.backends.extractors.encoder_windows import Window, Windows, groups
+from speechprep.pipelines.backends.extractors.prefetch import run_batches
 from speechprep.pipelines.backends.model_files import weights_sha256
-from speechprep.tokenizers.quantizer import Centroids
+from speechprep.tokenizers.kmeans.nearest import Centroids
 
 Dtype = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import MissingBackend
-from speechprep.pipelines.backends.extractors.ahead import to_device, zeros
 from speechprep.pipelines.backends.extractors.checkpoint import check_layer, read_config, read_model, shape_digest
 from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared, last_of
+from speechprep.pipelines.backends.extractors.encoder_windows import Windows
 from speechprep.pipelines.backends.extractors.fused_layers import FusedLayers
 from speechprep.pipelines.backends.extractors.gemm_front import GemmFront, exact_front
-from speechprep.pipelines.backends.extractors.windows import Windows
+from speechprep.pipelines.backends.extractors.prefetch import to_device, zeros
 from speechprep.pipelines.backends.model_files import PREPROCESSOR, read_json
 
 TYPES = ("hubert", "wav2vec2", "wavlm")

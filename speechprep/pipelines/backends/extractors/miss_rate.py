@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.codebook import Codebook
 from speechprep.pipelines.backends.extractors.encoder import fast_dtypes
 from speechprep.registry import make
-from speechprep.tokenizers.quantizer import Centroids
+from speechprep.tokenizers.kmeans.nearest import Centroids
 
 F32 = NDArray[np.float32]
 Units = NDArray[np.unsignedinteger]

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
-from speechprep.pipelines.backends.extractors.ahead import zeros
 from speechprep.pipelines.backends.extractors.checkpoint import check_layer, read_config, read_model, shape_digest
 from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared, as_fp32, last_of
+from speechprep.pipelines.backends.extractors.encoder_windows import Window, Windows
 from speechprep.pipelines.backends.extractors.fused_layers import FusedLayers
-from speechprep.pipelines.backends.extractors.windows import Window, Windows
+from speechprep.pipelines.backends.extractors.prefetch import zeros
 from speechprep.pipelines.backends.model_files import PREPROCESSOR, read_json
 
 HOP, WINDOW = 160, 400  # samples of a mel frame; the second convolution makes one frame of two

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts.image import RGB, require_pillow
+from speechprep.artifacts.media.image import RGB, require_pillow
 from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends import model_files
 

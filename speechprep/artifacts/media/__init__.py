@@ -1,0 +1,1 @@
+"""Audio and image files: headers, containers, decoded samples and pixels."""

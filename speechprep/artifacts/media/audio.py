@@ -1,0 +1,233 @@
+"""Audio files: what a header says, and decoded samples of a segment. By content, never by the name of the file.
+
+libsndfile reads WAV, FLAC, MP3, Ogg Vorbis and Opus, AIFF, AU, NIST SPHERE and more; PyAV, where it is installed,
+reads the sound of MP4, M4A, WebM, AAC and other containers. Decoding is streamed: memory holds the samples that were
+asked for and one block, whatever the length of the file and whatever its header claims.
+
+What comes out is float32 mono in [-1, 1] at the rate asked for:
+
+* Channels are averaged. Where they cancel (the mean has less than a tenth of the energy that the loudest channel
+  alone brings into it, as in antiphase stereo) the loudest channel is taken instead.
+* Floating-point files may hold samples beyond full scale; such a segment is divided by its peak. Decoders of lossy
+  codecs and the resampler overshoot by a little; that is clipped.
+* NaN and infinity are refused: they would spread over the whole utterance in every feature.
+* Resampling is soxr's HQ; streamed and whole give the same samples. n samples become round(n * out / in).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from speechprep.artifacts import storage
+from speechprep.artifacts.media.container import MediaReader, looks_like, media_kind
+from speechprep.artifacts.media.header import Header, plain_header
+from speechprep.artifacts.media.sndfile import Samples, SndfileReader
+from speechprep.artifacts.timebase import num_samples, seconds
+from speechprep.errors import BadInput
+
+Source = str | Path | bytes | IO[bytes]  # a URI, a path, an encoded file in memory, or a seekable open file
+
+RATES = (1_000, 768_000)  # Hz; a header outside of this is damaged
+TOLERANCE = 0.1  # seconds that a segment may end after its file, and that a file may lack of what its header says
+CANCELLED = 0.1  # see the module docstring
+FRAMES_PER_BYTE = 8192  # digital silence in FLAC reaches 4,700; a header that claims more is damaged
+_HEAD = 512  # bytes that tell what a file is
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What a header says: duration in seconds, rate in Hz, channels, and frames (samples in each channel)."""
+
+    duration: float
+    sample_rate: int
+    channels: int
+    frames: int
+
+
+Reader = SndfileReader | MediaReader
+
+
+def _refuse(head: bytes, reason: str) -> BadInput:
+    """What to tell of bytes that no reader takes."""
+    if not head:
+        return BadInput("audio_empty", "the file has 0 bytes")
+    return BadInput("audio_unreadable", f"not readable as audio ({reason}): it looks like {looks_like(head)}")
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[IO[bytes]]:
+    """The source as a seekable binary file.
+
+    Raises:
+        BadInput: `audio_missing`, or `audio_unreadable` where it is there but cannot be read.
+    """
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+        return
+    if not isinstance(source, str | Path):
+        yield source
+        return
+    uri = str(source)
+    try:
+        file = _open_regular(uri.removeprefix("file://")) if storage.is_local(uri) else storage.open(uri, "rb")
+    except FileNotFoundError:
+        raise BadInput("audio_missing", f"no such file: {uri}") from None
+    except (OSError, ValueError) as error:
+        raise BadInput("audio_unreadable", f"cannot be opened ({error}): {uri}") from None
+    with file:
+        yield file
+
+
+def _open_regular(path: str) -> IO[bytes]:
+    """Opens a regular file; a pipe or device would block or never end."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("not a regular file")
+    return io.FileIO(handle)
+
+
+def _look(file: IO[bytes]) -> tuple[bytes, int]:
+    """The first bytes of a file and its size."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return file.read(_HEAD), size
+
+
+def _reader(file: IO[bytes], head: bytes) -> Reader:
+    """The library that can read the file."""
+    import soundfile
+
+    kind = media_kind(head)
+    if kind is not None:
+        return MediaReader(file, kind)
+    try:
+        return SndfileReader(file)
+    except soundfile.LibsndfileError as error:
+        raise _refuse(head, error.error_string.strip().rstrip(".")) from None
+
+
+def _info(header: Header, size: int) -> AudioInfo:
+    """What a header of a file of `size` bytes says, if it makes sense."""
+    frames, rate, channels = header
+    if not RATES[0] <= rate <= RATES[1]:
+        raise BadInput("audio_rate", f"the header says {rate} Hz; allowed are {RATES[0]} to {RATES[1]}")
+    if frames <= 0:
+        raise BadInput("audio_empty", "the file holds no samples")
+    if frames > size * FRAMES_PER_BYTE:
+        hours = seconds(frames, rate) / 3600
+        raise BadInput("audio_corrupt", f"the header claims {hours:,.0f} hours in a file of {size:,} bytes")
+    return AudioInfo(seconds(frames, rate), rate, channels, frames)
+
+
+def probe(source: Source) -> AudioInfo:
+    """What the header says; no sample is decoded, except of the rare FLAC streams that do not state a length.
+
+    Raises:
+        BadInput: `audio_missing`, `audio_empty`, `audio_unreadable`, `audio_format`, `audio_rate`, `audio_corrupt`.
+    """
+    with opened(source) as file:
+        head, size = _look(file)
+        return _info(plain_header(head, size) or _reader(file, head).header, size)
+
+
+def clip_segment(info: AudioInfo, offset: float, duration: float | None) -> tuple[float, float]:
+    """(offset, duration) of a segment inside its file; `None` is to the end, an overhang up to TOLERANCE is cut.
+
+    Raises:
+        BadInput: `segment_outside`.
+    """
+    end = info.duration if duration is None else offset + duration
+    if not (0 <= offset < info.duration and offset < end <= info.duration + TOLERANCE):
+        raise BadInput(
+            "segment_outside", f"the segment {offset:g} s to {end:g} s is not inside the file's {info.duration:g} s"
+        )
+    return offset, min(end, info.duration) - offset
+
+
+def decode(
+    source: Source, offset: float = 0.0, duration: float | None = None, sample_rate: int | None = None
+) -> Samples:
+    """A segment as float32 mono, shape (n,), in [-1, 1]; see the module docstring.
+
+    Args:
+        source: URI, path, encoded bytes or open file.
+        offset, duration: seconds; only this part is read. `None` is to the end.
+        sample_rate: of the result, in Hz; `None` keeps the file's.
+
+    Raises:
+        BadInput: as `probe`, and `segment_outside`, `audio_corrupt`, `audio_truncated`, `audio_not_finite`.
+    """
+    blocks = list(decode_blocks(source, offset, duration, sample_rate))
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def decode_blocks(
+    source: Source, offset: float = 0.0, duration: float | None = None, sample_rate: int | None = None
+) -> Iterator[Samples]:
+    """`decode` in blocks of about ten seconds: their concatenation is the same, memory does not grow with length."""
+    with opened(source) as file:
+        head, size = _look(file)
+        reader = _reader(file, head)
+        offset, duration = clip_segment(_info(reader.header, size), offset, duration)
+        start = num_samples(offset, reader.sample_rate)
+        stop = min(start + max(num_samples(duration, reader.sample_rate), 1), reader.frames)
+        mix = _mixer(reader, start, stop)
+        mono = (mix(block) for block in _whole(reader, start, stop))
+        resampled = _resample(mono, reader.sample_rate, sample_rate or reader.sample_rate)
+        for block in resampled:
+            yield np.clip(block, -1.0, 1.0, out=block)
+
+
+def _whole(reader: Reader, start: int, stop: int) -> Iterator[Samples]:
+    """The segment's blocks, all finite, all there."""
+    position = start
+    for block in reader.blocks(start, stop):
+        if not np.isfinite(block).all():
+            bad = position + int(np.argmin(np.isfinite(block).all(axis=1)))
+            raise BadInput("audio_not_finite", f"NaN or infinity at {seconds(bad, reader.sample_rate):.3f} s")
+        yield block
+        position += len(block)
+    if position == start or seconds(stop - position, reader.sample_rate) > TOLERANCE:
+        wanted, got = (seconds(n - start, reader.sample_rate) for n in (stop, position))
+        raise BadInput("audio_truncated", f"the file ends early: {got:.3f} s of {wanted:.3f} s are there")
+
+
+def _mixer(reader: Reader, start: int, stop: int) -> Callable[[Samples], Samples]:
+    """How the segment becomes mono; several channels and floating-point files are read once more to know."""
+    if reader.channels == 1 and not reader.floating:
+        return lambda block: np.ascontiguousarray(block[:, 0])
+    energy = np.zeros(reader.channels)
+    mean_energy = peak = 0.0
+    for block in _whole(reader, start, stop):
+        mean = block.mean(axis=1, dtype=np.float64)
+        energy += np.square(block, dtype=np.float64).sum(axis=0)
+        mean_energy += float(np.square(mean).sum())
+        peak = max(peak, float(np.abs(block).max()))
+    loudest = int(np.argmax(energy))
+    gain = np.float32(1.0 / peak) if reader.floating and peak > 1.0 else np.float32(1.0)
+    if mean_energy < CANCELLED * energy[loudest] / reader.channels**2:
+        return lambda block: block[:, loudest] * gain
+    return lambda block: block.mean(axis=1, dtype=np.float32) * gain
+
+
+def _resample(blocks: Iterator[Samples], rate_in: int, rate_out: int) -> Iterator[Samples]:
+    """The stream at another rate (soxr, HQ)."""
+    if rate_in == rate_out:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)

@@ -1,0 +1,1 @@
+"""Commands on corpora, runs and folders."""

@@ -1,0 +1,128 @@
+"""`speechprep codebook`: codebooks that others made, with a passport; and which published ones are known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speechprep.cli import options as opt
+from speechprep.cli.driver import Show, run_stage, tell
+from speechprep.cli.output import console, print_json, table
+
+if TYPE_CHECKING:
+    from speechprep.artifacts.codebook import Codebook
+
+# A name of its own: a group is looked up by it even while it has few commands.
+app = typer.Typer(name="codebook", rich_markup_mode=None, add_completion=False)
+EXAMPLES = """\b
+Examples:
+  speechprep codebook import km.bin --out out/codebook --extractor hubert --set model=models/hubert --set layer=6
+  speechprep codebook import kmeans_10k.npy --out out/codebook --preset seamless-10k --set model=models/xlsr2-1b-v2
+  speechprep codebook presets
+  speechprep units --input out/utterances --input out/codebook --out out/units"""
+
+
+@app.callback(invoke_without_command=True, epilog=EXAMPLES)
+def codebook(ctx: typer.Context) -> None:
+    """Codebooks that others made: give one a passport, or list the published ones that are known."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+@app.command("import", epilog=EXAMPLES)
+def import_(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A k-means model of scikit-learn dumped by joblib, or .npy centroids.")
+    ],
+    *,
+    out: opt.Out,
+    extractor: Annotated[
+        str | None,
+        typer.Option(
+            "--extractor",
+            metavar="NAME",
+            help="Extractor whose frames it quantizes.  [default: that of the preset]",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set an option of the extractor; may be repeated."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="Published codebook that it is; none: an unknown one.  [default: known by its sha256]",
+            show_default=False,
+        ),
+    ] = None,
+    rebuild: opt.Rebuild = False,
+    quiet: opt.Quiet = False,
+    json: opt.Json = False,
+) -> None:
+    """Write a codebook that others made as an artifact that `speechprep units` takes.
+
+    A file does not say whose frames its centroids are: name the extractor with its model and layer, or the published
+    codebook that it is. Its passport says so from then on, and any other extractor is refused. Nothing in the file is
+    executed.
+    """
+    from speechprep.artifacts import storage
+    from speechprep.artifacts.codebook import Codebook
+    from speechprep.cli.commands.run import engine_options
+    from speechprep.pipelines.engine.recipe import single
+    from speechprep.pipelines.engine.stage import find_stage
+
+    options = {"file": storage.absolute(file), "extractor": extractor, "preset": preset, "options": _options(settings)}
+    steps = single(find_stage("import_codebook"), options, 0, [], out)
+    how = engine_options(runner="local", workers=1, beam_args=None, rebuild=rebuild, max_rejects=0.0, slice_=None)
+    show = Show(quiet, json)
+    outcome = run_stage(steps, out, how, show)
+    tell(outcome, show)
+    if not quiet and not json and storage.is_local(out):
+        _say(Codebook.load(storage.local_path(out)))
+
+
+def _options(settings: list[str] | None) -> dict[str, Any]:
+    from speechprep.errors import ConfigError
+    from speechprep.pipelines.engine.recipe import with_option
+
+    options: dict[str, Any] = {}
+    for setting in settings or []:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--set {setting!r}: write it as OPTION=VALUE, for example --set layer=9")
+        options = with_option(options, name, value)
+    return options
+
+
+def _say(book: Codebook) -> None:
+    """What the passport says, in a few lines."""
+    who, origin = book.extractor, book.origin
+    layer = f", layer {who['layer']}" if "layer" in who else ""
+    screen = console()
+    screen.print(f"{book.k:,} units of {book.dim} values: frames of {who.get('model', who['name'])}{layer}")
+    made = " ".join(str(origin[key]) for key in ("model", "sklearn", "preset") if key in origin)
+    rounded = "" if origin["dtype"] == "float32" else f", rounded from {origin['dtype']}"
+    screen.print(f"from {origin['file']} ({origin['format']}{rounded}) {made}", markup=False)
+
+
+@app.command("presets", epilog="\b\nExamples:\n  speechprep codebook presets\n  speechprep codebook presets --json")
+def presets(*, json: opt.Json = False) -> None:
+    """List the published codebooks that are known: whose frames they quantize, and how the audio was normalised."""
+    from dataclasses import asdict
+
+    from speechprep.pipelines.stages.import_codebook.published import PRESETS
+
+    if json:
+        print_json([asdict(known) for known in PRESETS.values()])
+        return
+    right = ("layer", "units", "values")
+    made = table("preset", "model", *right, "normalised", "known by", right=right)
+    says = {True: "yes", False: "no", None: "as the model's folder says"}
+    for known in PRESETS.values():
+        by = f"sha256 {known.sha256[:8]}" if known.sha256 else "name alone"
+        made.add_row(known.name, known.model, str(known.layer), str(known.k), str(known.dim), says[known.normalize], by)
+    console().print(made)

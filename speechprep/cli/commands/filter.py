@@ -1,0 +1,136 @@
+"""`speechprep filter`: what thresholds over the scores would keep; with `--out`, a `words` dataset judged by them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from speechprep.cli import options as opt
+from speechprep.cli.commands.stages import StageCommand, stage_settings
+from speechprep.cli.driver import Outcome, Show, run_stage, tell
+from speechprep.cli.output import console, hours, plural, print_json, table
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+EXAMPLES = """\b
+Examples:
+  speechprep filter out                                          what is kept now, and how the scores lie
+  speechprep filter out --set min_trust=0.5 --set max_cer=0.3    what these thresholds would keep
+  speechprep filter out --sweep score=-6:-1                      hours kept at each value of a threshold
+  speechprep filter out --set min_trust=0.5 --out out/filtered   write words with this verdict
+
+Nothing is computed again: the scores were stored by `speechprep align`."""
+
+
+@app.command(cls=StageCommand, epilog=EXAMPLES)
+def filter(  # noqa: A001 - the command's name
+    source: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of words, or a run folder.")],
+    *,
+    settings: opt.Settings = None,
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep", metavar="SCORE=FROM:TO[:STEP]", help="Try values of a threshold, the others as set; repeatable."
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="FOLDER", help="Also write words with the new verdict there.")
+    ] = None,
+    workers: opt.Workers = None,
+    rebuild: opt.Rebuild = False,
+    quiet: opt.Quiet = False,
+    json: opt.Json = False,
+) -> None:
+    """Show how many hours thresholds over the scores of words keep, and why the others are lost."""
+    from speechprep.pipelines.stages import filter as view
+
+    options, _ = stage_settings("filter", None, settings or [])
+    config = view.STAGE.configure(options)
+    spans = [view.parse_sweep(text) for text in sweeps or []]
+    folder = view.words_folder(source)
+    scored = view.load(folder)
+    found = view.survey(scored, config) if settings or out else view.stored(scored)  # type: ignore[arg-type]
+    tried = [(option, view.sweep(scored, config, option, values)) for option, values in spans]  # type: ignore[arg-type]
+    written = _write(folder, options, out, workers, Show(quiet, json), rebuild=rebuild) if out else None
+    if json:
+        body = {"folder": folder, "thresholds": config.model_dump(exclude_none=True), **found}
+        body["sweeps"] = [{"option": option, "values": rows} for option, rows in tried]
+        print_json(body | ({"run": written.to_dict()} if written else {}))
+    elif not quiet:
+        _show(found, tried, quantiles=not tried)
+
+
+def _write(
+    folder: str, options: dict[str, Any], out: str, workers: int | None, show: Show, *, rebuild: bool
+) -> Outcome:
+    from speechprep.artifacts import storage
+    from speechprep.cli.commands.run import engine_options
+    from speechprep.errors import ConfigError
+    from speechprep.pipelines.engine.recipe import single
+    from speechprep.pipelines.stages.filter import STAGE
+
+    if storage.absolute(out) == storage.absolute(folder):
+        raise ConfigError(f"--out {out!r} is what is read; name another folder, for example {out.rstrip('/')}-filtered")
+    how = engine_options(runner="local", workers=workers, beam_args=None, rebuild=rebuild, max_rejects=0.0, slice_=None)
+    outcome = run_stage(single(STAGE, options, 0, [folder], out), out, how, show)
+    if not show.json:
+        tell(outcome, show)
+    return outcome
+
+
+def _show(found: dict[str, Any], tried: list[Any], *, quantiles: bool) -> None:
+    screen = console()
+    kept, whole = found["kept_seconds"], found["seconds"]
+    share = f" ({kept / whole:.1%})" if whole else ""
+    screen.print(
+        f"kept: {plural(found['kept_rows'], 'row')} of {found['rows']:,}, "
+        f"{hours(kept) or '0 s'} of {hours(whole) or '0 s'}{share}"
+    )
+    if found["reasons"]:
+        screen.print(_reasons(found["reasons"]))
+    if quantiles and found.get("quantiles"):
+        screen.print(_quantiles(found["quantiles"]))
+    for option, rows in tried:
+        screen.print(_sweep(option, rows, whole))
+
+
+def _reasons(reasons: list[dict[str, Any]]) -> Any:
+    """One line for each reason: what it takes, and what it alone takes."""
+    judged = any("alone_rows" in r for r in reasons)
+    right = ("rows", "lost", "by it alone", "without score")
+    columns = right if judged else right[:2]
+    made = table("reason", "threshold", *columns, right=columns, title="not kept")
+    for r in reasons:
+        limit = "" if r["option"] is None else f"{r['option']} = {_limit(r['limit'])}"
+        cells = [r["reason"], limit, f"{r['rows']:,}", hours(r["seconds"])]
+        if judged and "alone_rows" in r:
+            cells += [hours(r["alone_seconds"]), f"{r['unscored_rows']:,}" if r["unscored_rows"] else ""]
+        made.add_row(*cells)
+    return made
+
+
+def _limit(limit: float | str) -> str:
+    return limit if isinstance(limit, str) else f"{limit:g}"
+
+
+def _quantiles(quantiles: dict[str, dict[str, float]]) -> Any:
+    from speechprep.pipelines.stages.filter import QUANTILES
+
+    levels = [f"{q:.0%}" for q in QUANTILES]
+    made = table("score", *levels, right=tuple(levels), title="share of the rows below")
+    for name, values in quantiles.items():
+        made.add_row(name, *(f"{v:.3g}" for v in values.values()))
+    return made
+
+
+def _sweep(option: str, rows: list[dict[str, Any]], whole: float) -> Any:
+    """One line for each value: hours kept, and hours lost by reason."""
+    reasons = [name for name in rows[0]["lost"] if any(row["lost"].get(name) for row in rows)]
+    columns = ("rows kept", "kept", "share", *(f"lost: {name}" for name in reasons))
+    made = table(option, *columns, right=(option, *columns))
+    for row in rows:
+        share = f"{row['kept_seconds'] / whole:.1%}" if whole else ""
+        kept = (f"{row['kept_rows']:,}", hours(row["kept_seconds"]), share)
+        made.add_row(f"{row['value']:g}", *kept, *(hours(row["lost"].get(name, 0.0)) for name in reasons))
+    return made

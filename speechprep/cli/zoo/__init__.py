@@ -1,0 +1,1 @@
+"""Commands of the model zoo: training, grids and evaluation."""

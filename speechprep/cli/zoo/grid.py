@@ -1,0 +1,58 @@
+"""`speechprep grid`: every combination of some options, trained and asked, in one table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from speechprep.cli import options as opt
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+EXAMPLES = """\b
+Examples:
+  speechprep grid dmlm.yaml --out models/grid
+  speechprep grid dmlm.yaml --out models/grid --dry-run     what would be trained
+
+The same command again goes on where the last one was stopped. docs/models.md says what a grid file holds."""
+
+
+@app.command(epilog=EXAMPLES)
+def grid(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="YAML file of the grid.")],
+    *,
+    out: opt.Out,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained.")] = False,
+    json: opt.Json = False,
+) -> None:
+    """Train every combination of the values of some axes, for some seeds, and put what they score in a table.
+
+    Writes a folder for each training, results.jsonl and results.md.
+    """
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from speechprep.cli.output import print_json
+    from speechprep.cli.zoo.evaluate_model import need_torch, write_lines
+    from speechprep.cli.zoo.train import read_options
+    from speechprep.models.grid import Grid, cells, run, table
+
+    wanted = Grid.of(read_options(file, []))
+    every = cells(wanted)
+    if dry_run:
+        if json:
+            print_json([{"name": cell.name, **asdict(cell)} for cell in every])
+        else:
+            typer.echo("\n".join(cell.name for cell in every))
+        return
+    need_torch()
+    found = run(wanted, out, lambda line: None if json else typer.echo(line))
+    lines = [{"name": cell.name, **asdict(cell), "figures": figures} for cell, figures in found]
+    write_lines(f"{out}/results.jsonl", lines)
+    shown = table(wanted, found)
+    Path(out, "results.md").write_text(shown, encoding="utf-8")
+    if json:
+        print_json(lines)
+    else:
+        typer.echo(f"\n{shown}")

@@ -1,0 +1,16 @@
+"""Which package reads a Whisper model: by its form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from speechprep.pipelines.backends.recognisers.ctranslate2_whisper import Ctranslate2Whisper
+from speechprep.pipelines.backends.recognisers.openai_whisper import OpenaiWhisper
+from speechprep.pipelines.backends.recognisers.whisper import Recogniser
+
+
+def recogniser(model: str, *options: Any) -> Recogniser:
+    """The recogniser of a model, not loaded; `options` as those of `Recogniser`."""
+    if model.endswith(".pt"):
+        return OpenaiWhisper(model, *options)
+    return Ctranslate2Whisper(model, *options)

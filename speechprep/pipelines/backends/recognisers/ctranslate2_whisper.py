@@ -1,0 +1,94 @@
+"""Whisper from a folder in CTranslate2's format, through faster-whisper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechprep.errors import ConfigError, MissingBackend, first_line
+from speechprep.pipelines.backends.model_files import require
+from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
+from speechprep.pipelines.backends.recognisers.whisper import Language, Recogniser, Samples
+
+FILES = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json")
+MAX_TOKENS = 448  # of Whisper's decoder, the prompt included
+
+
+class Ctranslate2Whisper(Recogniser):
+    """A folder in CTranslate2's format, or a name that faster-whisper knows; texts are those of WhisperX."""
+
+    packages = ("whisperx", "faster-whisper", "ctranslate2")
+
+    def files(self) -> list[Path]:
+        """Without its tokenizer and its features' settings the library would ask the network for them."""
+        return require(self._folder(), *((name,) for name in FILES))
+
+    def _folder(self) -> Path:
+        """Fetched where it is a name and not here yet."""
+        folder = Path(self.name).expanduser()
+        if folder.is_dir():
+            return folder
+        if folder.exists():
+            raise ConfigError(f"the Whisper model {self.name} is neither a folder nor a checkpoint that ends in .pt")
+        if find_spec("faster_whisper") is None:
+            raise MissingBackend.package("aligner 'whisperx'", "faster-whisper", "whisperx")
+        from faster_whisper.utils import download_model
+
+        try:
+            return Path(download_model(self.name))
+        except (OSError, ValueError) as error:
+            reason = first_line(error)[:120]
+            raise MissingBackend(
+                f"the Whisper model {self.name!r} is no folder and could not be fetched ({reason}); give the path of a "
+                "folder in CTranslate2's format, or of a .pt of openai-whisper"
+            ) from None
+
+    def _read(self) -> Any:
+        folder = self.files()[0].parent
+        try:
+            from faster_whisper import WhisperModel
+        except ImportError:
+            raise MissingBackend.package("aligner 'whisperx'", "faster-whisper", "whisperx") from None
+        try:
+            return WhisperModel(
+                str(folder), device=self.device, compute_type=self.compute_type, cpu_threads=self.threads
+            )
+        except (RuntimeError, ValueError) as error:
+            reason = first_line(error)[:160]
+            raise ConfigError(f"the Whisper model in {folder} cannot be read ({reason})") from None
+
+    def _encoded(self, chunks: Sequence[Samples]) -> Any:
+        from whisperx.audio import log_mel_spectrogram
+
+        mels = int(self._model.feat_kwargs.get("feature_size") or 80)
+        found = [log_mel_spectrogram(chunk, mels, padding=CHUNK * RATE - len(chunk)).numpy() for chunk in chunks]
+        if self.device != "cpu":
+            return self._model.encode(np.stack(found))
+        from ctranslate2 import StorageView
+
+        # On a CPU one by one: more at once take memory and save no time.
+        parts = [np.asarray(self._model.encode(mel[None])) for mel in found]
+        return StorageView.from_array(np.concatenate(parts))
+
+    def _language(self, features: Any) -> Language:
+        if not self._model.model.is_multilingual:
+            return Language("en", None)
+        token, probability = self._model.model.detect_language(features)[0][0]
+        return Language(token[2:-2], float(probability))
+
+    def _decoded(self, features: Any, language: str) -> list[str]:
+        from faster_whisper.tokenizer import Tokenizer
+
+        model = self._model
+        tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=language)
+        prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
+        found = model.model.generate(
+            features, [prompt] * features.shape[0], beam_size=self.beam_size, max_length=MAX_TOKENS
+        )
+        texts = [[token for token in result.sequences_ids[0] if token < tokenizer.eot] for result in found]
+        decoded: list[str] = model.hf_tokenizer.decode_batch(texts)
+        return decoded

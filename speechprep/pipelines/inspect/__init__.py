@@ -1,0 +1,1 @@
+"""Reading finished folders: decoding token rows, and verifying checksums, schemas and cross-references."""

@@ -1,0 +1,78 @@
+"""lhotse cut manifests: one MonoCut a line becomes one utterance, its supervisions the transcript and word times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from speechprep.errors import BadInput
+from speechprep.pipelines.sources.entry import Options, Record, Rejected, check_id
+from speechprep.pipelines.sources.fields import number, reject, to_record
+from speechprep.pipelines.sources.files import Base
+from speechprep.pipelines.sources.manifests.jsonl import objects
+
+
+def read(uri: str, options: Options) -> Iterator[Record]:
+    """Entries of a cut manifest. Relative audio paths start from the manifest's folder (or `audio_root`)."""
+    base = Base.of(uri, options.audio_root)
+    for where, cut in objects(uri):
+        if isinstance(cut, BadInput):
+            yield Rejected(where, cut)
+            continue
+        try:
+            row = _row(cut)
+        except BadInput as error:
+            yield reject({"id": cut.get("id")}, error, where)
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+            fault = BadInput("bad_cut", f"not a lhotse cut: {type(error).__name__} {error}")
+            yield reject({"id": cut.get("id")}, fault, where)
+        else:
+            yield to_record(row, base, where, Options(options.audio_root, options.words))
+
+
+def _row(cut: dict[str, Any]) -> dict[str, Any]:
+    if cut.get("type", "MonoCut") != "MonoCut":
+        raise BadInput("bad_cut", f"a {cut['type']}; only MonoCut is read, so save the audio of mixes first")
+    recording, custom = cut["recording"], cut.get("custom") or {}
+    said = sorted(cut.get("supervisions") or [], key=lambda s: (s["start"], s["id"]))
+    texts = [s["text"] for s in said if s.get("text")]
+    aligned = [item for s in said for item in (s.get("alignment") or {}).get("word", [])]
+    return {
+        "id": check_id(cut["id"]),
+        "audio": _source(recording),
+        "offset": number(cut["start"], "start"),
+        "duration": number(cut["duration"], "duration"),
+        "text": " ".join(texts) if texts else None,
+        "speaker": _only(said, "speaker"),
+        "language": _only(said, "language"),
+        "split": custom.get("split"),
+        "corpus": custom.get("corpus"),
+        "words": [_word(item) for item in aligned if _symbol(item)] or None,
+    }
+
+
+def _source(recording: dict[str, Any]) -> str:
+    sources = recording["sources"]
+    if recording.get("transforms"):
+        raise BadInput("bad_cut", "the recording has transforms; save the transformed audio first")
+    if len(sources) != 1 or len(sources[0].get("channels", [0])) != 1:
+        raise BadInput("bad_cut", "the recording has several channels; save them as files of their own first")
+    if sources[0]["type"] not in ("file", "url"):
+        raise BadInput("bad_cut", f"audio from a {sources[0]['type']!r} source; only file and url are read")
+    return str(sources[0]["source"])
+
+
+def _only(supervisions: list[dict[str, Any]], name: str) -> str | None:
+    """The value that all supervisions share."""
+    found = {s.get(name) for s in supervisions}
+    return found.pop() if len(found) == 1 else None
+
+
+def _symbol(item: Any) -> str:
+    return str(item["symbol"] if isinstance(item, dict) else item[0])
+
+
+def _word(item: Any) -> dict[str, Any]:
+    """A word; alignments are [symbol, start, duration, score], in time of the cut. Silence has no symbol."""
+    start, duration = (item["start"], item["duration"]) if isinstance(item, dict) else (item[1], item[2])
+    return {"w": _symbol(item), "start": start, "end": start + duration}

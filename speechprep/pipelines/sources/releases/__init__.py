@@ -1,0 +1,1 @@
+"""Input dialects of published corpora as they unpack."""

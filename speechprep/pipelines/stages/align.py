@@ -1,0 +1,237 @@
+"""align: utterances -> `words`, the time of every word. One output shard for each input shard.
+
+Reads `utterances`; writes one row for each that has usable audio: id, text (the transcript that was aligned: its tokens
+joined by single spaces), source_text (as it came with the corpus), words list<{text, start, end, score, timing}>,
+duration, the scores, kept, reason. Times are seconds from the start of the utterance, in [0, duration], starts and
+ends never go backwards. `timing` is "aligned", "interpolated" (nothing of the token was found in the audio) or "given"
+(by the corpus, taken over as they are).
+
+Scores: score (mean over the words that have one) and local_score (of the worst passage), words_per_second, wer and cer
+(source_text against text, as spoken; null without source_text), aligned_share, compression_ratio and repeated_share
+(loops of a recogniser), level (of the loudest passage), uncovered and trust (do the word times fit the loudness of the
+audio?), language and language_probability (by an aligner that hears it; else the corpus's own, without one). See
+`speechprep.tokenizers.alignment.transcript_scores` and `.trust`.
+
+Thresholds only set `kept` and `reason`; rows and scores stay, so that a threshold is a view, which `filter` can change
+without the audio. Reasons: those of `speechprep.pipelines.thresholds`, and `no_words` (nothing was said, or there is
+no transcript and none was wanted).
+
+Rejected: what cannot be decoded, and what the aligner refuses (`no_alignable_text`, `audio_too_short`, `text_too_long`,
+`align_failed`, `no_align_model`), each with what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from speechprep.artifacts.schemas import WORDS
+from speechprep.pipelines.backends import Transcript, Word
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
+from speechprep.pipelines.features import for_each_utterance
+from speechprep.pipelines.thresholds import Thresholds, verdict
+from speechprep.registry import make
+from speechprep.tokenizers.alignment import plausibility, transcript_scores
+from speechprep.tokenizers.alignment.edit_distance import word_error_rate
+from speechprep.tokenizers.english.spoken import spoken_forms, tokens
+
+Samples = NDArray[np.float32]
+
+
+class AlignerConfig(StageConfig):
+    """Which aligner, and what of the corpus it is given."""
+
+    backend: str = Field("pocketsphinx", description="name of the aligner; see: speechprep backends list")
+    options: dict[str, Any] = Field(default_factory=dict, description="its parameters, for example {window: 20}")
+    transcribe: Literal["missing", "always", "never"] = Field(
+        "missing",
+        description="recognise what has no transcript, everything (the transcript stays in source_text), or nothing",
+    )
+    given_words: Literal["use", "ignore"] = Field("use", description="word times that came with the corpus")
+
+
+class Config(Thresholds, AlignerConfig):
+    """Options of `align`."""
+
+    min_score: float | Literal["auto"] | None = Field(  # type: ignore[assignment]
+        "auto",
+        description="mean word score below which a row is not kept, on the aligner's own scale; auto: -4 with "
+        "pocketsphinx, off with others, whose scales depend on the model; null: off",
+    )
+
+    min_level: float | None = Field(
+        -65.0, description="level in dBFS of the loudest 0.1 s; what is softer is silence, whatever its transcript says"
+    )
+
+    def judging(self, aligner: Any) -> Thresholds:
+        """The thresholds for rows of an aligner."""
+        own = getattr(aligner, "min_score", None) if self.min_score == "auto" else self.min_score
+        return self.model_copy(update={"min_score": own})
+
+
+def given(text: str | None, words: Sequence[dict[str, Any]]) -> Transcript:
+    """The corpus's own word times. Where it has a time for each token of the text, the text's spelling is taken.
+
+    Args:
+        text: the transcript, if any. words: {text, start, end} in order.
+    """
+    written = tokens(text or "")
+    named = [(" ".join(tokens(word["text"])), word) for word in words]
+    named = [(name, word) for name, word in named if name]  # aligners name silences ""
+    if len(written) == len(named):
+        named = [(name, word) for name, (_, word) in zip(written, named, strict=True)]
+    return Transcript(
+        " ".join(name for name, _ in named), [Word(name, w["start"], w["end"], None, "given") for name, w in named]
+    )
+
+
+def monotone(words: Sequence[Word], duration: float) -> list[Word]:
+    """The words with times inside of [0, duration] and starts and ends that never go backwards."""
+    result = []
+    start = end = 0.0
+    for word in words:
+        start = min(max(word.start, start), duration)
+        end = min(max(word.end, start, end), duration)
+        result.append(Word(word.text, start, end, word.score, word.timing))
+    return result
+
+
+def spoken_errors(source_text: str, text: str) -> tuple[float, float]:
+    """Word and character error rate of `text` against `source_text`, both as spoken: case, punctuation and figures do
+    not count."""
+    if tokens(source_text) == tokens(text):
+        return 0.0, 0.0
+    reference, hypothesis = ([word for form in spoken_forms(t) for word in form] for t in (source_text, text))
+    characters = transcript_scores.character_error_rate(" ".join(reference), " ".join(hypothesis))
+    return word_error_rate(reference, hypothesis), characters
+
+
+def words_row(
+    limits: Thresholds, utterance: dict[str, Any], transcript: Transcript, duration: float, power: NDArray[np.float32]
+) -> dict[str, Any]:
+    """A row of `words` from what was found in an utterance; `power`: of its audio, see `trust.Levels`."""
+    words = monotone(transcript.words, duration)
+    scores = [word.score for word in words if word.score is not None]
+    source = utterance["text"]
+    wer, cer = spoken_errors(source, transcript.text) if source is not None else (None, None)
+    row = {
+        "id": utterance["id"],
+        "text": transcript.text,
+        "source_text": source,
+        "words": [
+            {"text": w.text, "start": w.start, "end": w.end, "score": w.score, "timing": w.timing} for w in words
+        ],
+        "duration": duration,
+        "score": float(np.mean(scores)) if scores else None,
+        "words_per_second": len(words) / duration if duration > 0 else 0.0,
+        "wer": wer,
+        "cer": cer,
+        "local_score": transcript_scores.local_score(scores),
+        "aligned_share": transcript_scores.aligned_share([word.timing for word in words]),
+        "compression_ratio": transcript_scores.compression_ratio(tokens(transcript.text)),
+        "repeated_share": transcript_scores.repeated_share(tokens(transcript.text)),
+        "level": plausibility.loudest(power),
+        **_trust(words, power),
+        "language": transcript.language or utterance.get("language"),
+        "language_probability": transcript.language_probability,
+    }
+    reason = verdict(limits, row)
+    return {**row, "kept": reason is None, "reason": reason}
+
+
+def _trust(words: Sequence[Word], power: NDArray[np.float32]) -> dict[str, float | None]:
+    """Do the word times fit the loudness? Null where there is no word."""
+    if not words:
+        return {"uncovered": None, "trust": None}
+    letters = [sum(len(said) for form in spoken_forms(word.text) for said in form) for word in words]
+    found = plausibility.evidence([word.start for word in words], [word.end for word in words], letters, power)
+    return {"uncovered": found.uncovered, "trust": found.trust}
+
+
+def run(ctx: ShardContext) -> None:
+    """One shard."""
+    config: Config = ctx.config
+    rate = ctx.backend.sample_rate
+    limits = config.judging(ctx.backend)
+
+    def work(row: dict[str, Any], blocks: Iterator[Samples]) -> dict[str, Any]:
+        heard = _Heard(blocks, rate)
+        if config.given_words == "use" and row["words"] and config.transcribe != "always":
+            transcript = given(row["text"], row["words"])
+        else:
+            transcript = _align(ctx.backend, heard, _wanted_text(config, row["text"]))
+        duration = heard.all() / rate
+        made = words_row(limits, row, transcript, duration, heard.levels.power())
+        timings = [word["timing"] for word in made["words"]]
+        ctx.done(words=len(timings), interpolated=timings.count("interpolated"), kept=int(made["kept"]))
+        return made
+
+    for_each_utterance(ctx, work, columns=("text", "words", "language"))
+
+
+def _wanted_text(config: Config, text: str | None) -> str | None:
+    """What to align; None: recognise."""
+    if config.transcribe == "always":
+        return None
+    return "" if text is None and config.transcribe == "never" else text
+
+
+def _align(aligner: Any, blocks: Iterator[Samples], text: str | None) -> Transcript:
+    """By stream where the aligner can, so that memory does not grow with the length."""
+    if hasattr(aligner, "align_stream"):
+        found: Transcript = aligner.align_stream(blocks, text)
+        return found
+    parts = list(blocks)
+    whole: Transcript = aligner.align(np.concatenate(parts) if parts else np.zeros(0, np.float32), text)
+    return whole
+
+
+class _Heard:
+    """Audio blocks, how many samples they were and how loud."""
+
+    def __init__(self, blocks: Iterator[Samples], rate: int) -> None:
+        self._blocks = blocks
+        self._samples = 0
+        self.levels = plausibility.Levels(rate)
+
+    def __iter__(self) -> Iterator[Samples]:
+        return self
+
+    def __next__(self) -> Samples:
+        block = next(self._blocks)
+        self._samples += len(block)
+        self.levels.add(block)
+        return block
+
+    def all(self) -> int:
+        """Samples of the whole stream; what was not heard yet is passed over."""
+        for _ in self:
+            pass
+        return self._samples
+
+
+def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Any:
+    """The unloaded aligner.
+
+    Raises:
+        ConfigError: no such aligner, or it has no such parameter.
+    """
+    return make("aligners", config.backend, config.options)
+
+
+STAGE = Stage(
+    name="align",
+    version=4,
+    reads=(Read("utterances", "utterances"),),
+    writes="words",
+    config=Config,
+    run=run,
+    schema=WORDS,
+    backend=backend,
+    local="process",
+)

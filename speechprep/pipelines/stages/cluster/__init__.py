@@ -1,0 +1,1 @@
+"""Stage `cluster`: k-means over sampled frames, with its quality report and acceptance gate."""

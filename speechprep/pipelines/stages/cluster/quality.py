@@ -1,0 +1,172 @@
+"""How good a codebook is: dead and duplicate units, perplexity, purity and PNMI by words or phones; and the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pyarrow import csv
+
+from speechprep.artifacts import storage
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.errors import ConfigError
+from speechprep.pipelines.stages.cluster.selection import FrameSample
+from speechprep.tokenizers.kmeans.nearest import perplexity
+from speechprep.tokenizers.kmeans.state import KMeansFit
+
+DUPLICATE = 0.05  # of the root mean square distance of a frame to its centroid: two centroids closer than this are one
+GAP = ""  # the label of frames outside all words
+
+F32 = NDArray[np.float32]
+Labelled = tuple[str, NDArray[np.float64], NDArray[np.float64], list[str]]
+
+
+class Bars(Protocol):
+    """What a codebook must reach; see the options of `cluster`."""
+
+    min_perplexity: float
+    max_unused: float
+
+
+def word_rows(batches: Iterator[Any]) -> Iterator[Labelled]:
+    """The words of a `words` dataset, in lower case."""
+    for batch in batches:
+        for id, words in zip(batch.column("id").to_pylist(), batch.column("words").to_pylist(), strict=True):
+            spans = words or []
+            starts, ends = (np.array([w[key] for w in spans], np.float64) for key in ("start", "end"))
+            yield id, starts, ends, [w["text"].casefold() for w in spans]
+
+
+def table_rows(uri: str) -> Iterator[Labelled]:
+    """The rows of a table of labels (phones, for example): CSV, TSV or Parquet with id, start, end (s) and label.
+
+    Raises:
+        ConfigError: it cannot be read, or lacks a column.
+    """
+    try:
+        with storage.open(uri) as file:
+            if uri.endswith(".parquet"):
+                table = pq.read_table(pa.PythonFile(file))
+            else:
+                options = csv.ParseOptions(delimiter="\t" if uri.endswith(".tsv") else ",")
+                text = csv.ConvertOptions(column_types={"id": pa.string(), "label": pa.string()})
+                table = csv.read_csv(pa.PythonFile(file), parse_options=options, convert_options=text)
+        found = table.select(["id", "start", "end", "label"]).to_pydict()
+        ids, starts, ends = np.array(found["id"], str), np.array(found["start"], float), np.array(found["end"], float)
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError, TypeError) as error:
+        raise ConfigError(f"cluster: labels = {uri!r} is no table of id, start, end, label ({error})") from None
+    order = np.lexsort((starts, ids))
+    for rows in np.split(order, np.flatnonzero(np.diff(np.unique(ids[order], return_inverse=True)[1])) + 1):
+        if len(rows):
+            yield str(ids[rows[0]]), starts[rows], ends[rows], [found["label"][i] for i in rows]
+
+
+def frame_labels(sample: FrameSample, rows: Iterator[Labelled], grid: FrameGrid) -> NDArray[np.int64]:
+    """For each sampled frame the number of the label at its centre; 0 is none, -1 an utterance that is not in `rows`.
+
+    Args:
+        sample: the frames.
+        rows: for each utterance its id, starts and ends in seconds (starts rise), and labels.
+        grid: of the frames.
+    """
+    numbers = {GAP: 0}
+    row_of = {id: i for i, id in enumerate(sample.ids)}
+    first = np.searchsorted(sample.utterance, np.arange(len(sample.ids) + 1))
+    labels = np.full(len(sample.frame), -1, np.int64)
+    for id, starts, ends, forms in rows:
+        if id not in row_of:
+            continue
+        mine = slice(first[row_of[id]], first[row_of[id] + 1])
+        centre = grid.starts(sample.frame[mine]) + grid.window / 2 / grid.sample_rate
+        own = np.array([*(numbers.setdefault(form, len(numbers)) for form in forms), 0], np.int64)
+        at = np.searchsorted(starts, centre, side="right") - 1
+        inside = (at >= 0) & (centre < np.append(ends, 0.0)[at])
+        labels[mine] = np.where(inside, own[at], 0)
+    return labels
+
+
+def agreement(units: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float]:
+    """Purity and PNMI of units against labels, over frames whose label is not negative.
+
+    `label_purity`: share of frames that have their unit's most frequent label; `cluster_purity`: the other way round;
+    `pnmi`: I(label; unit) / H(label), the share of the label's information that the unit tells.
+    """
+    known = labels >= 0
+    if not known.any():
+        return {}
+    pairs, counts = np.unique(np.stack([labels[known], units[known].astype(np.int64)]), axis=1, return_counts=True)
+    total = counts.sum()
+    of_label = np.bincount(pairs[0], counts)
+    of_unit = np.bincount(pairs[1], counts)
+    best_in_unit, best_in_label = np.zeros(len(of_unit)), np.zeros(len(of_label))
+    np.maximum.at(best_in_unit, pairs[1], counts)
+    np.maximum.at(best_in_label, pairs[0], counts)
+    joint = counts / total
+    information = (joint * np.log(joint * total**2 / (of_label[pairs[0]] * of_unit[pairs[1]]))).sum()
+    p = of_label[of_label > 0] / total
+    entropy = -(p * np.log(p)).sum()
+    return {
+        "label_purity": float(best_in_unit.sum() / total),
+        "cluster_purity": float(best_in_label.sum() / total),
+        "pnmi": float(information / entropy) if entropy > 0 else 0.0,
+        "labelled_frames": int(total),
+        "labels": int((of_label > 0).sum()),
+    }
+
+
+def duplicates(centroids: F32, radius: float) -> int:
+    """Centroids that lie within `radius` of one with a lower index."""
+    found = np.zeros(len(centroids), bool)
+    wide = centroids.astype(np.float64)
+    for i in range(1, len(wide)):
+        found[i] = bool((((wide[:i] - wide[i]) ** 2).sum(axis=1) <= radius**2).any())
+    return int(found.sum())
+
+
+def quality(fit: KMeansFit, frame_rate: float) -> dict[str, Any]:
+    """What `quality.json` says of a fit, without labels."""
+    k = len(fit.counts)
+    varied = perplexity(fit.counts)
+    dead = int((fit.counts == 0).sum())
+    double = duplicates(fit.centroids[fit.counts > 0], DUPLICATE * fit.final_inertia**0.5)
+    return {
+        "k": k,
+        "frames_used": fit.frames_used,
+        "frames_seen": fit.frames_seen,
+        "dead_units": dead,
+        "duplicate_units": double,
+        "unused_share": (dead + double) / k,
+        "perplexity": varied,
+        "perplexity_share": varied / k,
+        "bits_per_second": frame_rate * float(np.log2(max(varied, 1.0))),
+        "inertia": fit.final_inertia,
+        "inertia_by_iteration": fit.inertia,
+        "counts": fit.counts.tolist(),
+        "schedule": [list(phase) for phase in fit.schedule],
+    }
+
+
+def gate(report: dict[str, Any], config: Bars) -> None:
+    """Refuse a codebook that has collapsed.
+
+    Raises:
+        ConfigError: with the numbers.
+    """
+    k, varied = report["k"], report["perplexity"]
+    problems = []
+    if varied < config.min_perplexity * k:
+        problems.append(f"perplexity {varied:.1f} of {k} units, at least {config.min_perplexity * k:.1f} is asked for")
+    if report["unused_share"] > config.max_unused:
+        problems.append(
+            f"{report['dead_units']} dead and {report['duplicate_units']} duplicate units of {k}, "
+            f"at most {config.max_unused:.0%} may be"
+        )
+    if problems:
+        raise ConfigError(
+            f"the codebook has collapsed: {'; '.join(problems)} ({report['frames_used']} frames used). "
+            "Look for silent or damaged audio, lower k, raise max_frames, or lower min_perplexity or raise max_unused"
+        )

@@ -1,0 +1,103 @@
+"""The frames that k-means is given: which of the sampled ones are kept, and where they lie in one raw file.
+
+The features are never held: a first pass over the shards of `sample` reads who and where the frames are, the second
+copies the kept ones into the file, a shard's batch at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.errors import ConfigError
+from speechprep.pipelines.stages.sample import uniform
+from speechprep.tokenizers.arrays.draws import Hashes, record_keys, salted
+
+
+@dataclass(frozen=True)
+class FrameSample:
+    """Sampled frames: frame i is number `frame[i]` of `ids[utterance[i]]`, and the `row[i]`-th of the dataset."""
+
+    ids: list[str]
+    utterance: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    silent: NDArray[np.bool_]
+    row: NDArray[np.int64]
+
+    def take(self, kept: NDArray[np.int64]) -> FrameSample:
+        """Only these frames, which are in rising order."""
+        return FrameSample(self.ids, self.utterance[kept], self.frame[kept], self.silent[kept], self.row[kept])
+
+    def keys(self, seed: int) -> Hashes:
+        """A random number for each frame, from (seed, id, frame) alone."""
+        return salted(record_keys(seed, "cluster", self.ids)[self.utterance] + self.frame.astype(np.uint64), 0)
+
+
+def read_frames(batches: Iterator[Any]) -> FrameSample:
+    """Who the rows of a `sample` dataset are; needs its columns id, frames and silent."""
+    ids: list[str] = []
+    counts, frame, silent = [], [], []
+    for batch in batches:
+        ids += batch.column("id").to_pylist()
+        counts.append(batch.column("frames").value_lengths().to_numpy(zero_copy_only=False))
+        frame.append(batch.column("frames").flatten().to_numpy(zero_copy_only=False))
+        silent.append(batch.column("silent").flatten().to_numpy(zero_copy_only=False))
+    if not ids:
+        raise ConfigError("cluster: the sample is empty; no utterance gave a frame, see the rejects of sample")
+    utterance = np.repeat(np.arange(len(ids)), np.concatenate(counts))
+    numbers = np.concatenate(frame).astype(np.int64)
+    return FrameSample(ids, utterance, numbers, np.concatenate(silent).astype(np.bool_), np.arange(len(numbers)))
+
+
+def limit_silence(sample: FrameSample, max_share: float, seed: int) -> FrameSample:
+    """The sample with at most `max_share` silent frames; which of them stay depends on (seed, id, frame) alone."""
+    silent = np.flatnonzero(sample.silent)
+    voiced = len(sample.silent) - len(silent)
+    allowed = len(silent) if max_share >= 1 else int(max_share / (1 - max_share) * voiced)
+    if len(silent) <= allowed or not voiced:  # a corpus of nothing but silence is the gate's business
+        return sample
+    draws = np.empty(len(silent))
+    owners = sample.utterance[silent]
+    for owner in np.unique(owners):
+        mine = owners == owner
+        draws[mine] = uniform(seed, f"silence\0{sample.ids[owner]}", sample.frame[silent[mine]])
+    # Equal draws are a matter of 2^-53; the order of rows is that of the corpus, so even they are settled.
+    kept = silent[np.argsort(draws, kind="stable")[:allowed]]
+    return sample.take(np.sort(np.concatenate([np.flatnonzero(~sample.silent), kept])))
+
+
+def spill(sample: FrameSample, batches: Iterator[Any], dim: int, first: NDArray[np.bool_], path: Path) -> None:
+    """Write the features of the frames to a raw float32 file: those of `first` (a mask), then the others.
+
+    Args:
+        sample: the frames to write, in the order of the dataset.
+        batches: of the whole `sample` dataset; needs the column features.
+        dim: values of a frame.
+        first: which frames k-means' subset is made of: they lie together, so reading them reads no others.
+        path: of the file.
+    """
+    size = 4 * dim
+    path.touch()
+    with path.open("r+b") as ahead, path.open("r+b") as behind:
+        behind.seek(int(first.sum()) * size)
+        row = 0
+        for batch in batches:
+            for blob in batch.column("features"):
+                features = np.frombuffer(blob.as_buffer(), "<f4").reshape(-1, dim)
+                mine = slice(*np.searchsorted(sample.row, [row, row + len(features)]))
+                kept, early = features[sample.row[mine] - row], first[mine]
+                ahead.write(kept[early].tobytes())
+                behind.write(kept[~early].tobytes())
+                row += len(features)
+
+
+def places(first: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each frame its row in the file that `spill` writes."""
+    found = np.empty(len(first), np.int64)
+    found[np.concatenate([np.flatnonzero(first), np.flatnonzero(~first)])] = np.arange(len(first))
+    return found

@@ -1,0 +1,145 @@
+"""cluster: k-means over sampled frames, the unit vocabulary.
+
+Reads all shards of `sample` and, where there are some, of `words`. Writes the artifact `codebook`.
+The folder holds the codebook (centroids and passport) and `quality.json`: dead units, duplicates, perplexity, bit rate,
+inertia by iteration and, where `words` are there or a table of labels is given, how well units tell them apart (purity
+and PNMI as in HuBERT, arXiv 2106.07447, section IV-C, with silence as one more class).
+
+The sample is copied into one raw file in the scratch folder and read from there by blocks, so features are never held.
+Every sampled frame is used, but that silent ones are thinned to a share of `max_silence`. After each iteration its
+state is kept beside the plan of the unfinished work: a run that was killed goes on with the next iteration and ends
+with the same bytes.
+
+A codebook that has collapsed is refused: perplexity below `min_perplexity` * k, or more than `max_unused` of its units
+dead or duplicates.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib.metadata import version
+
+import numpy as np
+from pydantic import Field
+
+from speechprep.artifacts import storage
+from speechprep.artifacts.codebook import Codebook
+from speechprep.artifacts.manifest import digest
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.execute import STATE
+from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
+from speechprep.pipelines.stages.cluster.quality import agreement, frame_labels, gate, quality, table_rows, word_rows
+from speechprep.pipelines.stages.cluster.selection import FrameSample, limit_silence, places, read_frames, spill
+from speechprep.tokenizers.kmeans.fit import Device, Init, KMeans, schedule
+from speechprep.tokenizers.kmeans.frames import FrameFile
+from speechprep.tokenizers.kmeans.state import Checkpoint, KMeansFit, Progress
+
+VERSION = 3
+QUALITY = "quality.json"
+SAVED = "k-means.npz"
+SPILLED = "frames.f32"
+ROWS = 16  # utterances read at once: their features are what is held
+
+
+class Config(StageConfig):
+    """Options of `cluster`."""
+
+    k: int = Field(100, ge=1, description="number of units")
+    iterations: int = Field(
+        11, ge=1, description="k-means iterations; where frames are ample, on a quarter of them and half as many on all"
+    )
+    progressive: bool = Field(default=True, description="false: plain Lloyd iterations, all on all frames")
+    restarts: int = Field(1, ge=1, description="runs from other starting points; the best is kept")
+    init: Init = Field("random", description="starting points: random or kmeans++")
+    device: Device = Field("auto", description="auto takes a GPU that torch or FAISS sees; the result is the same")
+    labels: str | None = Field(
+        None, description="table (CSV, TSV, Parquet) of id, start, end, label, e.g. phones, for purity and PNMI"
+    )
+    max_silence: float = Field(0.3, ge=0.0, le=1.0, description="largest share of silent frames in the sample")
+    min_perplexity: float = Field(0.2, ge=0.0, le=1.0, description="refuse a codebook below this times k")
+    max_unused: float = Field(0.1, ge=0.0, le=1.0, description="refuse more dead or duplicate units than this share")
+
+
+def fitted(ctx: ShardContext, sample: FrameSample, dim: int) -> KMeansFit:
+    """Cluster the frames of a sample; `units` of what is returned are in the order of the sample."""
+    config: Config = ctx.config
+    kmeans: KMeans = ctx.backend
+    keys = sample.keys(ctx.seed)
+    phases = schedule(len(keys), config.k, config.iterations, progressive=config.progressive)
+    first = np.zeros(len(keys), bool)
+    first[np.argsort(keys, kind="stable")[: phases[0][0]]] = True
+    place = places(first)
+    in_file = np.empty_like(keys)
+    in_file[place] = keys
+    file = ctx.scratch / SPILLED
+    spill(sample, ctx.batches("sample", ["features"], rows=ROWS), dim, first, file)
+    made_of = [VERSION, kmeans.identity(), config.k, config.max_silence, ctx.seed, ctx.content("sample")]
+    saved = Checkpoint(storage.join(ctx.work.out_folder, STATE, SAVED), digest(made_of))
+
+    def said(at: Progress) -> None:
+        restart = f"restart {at.restart + 1} of {config.restarts}, " if config.restarts > 1 else ""
+        ctx.note(f"{restart}iteration {at.iteration} of {at.iterations}, inertia {at.inertia:.6g}")
+
+    with FrameFile(file, dim) as frames:
+        fit = kmeans.fit(frames, config.k, ctx.seed, keys=in_file, checkpoint=saved, said=said)
+    file.unlink()
+    return replace(fit, units=fit.units[place])
+
+
+def run(ctx: ShardContext) -> None:
+    """Fit, judge, save."""
+    config: Config = ctx.config
+    made_from = ctx.extra("sample")  # noqa: S610
+    grid = FrameGrid(**made_from["grid"])
+    everything = read_frames(ctx.batches("sample", ["id", "frames", "silent"]))
+    sample = limit_silence(everything, config.max_silence, ctx.seed)
+    fit = fitted(ctx, sample, made_from["dim"])
+    report = {**quality(fit, grid.rate), "frames_sampled": len(everything.frame)}
+    report["silent_share"] = float(sample.silent.mean())
+    if ctx.has("words"):
+        rows = word_rows(ctx.batches("words", ["id", "words"]))
+        report["words"] = agreement(fit.units, frame_labels(sample, rows, grid))
+    if config.labels is not None:
+        report["labels"] = agreement(fit.units, frame_labels(sample, table_rows(config.labels), grid))
+    text = json.dumps(report, indent=1, sort_keys=True) + "\n"
+    # Where the gate refuses, the folder is not committed; the numbers stay beside the plan of the unfinished work.
+    storage.write_bytes(storage.join(ctx.work.out_folder, STATE, QUALITY), text.encode())
+    gate(report, config)
+    codebook = Codebook(
+        centroids=fit.centroids,
+        extractor=made_from["extractor"],
+        grid=grid,
+        backend=made_from["backend"],
+        quantizer={**ctx.backend.identity(), "seed": ctx.seed, "schedule": report["schedule"]},
+        sampling={**made_from["plan"], "seed": ctx.seed, "max_silence": config.max_silence},
+        frames_used=fit.frames_used,
+        frames_seen=len(everything.frame),
+        counts=fit.counts.tolist(),
+        inertia=fit.inertia,
+        versions={"numpy": version("numpy")},
+    )
+    codebook.save(ctx.out)
+    (ctx.out / QUALITY).write_text(text)
+    plain = {key: value for key, value in report.items() if isinstance(value, int | float | str)}
+    told = {name: report.get(name, {}) for name in ("words", "labels")}
+    ctx.facts.update({**plain, **told, "device": fit.device, **codebook.facts()})
+    ctx.done(frames=fit.frames_used)
+
+
+def make_quantizer(config: Config) -> KMeans:
+    """The quantizer of a configuration."""
+    return KMeans(config.iterations, config.restarts, config.init, config.device, progressive=config.progressive)
+
+
+STAGE = Stage(
+    name="cluster",
+    version=VERSION,
+    reads=(Read("sample", "sample", sharded=False), Read("words", "words", sharded=False, optional=True)),
+    writes="codebook",
+    config=Config,
+    run=run,
+    schema=None,
+    backend=lambda config, extras: make_quantizer(config),
+)

@@ -1,0 +1,193 @@
+"""images: pictures as codes of a discrete VAE, with their captions.
+
+Reads folders and globs of images, CSV, TSV and JSONL manifests and caption files of COCO (`sources.images`). Writes
+`image_codes`. Row: id, image (URI), width, height (as shown, before the codec's resizing), codes list<uint16> row by
+row from the top left, captions list<string>, split, licence, image_sha256. The driver lists and sorts the images; a
+shard reads each of its files once. Codes do not depend on the shards, the workers or the neighbours of an image.
+
+Rejected, one row each: files that are missing, empty, damaged, no image, too large or of pixels that are not RGB
+(`image_*`, see `artifacts.image`), ids that cannot be used or that two records share, records that cannot be parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from speechprep.artifacts import storage
+from speechprep.artifacts.media import image
+from speechprep.artifacts.schemas import IMAGE_CODES
+from speechprep.errors import BadInput
+from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage, StageConfig
+from speechprep.pipelines.sources import images as sources
+from speechprep.pipelines.sources import listing
+from speechprep.pipelines.sources.entry import Record
+from speechprep.registry import make
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.engine.context import ShardContext
+
+BLOCK = 16  # images read, encoded and written together
+REMOTE_THREADS = 8  # requests at a time to an object store
+MAX_BYTES = 1 << 28  # of a file
+
+
+class Config(StageConfig):
+    """Options of `images`."""
+
+    codec: str = Field("dvae", description="name of the image codec; see: speechprep backends list")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="its parameters, for example {model: M, size: 128}"
+    )
+    format: Literal["auto", "folder", "jsonl", "table", "coco"] = Field(
+        "auto", description="form of the input; auto: by content"
+    )
+    image_root: str | None = Field(None, description="folder that relative image paths start from and must stay in")
+    columns: dict[Literal["id", "image", "captions", "split", "licence"], str] = Field(
+        {}, description="field -> column of one's own, e.g. columns.captions=alt_text"
+    )
+    split: str | None = Field(None, description="split of records that state none")
+    licence: str | None = Field(None, description="licence of records that state none")
+    max_pixels: int = Field(image.MAX_PIXELS, ge=1, description="images of more pixels are rejected, not decoded")
+    shards: int | None = Field(None, ge=1, description="number of shards; default: up to 16, then one for 512 images")
+
+
+def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
+    """List all inputs and deal their images to shards; none is opened.
+
+    Raises:
+        ConfigError: no input, nothing known in one of them, or not a single image.
+    """
+    columns = {str(name): column for name, column in config.columns.items()}
+    options = sources.ImageOptions(audio_root=config.image_root, columns=columns)
+
+    def records(uri: str) -> Iterator[Record]:
+        stated = {"licence": config.licence, "split": config.split}
+        return listing.with_defaults(sources.read(uri, config.format, options), stated)
+
+    forms = "a folder, glob, manifest or COCO caption file"
+    return listing.plan(inputs, records, config.shards, scratch, forms=forms, thing="image")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one reading of a file gave: its picture, ready for the codec."""
+
+    prepared: NDArray[np.float32]
+    width: int
+    height: int
+    animated: bool
+    sha256: str
+
+
+def fetch(uri: str) -> bytes | BadInput:
+    """The bytes of a file."""
+    try:
+        with storage.open(uri) as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return BadInput("image_missing", "there is no such file; relative paths start from image_root where it is set")
+    except OSError as error:
+        return BadInput("image_unreadable", f"reading failed ({error.strerror or error})")
+    if len(data) > MAX_BYTES:
+        return BadInput("image_too_large", f"the file has more than {MAX_BYTES >> 20} MiB")
+    return data
+
+
+def look(codec: Any, data: bytes | BadInput, max_pixels: int) -> Seen | BadInput:
+    """Hash, decode and prepare one image."""
+    if isinstance(data, BadInput):
+        return data
+    try:
+        found = image.decode(data, max_pixels)
+    except BadInput as error:
+        return error
+    digest = hashlib.sha256(data).hexdigest()
+    return Seen(codec.prepare(found.pixels), found.width, found.height, found.animated, digest)
+
+
+def run(ctx: ShardContext) -> None:
+    """One shard: files are read and decoded ahead, one block of them while the model works on the block before."""
+    entries = listing.dealt(ctx)
+    first = list(islice(entries, BLOCK))
+    remote = any(not storage.is_local(entry["audio"]) for entry in first)
+    with ThreadPoolExecutor(REMOTE_THREADS if remote else 1) as readers, ThreadPoolExecutor(1) as decoder:
+
+        def decode(entry: dict[str, Any], data: Future[bytes | BadInput]) -> Seen | BadInput:
+            found = data.result()
+            with ctx.guard([entry["id"]]):  # a decoder can bring the process down, the model cannot
+                return look(ctx.backend, found, ctx.config.max_pixels)
+
+        def start(block: list[dict[str, Any]]) -> list[Future[Seen | BadInput]]:
+            read = [readers.submit(fetch, entry["audio"]) for entry in block]
+            return [decoder.submit(decode, *both) for both in zip(block, read, strict=True)]
+
+        block, coming = first, start(first)
+        while block:
+            following = list(islice(entries, BLOCK))
+            ahead = start(following)
+            _write(ctx, block, [one.result() for one in coming])
+            block, coming = following, ahead
+
+
+def _write(ctx: ShardContext, block: list[dict[str, Any]], seen: list[Seen | BadInput]) -> None:
+    good = []
+    for entry, found in zip(block, seen, strict=True):
+        if isinstance(found, BadInput):
+            ctx.reject(entry["id"], BadInput(found.code, f"{entry['where']}: {found}"), entry["audio"])
+        else:
+            good.append((entry, found))
+    codes = ctx.backend.encode([found.prepared for _, found in good])
+    rows = [
+        {
+            "id": entry["id"],
+            "image": entry["audio"],
+            "width": found.width,
+            "height": found.height,
+            "codes": code,
+            "captions": entry["captions"] or [],
+            "split": entry["split"],
+            "licence": entry["licence"],
+            "image_sha256": found.sha256,
+        }
+        for (entry, found), code in zip(good, codes, strict=True)
+    ]
+    if rows:
+        ctx.write(rows)
+    captions = sum(len(row["captions"]) for row in rows)
+    ctx.licences.update(row["licence"] for row in rows if row["licence"])
+    ctx.done(utterances=len(rows), captions=captions, animated=sum(found.animated for _, found in good))
+
+
+def make_codec(config: Config) -> Any:
+    """The unloaded codec of a configuration."""
+    return make("image_codecs", config.codec, config.options)
+
+
+def facts(finished: Finished) -> dict[str, Any]:
+    """The codec, the number of codes there are and of those that an image has."""
+    codec = make_codec(finished.config)
+    return {"codec": codec.identity(), "vocab": codec.vocab, "length": codec.length}
+
+
+STAGE = Stage(
+    name="images",
+    version=1,
+    reads=(),
+    writes="image_codes",
+    config=Config,
+    run=run,
+    schema=IMAGE_CODES,
+    backend=lambda config, extras: make_codec(config),
+    plan=plan,
+    facts=facts,
+)

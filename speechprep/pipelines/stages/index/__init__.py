@@ -1,0 +1,1 @@
+"""Stage `index`: audio embeddings and a FAISS retrieval index, with measured recall."""

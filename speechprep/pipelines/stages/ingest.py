@@ -1,0 +1,290 @@
+"""ingest: folders, manifests, tables and archives of audio -> `utterances`.
+
+Reads: any number of inputs in the forms of `speechprep.pipelines.sources`. Writes: UTTERANCES, one row an utterance;
+times in seconds. The driver lists and sorts the entries (`plan`); a shard then reads each of its audio files once:
+content hash, header, bounds. No sample is decoded unless `verify_audio` asks for it, so damage inside a file is found
+by the stage that decodes it.
+
+Rejected, one row each, the rest goes on: records that cannot be parsed (`bad_json`, `bad_row`, `text_encoding`,
+`missing_field`, `bad_field`, ...), ids that cannot be used or that two records share (`bad_id`, `duplicate_id`), paths
+that leave the manifest's surroundings (`path_outside`), files that are missing, empty or no audio (`audio_*`), segments
+outside of their file (`segment_outside`), word times that cannot be (`bad_words`), broken archives
+(`archive_damaged`).
+
+Absolute paths and URIs in a manifest are read as they stand: a manifest is the user's own statement. Relative ones may
+climb at most to the parent of the manifest's folder, or start from `audio_root` and stay there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from speechprep.artifacts import storage
+from speechprep.artifacts.media import audio
+from speechprep.artifacts.media.audio import AudioInfo
+from speechprep.artifacts.schemas import UTTERANCES
+from speechprep.errors import BadInput
+from speechprep.pipelines import sources
+from speechprep.pipelines.engine.stage import ShardPlan, Stage, StageConfig
+from speechprep.pipelines.sources import ArchiveReader, archive_reader, listing
+from speechprep.pipelines.sources.entry import Options, Record
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.engine.context import ShardContext
+
+REMOTE_THREADS = 16  # requests at a time to an object store; local files are read one by one, workers are enough
+FILES_AHEAD = 256  # files examined together
+BYTES_AHEAD = 16  # the same where their bytes are kept
+PIECE = 1 << 20  # bytes read and hashed at a time
+WORD_OVERHANG = 0.1  # seconds that a word may end after its utterance; it is cut there
+WORD_OVERLAP = 0.25  # seconds that two words may overlap (hand-labelled TIMIT has 0.15)
+CLAIM_TOLERANCE = (0.1, 0.05)  # seconds and share by which a stated duration may differ before it is counted as wrong
+
+
+FieldName = Literal[
+    "id",
+    "audio",
+    "offset",
+    "duration",
+    "text",
+    "speaker",
+    "language",
+    "split",
+    "licence",
+    "corpus",
+    "words",
+    "captions",
+    "labels",
+]
+
+
+class Config(StageConfig):
+    """Options of ingest."""
+
+    format: Literal[
+        "auto", "folder", "librispeech", "ljspeech", "commonvoice", "jsonl", "table", "parquet", "tar", "lhotse"
+    ] = Field("auto", description="form of the input; auto: by content")
+    shards: int | None = Field(
+        None, ge=1, description="number of shards; default: up to 16, then one for 512 utterances"
+    )
+    audio_root: str | None = Field(None, description="folder that relative audio paths start from and must stay in")
+    words: Literal["use", "ignore"] = Field("use", description="word times that come with the corpus")
+    columns: dict[FieldName, str] = Field({}, description="field -> column of one's own, e.g. columns.text=utterance")
+    archive_ids: bool = Field(default=False, description="put the archive's name before ids of tar and Parquet inputs")
+    language: str | None = Field(None, description="language of records that state none")
+    licence: str | None = Field(None, description="licence of records that state none")
+    split: str | None = Field(None, description="split of records that state none")
+    corpus: str | None = Field(
+        None, description="corpus of records that state none; default: the name of the folder they came from"
+    )
+    embed_audio: bool = Field(default=False, description="store the encoded files in the shards (archives always are)")
+    verify_audio: bool = Field(default=False, description="decode every utterance and reject what is damaged inside")
+
+
+def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
+    """List all inputs and deal their entries to shards; no audio is opened.
+
+    Raises:
+        ConfigError: no input, nothing known in one of them, or not a single record.
+    """
+    options = Options(
+        config.audio_root,
+        config.words,
+        config.archive_ids,
+        {str(name): column for name, column in config.columns.items()},
+    )
+
+    def records(uri: str) -> Iterator[Record]:
+        corpus = config.corpus or sources.corpus_of(uri)
+        stated = {"language": config.language, "licence": config.licence, "split": config.split, "corpus": corpus}
+        return listing.with_defaults(sources.read(uri, config.format, options), stated)
+
+    forms = "a folder, manifest, table or archive"
+    return listing.plan(inputs, records, config.shards, scratch, forms=forms, thing="audio and no record")
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """What one reading of a file tells. `data`: its bytes, where they are to be kept."""
+
+    info: AudioInfo
+    sha256: str
+    data: bytes | None
+
+
+def examine(source: str | bytes | BadInput, *, keep: bool) -> AudioFile | BadInput:
+    """Read a file once: content hash and header."""
+    if isinstance(source, BadInput):
+        return source
+    try:
+        if isinstance(source, bytes):
+            return AudioFile(audio.probe(source), hashlib.sha256(source).hexdigest(), source)
+        with audio.opened(source) as file:
+            if keep:
+                data = file.read()
+                return AudioFile(audio.probe(file), hashlib.sha256(data).hexdigest(), data)
+            digest = hashlib.sha256()
+            while piece := file.read(PIECE):
+                digest.update(piece)
+            return AudioFile(audio.probe(file), digest.hexdigest(), None)
+    except BadInput as error:
+        return error
+    except OSError as error:
+        return BadInput("audio_unreadable", f"reading failed ({error}): {source!r}")
+
+
+def to_row(entry: dict[str, Any], file: AudioFile) -> dict[str, Any]:
+    """A row of UTTERANCES from an entry and what its file says.
+
+    Raises:
+        BadInput: `segment_outside` or `bad_words`.
+    """
+    whole = entry["offset"] is None
+    offset, duration = audio.clip_segment(file.info, entry["offset"] or 0.0, None if whole else entry["duration"])
+    return {
+        **{name: entry[name] for name in UTTERANCES.names if name in entry},
+        "audio": entry["audio"] if file.data is None else None,
+        "audio_bytes": file.data,
+        "offset": offset,
+        "duration": duration,
+        "sample_rate": file.info.sample_rate,
+        "words": check_words(entry["words"], duration),
+        "audio_sha256": file.sha256,
+    }
+
+
+def check_words(words: list[dict[str, Any]] | None, duration: float) -> list[dict[str, Any]] | None:
+    """Given word times, if they can be true; ends are cut at the utterance's.
+
+    Raises:
+        BadInput: `bad_words`: not finite, negative, ending before their start, out of order, overlapping by more than
+            WORD_OVERLAP seconds, or past the end by more than WORD_OVERHANG.
+    """
+    last_start = last_end = -math.inf
+    for i, word in enumerate(words or []):
+        start, end = word["start"], word["end"]
+        fault = None
+        if not (math.isfinite(start) and math.isfinite(end)):
+            fault = "has a time that is not a number"
+        elif start < 0 or end < start:
+            fault = "starts before 0 or ends before it starts"
+        elif end > duration + WORD_OVERHANG or start > duration:
+            fault = f"lies past the end of the audio ({duration:.3f} s)"
+        elif start < last_start:
+            fault = "starts before the word in front of it"
+        elif last_end - start > WORD_OVERLAP:
+            fault = f"overlaps the word in front of it by {last_end - start:.3f} s"
+        if fault:
+            raise BadInput(
+                "bad_words",
+                f"word {i + 1} ({word['text']!r}, {start:g} to {end:g} s) {fault}; "
+                "mend the times or set them aside with --set words=ignore",
+            )
+        last_start, last_end = start, end
+    return [{**word, "end": min(word["end"], duration)} for word in words] if words is not None else None
+
+
+def run(ctx: ShardContext) -> None:
+    """Examine the files of one shard's entries and write its rows."""
+    config: Config = ctx.config
+    known: dict[str, AudioFile | BadInput] = {}  # of the block before: segments of one file stand together
+    for archive, entries in groupby(listing.dealt(ctx), key=_place):
+        with _archive(archive) as reader:
+            size = BYTES_AHEAD if archive or config.embed_audio else FILES_AHEAD
+            while block := list(islice(entries, 1 if ctx.work.alone else size)):
+                with ctx.guard([entry["id"] for entry in block]):
+                    if reader is not None:
+                        found = [examine(_member(reader, entry), keep=True) for entry in block]
+                    else:
+                        found = _files([entry["audio"] for entry in block], known, keep=config.embed_audio)
+                    rows = [_row(e, f, verify=config.verify_audio) for e, f in zip(block, found, strict=True)]
+                _write(ctx, block, rows)
+
+
+def _place(entry: dict[str, Any]) -> tuple[str, str] | None:
+    return (entry["archive"], entry["audio"]) if entry["archive"] else None
+
+
+@contextmanager
+def _archive(place: tuple[str, str] | None) -> Iterator[ArchiveReader | None]:
+    """The open archive, or None where the entries are files."""
+    if place is None:
+        yield None
+        return
+    form, uri = place
+    with archive_reader(form, uri) as reader:
+        yield reader
+
+
+def _member(reader: ArchiveReader, entry: dict[str, Any]) -> bytes | BadInput:
+    try:
+        return reader.read(entry)
+    except BadInput as error:
+        return error
+
+
+def _files(uris: list[str], known: dict[str, AudioFile | BadInput], *, keep: bool) -> list[AudioFile | BadInput]:
+    """Each file once, whatever the number of its segments; `known` goes from block to block."""
+    new = [uri for uri in dict.fromkeys(uris) if uri not in known]
+    look = partial(examine, keep=keep)
+    if all(storage.is_local(uri) for uri in new):
+        found = dict(zip(new, map(look, new), strict=True))
+    else:
+        with ThreadPoolExecutor(REMOTE_THREADS) as pool:
+            found = dict(zip(new, pool.map(look, new), strict=True))
+    here = {uri: found.get(uri) or known[uri] for uri in dict.fromkeys(uris)}
+    known.clear()
+    known.update(here)
+    return [here[uri] for uri in uris]
+
+
+def _row(entry: dict[str, Any], file: AudioFile | BadInput, *, verify: bool) -> dict[str, Any] | BadInput:
+    if isinstance(file, BadInput):
+        return file
+    try:
+        row = to_row(entry, file)
+        if verify:
+            for _ in audio.decode_blocks(file.data or row["audio"], row["offset"], row["duration"]):
+                pass
+    except BadInput as error:
+        return error
+    return row
+
+
+def _write(ctx: ShardContext, block: list[dict[str, Any]], rows: list[dict[str, Any] | BadInput]) -> None:
+    good, wrong = [], 0
+    for entry, row in zip(block, rows, strict=True):
+        if isinstance(row, BadInput):
+            ctx.reject(entry["id"], BadInput(row.code, f"{entry['where']}: {row}"), entry["audio"])
+            continue
+        good.append(row)
+        if entry["duration"] is not None:
+            off = abs(entry["duration"] - row["duration"])
+            wrong += off > max(CLAIM_TOLERANCE[0], CLAIM_TOLERANCE[1] * row["duration"])
+    columns = [pa.array([row[field.name] for row in good], field.type) for field in UTTERANCES]
+    ctx.write(pa.RecordBatch.from_arrays(columns, schema=UTTERANCES))
+    ctx.done(utterances=len(good), seconds=sum(row["duration"] for row in good), stated_duration_wrong=wrong)
+
+
+STAGE = Stage(
+    name="ingest",
+    version=2,
+    reads=(),
+    writes="utterances",
+    config=Config,
+    run=run,
+    schema=UTTERANCES,
+    plan=plan,
+)

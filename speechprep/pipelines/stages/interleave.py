@@ -1,0 +1,197 @@
+"""`interleave`: words + units -> token rows of speech, text and both.
+
+Reads `words` (optional: speech without transcripts gives unit rows) and `units`, shard by shard, and the vocabulary in
+`subword`. Writes `tokens` (see `speechprep.tokenizers.interleave.rows` for the layouts and what a row keeps). Words and
+units are joined by id: units without words give unit rows, words without units text rows, words that the filters of
+`align` did not keep are not used. Rejected, with their unit rows still made: `word_not_reversible` (a word that the
+text model does not give back as written) and `word_without_time`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from speechprep.artifacts.schemas import TOKENS
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.engine.join import RowWindow, positions, read_ids, unmatched
+from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
+from speechprep.tokenizers.arrays import ragged
+from speechprep.tokenizers.interleave.policies import LengthRule, PolicyOptions
+from speechprep.tokenizers.interleave.render import Utterances
+from speechprep.tokenizers.interleave.rows import Interleaver, check_kinds
+from speechprep.tokenizers.subword.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.engine.context import ShardContext
+
+BATCH = 1024  # utterances at a time; no result depends on it
+WORD_COLUMNS = [
+    "id",
+    "kept",
+    "words.list.element.text",
+    "words.list.element.start",
+    "words.list.element.end",
+]
+
+
+class InterleaveConfig(StageConfig):
+    """Options of `interleave`."""
+
+    kinds: tuple[str, ...] = Field(
+        ("unit", "text", "cst", "ast"),
+        description="rows to make: unit, text, cst (one order at random), cst_both, cst_ut, cst_tu, ast",
+    )
+    policy: Literal["ast", "word", "poisson", "spirit"] = Field(
+        "ast",
+        description="which words of an ast row are spoken: alternating spans, each word, Poisson spans, SPIRIT-LM",
+    )
+    text_words: str = Field(
+        "poisson:5", description="words in a text span of policy ast: poisson:M, fixed:N, range:A-B"
+    )
+    speech_words: str = Field("poisson:5", description="words in a speech span of policy ast")
+    p_speech: float = Field(0.5, ge=0, le=1, description="policy word: chance that a word is spoken")
+    mean: float = Field(10.0, gt=0, le=1000, description="policy poisson: mean words in a speech span")
+    share: float = Field(0.3, ge=0, le=1, description="policy poisson: share of the words that is spoken")
+
+    @field_validator("kinds")
+    @classmethod
+    def _known_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        check_kinds(kinds)
+        return kinds
+
+    @field_validator("text_words", "speech_words")
+    @classmethod
+    def _known_lengths(cls, rule: str) -> str:
+        LengthRule.parse(rule)
+        return rule
+
+    @property
+    def options(self) -> PolicyOptions:
+        """For the policy."""
+        text, speech = LengthRule.parse(self.text_words), LengthRule.parse(self.speech_words)
+        return PolicyOptions(text, speech, self.p_speech, self.mean, self.share)
+
+
+def run(ctx: ShardContext) -> None:
+    """The work of one shard."""
+    config: InterleaveConfig = ctx.config
+    vocab = Vocabulary.load(ctx.path("subword"))
+    facts = ctx.extra("units")  # noqa: S610
+    if facts["k"] != vocab.k:
+        raise ConfigError(f"the vocabulary is of {vocab.k} units, the units are of {facts['k']}; make subword again")
+    made = Interleaver(vocab, FrameGrid(**facts["grid"]), config.kinds, config.policy, config.options, ctx.seed)
+    for batch, counted in utterances(ctx):
+        rows = made.rows(batch)
+        for i in np.flatnonzero(rows.lost | rows.untimed):
+            ctx.reject(batch.ids[int(i)].as_py(), _why(untimed=bool(rows.untimed[i])))
+        ctx.write(rows.tokens)
+        ctx.done(utterances=len(batch.ids), **counted, rows=rows.tokens.num_rows, tokens=_tokens(rows.tokens))
+
+
+def _why(*, untimed: bool) -> BadInput:
+    if untimed:
+        return BadInput("word_without_time", "a word has no finite start or end; align the utterance again")
+    return BadInput(
+        "word_not_reversible",
+        "a word has a space in it or is not given back by the text model; train the text model with byte fallback",
+    )
+
+
+def _tokens(rows: pa.RecordBatch) -> int:
+    offsets = rows.column("input_ids").offsets
+    return int(offsets[-1].as_py() - offsets[0].as_py())
+
+
+def utterances(ctx: ShardContext) -> Iterator[tuple[Utterances, dict[str, int]]]:
+    """The shard's utterances in batches, words joined to units by id, each with counts of what was found.
+
+    First all utterances with units, in the order of `units`, then those that have words only, in the order of `words`.
+    """
+    unit_ids = read_ids(ctx.batches("units", ["id"], 8192), "units")
+    word_ids = pa.chunked_array([], pa.string())
+    if ctx.has("words"):
+        word_ids = read_ids(ctx.batches("words", ["id"], 8192), "words")
+    found = positions(unit_ids, word_ids)
+    window = RowWindow(_words(ctx) if ctx.has("words") else iter(()), found[found >= 0])
+    at = 0
+    for batch in ctx.batches("units", ["id", "units"], BATCH):
+        where = found[at : at + batch.num_rows]
+        at += batch.num_rows
+        values, offsets = ragged.of_arrow(batch.column("units"))
+        yield _assemble(batch.column("id"), where >= 0, window.take(where[where >= 0]), np.asarray(values), offsets)
+    alone = unmatched(found, len(word_ids))
+    if alone.any():
+        yield from _words_only(ctx, alone)
+
+
+def _words(ctx: ShardContext) -> Iterator[pa.RecordBatch]:
+    return ctx.batches("words", WORD_COLUMNS, BATCH)
+
+
+def _words_only(ctx: ShardContext, alone: NDArray[np.bool_]) -> Iterator[tuple[Utterances, dict[str, int]]]:
+    at = 0
+    for batch in _words(ctx):
+        chosen = batch.filter(pa.array(alone[at : at + batch.num_rows]))
+        at += batch.num_rows
+        n = chosen.num_rows
+        if n:
+            units = np.zeros(0, np.uint16)
+            yield _assemble(chosen.column("id"), np.ones(n, bool), [chosen], units, np.zeros(n + 1, np.int64))
+
+
+def _assemble(
+    ids: pa.StringArray, has: NDArray[np.bool_], rows: list[pa.RecordBatch], units: NDArray[Any], unit_offsets: Any
+) -> tuple[Utterances, dict[str, int]]:
+    """Utterances from the rows of `words` that match those of `ids` marked in `has`, in the same order."""
+    counts = np.zeros(len(ids), np.int64)
+    kept = np.zeros(len(ids), bool)
+    parts = [ragged.of_arrow(row.column("words")) for row in rows]
+    if rows:
+        counts[has] = np.concatenate([np.diff(offsets) for _, offsets in parts])
+        kept[has] = np.concatenate([np.asarray(row.column("kept").fill_null(fill_value=True)) for row in rows])
+    fields = [values.flatten() for values, _ in parts]
+    texts = pa.concat_arrays([f[0] for f in fields]) if fields else pa.array([], pa.string())
+    starts, ends = (np.concatenate([np.zeros(0), *(_floats(f[i]) for f in fields)]) for i in (1, 2))
+    batch = Utterances(ids, texts.fill_null(""), starts, ends, ragged.offsets_of(counts), units, unit_offsets)
+    speech = np.diff(unit_offsets) > 0
+    dropped = has & ~kept & (counts > 0)
+    counted = {
+        "words": int(counts[kept].sum()),
+        "without_words": int(np.count_nonzero(speech & ~has)),
+        "without_units": int(np.count_nonzero(~speech)),
+        "words_not_kept": int(np.count_nonzero(dropped)),
+    }
+    return (batch.without_words(dropped) if dropped.any() else batch), counted
+
+
+def _floats(array: pa.Array) -> NDArray[np.float64]:
+    return np.asarray(array.fill_null(np.nan) if array.null_count else array)
+
+
+def facts(done: Finished) -> dict[str, Any]:
+    """For the manifest: what a reader of the rows needs to invert them."""
+    units = done.inputs["units"].extra
+    return {"grid": units["grid"], "k": units["k"], "vocabulary": done.inputs["subword"].content}
+
+
+STAGE = Stage(
+    name="interleave",
+    version=1,
+    reads=(
+        Read("words", "words", optional=True),
+        Read("units", "units"),
+        Read("subword", "subword", sharded=False),
+    ),
+    writes="tokens",
+    config=InterleaveConfig,
+    run=run,
+    schema=TOKENS,
+    facts=facts,
+)

@@ -1,0 +1,165 @@
+"""`pack`: token rows of all shards -> a shuffled corpus of rows of one length, ready for a trainer.
+
+Reads all of `tokens` and the vocabulary in `subword`; writes `packed`: `input_ids`, `document_ids` (0, 0, .. 1, 1, ..
+within the row, -1 on padding), `modality_ids`, each of `context` int values, and `ids`, the names of the row's
+documents. Documents end to end, cut where a row ends (the rest goes on in the next row under the same name); or, with
+`split = false`, kept whole by best fit, each row padded. Nothing is rejected.
+
+The order is that of a hash of seed, utterance id and kind, so the rows are the same however `tokens` was sharded; the
+sorting goes through a file in the scratch folder and memory stays flat (see `spill`). As in SPIRIT-LM (arXiv
+2402.05755) and SUTLM (arXiv 2310.08715), mixture weights count tokens, not rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, field_validator
+
+from speechprep.artifacts.schemas import PACKED
+from speechprep.errors import StaleArtifact
+from speechprep.pipelines.engine.spill import Spill
+from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
+from speechprep.tokenizers.arrays import ragged
+from speechprep.tokenizers.arrays.draws import salted
+from speechprep.tokenizers.arrays.ragged import offsets_of
+from speechprep.tokenizers.packing import GROUPS, Documents, Layout, Mixture, best_fit, cut_long, document_keys
+from speechprep.tokenizers.subword.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.engine.context import ShardContext
+
+BATCH = 8192  # token rows read at a time
+WRITE_ROWS = 512  # packed rows written at a time
+SHARD_TOKENS = 1 << 26
+
+
+class PackConfig(StageConfig):
+    """Options of `pack`."""
+
+    context: int = Field(2048, ge=8, le=1 << 20, description="tokens of a packed row")
+    weights: dict[str, float] | None = Field(
+        None, description="shares of the tokens, e.g. {speech: 1, text: 1, mixed: 1}; not given: every row once"
+    )
+    repeat: bool = Field(default=False, description="repeat scarce groups instead of leaving out of the others")
+    split: bool = Field(
+        default=True, description="cut documents at the end of a row; false: whole documents, padded rows"
+    )
+    shards: int | None = Field(None, ge=1, le=99_999, description="output shards; not given: one for 64 M tokens")
+
+    @field_validator("weights")
+    @classmethod
+    def _known_groups(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
+        for name, weight in (weights or {}).items():
+            if name not in GROUPS:
+                raise ValueError(f"unknown group {name!r}; there are: {', '.join(GROUPS)}")
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"the weight of {name} must be a number of at least 0, not {weight:g}")
+        if weights is not None and not sum(weights.values()):
+            raise ValueError("at least one group needs a weight above 0")
+        return weights
+
+
+def run(ctx: ShardContext) -> None:
+    """The whole work: one pass that sorts, one that packs."""
+    config: PackConfig = ctx.config
+    made_with = ctx.extra("tokens").get("vocabulary")  # noqa: S610
+    if made_with is not None and made_with != ctx.content("subword"):
+        raise StaleArtifact("tokens were made with another vocabulary than the one in subword; run interleave again")
+    vocab = Vocabulary.load(ctx.path("subword"))
+    layout = Layout(config.context, vocab.pad, vocab.token_modality)
+    mixture = Mixture(config.weights, repeat=config.repeat)
+    spill = Spill(ctx.scratch / "documents.arrow")
+    _sort(ctx, spill, mixture)
+    taken = mixture.decide()
+    total = int(taken.sum())
+    shards = config.shards or max(1, -(-total // SHARD_TOKENS))
+    ctx.open_shards(shards)
+    ctx.done(documents_tokens=spill.tokens, **{f"tokens.{g}": int(n) for g, n in zip(GROUPS, taken, strict=True)})
+    placed = rows = last = 0
+    for batch, counts in _rows(_documents(spill, mixture), layout, split=config.split):
+        # A row goes to the shard in whose equal share of the tokens it begins.
+        shard = np.minimum((placed + np.cumsum(counts) - counts) * shards // max(total, 1), shards - 1)
+        for begin, end in _stretches(shard):
+            if shard[begin] != last:
+                ctx.writer(last).flush()
+                last = int(shard[begin])
+            ctx.write(batch.slice(begin, end - begin), shard=last)
+        placed += int(counts.sum())
+        rows += batch.num_rows
+        ctx.done(rows=batch.num_rows)
+    ctx.done(tokens=placed, padding=rows * config.context - placed)
+
+
+def _sort(ctx: ShardContext, spill: Spill, mixture: Mixture) -> None:
+    for batch in ctx.batches("tokens", ["id", "kind", "input_ids"], BATCH):
+        ids, kinds, tokens = batch.columns
+        keys, groups = document_keys(ctx.seed, ids, kinds)
+        mixture.count(keys, groups, np.diff(np.asarray(tokens.offsets)).astype(np.int64))
+        spill.add(keys, groups, pc.binary_join_element_wise(ids, kinds, "#"), tokens)
+        ctx.done(documents=batch.num_rows)
+
+
+def _documents(spill: Spill, mixture: Mixture) -> Iterator[Documents]:
+    """All documents taken, in order, by buckets. Copy c of a document stands c/passes of the corpus further on."""
+    buckets = spill.close()
+    passes = mixture.passes
+    for bucket in range(buckets):
+        keys, documents = [], Documents.none()
+        for copy in range(passes):
+            source = (bucket + copy * buckets // passes) % buckets
+            more, found = spill.load(source, buckets, lambda k, g, copy=copy: mixture.takes(k, g, copy))  # type: ignore[misc]
+            keys.append(salted(more, 2 + copy) if copy else more)
+            documents = documents.then(found)
+        yield documents if passes == 1 else _mixed(documents, np.argsort(np.concatenate(keys), kind="stable"))
+
+
+def _mixed(documents: Documents, order: Any) -> Documents:
+    lengths = documents.lengths[order]
+    tokens = ragged.gather(documents.tokens, offsets_of(documents.lengths)[order], lengths)
+    return Documents(documents.names.take(pa.array(order)), tokens, lengths)
+
+
+def _rows(parts: Iterator[Documents], layout: Layout, *, split: bool) -> Iterator[tuple[pa.RecordBatch, Any]]:
+    """Packed rows, and the tokens in each that are not padding."""
+    rest = Documents.none()
+    for documents in parts:
+        if split:
+            batch, rest = layout.full_rows(rest.then(documents))
+            held = np.full(batch.num_rows, layout.context)
+        else:
+            pieces, goes_on = cut_long(documents, layout.context)
+            bins = best_fit(pieces.lengths, goes_on, layout.context)
+            batch = layout.padded_rows(pieces, bins)
+            held = np.array([pieces.lengths[b].sum() for b in bins], np.int64)
+        for begin in range(0, batch.num_rows, WRITE_ROWS):
+            yield batch.slice(begin, WRITE_ROWS), held[begin : begin + WRITE_ROWS]
+    if len(rest.tokens):
+        yield layout.padded_rows(rest, [range(len(rest.names))]), np.array([len(rest.tokens)])
+
+
+def _stretches(shard: Any) -> Iterator[tuple[int, int]]:
+    cuts = np.flatnonzero(np.diff(shard, prepend=-1))
+    yield from zip(cuts.tolist(), [*cuts[1:].tolist(), len(shard)], strict=True)
+
+
+def facts(done: Finished) -> dict[str, Any]:
+    """For the manifest: what a reader of the rows needs."""
+    extra = done.inputs["tokens"].extra
+    return {"context": done.config.context, "vocabulary": done.inputs["subword"].content, "grid": extra.get("grid")}
+
+
+STAGE = Stage(
+    name="pack",
+    version=1,
+    reads=(Read("tokens", "tokens", sharded=False), Read("subword", "subword", sharded=False)),
+    writes="packed",
+    config=PackConfig,
+    run=run,
+    schema=PACKED,
+    facts=facts,
+)

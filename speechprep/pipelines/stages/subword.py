@@ -1,0 +1,186 @@
+"""subword: `units` and, where there are transcripts, `words` -> `subword`, the joint vocabulary of text and units.
+
+Reads all shards as one piece of work and writes an artifact. It holds vocab.json (sizes, id ranges, special tokens),
+token_modality.npy, the SentencePiece models text.model and units.model, the files with which
+`transformers.AutoTokenizer.from_pretrained(folder)` loads it (see `speechprep.tokenizers.subword.vocabulary`), and
+coverage.json: what was seen, what was trained on, that nothing was skipped, and the compression from frames to runs to
+tokens, beside that of the text.
+
+Units are trained on without repeats. Memory is bounded: of a corpus beyond `max_units` (`max_characters` for text)
+those utterances are taken whose ids hash lowest, so the choice depends on the seed and the ids, and not on shards or
+order. Only transcripts that were kept count. Nothing is rejected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field
+
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
+from speechprep.tokenizers.arrays.ragged import of_arrow, offsets_of
+from speechprep.tokenizers.arrays.runlength import dedup_ragged
+from speechprep.tokenizers.subword.train import train_text, train_units
+from speechprep.tokenizers.subword.vocabulary import TEXT_MODEL, UNIT_MODEL, Vocabulary
+
+COVERAGE = "coverage.json"
+_ROWS = 1024
+
+
+class Config(StageConfig):
+    """Options of `subword`."""
+
+    algorithm: Literal["bpe", "unigram", "none"] = Field(
+        "bpe", description="SentencePiece model over units; none: each unit is a token"
+    )
+    unit_vocab_size: int = Field(10_000, ge=2, description="pieces of units wanted, all single units among them")
+    text_vocab_size: int = Field(10_000, ge=0, description="pieces of text wanted; 0: no text")
+    max_units: int = Field(5_000_000, ge=1, description="units, without repeats, to train on (5 million: 0.5 GB)")
+    max_characters: int = Field(20_000_000, ge=1, description="characters of transcripts to train on")
+    language: str = Field("en", description="language code in the names of the marker tokens")
+
+
+@dataclass
+class HashSample:
+    """Of records of any number those whose ids hash lowest, `limit` in all by size, at least one.
+
+    The result depends on which records there are, not on their order.
+    """
+
+    limit: int
+    salt: str
+    seen: int = 0
+    total_seen: int = 0
+    total: int = 0
+    _heap: list[tuple[int, str, int, Any]] = field(default_factory=list)
+    _bound: int = 1 << 256
+
+    def add(self, id: str, size: int, record: Any) -> None:
+        """Offer a record; it or others may be dropped, now or later."""
+        self.seen, self.total_seen = self.seen + 1, self.total_seen + size
+        place = int.from_bytes(hashlib.sha256(f"{self.salt}\0{id}".encode()).digest(), "big")
+        if place >= self._bound:
+            return
+        heapq.heappush(self._heap, (-place, id, size, record))
+        self.total += size
+        while self.total > self.limit and len(self._heap) > 1:
+            dropped, _, size, _ = heapq.heappop(self._heap)
+            self.total, self._bound = self.total - size, -dropped
+
+    def records(self) -> list[Any]:
+        """The records kept, in the order of their hashes."""
+        return [record for *_, record in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
+
+    def coverage(self) -> dict[str, int]:
+        """Records and sizes used of those seen."""
+        return {"seen": self.seen, "used": len(self._heap), "size_seen": self.total_seen, "size_used": self.total}
+
+
+def sample_units(ctx: ShardContext) -> HashSample:
+    """Units without repeats, uint16 or uint32 (m,), and the number of frames, of each utterance of the sample."""
+    sample = HashSample(ctx.config.max_units, f"{ctx.seed}\0{ctx.stage}")
+    for batch in ctx.batches("units", ["id", "units"], rows=_ROWS):
+        flat, offsets = of_arrow(batch.column("units"))
+        values, _, edges = dedup_ragged(flat.to_numpy(zero_copy_only=False), offsets)
+        frames = np.diff(offsets).tolist()
+        for row, id in enumerate(batch.column("id").to_pylist()):
+            units = values[edges[row] : edges[row + 1]]
+            sample.add(id, len(units), (units.copy(), frames[row]))
+        ctx.done(utterances=batch.num_rows, frames=int(offsets[-1]))
+    return sample
+
+
+def sample_texts(ctx: ShardContext) -> HashSample:
+    """Transcript, and seconds of its speech, of each kept utterance of the sample."""
+    sample = HashSample(ctx.config.max_characters, f"{ctx.seed}\0{ctx.stage}")
+    for batch in ctx.batches("words", ["id", "text", "duration", "kept"], rows=_ROWS):
+        kept = batch.filter(pc.fill_null(batch.column("kept"), pa.scalar(value=False)))
+        for id, text, duration in zip(*(kept.column(i).to_pylist() for i in range(3)), strict=True):
+            if text and not text.isspace():
+                sample.add(id, len(text), (text, duration or 0.0))
+    return sample
+
+
+def compression_of_units(
+    vocabulary: Vocabulary, records: list[tuple[NDArray[Any], int]], grid: FrameGrid
+) -> dict[str, float]:
+    """Frames, runs and tokens of the units trained on, and each of these for one second."""
+    frames = sum(count for _, count in records)
+    runs = sum(len(units) for units, _ in records)
+    tokens = 0
+    for start in range(0, len(records), _ROWS):
+        part = [units for units, _ in records[start : start + _ROWS]]
+        tokens += len(vocabulary.encode_units(np.concatenate(part), offsets_of(np.array([*map(len, part)])))[0])
+    return _rates({"frames": frames, "runs": runs, "tokens": tokens}, frames / grid.rate)
+
+
+def compression_of_text(vocabulary: Vocabulary, records: list[tuple[str, float]]) -> dict[str, float]:
+    """Characters, words and tokens of the text trained on, and each of these for one second of its speech."""
+    characters = words = tokens = 0
+    for start in range(0, len(records), _ROWS):
+        texts = ["".join(" " + word for word in text.split()) for text, _ in records[start : start + _ROWS]]
+        characters, words = characters + sum(map(len, texts)), words + sum(text.count(" ") for text in texts)
+        tokens += len(vocabulary.encode_texts(texts)[0])
+    counts = {"characters": characters, "words": words, "tokens": tokens}
+    return _rates(counts, sum(duration for _, duration in records))
+
+
+def _rates(counts: dict[str, int], seconds: float) -> dict[str, float]:
+    rates = {f"{name}_per_second": round(count / seconds, 4) for name, count in counts.items() if seconds > 0}
+    return {"seconds": round(seconds, 4), **counts, **rates}
+
+
+def run(ctx: ShardContext) -> None:
+    """The whole corpus."""
+    config, facts = ctx.config, ctx.extra("units")  # noqa: S610
+    models = ctx.scratch / "models"
+    models.mkdir(exist_ok=True)
+    units = sample_units(ctx)
+    unit_records, text_records = units.records(), []
+    coverage: dict[str, Any] = {"units": units.coverage()}
+    if config.text_vocab_size and ctx.has("words"):
+        texts = sample_texts(ctx)
+        text_records = texts.records()
+        coverage["text"] = texts.coverage()
+
+    unit_model = text_model = None
+    if config.algorithm != "none":
+        unit_model = models / UNIT_MODEL
+        sequences = (sequence for sequence, _ in unit_records)
+        trained = train_units(sequences, facts["k"], config.unit_vocab_size, unit_model, algorithm=config.algorithm)
+        coverage["units"] |= trained
+    if text_records:
+        text_model = models / TEXT_MODEL
+        coverage["text"] |= train_text((text for text, _ in text_records), config.text_vocab_size, text_model)
+
+    vocabulary = Vocabulary.build(text_model, unit_model, facts["k"], config.language)
+    vocabulary.save(ctx.out)
+    grid = FrameGrid(**facts["grid"])
+    coverage["compression"] = {"speech": compression_of_units(vocabulary, unit_records, grid)}
+    if text_records:
+        coverage["compression"]["text"] = compression_of_text(vocabulary, text_records)
+    (ctx.out / COVERAGE).write_text(json.dumps(coverage, indent=2) + "\n", encoding="utf-8")
+    described = vocabulary.describe()
+    ctx.facts.update({name: described[name] for name in ("size", "k", "language", "ranges", "unit_algorithm")})
+    ctx.facts.update(coverage=coverage, transformers=vocabulary.has_tokenizer)
+
+
+STAGE = Stage(
+    name="subword",
+    version=1,
+    reads=(Read("units", "units", sharded=False), Read("words", "words", sharded=False, optional=True)),
+    writes="subword",
+    config=Config,
+    run=run,
+    schema=None,
+)

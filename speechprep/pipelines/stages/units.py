@@ -1,0 +1,92 @@
+"""units: speech as unit ids, one a frame.
+
+Reads `utterances` and a `codebook`. Writes `units`, one output shard for each input shard.
+Row: id, units list<uint16> (uint32 beyond 65,536 units) at the frame rate, codebook (its fingerprint). Frames are
+extracted and assigned in one pass and are never stored. Frame i covers [i * stride, i * stride + window) samples; there
+is one unit for each frame, however long the audio is and however it is cut for the work. Run-length form is derived
+from these rows by whoever needs it, without loss.
+
+The extractor is the codebook's own; naming another one is an error unless it is the same in all that decides a frame.
+Rejected: what cannot be decoded, and `audio_too_short` for less than one frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from speechprep.artifacts.codebook import Codebook
+from speechprep.artifacts.schemas import units_schema
+from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
+from speechprep.pipelines.features import Sound, for_each_utterance, frames
+from speechprep.registry import make
+from speechprep.tokenizers.kmeans.nearest import Centroids
+
+F32 = NDArray[np.float32]
+
+
+class Config(StageConfig):
+    """Options of `units`."""
+
+    extractor: str | None = Field(None, description="name of the extractor; default: the codebook's own")
+    options: dict[str, Any] = Field(default_factory=dict, description="its parameters, where `extractor` is given")
+
+
+def units_of(extractor: Any, centroids: Centroids, blocks: Iterator[F32]) -> NDArray[np.unsignedinteger]:
+    """Audio blocks (n,) of one utterance -> (grid.num_frames(n),) unit ids."""
+    if hasattr(extractor, "units_stream"):
+        return np.concatenate(list(extractor.units_stream(blocks, centroids)))
+    return np.concatenate([centroids.assign(part) for part in frames(extractor, blocks)])
+
+
+def run(ctx: ShardContext) -> None:
+    """One shard."""
+    codebook = Codebook.load(ctx.path("codebook"))
+    codebook.check(ctx.backend)
+    centroids = Centroids(codebook.centroids)
+    fingerprint = codebook.fingerprint
+
+    def work(row: dict[str, Any], sound: Sound) -> dict[str, Any]:
+        units = units_of(ctx.backend, centroids, sound) if sound.ready is None else sound.ready
+        ctx.done(frames=len(units))
+        return {"id": row["id"], "units": units, "codebook": fingerprint}
+
+    for_each_utterance(ctx, work, together=lambda batch: ctx.backend.units(batch, centroids))
+
+
+def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Any:
+    """The extractor named, or the one the codebook was made with."""
+    if config.extractor is not None:
+        return make("extractors", config.extractor, config.options)
+    made_with = extras["codebook"]["backend"]
+    return make("extractors", made_with["extractor"], made_with["options"])
+
+
+def schema(ctx: ShardContext) -> pa.Schema:
+    """`units_schema` of the codebook's size."""
+    return units_schema(ctx.extra("codebook")["k"])  # noqa: S610
+
+
+def facts(finished: Finished) -> dict[str, Any]:
+    """The frame grid, the number of units and the codebook's fingerprint."""
+    codebook = finished.inputs["codebook"].extra
+    return {name: codebook[name] for name in ("grid", "k", "codebook")}
+
+
+STAGE = Stage(
+    name="units",
+    version=1,
+    reads=(Read("utterances", "utterances"), Read("codebook", "codebook", sharded=False)),
+    writes="units",
+    config=Config,
+    run=run,
+    schema=schema,
+    backend=backend,
+    facts=facts,
+)

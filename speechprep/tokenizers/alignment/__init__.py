@@ -1,0 +1,1 @@
+"""Forced alignment from emissions, and the scores of timed words and of transcripts."""

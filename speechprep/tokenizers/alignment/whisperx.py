@@ -1,0 +1,298 @@
+"""WhisperX's alignment of a segment, from the emissions on: the same words, times and scores, without its tables.
+
+What is computed is `whisperx.align` of version 3.8 (m-bain/whisperX, alignment.py): the trellis of an old torchaudio
+tutorial, its backtracking, and the way from characters to words. It differs from CTC (`ctc`): a token stays by blanks
+only, a path may end before the last frame, and a character lasts until the next one starts. Neither is a stand-in
+for the other.
+
+Only one row of the trellis is held, with one row kept every `block` frames; the steps of a block are made again from
+its row when the path is traced, which moves by at most one token a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.tokenizers.arrays.compiled import compiled, has_numba
+
+BLOCK = 4096  # frames between two kept rows
+
+Scores = NDArray[np.float32]
+Ids = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """A word of a segment in seconds; None where WhisperX gives it no time or no score."""
+
+    text: str
+    start: float | None
+    end: float | None
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTimes:
+    """(tokens,) each: frames [start, end) and the mean probability along the path."""
+
+    starts: Ids
+    ends: Ids
+    scores: NDArray[np.float64]
+
+
+def token_times(
+    log_probs: Scores,
+    tokens: Sequence[int] | Ids,
+    blank: int = 0,
+    *,
+    block: int = BLOCK,
+    numba: bool | None = None,
+) -> TokenTimes | None:
+    """`get_trellis`, `backtrack` and `merge_repeats` of WhisperX; None where its backtracking fails.
+
+    Args:
+        log_probs: (frames, vocabulary) float32, finite.
+        tokens: (n,) ids, at least one.
+        block: frames between kept rows.
+        numba: whether to run in machine code; by default where numba is installed. The result is the same.
+    """
+    emissions = np.ascontiguousarray(log_probs, np.float32)
+    ids = np.ascontiguousarray(tokens, np.uint32)
+    fast = has_numba() if numba is None else numba
+    sweep: Callable[..., Any] = compiled(_sweep) if fast else _sweep_numpy
+    trace: Callable[..., Any] = compiled(_trace) if fast else _trace
+    frames, n = len(emissions), len(ids)
+    edge = np.zeros(frames + 1, np.float32)  # the column before the first token
+    edge[1:] = np.cumsum(emissions[:, blank], dtype=np.float64)
+    edge[-n:] = np.inf
+    row = np.full(n + 1, -np.inf, np.float32)
+    last = np.full(frames + 1, -np.inf, np.float32)
+    rows, none = [], np.zeros((0, 0), np.uint8)
+    for start in range(0, frames, block):
+        row[0] = edge[start]
+        rows.append(row)
+        row = sweep(emissions, ids, blank, edge, row, start, min(start + block, frames), 0, n, last, none)
+    end = int(np.argmax(last))
+    starts = np.zeros(n, np.int32)
+    at, stop = n, end
+    for start in range((end - 1) // block * block, -1, -block):
+        low = max(0, at - (stop - start))
+        steps = np.zeros((stop - start, at - low), np.uint8)
+        sweep(emissions, ids, blank, edge, rows[start // block], start, stop, low, at, last[:0], steps)
+        at = trace(steps, start, stop, low, at, starts)
+        if at == 0:
+            return _scored(emissions, ids, blank, starts, end)
+        stop = start
+    return None
+
+
+def _sweep(emissions, ids, blank, edge, row, start, stop, low, high, last, steps):  # type: ignore[no-untyped-def]
+    """The trellis row after `stop` frames from the one after `start`, for tokens [low, high).
+
+    `row[j + 1]` belongs to token j. Where `last` is not empty it gets the last column, where `steps` is not empty it
+    gets steps[t, j - low] = whether token j was entered at frame start + t.
+    """
+    old, new = row.copy(), row.copy()
+    trace = steps.shape[0] > 0
+    keep = last.shape[0] > 0
+    for t in range(start, stop):
+        top = min(high, t + 1)
+        at_blank = emissions[t, blank]
+        emission = emissions[t]
+        old[0] = edge[t]
+        count = max(top - low, 0)  # views from zero: the compiler makes vector code of no other
+        owns, befores, to, which = old[low + 1 : top + 1], old[low:top], new[low + 1 : top + 1], ids[low:top]
+        if trace:
+            out = steps[t - start]
+            for i in range(count):
+                stayed = owns[i] + at_blank
+                changed = befores[i] + emission[which[i]]
+                out[i] = changed > stayed
+                to[i] = changed if changed > stayed else stayed
+        else:
+            for i in range(count):
+                stayed = owns[i] + at_blank
+                changed = befores[i] + emission[which[i]]
+                to[i] = changed if changed > stayed else stayed
+        old, new = new, old
+        if keep:
+            last[t + 1] = old[-1]
+    return old
+
+
+def _sweep_numpy(
+    emissions: Scores,
+    ids: NDArray[np.uint32],
+    blank: int,
+    edge: Scores,
+    row: Scores,
+    start: int,
+    stop: int,
+    low: int,
+    high: int,
+    last: Scores,
+    steps: NDArray[np.uint8],
+) -> Scores:
+    """`_sweep` by rows."""
+    old, new = row.copy(), row.copy()
+    for t in range(start, stop):
+        top = min(high, t + 1)
+        old[0] = edge[t]
+        if top > low:
+            stayed = old[low + 1 : top + 1] + emissions[t, blank]
+            changed = old[low:top] + emissions[t, ids[low:top]]
+            np.maximum(stayed, changed, out=new[low + 1 : top + 1])
+            if len(steps):
+                np.greater(changed, stayed, out=steps[t - start, : top - low], casting="unsafe")
+        old, new = new, old
+        if len(last):
+            last[t + 1] = old[-1]
+    return old
+
+
+def _trace(steps, start, stop, low, at, starts):  # type: ignore[no-untyped-def]
+    """Follow the steps back from token `at - 1` at frame `stop - 1`; the token to go on with, 0 when all were said."""
+    for t in range(stop - 1, start - 1, -1):
+        if steps[t - start, at - 1 - low]:
+            at -= 1
+            starts[at] = t
+            if at == 0:
+                break
+    return at
+
+
+def _scored(emissions: Scores, ids: NDArray[np.uint32], blank: int, starts: Ids, end: int) -> TokenTimes:
+    """A token has its own probability where it starts, and that of the blank until the next one does."""
+    ends = np.append(starts[1:], np.int32(end))
+    along = emissions[starts[0] : end, blank].copy()
+    along[starts - starts[0]] = emissions[starts, ids]
+    probabilities = np.exp(along.astype(np.float64)).astype(np.float32)
+    sums = np.bincount(np.repeat(np.arange(len(ids)), ends - starts), weights=probabilities)
+    return TokenTimes(starts, ends, sums / (ends - starts))
+
+
+def align_segment(
+    log_probs: Scores,
+    text: str,
+    dictionary: Mapping[str, int],
+    start: float,
+    end: float,
+    *,
+    spaces: bool = True,
+    sentences: Sequence[tuple[int, int]] | None = None,
+    numba: bool | None = None,
+) -> list[TimedWord] | None:
+    """The `word_segments` that `whisperx.align` gives for one segment.
+
+    Args:
+        log_probs: (frames, vocabulary) float32 of the audio between `start` and `end`.
+        text: of the segment, as WhisperX takes it: words divided by single spaces.
+        dictionary: character in lower case -> id; its `<pad>` or `[pad]` is the blank, else 0.
+        start, end: of the segment, seconds.
+        spaces: False for Japanese and Chinese, where each character is a word.
+        sentences: spans of the text that WhisperX's sentence splitter finds; one by default. They matter only where
+            words are without a time or sentences not divided by a space.
+        numba: as in `token_times`.
+
+    Returns:
+        None where there is nothing to align or backtracking fails: WhisperX then gives the segment no words.
+    """
+    clean, places = _clean(text, dictionary, spaces=spaces)
+    if not clean:
+        return None
+    blank = 0
+    for char, code in dictionary.items():
+        if char in ("[pad]", "<pad>"):
+            blank = code
+    emissions, ids = _with_wildcard(log_probs, clean, dictionary, blank)
+    found = token_times(emissions, ids, blank, numba=numba)
+    if found is None:
+        return None
+    ratio = (end - start) / len(emissions)
+    times: list[tuple[float, float, float] | None] = [None] * len(text)
+    columns = zip(places, found.starts.tolist(), found.ends.tolist(), found.scores.tolist(), strict=False)
+    for place, first, last, score in columns:
+        times[place] = (round(first * ratio + start, 3), round(last * ratio + start, 3), round(score, 3))
+    words: list[TimedWord] = []
+    numbers = _word_numbers(text, spaces=spaces)
+    for first, last in sentences or [(0, len(text))]:
+        words += _filled(_words(text, numbers, times, first, min(last + 1, len(text))))
+    return words
+
+
+def _clean(text: str, dictionary: Mapping[str, int], *, spaces: bool) -> tuple[str, list[int]]:
+    """The characters to align, and where each stood."""
+    first = len(text) - len(text.lstrip())
+    last = len(text.rstrip())
+    chars, places = [], []
+    for place in range(first, last):
+        char = text[place].lower()
+        if spaces and char == " ":
+            char = "|"
+        if char in dictionary or char not in (" ", "|"):
+            chars.append(char)
+            places.append(place)
+    return "".join(chars), places
+
+
+def _with_wildcard(log_probs: Scores, clean: str, dictionary: Mapping[str, int], blank: int) -> tuple[Scores, Ids]:
+    """Emissions and ids; characters that the model does not know share a column, the best of all but the blank."""
+    size = log_probs.shape[1]
+    ids = np.array([dictionary.get(char, size) for char in clean], np.int32)
+    if (ids == size).any():
+        others = np.delete(log_probs, blank, axis=1).max(axis=1, keepdims=True)
+        log_probs = np.concatenate((log_probs, others), axis=1)
+    return log_probs, ids
+
+
+def _word_numbers(text: str, *, spaces: bool) -> list[int]:
+    """The number of the word that each character belongs to; a space belongs to the word after it."""
+    if not spaces:
+        return list(range(len(text)))
+    numbers, number = [], 0
+    for place in range(len(text)):
+        numbers.append(number)
+        number += text[place + 1 : place + 2] == " "
+    return numbers
+
+
+def _words(
+    text: str, numbers: list[int], times: list[tuple[float, float, float] | None], first: int, last: int
+) -> list[TimedWord]:
+    """The words of text[first:last]."""
+    words = []
+    place = first
+    while place < last:
+        begin, number = place, numbers[place]
+        while place < last and numbers[place] == number:
+            place += 1
+        word = text[begin:place].strip()
+        if not word:
+            continue
+        chars = [i for i in range(begin, place) if text[i] != " "]
+        timed = [time for i in chars if (time := times[i]) is not None]
+        if timed:
+            scores = [0.0 if times[i] is None else times[i][2] for i in chars]  # type: ignore[index]
+            mean = float(np.add.reduce(scores) if len(scores) > 7 else sum(scores)) / len(timed)
+            score = round(mean * 1000) / 1000  # as numpy rounds
+            words.append(TimedWord(word, min(t[0] for t in timed), max(t[1] for t in timed), score))
+        else:
+            words.append(TimedWord(word, None, None, None))
+    return words
+
+
+def _filled(words: list[TimedWord]) -> list[TimedWord]:
+    """Words without a time take that of the nearest word that has one, of the earlier where two are as near."""
+    known = [i for i, word in enumerate(words) if word.start is not None]
+    if not known or len(known) == len(words):
+        return words
+    nearest = [min(known, key=lambda k: (abs(k - i), k)) for i in range(len(words))]
+    return [
+        word if word.start is not None else TimedWord(word.text, words[k].start, words[k].end, None)
+        for word, k in zip(words, nearest, strict=True)
+    ]

@@ -1,0 +1,188 @@
+"""From planned runs to rows: layout of markers and spans, and the Arrow arrays of `tokens`.
+
+All in flat arrays: where each span begins follows from a running sum over the widths of all spans of the batch, and
+two gathers fill in all tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from speechprep.artifacts.schemas import TOKENS
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.tokenizers.arrays.ragged import Ints, gather, offsets_of, ranges, to_arrow
+from speechprep.tokenizers.arrays.runlength import dedup_ragged
+
+if TYPE_CHECKING:
+    from speechprep.tokenizers.subword.vocabulary import Vocabulary
+
+KINDS = ("unit", "text", "cst_ut", "cst_tu", "ast")  # also the order of an utterance's rows
+UNIT, TEXT, CST_UT, CST_TU, AST = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Utterances:
+    """A batch of n utterances in flat form.
+
+    Attributes:
+        ids: (n,) strings.
+        words, starts, ends, word_offsets: their usable words with times in seconds; none where there is no transcript.
+        units, unit_offsets: their units at frame rate; none where there is no speech.
+    """
+
+    ids: pa.StringArray
+    words: pa.StringArray
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    word_offsets: Ints
+    units: NDArray[np.unsignedinteger]
+    unit_offsets: Ints
+
+    def without_words(self, utterance: NDArray[np.bool_]) -> Utterances:
+        """The same batch with the words of the marked utterances left out."""
+        counts = np.diff(self.word_offsets)
+        keep = ~np.repeat(utterance, counts)
+        return Utterances(
+            self.ids,
+            self.words.filter(pa.array(keep)),
+            self.starts[keep],
+            self.ends[keep],
+            offsets_of(np.where(utterance, 0, counts)),
+            self.units,
+            self.unit_offsets,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The spans of all rows of a batch, in the order in which they will stand.
+
+    Attributes:
+        key: utterance * len(KINDS) + kind; a row is all runs of one key.
+        speech: True for units.
+        w0, w1: words [w0, w1) of the utterance; f0, f1: its frames [f0, f1).
+    """
+
+    key: Ints
+    speech: NDArray[np.bool_]
+    w0: Ints
+    w1: Ints
+    f0: Ints
+    f1: Ints
+
+    @classmethod
+    def merge(cls, parts: list[Runs]) -> Runs:
+        """All runs: the rows of an utterance together, the runs of a row in their order."""
+        keys = np.concatenate([part.key for part in parts])
+        order = np.argsort(keys, kind="stable")
+        rest = (np.concatenate([getattr(p, name) for p in parts])[order] for name in cls.__slots__[1:])
+        return cls(keys[order], *rest)
+
+
+def render(
+    batch: Utterances, runs: Runs, word_tokens: tuple[NDArray[np.int32], Ints], vocab: Vocabulary, grid: FrameGrid
+) -> pa.RecordBatch:
+    """Rows of the schema `TOKENS` for planned runs.
+
+    `word_tokens` are the ids of all words of the batch in turn, and offsets. A batch without runs gives no rows.
+    """
+    if not len(runs.key):
+        return pa.RecordBatch.from_pylist([], schema=TOKENS)
+    utterance = runs.key // len(KINDS)
+    # Content of every run: a slice of one pool of tokens, those of all words, then those of the unit segments.
+    word_ids, word_at = word_tokens
+    segment, starts, lengths = _segments(batch, runs, utterance)
+    values, durations, value_at = dedup_ragged(gather(batch.units, starts, lengths), offsets_of(lengths))
+    unit_ids, unit_at = vocab.encode_units(values, value_at)
+    pool = np.concatenate([word_ids, unit_ids])
+    w0, w1 = batch.word_offsets[utterance] + runs.w0, batch.word_offsets[utterance] + runs.w1
+    begin = np.where(runs.speech, len(word_ids) + unit_at[segment], word_at[w0])
+    length = np.where(runs.speech, unit_at[segment + 1] - unit_at[segment], word_at[w1] - word_at[w0])
+    tokens, row_at, start, row_first = _lay_out(runs, pool, begin, length, vocab)
+    spoken = runs.speech
+    held = np.where(spoken, np.diff(value_at)[segment], 0)  # durations that each run brings
+    n_words = np.diff(batch.word_offsets)
+    row = utterance[row_first]
+    timed = ranges(batch.word_offsets[row], n_words[row])
+    timed_at = offsets_of(n_words[row])
+    run_at = np.append(row_first, len(runs.key))
+    columns = [
+        batch.ids.take(pa.array(row)),
+        pa.array(KINDS).take(pa.array(runs.key[row_first] % len(KINDS))),
+        to_arrow(tokens, row_at),
+        to_arrow(_run_structs(batch, runs, start, length, w0, w1, grid), run_at),
+        to_arrow(gather(durations, value_at[segment[spoken]], held[spoken]), offsets_of(held)[run_at]),
+        to_arrow(batch.starts[timed], timed_at),
+        to_arrow(batch.ends[timed], timed_at),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=TOKENS)
+
+
+def _segments(batch: Utterances, runs: Runs, utterance: Ints) -> tuple[Ints, Ints, Ints]:
+    """Segment of each run (0 for text), and where in the batch's frames each segment starts and how long it is.
+
+    Rows that speak the whole utterance (`unit` and CST) share one segment, so it is encoded once.
+    """
+    n_frames = np.diff(batch.unit_offsets)
+    whole = runs.speech & (runs.f0 == 0) & (runs.f1 == n_frames[utterance])
+    part = runs.speech & ~whole
+    wanted = np.zeros(len(n_frames), bool)
+    wanted[utterance[whole]] = True
+    segment = np.zeros(len(runs.key), np.int64)
+    segment[whole] = (np.cumsum(wanted) - 1)[utterance[whole]]
+    segment[part] = np.count_nonzero(wanted) + np.arange(np.count_nonzero(part))
+    starts = np.concatenate([batch.unit_offsets[:-1][wanted], batch.unit_offsets[utterance[part]] + runs.f0[part]])
+    lengths = np.concatenate([n_frames[wanted], (runs.f1 - runs.f0)[part]])
+    if not len(lengths):  # a batch without speech still has one, empty, segment for the text runs to point at
+        return segment, np.zeros(1, np.int64), np.zeros(1, np.int64)
+    return segment, starts, lengths
+
+
+def _lay_out(
+    runs: Runs, pool: NDArray[np.int32], begin: Ints, length: Ints, vocab: Vocabulary
+) -> tuple[NDArray[np.int32], Ints, NDArray[np.int32], Ints]:
+    """Tokens of all rows, offsets of the rows in them, start of each run's tokens in its row, first run of each row."""
+    new = np.diff(runs.key, prepend=-1) != 0
+    row_first = np.flatnonzero(new)
+    last = np.append(new[1:], True)
+    joined = runs.key % len(KINDS) == AST  # runs are joined by switch tokens, else each has its own start and end
+    opens = new | ~joined
+    closes = last | ~joined
+    marker = np.where(
+        opens, np.where(runs.speech, vocab.u_start, vocab.t_start), np.where(runs.speech, vocab.t2u, vocab.u2t)
+    )
+    at = offsets_of(1 + length + closes)
+    tokens = np.empty(at[-1], np.int32)
+    tokens[at[:-1]] = marker
+    tokens[at[1:][closes] - 1] = np.where(runs.speech, vocab.u_end, vocab.t_end)[closes]
+    tokens[ranges(at[:-1] + 1, length)] = gather(pool, begin, length)
+    row_at = np.append(at[row_first], at[-1])
+    start = at[:-1] + 1 - np.repeat(row_at[:-1], np.diff(np.append(row_first, len(new))))
+    return tokens, row_at, start.astype(np.int32), row_first
+
+
+def _run_structs(
+    batch: Utterances, runs: Runs, start: NDArray[np.int32], length: Ints, w0: Ints, w1: Ints, grid: FrameGrid
+) -> pa.StructArray:
+    kind = TOKENS.field("runs").type.value_type
+    has_words = runs.w1 > runs.w0
+    # Runs of units take the times of their frame edges, runs of text those of their words.
+    t0 = grid.starts(runs.f0)
+    t1 = grid.starts(runs.f1)
+    text = ~runs.speech & has_words
+    t0[text], t1[text] = batch.starts[w0[text]], batch.ends[w1[text] - 1]
+    arrays = [
+        pa.array(("text", "unit")).take(pa.array(runs.speech.astype(np.int8))),
+        pa.array(start),
+        pa.array((start + length).astype(np.int32)),
+        pa.array(runs.w0.astype(np.int32)),
+        pa.array(runs.w1.astype(np.int32)),
+        pa.array(t0),
+        pa.array(t1),
+    ]
+    return pa.StructArray.from_arrays(arrays, fields=list(kind))

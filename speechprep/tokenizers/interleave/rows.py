@@ -1,0 +1,171 @@
+"""Words and units of a batch of utterances -> rows of token ids: speech, text, CST and AST.
+
+Layouts (SUTLM, "Toward Joint Language Modeling for Speech Units and Text", arXiv 2310.08715; CST is concatenated, AST
+alternating speech-text), with u for unit pieces and w for text pieces:
+
+    unit     <U_EN> u .. <EOU>
+    text     <T_EN> w .. <EOS>
+    cst_ut   <U_EN> u .. <EOU> <T_EN> w .. <EOS>
+    cst_tu   <T_EN> w .. <EOS> <U_EN> u .. <EOU>
+    ast      <U_EN> u .. <U2T> w .. <T2U> u .. <EOU>      starts and ends in either modality
+
+A span of units is cut at frame level from the span table, then run-length encoded, then encoded by SentencePiece, so
+no run is lost at a cut and no piece crosses a switch. A span of words is encoded with a leading space.
+
+A row of `tokens` decodes to the exact words, frames and times (`invert`):
+* `runs` has one entry a span: its tokens [start, stop), markers outside; its words [word_start, word_stop); its times:
+  for units those of the frame edges, the leading silence of the utterance included, so `t0 < word_t0[0]` marks a
+  leading gap; for text from the start of the first word to the end of the last.
+* `durations` are the frames of each deduplicated unit of the unit runs, in row order.
+* `word_t0`, `word_t1` are the times of the utterance's words, indexed by `word_start`..`word_stop`: each word once,
+  also where a CST row has it twice. Both are empty where the utterance has no usable words.
+
+Everything is flat arrays with offsets over the whole batch; there is no loop over utterances or words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.errors import ConfigError
+from speechprep.tokenizers.arrays.draws import Draws, record_keys
+from speechprep.tokenizers.arrays.ragged import Ints, offsets_of, ranges
+from speechprep.tokenizers.interleave.policies import POLICIES, PolicyOptions
+from speechprep.tokenizers.interleave.render import AST, CST_TU, CST_UT, KINDS, TEXT, UNIT, Runs, Utterances, render
+from speechprep.tokenizers.interleave.spans import SpanTable, span_table
+from speechprep.tokenizers.subword.wordtable import WordTable
+
+if TYPE_CHECKING:
+    from speechprep.tokenizers.subword.vocabulary import Vocabulary
+
+CHOICES = (*KINDS, "cst", "cst_both")  # `cst` draws one of the orders for each utterance
+_ORDER_STREAM = 16  # of the draws; policies use the ones below
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a batch of n utterances gave.
+
+    Attributes:
+        tokens: rows of the schema `TOKENS`.
+        lost: (n,) True where a word does not come back from the text model as written; its words were not used.
+        untimed: (n,) True where a word has no finite time; its words were not used.
+    """
+
+    tokens: pa.RecordBatch
+    lost: NDArray[np.bool_]
+    untimed: NDArray[np.bool_]
+
+
+class Interleaver:
+    """Makes rows; holds the vocabulary and the words met so far.
+
+    Args:
+        vocab: the joint vocabulary.
+        grid: the frames that the units came from.
+        kinds: which rows to make, of `CHOICES`.
+        policy: name in `POLICIES`, for the `ast` rows.
+        options: of the policy.
+        seed: of all random choices, together with each utterance's id.
+    """
+
+    def __init__(
+        self, vocab: Vocabulary, grid: FrameGrid, kinds: tuple[str, ...], policy: str, options: PolicyOptions, seed: int
+    ) -> None:
+        check_kinds(kinds)
+        if policy not in POLICIES:
+            raise ConfigError(f"unknown policy {policy!r}; there are: {', '.join(POLICIES)}")
+        self.vocab, self.grid, self.kinds = vocab, grid, frozenset(kinds)
+        self.policy, self.options, self.seed = POLICIES[policy], options, seed
+        self.words = WordTable(vocab)
+
+    def rows(self, batch: Utterances) -> Rows:
+        """All rows of a batch: utterance by utterance, kinds in `KINDS` order."""
+        codes = self.words.look_up(batch.words)
+        row = np.repeat(np.arange(len(batch.ids)), np.diff(batch.word_offsets))
+        lost, untimed = np.zeros(len(batch.ids), bool), np.zeros(len(batch.ids), bool)
+        lost[row[~self.words.exact(codes)]] = True
+        untimed[row[~(np.isfinite(batch.starts) & np.isfinite(batch.ends))]] = True
+        unusable = lost | untimed
+        if unusable.any():
+            batch, codes = batch.without_words(unusable), codes[~unusable[row]]
+        spans = span_table(batch.starts, batch.word_offsets, np.diff(batch.unit_offsets), self.grid)
+        word_tokens = self.words.tokens(codes)
+        return Rows(render(batch, self._plan(batch, spans), word_tokens, self.vocab, self.grid), lost, untimed)
+
+    def _plan(self, batch: Utterances, spans: SpanTable) -> Runs:
+        draws = Draws(record_keys(self.seed, "interleave", batch.ids.to_pylist()))
+        speech, text = spans.n_frames > 0, np.diff(batch.word_offsets) > 0
+        both = speech & text
+        rows = np.arange(len(both))
+        unit_first = draws.uniform(_ORDER_STREAM, rows, np.zeros(len(rows), np.int64)) < 0.5
+        if "cst" not in self.kinds:  # both orders, as far as they are wanted
+            cst_ut = both & bool(self.kinds & {"cst_ut", "cst_both"})
+            cst_tu = both & bool(self.kinds & {"cst_tu", "cst_both"})
+        else:
+            cst_ut, cst_tu = both & unit_first, both & ~unit_first
+        plan = [
+            (UNIT, speech & ("unit" in self.kinds), (True,)),
+            (TEXT, text & ("text" in self.kinds), (False,)),
+            (CST_UT, cst_ut, (True, False)),
+            (CST_TU, cst_tu, (False, True)),
+        ]
+        parts = [whole(kind, rows[mask], is_unit, spans) for kind, mask, order in plan for is_unit in order]
+        if "ast" in self.kinds:
+            parts.append(self._alternate(draws, rows[both], spans))
+        return Runs.merge(parts)
+
+    def _alternate(self, draws: Draws, utterances: Ints, spans: SpanTable) -> Runs:
+        counts = np.diff(spans.word_offsets)[utterances]
+        offsets = offsets_of(counts)
+        word = ranges(spans.word_offsets[utterances], counts)
+        label = self.policy(Draws(draws.keys[utterances]), offsets, self.options)
+        first = np.zeros(len(word), bool)
+        first[offsets[:-1]] = True
+        # The leading gap goes with the first word; where that is written, the gap is in no run.
+        start, stop = np.where(first, 0, spans.starts[word]), spans.stops[word]
+        begin, end = _groups(label, first)
+        empty = label[begin] & (stop[end] == start[begin])
+        if empty.any():  # words without a single frame cannot be spoken: they are written
+            label = label & ~np.repeat(empty, end - begin + 1)
+            begin, end = _groups(label, first)
+        row = np.repeat(np.arange(len(utterances)), counts)[begin]
+        w0, w1 = begin - offsets[row], end + 1 - offsets[row]
+        return Runs(utterances[row] * len(KINDS) + AST, label[begin], w0, w1, start[begin], stop[end])
+
+
+def check_kinds(kinds: tuple[str, ...]) -> None:
+    """Refuse kinds that there are not, or that exclude each other.
+
+    Raises:
+        ConfigError: naming the kind.
+    """
+    if not kinds:
+        raise ConfigError(f"no kinds of rows asked for; there are: {', '.join(CHOICES)}")
+    for kind in kinds:
+        if kind not in CHOICES:
+            raise ConfigError(f"unknown kind {kind!r}; there are: {', '.join(CHOICES)}")
+    if "cst" in kinds and {"cst_both", "cst_ut", "cst_tu"} & set(kinds):
+        raise ConfigError("kind 'cst' draws one order for each utterance; leave it out, or cst_both, cst_ut and cst_tu")
+
+
+def whole(kind: int, utterances: Ints, speech: bool, spans: SpanTable) -> Runs:  # noqa: FBT001 - a modality
+    """One run over all words and all frames of each utterance."""
+    n, zeros = len(utterances), np.zeros(len(utterances), np.int64)
+    words = np.diff(spans.word_offsets)[utterances]
+    key = utterances * len(KINDS) + kind
+    return Runs(key, np.full(n, speech), zeros, words, zeros, spans.n_frames[utterances])
+
+
+def _groups(label: NDArray[np.bool_], first: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """First and last word of each stretch of equal labels within an utterance."""
+    new = first.copy()
+    new[1:] |= label[1:] != label[:-1]
+    begin = np.flatnonzero(new)
+    return begin, np.append(begin[1:], len(label))[: len(begin)] - 1

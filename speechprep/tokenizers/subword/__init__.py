@@ -1,0 +1,1 @@
+"""SentencePiece over units and text, and the joint vocabulary of both."""

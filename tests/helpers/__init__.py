@@ -1,0 +1,1 @@
+"""Small models, toy stages and rows that several tests share."""
