@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.strategies import JSON
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -16,7 +17,6 @@ from hypothesis.extra import numpy as hnp
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import SchemaMismatch, StaleArtifact
-from tests.artifacts.test_manifest import JSON
 
 GRID = FrameGrid(16_000, 320, 400)
 IDENTITY = {"name": "hubert", "model": "facebook/hubert-base-ls960", "revision": "abc", "layer": 9, "mask": (1, 2)}

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from helpers.strategies import JSON
 from hypothesis import given
 from hypothesis import strategies as st
 
 from speechprep.artifacts import manifest
 from speechprep.errors import SchemaMismatch, StaleArtifact
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=10,
-)
 
 
 def example(extra=None) -> manifest.Manifest:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tests.pipelines.test_units import make_codebook
+from helpers.codebooks import make_codebook
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.pipelines import features

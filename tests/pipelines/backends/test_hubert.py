@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers import tiny_models as tiny
-from tests.pipelines.test_units import write_codebook
+from helpers.codebooks import write_codebook
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.errors import BadInput, ConfigError, MissingBackend, StaleArtifact

@@ -391,7 +391,7 @@ def test_a_cluster_that_was_killed_goes_on_with_its_next_iteration(
 
 KILLED = """
 import os, signal, sys
-from speechprep.pipelines import cluster
+from speechprep.pipelines.stages.cluster.stage import STAGE
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.run import Options, run_steps
 from speechprep.tokenizers.kmeans.state import Checkpoint
@@ -406,7 +406,7 @@ def dying(self, state):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Checkpoint.save = dying
-run_steps([Step("cluster", cluster.STAGE, cluster.STAGE.configure({"k": 12}), 0, {"sample": made}, out)], Options())
+run_steps([Step("cluster", STAGE, STAGE.configure({"k": 12}), 0, {"sample": made}, out)], Options())
 """
 
 

@@ -29,7 +29,7 @@ TOY = {"codec": "toy"}
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.FAMILIES["image_codecs"], "toy", "toy_codec:ToyCodec")
+    monkeypatch.setitem(registry.FAMILIES["image_codecs"], "toy", "helpers.toy_codec:ToyCodec")
 
 
 @pytest.fixture

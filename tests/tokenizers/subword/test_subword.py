@@ -169,11 +169,11 @@ def test_every_line_given_to_sentencepiece_is_below_its_limit(tmp_path, monkeypa
     from speechprep.tokenizers.subword import train
 
     given_lines: list[str] = []
-    train = train._train
+    original = train._train
 
     def watch(lines, *args, **options):
         given_lines.extend(lines)
-        return train(lines, *args, **options)
+        return original(lines, *args, **options)
 
     monkeypatch.setattr(train, "_train", watch)
     sequences = [walk(7000, 9000) for _ in range(2)]
