@@ -17,9 +17,26 @@ Out = Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder 
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", metavar="NAME", help="Recipe: the name of a shipped one, or a YAML file.")
 ]
+
+
+def _note_repeats(settings: list[str] | None) -> list[str] | None:
+    """Print a note on stderr for each option that is set more than once."""
+    if settings and len(settings) > 1:
+        from speechprep.options import repeated
+
+        for note in repeated(settings):
+            typer.echo(note, err=True)
+    return settings
+
+
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set an option; may be repeated. Values are YAML."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set one option. The value follows YAML 1.2. Repeat --set for further options.",
+        callback=_note_repeats,
+    ),
 ]
 Workers = Annotated[
     int | None,

@@ -23,39 +23,25 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from speechprep.errors import ConfigError
 from speechprep.models.training import MODELS
+from speechprep.options import Options
 
 UNSEEN = "unseen"
 ANSWERS = "answers.json"
 
 
-class Grid(BaseModel):
+class Grid(Options):
     """See the module's text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     runs: str | list[str]
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     axes: dict[str, dict[str, dict[str, Any]]] = Field(min_length=1)
     seeds: list[int] = Field([0], min_length=1)
     ask: dict[str, str] = Field(min_length=1)
-
-    @classmethod
-    def of(cls, body: Any) -> Grid:
-        """A checked grid.
-
-        Raises:
-            ConfigError: a key that is missing, unknown or of another kind.
-        """
-        try:
-            return cls.model_validate(body)
-        except ValidationError as error:
-            told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise ConfigError(f"this is no grid: {told}") from None
 
 
 @dataclass(frozen=True)

@@ -110,3 +110,11 @@ def test_backends_list_is_json_when_asked(capsys):
     code, out, _ = leave(capsys, "backends", "list", "--json")
     assert code == 0
     assert {row["name"] for row in json.loads(out)} >= {"mfcc", "kmeans", "caption", "pocketsphinx"}
+
+
+def test_an_option_given_twice_is_noted_on_stderr(tmp_path, capsys):
+    from speechprep.cli import main
+
+    with pytest.raises(SystemExit):
+        main(["pool", "--input", str(tmp_path), "--out", str(tmp_path / "p"), "--set", "a=1", "--set", "a=2"])
+    assert "note: --set a is given 2 times; its last value, 2, counts" in capsys.readouterr().err

@@ -84,7 +84,7 @@ def check(
     """Load a backend and run it on a few seconds of the demo corpus; print who it says it is and what it gave."""
     from speechprep import registry
     from speechprep.errors import ConfigError
-    from speechprep.pipelines.engine.recipe import parse_value
+    from speechprep.options import read_value
 
     families = [family for family in registry.FAMILIES if name in registry.names(family)]
     if not families:
@@ -95,7 +95,7 @@ def check(
         key, equals, value = setting.partition("=")
         if not equals:
             raise ConfigError(f"--set {setting!r}: write it as OPTION=VALUE")
-        options[key] = parse_value(value)
+        options[key] = read_value(value)
     results = [_try(family, name, options) for family in families]
     if json:
         print_json(results)

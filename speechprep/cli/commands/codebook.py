@@ -87,14 +87,14 @@ def import_(
 
 def _options(settings: list[str] | None) -> dict[str, Any]:
     from speechprep.errors import ConfigError
-    from speechprep.pipelines.engine.recipe import with_option
+    from speechprep.options import with_setting
 
     options: dict[str, Any] = {}
     for setting in settings or []:
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise ConfigError(f"--set {setting!r}: write it as OPTION=VALUE, for example --set layer=9")
-        options = with_option(options, name, value)
+        options = with_setting(options, name, value)
     return options
 
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
 from speechprep.cli import options as opt
 from speechprep.cli.driver import Show, run_stage, tell
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from speechprep.pipelines.engine.stage import Stage
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -85,42 +80,13 @@ class StageCommand(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """The common options, then those for `--set`."""
         super().format_options(ctx, formatter)
+        from speechprep.options import option_rows
         from speechprep.pipelines.engine.stage import find_stage
 
-        rows = stage_options(find_stage(self.name or ""))
+        rows = option_rows(find_stage(self.name or "").config)
         if rows:
             with formatter.section("Options of the stage (--set NAME=VALUE)"):
                 formatter.write_dl(rows)
-
-
-def stage_options(stage: Stage) -> list[tuple[str, str]]:
-    """(name, description with type and default) of each option of a stage."""
-    return field_rows(stage.config)
-
-
-def field_rows(config: type[BaseModel]) -> list[tuple[str, str]]:
-    """The same of any class of options."""
-    rows = []
-    for name, info in config.model_fields.items():
-        kind = _type_name(info.annotation)
-        default = (
-            "required" if info.is_required() else f"default: {_short(info.get_default(call_default_factory=True))}"
-        )
-        rows.append((name, f"{info.description or ''}  [{kind}; {default}]".strip()))
-    return rows
-
-
-def _type_name(annotation: Any) -> str:
-    from typing import Literal, get_args, get_origin
-
-    if get_origin(annotation) is Literal:
-        return "|".join(str(a) for a in get_args(annotation))
-    name = getattr(annotation, "__name__", None) if get_origin(annotation) is None else None
-    return str(name or annotation).replace("typing.", "").replace("NoneType", "None")
-
-
-def _short(value: Any) -> str:
-    return "none" if value is None else str(value)
 
 
 def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple[dict[str, Any], int]:
@@ -130,7 +96,9 @@ def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple
         ConfigError: a setting not of this form, or for another step; a recipe without the stage.
     """
     from speechprep.errors import ConfigError
-    from speechprep.pipelines.engine.recipe import load, with_option
+    from speechprep.options import with_setting
+    from speechprep.pipelines.engine.recipe import load
+    from speechprep.pipelines.engine.stage import find_stage
 
     options: dict[str, Any] = {}
     seed = 0
@@ -144,7 +112,7 @@ def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise ConfigError(f"--set {setting!r}: write it as OPTION=VALUE, for example --set k=100")
-        options = with_option(options, name.removeprefix(f"{stage}."), value)
+        options = with_setting(options, name.removeprefix(f"{stage}."), value, find_stage(stage).config)
     return options, seed
 
 

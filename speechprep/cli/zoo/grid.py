@@ -38,7 +38,7 @@ def grid(
     from speechprep.cli.zoo.train import read_options
     from speechprep.models.grid import Grid, cells, run, table
 
-    wanted = Grid.of(read_options(file, []))
+    wanted = Grid.of(read_options(file, [], Grid))
     every = cells(wanted)
     if dry_run:
         if json:

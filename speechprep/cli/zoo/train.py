@@ -30,15 +30,15 @@ class TrainCommand(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """The common options, then those for `--set`."""
         super().format_options(ctx, formatter)
-        from speechprep.cli.commands.stages import field_rows
         from speechprep.models.training import MODELS
         from speechprep.models.training.options import TrainOptions
+        from speechprep.options import option_rows
 
         common = set(TrainOptions.model_fields)
         with formatter.section("Options of every model (--set NAME=VALUE)"):
-            formatter.write_dl(field_rows(TrainOptions))
+            formatter.write_dl(option_rows(TrainOptions))
         for name, module in MODELS.items():
-            rows = field_rows(import_module(module).OPTIONS)
+            rows = option_rows(import_module(module).OPTIONS)
             with formatter.section(f"Options of {name}"):
                 formatter.write_dl([row for row in rows if row[0] not in common])
 
@@ -70,7 +70,7 @@ def train(
     if model not in MODELS:
         raise ConfigError(f"no model {model!r}; there are: {', '.join(MODELS)}")
     module = import_module(MODELS[model])
-    given = read_options(config, settings or [])
+    given = read_options(config, settings or [], module.OPTIONS)
     if seed is not None:
         given["seed"] = seed
     options = module.OPTIONS.of(given)
@@ -83,8 +83,8 @@ def train(
         typer.echo(f"{out}: done" if done else f"{out}: stopped; the same command goes on")
 
 
-def read_options(config: str | None, settings: list[str]) -> dict[str, Any]:
-    """Options of a YAML file, and `NAME=VALUE` settings over them.
+def read_options(config: str | None, settings: list[str], model: type[Any]) -> dict[str, Any]:
+    """Options of a YAML file, and `NAME=VALUE` settings over them, read by the types of the class `model`.
 
     Raises:
         ConfigError: no such file, not a mapping, or a setting of another form.
@@ -92,19 +92,19 @@ def read_options(config: str | None, settings: list[str]) -> dict[str, Any]:
     from pathlib import Path
 
     from speechprep.errors import ConfigError
-    from speechprep.pipelines.engine.recipe import parse_value, with_option
+    from speechprep.options import read_mapping, with_setting
 
     options: dict[str, Any] = {}
     if config is not None:
         if not Path(config).is_file():
             raise ConfigError(f"--config {config}: no such file")
-        found = parse_value(Path(config).read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ConfigError(f"--config {config}: a mapping of options is needed, for example 'steps: 1000'")
-        options = found
+        try:
+            options = read_mapping(Path(config).read_text(encoding="utf-8"), model)
+        except ConfigError as error:
+            raise ConfigError(f"--config {config}: {error}") from None
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise ConfigError(f"--set {setting!r}: write it as OPTION=VALUE, for example --set steps=1000")
-        options = with_option(options, name, value)
+        options = with_setting(options, name, value, model)
     return options

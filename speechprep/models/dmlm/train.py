@@ -56,9 +56,9 @@ class DmlmOptions(TrainOptions):
     prompt_targets: bool = Field(default=True, description="whether the first half of a pair is a target too")
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
+    def of(cls, values: dict[str, Any]) -> Self:
         """As of `TrainOptions`; the learning rate for OPT's weights is lower."""
-        return super().of({"lr": 1e-4, **given} if given.get("opt") else given)
+        return super().of({"lr": 1e-4, **values} if values.get("opt") else values)
 
     @field_validator("shares")
     @classmethod

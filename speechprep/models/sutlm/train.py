@@ -54,10 +54,10 @@ class SutlmOptions(TrainOptions):
     init: str | None = Field(None, description="folder of a trained SUTLM to start from")
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
+    def of(cls, values: dict[str, Any]) -> Self:
         """As of `TrainOptions`; the large sizes have large updates."""
-        large = LARGE.get(given.get("size", "125m"))
-        return super().of(given if large is None else {"batch_tokens": large, **given})
+        large = LARGE.get(values.get("size", "125m"))
+        return super().of(values if large is None else {"batch_tokens": large, **values})
 
 
 def sources(folders: list[str], options: SutlmOptions, part: str | None) -> list[Source]:

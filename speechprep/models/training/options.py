@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from speechprep.errors import ConfigError
+from speechprep.options import Options
 
 # Those that change nothing of the weights: a run may go on with other values.
 FREE = ("log_every", "save_every", "keep", "stop_at")
 
 
-class TrainOptions(BaseModel):
+class TrainOptions(Options):
     """See the module's text. Models add their own, and their defaults."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(1000, ge=1, description="updates of the weights")
     rows: int = Field(8, ge=1, description="rows of a batch on each device")
@@ -43,25 +41,6 @@ class TrainOptions(BaseModel):
     )
     validate_every: int = Field(0, ge=0, description="updates between two validations; 0 for none")
     validate_batches: int = Field(8, ge=1, description="batches of a validation, the same ones each time")
-
-    @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
-        """Validated options.
-
-        Raises:
-            ConfigError: naming each bad option, its value and what is allowed.
-        """
-        try:
-            return cls(**given)
-        except ValidationError as error:
-            raise ConfigError("; ".join(cls._explain(e) for e in error.errors())) from None
-
-    @classmethod
-    def _explain(cls, error: Any) -> str:
-        option = ".".join(str(part) for part in error["loc"])
-        if error["type"] == "extra_forbidden":
-            return f"there is no option {option!r}; there are: {', '.join(cls.model_fields)}"
-        return f"{option} = {error['input']!r}: {error['msg']}"
 
     @field_validator("betas")
     @classmethod

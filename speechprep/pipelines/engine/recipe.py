@@ -6,16 +6,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from speechprep import yaml12
 from speechprep.artifacts import manifest, storage
 from speechprep.errors import ConfigError
+from speechprep.options import Options, checked, read_mapping, typed, with_setting
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.stage import Stage, find_stage
 
 
-class RecipeStep(BaseModel):
+class RecipeStep(Options):
     """One stage of a recipe.
 
     Attributes:
@@ -23,8 +24,6 @@ class RecipeStep(BaseModel):
         out: folder below the run's (default: what the stage writes); `options`: of the stage.
         inputs: role -> name of an earlier step, where the nearest earlier one of the right kind is not meant.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage: str
     name: str = ""
@@ -37,10 +36,8 @@ class RecipeStep(BaseModel):
         return self.name or self.stage
 
 
-class Recipe(BaseModel):
+class Recipe(Options):
     """Steps in order, with the run's seed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     description: str = ""
@@ -63,25 +60,10 @@ class Recipe(BaseModel):
             if step not in titles:
                 raise ConfigError(f"--set {setting!r}: the recipe has no step {step!r}; it has: {', '.join(titles)}")
             at = titles.index(step)
-            steps[at] = steps[at].model_copy(update={"options": with_option(steps[at].options, option, value)})
+            config = find_stage(steps[at].stage).config
+            options = with_setting(steps[at].options, option, value, config)
+            steps[at] = steps[at].model_copy(update={"options": options})
         return self.model_copy(update={"steps": steps})
-
-
-def parse_value(text: str) -> Any:
-    """A value from the command line, read as YAML: numbers, true/false, null, lists, text."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"cannot read the value {text!r} as YAML: {error}") from error
-
-
-def with_option(options: dict[str, Any], path: str, value: str) -> dict[str, Any]:
-    """The options with one more; `columns.text` sets the key `text` of the mapping `columns`."""
-    option, dot, key = path.partition(".")
-    if not dot:
-        return {**options, option: parse_value(value)}
-    inner = options.get(option)
-    return {**options, option: with_option(inner if isinstance(inner, dict) else {}, key, value)}
 
 
 def shipped() -> dict[str, str]:
@@ -105,16 +87,28 @@ def load(recipe: str) -> Recipe:
     else:
         raise ConfigError(f"no recipe {recipe!r}: neither a file nor one of the shipped ones ({_names()})")
     try:
-        body = yaml.safe_load(text)
-        return Recipe(**body)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"recipe {recipe!r} is not YAML: {error}") from error
-    except TypeError:
-        raise ConfigError(f"recipe {recipe!r} must be a mapping with name and steps") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"recipe {recipe!r}: {where}: {first['msg']} (got {first['input']!r})") from None
+        return _parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"recipe {recipe!r}: {error}") from None
+
+
+def _parse(text: str) -> Recipe:
+    """A recipe from its text; options of type str keep their text as written."""
+    values = read_mapping(text, Recipe)
+    if not isinstance(values.get("steps"), list):
+        raise ConfigError("a mapping with the keys name and steps is needed")
+    written = yaml12.load_as_text(text)
+    steps = []
+    for step, step_written in zip(values["steps"], written["steps"], strict=True):
+        if not isinstance(step, dict):
+            raise ConfigError(f"step {step!r}: a mapping with the key stage is needed")
+        step = typed(step, step_written, RecipeStep)
+        options = step.get("options")
+        if isinstance(options, dict) and isinstance(step.get("stage"), str):
+            step["options"] = typed(options, step_written["options"], find_stage(step["stage"]).config)
+        steps.append(step)
+    recipe: Recipe = checked(Recipe, {**values, "steps": steps}, "")
+    return recipe
 
 
 def _names() -> str:

@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.errors import BadInput, ConfigError
+from speechprep.options import Options, checked
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.context import ShardContext
 
 
-class StageConfig(BaseModel):
-    """Base of every stage's options: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class StageConfig(Options):
+    """Base of every stage's options."""
 
 
 @dataclass(frozen=True)
@@ -116,16 +114,8 @@ class Stage:
         Raises:
             ConfigError: naming each bad option, its value and what is allowed.
         """
-        try:
-            return self.config(**options)
-        except ValidationError as error:
-            raise ConfigError("; ".join(self._explain(e) for e in error.errors())) from None
-
-    def _explain(self, error: Any) -> str:
-        option = ".".join(str(part) for part in error["loc"])
-        if error["type"] == "extra_forbidden":
-            return f"{self.name} has no option {option!r}; it has: {', '.join(self.config.model_fields)}"
-        return f"{self.name}: {option} = {error['input']!r}: {error['msg']}"
+        config: StageConfig = checked(self.config, options, self.name)
+        return config
 
 
 STAGES = {

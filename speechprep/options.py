@@ -1,0 +1,213 @@
+"""Options: the base of every class of options, and the parser of `NAME=VALUE` settings.
+
+An option has a type, and the text of a setting is read by that type. An option of type str keeps the text as written
+(`corpus=2024`, `language=no`), every other option follows YAML 1.2 (`k=050` is 50, `k=1e3` is 1000, `k=true` is
+refused).
+"""
+
+from __future__ import annotations
+
+import types
+from collections import Counter
+from typing import Any, Literal, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from speechprep import yaml12
+from speechprep.errors import ConfigError
+
+
+class Options(BaseModel):
+    """Base of all options: frozen, unknown names refused, no boolean for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_boolean_for_a_number(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for name, value in values.items():
+                field = cls.model_fields.get(name)
+                if isinstance(value, bool) and field is not None and not _accepts(field.annotation, value):
+                    raise ValueError(f"{name} = {str(value).lower()}: it takes {type_name(field.annotation)}")
+        return values
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """Validated options.
+
+        Raises:
+            ConfigError: naming each bad option, its value and the values that are allowed.
+        """
+        instance: Self = checked(cls, values, "")
+        return instance
+
+
+def checked(model: type[Any], values: dict[str, Any], owner: str) -> Any:
+    """An instance of a pydantic model.
+
+    Args:
+        model: the class.
+        values: its fields.
+        owner: name in front of each message, for example the stage.
+
+    Raises:
+        ConfigError: naming each bad option, its value and the values that are allowed.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(model, e, owner) for e in error.errors())) from None
+
+
+def _explain(model: type[Any], error: Any, owner: str) -> str:
+    option = ".".join(str(part) for part in error["loc"])
+    prefix = f"{owner}: " if owner else ""
+    if error["type"] == "extra_forbidden":
+        return f"{owner or 'this'} has no option {option!r}; it has: {', '.join(model.model_fields)}"
+    if not option:
+        return prefix + str(error["msg"]).removeprefix("Value error, ")
+    return f"{prefix}{option} = {error['input']!r}: {str(error['msg']).removeprefix('Value error, ')}"
+
+
+def with_setting(options: dict[str, Any], path: str, text: str, model: type[Any] | None = None) -> dict[str, Any]:
+    """The options with one more, from the text of a setting.
+
+    Args:
+        options: so far.
+        path: name of the option; `columns.text` sets the key `text` of the mapping `columns`.
+        text: the value as written.
+        model: class of the options, which gives the type; None: the text is read as YAML.
+
+    Raises:
+        ConfigError: the text is not YAML.
+    """
+    name, dot, key = path.partition(".")
+    annotation = _annotation(model, name)
+    if dot:
+        inner = options.get(name)
+        return {**options, name: _with_key(inner if isinstance(inner, dict) else {}, key, text, _values_of(annotation))}
+    return {**options, name: read_value(text, annotation)}
+
+
+def _with_key(mapping: dict[str, Any], path: str, text: str, annotation: Any) -> dict[str, Any]:
+    key, dot, rest = path.partition(".")
+    if not dot:
+        return {**mapping, key: read_value(text, annotation)}
+    inner = mapping.get(key)
+    return {**mapping, key: _with_key(inner if isinstance(inner, dict) else {}, rest, text, _values_of(annotation))}
+
+
+def read_value(text: str, annotation: Any = None) -> Any:
+    """The value of a setting, by the type of its option; without a type, by YAML alone.
+
+    Raises:
+        ConfigError: the text is not YAML.
+    """
+    if set(_parts(annotation)) <= {str, type(None)} and text[:1] not in ("'", '"'):
+        null = text in ("", "~", "null", "Null", "NULL") and _accepts(annotation, None)
+        return None if null else text  # a path or a regular expression need not be YAML
+    return _as_written(yaml12.load(text), text, annotation)
+
+
+def read_mapping(text: str, model: type[Any] | None = None) -> dict[str, Any]:
+    """Options of a YAML file.
+
+    Args:
+        text: the file's content; an empty file has no options.
+        model: class of the options.
+
+    Raises:
+        ConfigError: not YAML, or not a mapping.
+    """
+    values, written = yaml12.load(text), yaml12.load_as_text(text)
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError("a mapping of options is needed, for example 'steps: 1000'")
+    return typed(values, written, model)
+
+
+def typed(values: dict[str, Any], written: dict[str, Any], model: type[Any] | None) -> dict[str, Any]:
+    """Options read by YAML, with the text as written for each option of type str."""
+    return {
+        name: _as_written(value, text, _annotation(model, str(name)))
+        for (name, value), text in zip(values.items(), written.values(), strict=True)
+    }
+
+
+def _as_written(value: Any, written: Any, annotation: Any) -> Any:
+    scalar = isinstance(value, bool | int | float)
+    if scalar and isinstance(written, str) and _accepts(annotation, "") and not _accepts(annotation, value):
+        return written
+    return value
+
+
+def _annotation(model: type[Any] | None, name: str) -> Any:
+    field = model.model_fields.get(name) if model is not None else None
+    return None if field is None else field.annotation
+
+
+def _values_of(annotation: Any) -> Any:
+    """Type of the values of a mapping; None where it is not known."""
+    for part in _parts(annotation):
+        if get_origin(part) is dict:
+            inner = get_args(part)[1]
+            return None if inner is Any else inner
+    return None
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union, or the type itself."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(part for member in get_args(annotation) for part in _parts(member))
+    return (annotation,)
+
+
+def _accepts(annotation: Any, value: Any) -> bool:
+    """Whether a type admits a plain value as it is, without conversion."""
+    for part in _parts(annotation):
+        if get_origin(part) is Literal:
+            if any(type(choice) is type(value) and choice == value for choice in get_args(part)):
+                return True
+        elif part is Any or part is object:
+            return True
+        elif isinstance(part, type):
+            number = part is float and type(value) is int
+            if type(value) is part or number:
+                return True
+    return False
+
+
+def repeated(settings: list[str]) -> list[str]:
+    """A note for each option that is set more than once; its last value counts."""
+    times = Counter(setting.partition("=")[0] for setting in settings)
+    last = {name: value for name, _, value in (setting.partition("=") for setting in settings)}
+    return [
+        f"note: --set {name} is given {n} times; its last value, {last[name]}, counts"
+        for name, n in times.items()
+        if n > 1
+    ]
+
+
+def option_rows(model: type[BaseModel]) -> list[tuple[str, str]]:
+    """(name, description with type and default) of each option, for help."""
+    rows = []
+    for name, info in model.model_fields.items():
+        default = (
+            "required" if info.is_required() else f"default: {_short(info.get_default(call_default_factory=True))}"
+        )
+        rows.append((name, f"{info.description or ''}  [{type_name(info.annotation)}; {default}]".strip()))
+    return rows
+
+
+def type_name(annotation: Any) -> str:
+    """A type as help shows it."""
+    if get_origin(annotation) is Literal:
+        return "|".join(str(choice) for choice in get_args(annotation))
+    name = getattr(annotation, "__name__", None) if get_origin(annotation) is None else None
+    return str(name or annotation).replace("typing.", "").replace("NoneType", "None")
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else str(value)
