@@ -14,7 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from speechprep.artifacts import schemas
-from speechprep.pipelines.engine.stage import STAGES, find_stage
+from speechprep.pipelines.engine.stage import find_stage
+from speechprep.registry import FAMILIES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 DATASETS = {
@@ -84,7 +85,7 @@ def main() -> int:
         stale += fill(text) != text
         if "--check" not in sys.argv:
             page.write_text(fill(text))
-    missing = [name for name in STAGES if f"<!-- table: {name} -->" not in (DOCS / "stages.md").read_text()]
+    missing = [name for name in FAMILIES["stages"] if f"<!-- table: {name} -->" not in (DOCS / "stages.md").read_text()]
     if missing:
         print(f"docs/stages.md has no table for: {', '.join(missing)}")
     return int("--check" in sys.argv and bool(stale)) or int(bool(missing))

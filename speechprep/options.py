@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import types
 from collections import Counter
-from typing import Any, Literal, Self, Union, get_args, get_origin
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -22,15 +23,35 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    ALIASES: ClassVar[Mapping[str, str]] = {}
+    """Older name of an option -> its name. Settings take both, manifests keep the older one: fingerprints stay."""
+
     @model_validator(mode="before")
     @classmethod
-    def _no_boolean_for_a_number(cls, values: Any) -> Any:
+    def _check_names_and_booleans(cls, values: Any) -> Any:
         if isinstance(values, dict):
+            values = cls._renamed(values)
             for name, value in values.items():
                 field = cls.model_fields.get(name)
                 if isinstance(value, bool) and field is not None and not _accepts(field.annotation, value):
                     raise ValueError(f"{name} = {str(value).lower()}: it takes {type_name(field.annotation)}")
         return values
+
+    @classmethod
+    def _renamed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The values under the names of the fields."""
+        renamed: dict[str, Any] = {}
+        for name, value in values.items():
+            field = cls.ALIASES.get(name, name)
+            if field in renamed and renamed[field] != value:
+                raise ValueError(f"{name} = {value!r}: it is the older name of {field}, which is {renamed[field]!r}")
+            renamed[field] = value
+        return renamed
+
+    def stored(self) -> dict[str, Any]:
+        """The options as JSON values, under the names that manifests keep."""
+        older = {field: name for name, field in self.ALIASES.items()}
+        return {older.get(name, name): value for name, value in self.model_dump(mode="json").items()}
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
@@ -144,7 +165,9 @@ def _as_written(value: Any, written: Any, annotation: Any) -> Any:
 
 
 def _annotation(model: type[Any] | None, name: str) -> Any:
-    field = model.model_fields.get(name) if model is not None else None
+    if model is None:
+        return None
+    field = model.model_fields.get(getattr(model, "ALIASES", {}).get(name, name))
     return None if field is None else field.annotation
 
 

@@ -118,3 +118,21 @@ def test_what_is_not_plain_data_is_one_line(text):
 def test_an_option_given_twice_is_noted_with_the_value_that_counts():
     assert repeated(["k=1", "rate=2", "k=3"]) == ["note: --set k is given 2 times; its last value, 3, counts"]
     assert repeated(["k=1", "rate=2"]) == []
+
+
+@pytest.mark.parametrize("stage", ["sample", "pool", "units", "index", "images", "align"])
+def test_every_stage_names_its_plug_in_by_the_option_backend(stage):
+    from speechprep.pipelines.engine.stage import find_stage
+
+    assert "backend" in find_stage(stage).config.model_fields
+
+
+def test_the_older_name_of_an_option_is_read_and_kept_in_manifests():
+    from speechprep.pipelines.engine.stage import find_stage
+
+    stage = find_stage("pool")
+    by_older, by_name = stage.configure({"extractor": "hubert"}), stage.configure({"backend": "hubert"})
+    assert by_older == by_name
+    assert by_name.stored() == {"extractor": "hubert", "options": {}}
+    with pytest.raises(ConfigError, match="older name of backend"):
+        stage.configure({"extractor": "hubert", "backend": "mfcc"})

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from speechprep import registry
 from speechprep.cli.errors import STOPPED
 
 EPILOG = """\b
@@ -34,29 +35,25 @@ CHAIN, STAGE, LOOK, MODEL, CHECK = "Whole chain", "One stage", "Look", "Models",
 COMMANDS = {
     "demo": Entry("commands.run", CHAIN, "Run the whole chain on the demo corpus, or on a folder of your own"),
     "run": Entry("commands.run", CHAIN, "Run a recipe over a corpus"),
-    "plan": Entry("commands.plan", CHAIN, "Show what a run would do, without doing it"),
-    "ingest": Entry("commands.stages", STAGE, "Corpus in almost any layout -> utterances"),
-    "align": Entry("commands.stages", STAGE, "utterances -> words with times"),
-    "cluster": Entry("commands.stages", STAGE, "utterances -> codebook of units (k-means)"),
-    "units": Entry("commands.stages", STAGE, "utterances + codebook -> units, one a frame"),
-    "subword": Entry("commands.stages", STAGE, "units and text -> SentencePiece models and joint vocabulary"),
-    "interleave": Entry("commands.stages", STAGE, "words + units -> tokens: unit, text, CST and AST rows"),
-    "pack": Entry("commands.stages", STAGE, "tokens -> packed rows of fixed length for a trainer"),
-    "pool": Entry("commands.stages", STAGE, "utterances -> pooled teacher vectors"),
-    "index": Entry("commands.stages", STAGE, "utterances -> embeddings and a retrieval index"),
-    "images": Entry("commands.stages", STAGE, "images + captions -> image_codes (dVAE)"),
-    "codebook": Entry("commands.codebook", STAGE, "Codebook of others (km.bin, .npy) -> codebook"),
+    "plan": Entry("commands.plan", CHAIN, "Show the work of a run without doing it"),
+    "codebook": Entry("commands.codebook", STAGE, "Published centroids (km.bin, .npy) -> codebook"),
     "decode": Entry("commands.decode", LOOK, "Turn token rows back into words, units and times"),
     "search": Entry("commands.decode", LOOK, "Find sounds by a description"),
-    "inspect": Entry("commands.inspect", LOOK, "Say what a dataset, artifact or run folder holds"),
-    "filter": Entry("commands.filter", LOOK, "Hours kept by thresholds over the scores; words judged by them"),
+    "inspect": Entry("commands.inspect", LOOK, "Show the content of a dataset, artifact or run folder"),
+    "filter": Entry("commands.filter", LOOK, "Hours kept at each threshold of the scores; words with new verdicts"),
     "train": Entry("zoo.train", MODEL, "Train a model of the zoo on a run"),
-    "grid": Entry("zoo.grid", MODEL, "Train and ask every combination of some options"),
+    "grid": Entry("zoo.grid", MODEL, "Train and evaluate every combination of some options"),
     "eval": Entry("zoo.evaluate", MODEL, "Score texts (WER, CIDEr, BLEU, SLUE) or a model (ASR, CRA, PELM)"),
     "verify": Entry("commands.verify", CHECK, "Recompute checksums, schemas and cross-references of a folder"),
     "backends": Entry("commands.backends", CHECK, "List the backends, or try one"),
-    "doctor": Entry("commands.doctor", CHECK, "Measure what batches and precision do to units"),
+    "doctor": Entry("commands.doctor", CHECK, "Measure the effect of batches and precision on units"),
 }
+OWN_COMMAND = {"filter", "import_codebook"}  # stages with a command of another form: `filter`, `codebook import`
+
+
+def stage_commands() -> list[str]:
+    """Stages with a command of the common form, those of other packages included."""
+    return [name for name in registry.names("stages") if name not in OWN_COMMAND]
 
 
 class Commands(TyperGroup):
@@ -64,32 +61,36 @@ class Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        names: Any = dict.fromkeys(COMMANDS)
+        names: Any = dict.fromkeys(self.list_commands(None))
         self.commands = names  # the names alone serve "did you mean"
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All names, in the order of the table."""
-        return list(COMMANDS)
+        """All names: the table's, then the stages."""
+        return [*COMMANDS, *stage_commands()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import the command's file and build it; a stage of another package is a command by its own name."""
+        """Import the file of a command and build it."""
         if cmd_name not in COMMANDS:
-            return import_module("speechprep.cli.commands.stages").third_party(cmd_name)
-        found: Any = typer.main.get_command(import_module(f"speechprep.cli.{COMMANDS[cmd_name].module}").app)
-        return found if found.name == cmd_name else found.commands[cmd_name]
+            if cmd_name not in stage_commands():
+                return None
+            return import_module("speechprep.cli.commands.stages").command(cmd_name)
+        program: Any = typer.main.get_command(import_module(f"speechprep.cli.{COMMANDS[cmd_name].module}").app)
+        return program if program.name == cmd_name else program.commands[cmd_name]
 
     def get_params(self, ctx: Any) -> Any:
         """The group's own options, all of them switches: off is False, for typer imports pydantic to check a None."""
-        found = super().get_params(ctx)
-        for option in found:
+        options = super().get_params(ctx)
+        for option in options:
             option.default = option.default or False
-        return found
+        return options
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The table by headings, without importing anything."""
+        """The table by headings, without importing a command."""
+        stages = [(name, registry.summary("stages", name)) for name in stage_commands()]
         for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
+            rows = [(name, entry.help) for name, entry in COMMANDS.items() if entry.section == section]
             with formatter.section(section):
-                formatter.write_dl([(name, e.help) for name, e in COMMANDS.items() if e.section == section])
+                formatter.write_dl([*stages, *rows] if section == STAGE else rows)
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback form

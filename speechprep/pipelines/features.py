@@ -8,8 +8,8 @@ rows come out in their order all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,14 +31,16 @@ F32 = NDArray[np.float32]
 class ExtractorConfig(StageConfig):
     """Which extractor, and its parameters."""
 
-    extractor: str = Field("mfcc", description="name of the extractor; see: speechprep backends list")
+    ALIASES: ClassVar[Mapping[str, str]] = {"extractor": "backend"}
+
+    backend: str = Field("mfcc", description="name of the extractor; see: speechprep backends list")
     options: dict[str, Any] = Field(default_factory=dict, description="its parameters, for example {cmvn: utterance}")
 
 
 def described(config: ExtractorConfig, extractor: Any) -> dict[str, Any]:
     """What a manifest must say of the extractor, so that a later stage can make the same one and check it."""
     return {
-        "backend": {"extractor": config.extractor, "options": config.options},
+        "backend": {"extractor": config.backend, "options": config.options},
         "extractor": extractor.identity(),
         "grid": extractor.grid.as_dict(),
         "dim": extractor.dim,

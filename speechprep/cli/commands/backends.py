@@ -63,7 +63,7 @@ def list_backends(*, json: opt.Json = False) -> None:
 def _all() -> list[tuple[str, str, str]]:
     from speechprep import registry
 
-    return [(family, name, target) for family in registry.FAMILIES for name, target in registry.names(family).items()]
+    return [(family, name, target) for family in registry.BACKENDS for name, target in registry.names(family).items()]
 
 
 def _entry(family: str, name: str, target: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def check(
     from speechprep.errors import ConfigError
     from speechprep.options import read_value
 
-    families = [family for family in registry.FAMILIES if name in registry.names(family)]
+    families = [family for family in registry.BACKENDS if name in registry.names(family)]
     if not families:
         known = sorted({n for _, n, _ in _all()})
         raise ConfigError(f"unknown backend {name!r}; there are: {', '.join(known)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand
@@ -11,67 +11,8 @@ from typer.core import TyperCommand
 from speechprep.cli import options as opt
 from speechprep.cli.driver import Show, run_stage, tell
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
-
-# What a stage does in a sentence, and how it is called. Its own options are read from its code when help is asked for.
-HELP: dict[str, tuple[str, list[str]]] = {
-    "ingest": (
-        "Read a corpus and write one row for each utterance.\n\nTakes folders of audio with transcripts beside them, "
-        "JSONL, CSV, TSV and NeMo manifests, LibriSpeech, LJSpeech and Common Voice layouts, Hugging Face Parquet, "
-        "WebDataset tar files and lhotse cuts. Duplicate ids and unreadable audio are rejected with a reason.",
-        [
-            "speechprep ingest --input corpus --out out/utterances",
-            "speechprep ingest --input 'shards/*.tar' --out out/utterances",
-        ],
-    ),
-    "align": (
-        "Give every word of every utterance its time.",
-        [
-            "speechprep align --input out/utterances --out out/words",
-            "speechprep align --input out --out out/words --set min_score=-6 --workers 8",
-        ],
-    ),
-    "cluster": (
-        "Fit the codebook of speech units: k-means on a sample of frames.\n\nThe sample is drawn first, where the "
-        "input has none.",
-        ["speechprep cluster --input out/utterances --out out/codebook --set k=500"],
-    ),
-    "units": (
-        "Turn each utterance into units: the nearest centroid of the codebook, frame by frame.",
-        ["speechprep units --input out/utterances --input out/codebook --out out/units"],
-    ),
-    "subword": (
-        "Train SentencePiece on units and on text, and lay both into one vocabulary.",
-        ["speechprep subword --input out/units --input out/words --out out/subword"],
-    ),
-    "interleave": (
-        "Write token rows: units alone, text alone, one after the other (CST), alternating by spans of words (AST).",
-        ["speechprep interleave --input out --out out/tokens"],
-    ),
-    "pack": (
-        "Pack token rows into rows of a fixed length, shuffled by a seed, ready for a trainer.",
-        ["speechprep pack --input out/tokens --input out/subword --out out/packed"],
-    ),
-    "pool": (
-        "Write one vector for each utterance: the mean of the extractor's frames.",
-        ["speechprep pool --input out/utterances --out out/pooled"],
-    ),
-    "index": (
-        "Embed utterances and build an index that `speechprep search` asks.",
-        [
-            "speechprep index --input out/utterances --out out/index",
-            "speechprep index --input out --out out/index --set embedder=clap --set options.model=models/clap",
-        ],
-    ),
-    "images": (
-        "Turn images into codes of a discrete VAE, and keep their captions.\n\nTakes folders and globs of images with "
-        "captions beside them, CSV, TSV and JSONL manifests, and COCO's caption files (Karpathy's too).",
-        [
-            "speechprep images --input pictures --out out/image_codes --set options.model=models/flava-image-codebook",
-            "speechprep images --input captions_val2014.json --out out/image_codes --set image_root=val2014",
-        ],
-    ),
-}
+if TYPE_CHECKING:
+    from speechprep.pipelines.engine.stage import Stage
 
 
 class StageCommand(TyperCommand):
@@ -156,21 +97,26 @@ def _command(name: str) -> Callable[..., None]:
     return stage
 
 
-def _epilog(examples: list[str]) -> str:
-    lines = "\n".join(f"  {example}" for example in examples)
-    return f"\b\nExamples:\n{lines}\n\nAn input is a folder of this tool, or a run folder that holds what is needed."
+def command(name: str) -> Any:
+    """The command of a stage; its help and examples stand in the declaration of the stage.
+
+    Raises:
+        ConfigError: no such stage.
+    """
+    from speechprep.pipelines.engine.stage import find_stage
+
+    stage = find_stage(name)
+    program = typer.Typer(rich_markup_mode=None, add_completion=False)
+    program.command(name, cls=StageCommand, help=stage.help or f"Run the stage {name!r}.", epilog=_epilog(stage))(
+        _command(name)
+    )
+    return typer.main.get_command(program)
 
 
-for _name, (_text, _examples) in HELP.items():
-    app.command(_name, cls=StageCommand, help=_text, epilog=_epilog(_examples))(_command(_name))
-
-
-def third_party(name: str) -> Any:
-    """The command of a stage that another package brought by an entry point; None where there is none."""
-    from importlib.metadata import entry_points
-
-    if name not in {point.name for point in entry_points(group="speechprep.stages")}:
-        return None
-    made = typer.Typer(rich_markup_mode=None, add_completion=False)
-    made.command(name, cls=StageCommand, help=f"The stage {name!r} of another package.")(_command(name))
-    return typer.main.get_command(made)
+def _epilog(stage: Stage) -> str:
+    lines = "\n".join(f"  {example}" for example in stage.examples)
+    examples = f"\b\nExamples:\n{lines}\n\n" if lines else ""
+    reads_files = stage.plan is not None
+    return examples + (
+        "" if reads_files else "--input takes a run folder, or the folder of a dataset or artifact in it."
+    )

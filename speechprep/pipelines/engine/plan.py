@@ -101,7 +101,7 @@ def _made_of(step: Step, inputs: dict[str, Manifest]) -> dict[str, Any]:
         "stage": step.stage.name,
         "version": step.stage.version,
         "schema": SCHEMA_VERSION,
-        "config": step.config.model_dump(mode="json"),
+        "config": step.config.stored(),
         "seed": step.seed,
         "backend": backend,
         "inputs": {role: found.fingerprint for role, found in inputs.items()},
@@ -136,7 +136,7 @@ def _tasks(step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], wor
     fingerprint = digest(made_of)
     base = Task(
         stage=step.stage.name,
-        config=step.config.model_dump(mode="json"),
+        config=step.config.stored(),
         seed=step.seed,
         shard=0,
         shards=1,

@@ -14,6 +14,7 @@ from speechprep.errors import ConfigError
 from speechprep.options import Options, checked, read_mapping, typed, with_setting
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.stage import Stage, find_stage
+from speechprep.registry import names
 
 
 class RecipeStep(Options):
@@ -198,9 +199,7 @@ def _by_kind(sources: list[str]) -> dict[str, str]:
 
 
 def _maker(kind: str, found: dict[str, str]) -> Stage | None:
-    from speechprep.pipelines.engine.stage import stage_names
-
-    for name in stage_names():
+    for name in names("stages"):
         stage = find_stage(name)
         from_inputs = stage.reads and stage.plan is None
         if stage.writes == kind and from_inputs and all(r.optional or r.kind in found for r in stage.reads):

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
 from speechprep.artifacts import manifest, shards, storage
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import BadInput
 from speechprep.options import Options, checked
+from speechprep.registry import resolve
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.context import ShardContext
@@ -80,7 +80,8 @@ class Stage:
     """A stage as the engine knows it.
 
     Attributes:
-        name: the CLI's verb; `version`: raise it when the same input would give other bytes.
+        name: also the name of its command.
+        version: number in the fingerprint; raise it when the same input gives other bytes.
         reads, writes: roles and kinds; `writes` is also the default folder name.
         config: the options.
         run: the work of one shard.
@@ -88,7 +89,9 @@ class Stage:
         backend: makes the unloaded backend of a configuration (and of the inputs, by their manifests' `extra`).
         local: "process" for work that holds the GIL.
         plan: for a stage that reads no dataset: divides the inputs into shards.
-        facts: what else the manifest should say, computed once after the last shard.
+        facts: further entries of the manifest, computed once after the last shard.
+        help: text of `speechprep NAME --help`: the first sentence is the summary in lists.
+        examples: command lines for the help.
     """
 
     name: str
@@ -102,6 +105,8 @@ class Stage:
     local: Literal["thread", "process"] = "thread"
     plan: Callable[[Any, list[str], Path], ShardPlan] | None = None
     facts: Callable[[Finished], dict[str, Any]] | None = None
+    help: str = ""
+    examples: tuple[str, ...] = ()
 
     @property
     def sharded(self) -> bool:
@@ -118,37 +123,15 @@ class Stage:
         return config
 
 
-STAGES = {
-    "ingest": "speechprep.pipelines.stages.ingest:STAGE",
-    "align": "speechprep.pipelines.stages.align:STAGE",
-    "filter": "speechprep.pipelines.stages.filter:STAGE",
-    "sample": "speechprep.pipelines.stages.sample:STAGE",
-    "cluster": "speechprep.pipelines.stages.cluster.stage:STAGE",
-    "import_codebook": "speechprep.pipelines.stages.import_codebook.stage:STAGE",
-    "units": "speechprep.pipelines.stages.units:STAGE",
-    "subword": "speechprep.pipelines.stages.subword:STAGE",
-    "interleave": "speechprep.pipelines.stages.interleave:STAGE",
-    "pack": "speechprep.pipelines.stages.pack:STAGE",
-    "pool": "speechprep.pipelines.stages.pool:STAGE",
-    "index": "speechprep.pipelines.stages.index.stage:STAGE",
-    "images": "speechprep.pipelines.stages.images:STAGE",
-}
-
-
-def stage_names() -> dict[str, str]:
-    """All stages with where they live; third parties add theirs by the entry-point group `speechprep.stages`."""
-    return {**{point.name: point.value for point in entry_points(group="speechprep.stages")}, **STAGES}
-
-
 def find_stage(name: str) -> Stage:
-    """The stage behind a name, or behind a "module:attribute".
+    """The stage behind a registered name, or behind a "module:attribute".
 
     Raises:
-        ConfigError: no such stage; the message lists those there are.
+        ConfigError: no such stage; the message lists the registered ones.
     """
-    known = {name: name} if ":" in name else stage_names()
-    if name not in known:
-        raise ConfigError(f"unknown stage {name!r}; there are: {', '.join(known)}")
-    module, _, attribute = known[name].partition(":")
-    stage: Stage = getattr(import_module(module), attribute)
-    return stage
+    if ":" not in name:
+        stage: Stage = resolve("stages", name)
+        return stage
+    module, _, attribute = name.partition(":")
+    unregistered: Stage = getattr(import_module(module), attribute)
+    return unregistered

@@ -1,4 +1,6 @@
-"""align: utterances -> `words`, the time of every word. One output shard for each input shard.
+"""align: utterances -> words, each with a start and an end.
+
+One output shard for each input shard.
 
 Reads `utterances`; writes one row for each that has usable audio: id, text (the transcript that was aligned: its tokens
 joined by single spaces), source_text (as it came with the corpus), words list<{text, start, end, score, timing}>,
@@ -234,4 +236,12 @@ STAGE = Stage(
     schema=WORDS,
     backend=backend,
     local="process",
+    help=(
+        "Give every word of every utterance a start and an end.\n\nUtterances without a transcript are "
+        "recognised first."
+    ),
+    examples=(
+        "speechprep align --input run/utterances --out run/words",
+        "speechprep align --input run --out run/words --set min_score=-6 --workers 8",
+    ),
 )

@@ -1,4 +1,6 @@
-"""filter: judge the scores of `words` anew. No audio, no model: only the columns `kept` and `reason` change.
+"""filter: words -> words with new verdicts.
+
+No audio and no model: only the columns `kept` and `reason` change.
 
 Reads `words`, shard by shard, and writes `words` again, the same rows in the same shards, with the verdict of these
 thresholds. Nothing is rejected. Thresholds that are not given are off, whatever `align` judged by; with `refine`, rows
@@ -262,4 +264,5 @@ STAGE = Stage(
     config=Config,
     run=run,
     schema=WORDS,
+    help="Judge the scores of `words` by other thresholds.",
 )

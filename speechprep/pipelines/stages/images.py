@@ -1,4 +1,4 @@
-"""images: pictures as codes of a discrete VAE, with their captions.
+"""images: images + captions -> image_codes.
 
 Reads folders and globs of images, CSV, TSV and JSONL manifests and caption files of COCO (`sources.images`). Writes
 `image_codes`. Row: id, image (URI), width, height (as shown, before the codec's resizing), codes list<uint16> row by
@@ -12,12 +12,12 @@ Rejected, one row each: files that are missing, empty, damaged, no image, too la
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,9 @@ MAX_BYTES = 1 << 28  # of a file
 class Config(StageConfig):
     """Options of `images`."""
 
-    codec: str = Field("dvae", description="name of the image codec; see: speechprep backends list")
+    ALIASES: ClassVar[Mapping[str, str]] = {"codec": "backend"}
+
+    backend: str = Field("dvae", description="name of the image codec; see: speechprep backends list")
     options: dict[str, Any] = Field(
         default_factory=dict, description="its parameters, for example {model: M, size: 128}"
     )
@@ -170,7 +172,7 @@ def _write(ctx: ShardContext, block: list[dict[str, Any]], seen: list[Seen | Bad
 
 def make_codec(config: Config) -> Any:
     """The unloaded codec of a configuration."""
-    return make("image_codecs", config.codec, config.options)
+    return make("image_codecs", config.backend, config.options)
 
 
 def facts(finished: Finished) -> dict[str, Any]:
@@ -190,4 +192,13 @@ STAGE = Stage(
     backend=lambda config, extras: make_codec(config),
     plan=plan,
     facts=facts,
+    help=(
+        "Turn images into codes of a discrete VAE, with their captions.\n\nInputs: folders and globs of "
+        "images with captions beside them, CSV, TSV and JSONL manifests, and the caption files of COCO "
+        "(Karpathy's split too)."
+    ),
+    examples=(
+        "speechprep images --input pictures --out run/image_codes --set options.model=models/flava-image-codebook",
+        "speechprep images --input captions_val2014.json --out run/image_codes --set image_root=val2014",
+    ),
 )

@@ -1,4 +1,4 @@
-"""ingest: folders, manifests, tables and archives of audio -> `utterances`.
+"""ingest: a corpus in almost any layout -> utterances.
 
 Reads: any number of inputs in the forms of `speechprep.pipelines.sources`. Writes: UTTERANCES, one row an utterance;
 times in seconds. The driver lists and sorts the entries (`plan`); a shard then reads each of its audio files once:
@@ -287,4 +287,14 @@ STAGE = Stage(
     run=run,
     schema=UTTERANCES,
     plan=plan,
+    help=(
+        "Read a corpus and write one row for each utterance.\n\nInputs: folders of audio with transcripts "
+        "beside them; JSONL, CSV, TSV and NeMo manifests; releases of LibriSpeech, LJSpeech and Common Voice;"
+        " Hugging Face Parquet; WebDataset tar files; lhotse cuts. Duplicate ids and unreadable audio are "
+        "rejected with a reason."
+    ),
+    examples=(
+        "speechprep ingest --input corpus --out run/utterances",
+        "speechprep ingest --input 'shards/*.tar' --out run/utterances",
+    ),
 )

@@ -1,4 +1,4 @@
-"""`interleave`: words + units -> token rows of speech, text and both.
+"""interleave: words + units -> tokens, rows of units, text, CST and AST.
 
 Reads `words` (optional: speech without transcripts gives unit rows) and `units`, shard by shard, and the vocabulary in
 `subword`. Writes `tokens` (see `speechprep.tokenizers.interleave.rows` for the layouts and what a row keeps). Words and
@@ -194,4 +194,9 @@ STAGE = Stage(
     run=run,
     schema=TOKENS,
     facts=facts,
+    help=("Write token rows: units alone, text alone, one after the other (CST), alternating by spans of words (AST)."),
+    examples=(
+        "speechprep interleave --input run --out run/tokens",
+        "speechprep interleave --input run --out run/tokens --set kinds='[ast, cst_ut]'",
+    ),
 )

@@ -1,4 +1,4 @@
-"""`pack`: token rows of all shards -> a shuffled corpus of rows of one length, ready for a trainer.
+"""pack: tokens -> packed, shuffled rows of a fixed length.
 
 Reads all of `tokens` and the vocabulary in `subword`; writes `packed`: `input_ids`, `document_ids` (0, 0, .. 1, 1, ..
 within the row, -1 on padding), `modality_ids`, each of `context` int values, and `ids`, the names of the row's
@@ -162,4 +162,6 @@ STAGE = Stage(
     run=run,
     schema=PACKED,
     facts=facts,
+    help="Pack token rows into rows of a fixed length for a trainer, shuffled by a seed.",
+    examples=("speechprep pack --input run/tokens --input run/subword --out run/packed --set context=2048",),
 )

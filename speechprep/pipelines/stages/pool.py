@@ -1,4 +1,4 @@
-"""pool: one vector an utterance.
+"""pool: utterances -> pooled, one teacher vector for each.
 
 Reads `utterances`. Writes `pooled`, one output shard for each input shard.
 Row: id, mean list<float32> over the valid frames, mean_all over all frames the extractor makes (one that does not pad
@@ -100,7 +100,7 @@ def moments(vectors: Iterator[F64], dim: int) -> tuple[F64, F64]:
 
 def facts(finished: Finished) -> dict[str, Any]:
     """The extractor, and mean and standard deviation of the vectors, to float32."""
-    extractor = make("extractors", finished.config.extractor, finished.config.options)
+    extractor = make("extractors", finished.config.backend, finished.config.options)
     blocks = (
         batch.column("mean").flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1).astype(np.float64)
         for batch in finished.batches(["mean"])
@@ -120,6 +120,8 @@ STAGE = Stage(
     config=Config,
     run=run,
     schema=POOLED,
-    backend=lambda config, extras: make("extractors", config.extractor, config.options),
+    backend=lambda config, extras: make("extractors", config.backend, config.options),
     facts=facts,
+    help="Write one vector for each utterance: the mean of the extractor's frames.",
+    examples=("speechprep pool --input run/utterances --out run/pooled",),
 )

@@ -1,4 +1,4 @@
-"""sample: the frames that k-means will see.
+"""sample: utterances -> sample, the frames for k-means.
 
 Reads `utterances` (and the lengths of the whole corpus). Writes `sample`, one output shard for each input shard.
 Row: id, frames list<int32> (frame numbers), silent list<bool>, features large_binary ((len(frames), dim) float32,
@@ -221,7 +221,7 @@ def run(ctx: ShardContext) -> None:
 
 def facts(finished: Finished) -> dict[str, Any]:
     """The extractor, the plan, and how many frames there were, were extracted and were kept."""
-    extractor = make("extractors", finished.config.extractor, finished.config.options)
+    extractor = make("extractors", finished.config.backend, finished.config.options)
     counters = [s.counters for s in finished.shards]
     total = {name: int(sum(c.get(name, 0) for c in counters)) for name in ("frames_extracted", "frames_kept")}
     corpus = round(finished.inputs["corpus"].seconds * extractor.grid.rate)
@@ -238,6 +238,10 @@ STAGE = Stage(
     config=Config,
     run=run,
     schema=SAMPLE,
-    backend=lambda config, extras: make("extractors", config.extractor, config.options),
+    backend=lambda config, extras: make("extractors", config.backend, config.options),
     facts=facts,
+    help="Draw the frames for k-means.\n\n`cluster` draws them itself if the run has no sample.",
+    examples=(
+        "speechprep sample --input run/utterances --out run/sample --set max_frames=1000000 --set balance=speaker",
+    ),
 )

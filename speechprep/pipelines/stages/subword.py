@@ -1,4 +1,4 @@
-"""subword: `units` and, where there are transcripts, `words` -> `subword`, the joint vocabulary of text and units.
+"""subword: units + words -> SentencePiece models and the joint vocabulary.
 
 Reads all shards as one piece of work and writes an artifact. It holds vocab.json (sizes, id ranges, special tokens),
 token_modality.npy, the SentencePiece models text.model and units.model, the files with which
@@ -183,4 +183,6 @@ STAGE = Stage(
     config=Config,
     run=run,
     schema=None,
+    help="Train SentencePiece on units and on text, and join both into one vocabulary.",
+    examples=("speechprep subword --input run/units --input run/words --out run/subword",),
 )

@@ -1,4 +1,4 @@
-"""units: speech as unit ids, one a frame.
+"""units: utterances + codebook -> units, one for each frame.
 
 Reads `utterances` and a `codebook`. Writes `units`, one output shard for each input shard.
 Row: id, units list<uint16> (uint32 beyond 65,536 units) at the frame rate, codebook (its fingerprint). Frames are
@@ -12,8 +12,8 @@ Rejected: what cannot be decoded, and `audio_too_short` for less than one frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +34,10 @@ F32 = NDArray[np.float32]
 class Config(StageConfig):
     """Options of `units`."""
 
-    extractor: str | None = Field(None, description="name of the extractor; default: the codebook's own")
-    options: dict[str, Any] = Field(default_factory=dict, description="its parameters, where `extractor` is given")
+    ALIASES: ClassVar[Mapping[str, str]] = {"extractor": "backend"}
+
+    backend: str | None = Field(None, description="name of the extractor; default: the codebook's own")
+    options: dict[str, Any] = Field(default_factory=dict, description="its parameters, where `backend` is given")
 
 
 def units_of(extractor: Any, centroids: Centroids, blocks: Iterator[F32]) -> NDArray[np.unsignedinteger]:
@@ -62,8 +64,8 @@ def run(ctx: ShardContext) -> None:
 
 def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Any:
     """The extractor named, or the one the codebook was made with."""
-    if config.extractor is not None:
-        return make("extractors", config.extractor, config.options)
+    if config.backend is not None:
+        return make("extractors", config.backend, config.options)
     made_with = extras["codebook"]["backend"]
     return make("extractors", made_with["extractor"], made_with["options"])
 
@@ -89,4 +91,6 @@ STAGE = Stage(
     schema=schema,
     backend=backend,
     facts=facts,
+    help="Turn each utterance into units: the nearest centroid of the codebook, frame by frame.",
+    examples=("speechprep units --input run/utterances --input run/codebook --out run/units",),
 )

@@ -289,7 +289,7 @@ def test_from_the_command_line(pictures: Path, tmp_path: Path, capsys: Any) -> N
     assert json.loads(capsys.readouterr().out)["stages"][0]["rows"] == 40
     assert call("verify", tmp_path / "run") == 0
     assert call("images", "--input", pictures, "--out", out, "--set", "codec=nothing") == 2
-    assert "unknown image_codec 'nothing'" in capsys.readouterr().err
+    assert "unknown image codec 'nothing'" in capsys.readouterr().err
 
 
 def test_without_a_model_one_line_says_what_is_missing(

@@ -1,4 +1,4 @@
-"""cluster: k-means over sampled frames, the unit vocabulary.
+"""cluster: sample -> codebook, the centroids of the units.
 
 Reads all shards of `sample` and, where there are some, of `words`. Writes the artifact `codebook`.
 The folder holds the codebook (centroids and passport) and `quality.json`: dead units, duplicates, perplexity, bit rate,
@@ -142,4 +142,12 @@ STAGE = Stage(
     run=run,
     schema=None,
     backend=lambda config, extras: make_quantizer(config),
+    help=(
+        "Fit the codebook of speech units: k-means on a sample of frames.\n\nThe sample is drawn first if the"
+        " input has none. The options of `sample` can then be set here too."
+    ),
+    examples=(
+        "speechprep cluster --input run/utterances --out run/codebook --set k=500",
+        "speechprep cluster --input run --out run/codebook --set k=500 --set max_frames=1000000",
+    ),
 )

@@ -1,4 +1,4 @@
-"""import_codebook: a codebook that others made, with the passport that it comes without.
+"""import_codebook: published centroids -> codebook.
 
 Reads a file: a scikit-learn k-means model dumped by joblib (fairseq, textless, mHuBERT) or a `.npy` matrix (Seamless),
 (k, dim) centroids. Writes the artifact `codebook`, as `cluster` does. Nothing in the file is executed.
@@ -10,8 +10,9 @@ damaged or of another kind, centroids with NaN, and centroids of another dimensi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -27,8 +28,10 @@ from speechprep.registry import make
 class Config(StageConfig):
     """Options of `import_codebook`."""
 
+    ALIASES: ClassVar[Mapping[str, str]] = {"extractor": "backend"}
+
     file: str = Field(description="the codebook's file: joblib dump of scikit-learn's k-means, or .npy")
-    extractor: str | None = Field(None, description="extractor whose frames it quantizes; default: the preset's")
+    backend: str | None = Field(None, description="name of the extractor of its frames; default: the preset's")
     options: dict[str, Any] = Field(
         default_factory=dict, description="its parameters, for example {model: M, layer: 9}"
     )
@@ -45,7 +48,7 @@ def imported(config: Config) -> Codebook:
     """
     centroids, origin = read_centroids(config.file)
     known = recognise(origin["sha256"], config.preset)
-    name = config.extractor or (known.extractor if known else None)
+    name = config.backend or (known.extractor if known else None)
     if name is None:
         raise ConfigError(
             f"{origin['file']} does not say whose frames it quantizes, and it is no published file that is known; "
@@ -104,4 +107,5 @@ STAGE = Stage(
     run=run,
     schema=None,
     backend=lambda config, extras: Importer(config),
+    help="Import published centroids as a codebook.",
 )

@@ -1,4 +1,4 @@
-"""index: what the corpus sounds like, made searchable.
+"""index: utterances -> embeddings and a retrieval index.
 
 Reads all shards of `utterances`. Writes the artifact `index`.
 The folder holds the embeddings (`part-00000-of-00001.parquet`: id, t0, t1, vector of unit length, caption), the FAISS
@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -62,7 +62,9 @@ F32 = NDArray[np.float32]
 class Config(StageConfig):
     """Options of `index`."""
 
-    embedder: str = Field("caption", description="name of the embedder; see: speechprep backends list")
+    ALIASES: ClassVar[Mapping[str, str]] = {"embedder": "backend"}
+
+    backend: str = Field("caption", description="name of the embedder; see: speechprep backends list")
     options: dict[str, Any] = Field(default_factory=dict, description="its parameters, for example {dim: 512}")
     text: Description = Field(
         "auto", description="captions (with labels), transcript, or auto: captions where an item has some"
@@ -112,7 +114,7 @@ def run(ctx: ShardContext) -> None:
     if hasattr(embedder, "save"):
         embedder.save(ctx.out)
     made_by = {
-        "embedder": ctx.config.embedder,
+        "embedder": ctx.config.backend,
         "options": ctx.config.options,
         "identity": embedder.identity(),
         "rows": ctx.config.rows,
@@ -281,7 +283,7 @@ def make_embedder(config: Config) -> Any:
     Raises:
         ConfigError: no such embedder, or it has no such parameter.
     """
-    return make("embedders", config.embedder, config.options)
+    return make("embedders", config.backend, config.options)
 
 
 STAGE = Stage(
@@ -293,4 +295,9 @@ STAGE = Stage(
     run=run,
     schema=None,
     backend=lambda config, extras: make_embedder(config),
+    help="Embed utterances and build a retrieval index for `speechprep search`.",
+    examples=(
+        "speechprep index --input run/utterances --out run/index",
+        "speechprep index --input run --out run/index --set backend=clap --set options.model=models/clap",
+    ),
 )
