@@ -1,3 +1,31 @@
-"""speechprep: folders of speech into training data for models that read and hear."""
+"""speechprep turns folders of speech recordings into training data for speech-and-text language models.
 
-__version__ = "0.1.0"
+The public Python API:
+
+    run, plan, stage, open              a recipe, its state, one stage, and the folders that they leave
+    align, units, interleave, decode    the same work on one recording or one row, in memory
+
+`import speechprep` imports none of them: each is loaded on first use. See docs/python.md.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from speechprep.version import __version__
+
+if TYPE_CHECKING:
+    from speechprep.api import align, plan, run, stage, units
+
+__all__ = ["align", "plan", "run", "stage", "units", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("speechprep.api"), name)
+    raise AttributeError(f"module 'speechprep' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

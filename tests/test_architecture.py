@@ -22,7 +22,7 @@ LAYERS = {  # each may import those named, and itself
     "models": {"artifacts", "tokenizers"},  # models and pipelines meet only on disk
     "cli": {"artifacts", "tokenizers", "pipelines", "models"},
 }
-LIGHT = {"errors", "registry", "demo", "process", "options", "yaml12"}
+LIGHT = {"errors", "registry", "demo", "process", "options", "yaml12", "version"}
 HEAVY = {"torch", "faiss", "apache_beam", "pocketsphinx", "sentencepiece", "sklearn", "plotly", "transformers", "scipy"}
 TORCH_AT_THE_TOP = {"torch", "transformers", "peft", "accelerate", "safetensors"}  # of files that define models
 BEAM_FILES = {"transform.py", "local_runner.py", "worker.py", "runner.py"}

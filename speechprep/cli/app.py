@@ -95,7 +95,7 @@ class Commands(TyperGroup):
 
 def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback form
     if value:
-        from speechprep import __version__
+        from speechprep.version import __version__
 
         typer.echo(f"speechprep {__version__}")
         raise typer.Exit

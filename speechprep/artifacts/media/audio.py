@@ -171,6 +171,11 @@ def decode(
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
+def resample(samples: Samples, rate_in: int, rate_out: int) -> Samples:
+    """Mono samples (n,) at another rate in Hz (soxr, HQ)."""
+    return np.concatenate([*_resample(iter([samples]), rate_in, rate_out)])
+
+
 def decode_blocks(
     source: Source, offset: float = 0.0, duration: float | None = None, sample_rate: int | None = None
 ) -> Iterator[Samples]:

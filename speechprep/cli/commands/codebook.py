@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechprep.cli import options as opt
-from speechprep.cli.driver import Show, run_stage, tell
 from speechprep.cli.output import console, print_json, table
+from speechprep.cli.show import Show, print_outcome, run_stage
 
 if TYPE_CHECKING:
     from speechprep.artifacts.codebook import Codebook
@@ -80,7 +80,7 @@ def import_(
     how = engine_options(runner="local", workers=1, beam_args=None, rebuild=rebuild, max_rejects=0.0, slice_=None)
     show = Show(quiet, json)
     outcome = run_stage(steps, out, how, show)
-    tell(outcome, show)
+    print_outcome(outcome, show)
     if not quiet and not json and storage.is_local(out):
         _say(Codebook.load(storage.local_path(out)))
 

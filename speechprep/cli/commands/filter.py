@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from speechprep.cli import options as opt
 from speechprep.cli.commands.stages import StageCommand, stage_settings
-from speechprep.cli.driver import Outcome, Show, run_stage, tell
 from speechprep.cli.output import console, hours, plural, print_json, table
+from speechprep.cli.show import Show, print_outcome, run_stage
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.driver.outcome import Outcome
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -75,7 +78,7 @@ def _write(
     how = engine_options(runner="local", workers=workers, beam_args=None, rebuild=rebuild, max_rejects=0.0, slice_=None)
     outcome = run_stage(single(STAGE, options, 0, [folder], out), out, how, show)
     if not show.json:
-        tell(outcome, show)
+        print_outcome(outcome, show)
     return outcome
 
 

@@ -48,7 +48,7 @@ def inspect(
 
 
 def _run(folder: str, found: dict[str, Manifest], unfinished: list[str], *, as_json: bool) -> None:
-    from speechprep.cli.driver import read_record
+    from speechprep.pipelines.driver.record import read_record
 
     record = read_record(folder)
     ordered = sorted(found.items(), key=lambda item: (_depth(item[1], found), item[0]))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from speechprep.cli import options as opt
-from speechprep.cli.output import console, hours, plural, print_json, table
+from speechprep.cli.output import console, hours, print_json, table
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.engine.plan import Prepared, Step
+    from speechprep.pipelines.driver.survey import Standing
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -20,21 +18,6 @@ EXAMPLES = """\b
 Examples:
   speechprep plan speech --input corpus --out out
   speechprep plan demo --input corpus --out out --set cluster.k=500 --json"""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a step stands: done, todo, waits, conflict. `shards` and `todo` are None while not known."""
-
-    name: str
-    stage: str
-    folder: str
-    inputs: dict[str, str]
-    state: str
-    note: str = ""
-    shards: int | None = None
-    todo: int | None = None
-    audio_seconds: float = 0.0
 
 
 @app.command(epilog=EXAMPLES)
@@ -51,64 +34,18 @@ def plan(
     json: opt.Json = False,
 ) -> None:
     """Show what `run` with the same arguments would do. Nothing is computed and no file is left."""
-    from speechprep.cli.commands.run import resolve, which_recipe
+    from speechprep.cli.commands.run import which_recipe
+    from speechprep.pipelines.driver.request import recipe_steps
+    from speechprep.pipelines.driver.survey import survey
 
-    found, steps = resolve(which_recipe(recipe, recipe_option), sources, out, settings, seed)
+    body, steps = recipe_steps(which_recipe(recipe, recipe_option), sources, out, settings=settings, seed=seed)
     standings = survey(steps)
     if json:
-        print_json({"recipe": found.name, "out": out, "steps": [vars(s) for s in standings]})
+        print_json({"recipe": body.name, "out": out, "steps": [vars(s) for s in standings]})
         return
     screen = console()
-    screen.print(f"[bold]{found.name}[/]  {found.description.strip()}", soft_wrap=True)
+    screen.print(f"[bold]{body.name}[/]  {body.description.strip()}", soft_wrap=True)
     screen.print(_table(standings))
-
-
-def survey(steps: list[Step]) -> list[Standing]:
-    """Where each step stands; a step behind one that is not done waits for it."""
-    standings: list[Standing] = []
-    unfinished: dict[str, str] = {}  # folder -> name of the step that will make it
-    for step in steps:
-        waits = sorted({unfinished[folder] for folder in step.inputs.values() if folder in unfinished})
-        found = _standing(step, waits)
-        if found.state != "done":
-            unfinished[step.folder] = step.name
-        standings.append(found)
-    return standings
-
-
-def _standing(step: Step, waits: list[str]) -> Standing:
-    from speechprep.errors import SpeechprepError
-
-    base = Standing(step.name, step.stage.name, step.folder, dict(step.inputs), "waits")
-    if waits:
-        return replace(base, note=f"waits for {', '.join(waits)}")
-    try:
-        prepared = _prepare(step)
-    except SpeechprepError as error:
-        return replace(base, state="conflict", note=str(error))
-    todo, tasks = len(prepared.todo), len(prepared.tasks)
-    seconds = prepared.finished.seconds if prepared.finished else sum(t.seconds for t in prepared.tasks)
-    done = prepared.finished is not None
-    note = "done" if done else f"{todo} of {plural(tasks, 'shard')} to do"
-    return replace(base, state="done" if done else "todo", note=note, shards=tasks, todo=todo, audio_seconds=seconds)
-
-
-def _prepare(step: Step) -> Prepared:
-    """As `prepare`, without leaving the temporary files that the planning of a source makes."""
-    from speechprep.artifacts import storage
-    from speechprep.pipelines.engine.execute import WORK
-    from speechprep.pipelines.engine.plan import prepare
-
-    if not storage.exists(step.folder):
-        with tempfile.TemporaryDirectory() as nowhere:
-            return prepare(replace(step, folder=f"{nowhere}/{step.stage.writes}"))
-    work = storage.join(step.folder, WORK)
-    ours = not storage.exists(work)
-    try:
-        return prepare(step)
-    finally:
-        if ours:
-            storage.remove(work)
 
 
 def _table(standings: list[Standing]) -> Any:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechprep.cli import options as opt
-from speechprep.cli.driver import Show, run_recipe, tell
+from speechprep.cli.show import Show, print_outcome, run_recipe
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.engine.plan import Step
-    from speechprep.pipelines.engine.recipe import Recipe
     from speechprep.pipelines.engine.run import Options
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -30,42 +28,6 @@ Examples:
   speechprep demo
   speechprep demo --input my-recordings --out my-demo
   speechprep demo --set cluster.k=50 --out demo-50"""
-
-
-def resolve(
-    name: str, sources: list[str], out: str, settings: list[str] | None, seed: int | None
-) -> tuple[Recipe, list[Step]]:
-    """A recipe with its settings, and its steps over these sources.
-
-    Raises:
-        ConfigError: no such recipe, step, option or value; an out folder within a source.
-    """
-    from speechprep.pipelines.engine import recipe as recipes
-
-    recipe = recipes.load(name).with_options(settings or [])
-    if seed is not None:
-        recipe = recipe.model_copy(update={"seed": seed})
-    check_places(sources, out)
-    return recipe, recipes.build(recipe, sources, out)
-
-
-def check_places(sources: list[str], out: str) -> None:
-    """An out folder within a source would be read as input by the next run.
-
-    Raises:
-        ConfigError: naming both.
-    """
-    from speechprep.artifacts import storage
-    from speechprep.errors import ConfigError
-
-    for source in sources:
-        if storage.is_local(source) and not storage.exists(source) and not any(c in source for c in "*?["):
-            raise ConfigError(f"--input {source}: no such file or folder")
-        inner, outer = storage.absolute(out) + "/", storage.absolute(source).rstrip("/") + "/"
-        if storage.is_dir(source) and inner.startswith(outer):
-            raise ConfigError(
-                f"--out {out} lies within --input {source} and would be read as input; choose one beside it"
-            )
 
 
 def engine_options(
@@ -125,10 +87,12 @@ def run(
 
     Options of a step are set as --set STEP.OPTION=VALUE.
     """
+    from speechprep.pipelines.driver.request import recipe_steps
+
     if recipe is not None and recipe.startswith("--"):  # `--recipe NAME -- --OPTION`: the argument is the runner's
         beam_args = [recipe, *(beam_args or [])]
         recipe = None
-    found, steps = resolve(which_recipe(recipe, recipe_option), sources, out, settings, seed)
+    body, steps = recipe_steps(which_recipe(recipe, recipe_option), sources, out, settings=settings, seed=seed)
     how = engine_options(
         runner=runner,
         workers=workers,
@@ -138,7 +102,7 @@ def run(
         slice_=slice_,
     )
     show = Show(quiet, json)
-    tell(run_recipe(found, steps, out, how, show), show)
+    print_outcome(run_recipe(body, steps, out, how, show), show)
 
 
 @app.command(epilog=DEMO_EXAMPLES)
@@ -165,15 +129,16 @@ def demo(
     Needs no network and no GPU, and takes well under a minute. Look at report.html in the out folder when it is done.
     """
     from speechprep.demo import corpus_path
+    from speechprep.pipelines.driver.request import recipe_steps
 
-    given = sources or [str(corpus_path())]
-    found, steps = resolve(recipe or "demo", given, out, settings, seed)
+    inputs = sources or [str(corpus_path())]
+    body, steps = recipe_steps(recipe or "demo", inputs, out, settings=settings, seed=seed)
     how = engine_options(
         runner="local", workers=workers, beam_args=None, rebuild=rebuild, max_rejects=max_reject_fraction, slice_=None
     )
     show = Show(quiet, json)
-    outcome = run_recipe(found, steps, out, how, show)
-    tell(outcome, show)
+    outcome = run_recipe(body, steps, out, how, show)
+    print_outcome(outcome, show)
     if not (quiet or json):
         made = {step.stage.writes: step.folder for step in steps}
         typer.echo("try next:")

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from speechprep.cli import options as opt
-from speechprep.cli.driver import Show, run_stage, tell
+from speechprep.cli.show import Show, print_outcome, run_stage
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.stage import Stage
@@ -74,7 +74,8 @@ def _command(name: str) -> Callable[..., None]:
         quiet: opt.Quiet = False,
         json: opt.Json = False,
     ) -> None:
-        from speechprep.cli.commands.run import check_places, engine_options
+        from speechprep.cli.commands.run import engine_options
+        from speechprep.pipelines.driver.request import check_places
         from speechprep.pipelines.engine.recipe import single
         from speechprep.pipelines.engine.stage import find_stage
 
@@ -92,7 +93,7 @@ def _command(name: str) -> Callable[..., None]:
             slice_=slice_,
         )
         show = Show(quiet, json)
-        tell(run_stage(steps, out, how, show), show)
+        print_outcome(run_stage(steps, out, how, show), show)
 
     return stage
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,22 @@ class Recipe(Options):
             config = find_stage(steps[at].stage).config
             options = with_setting(steps[at].options, option, value, config)
             steps[at] = steps[at].model_copy(update={"options": options})
+        return self.model_copy(update={"steps": steps})
+
+    def with_values(self, options: Mapping[str, Mapping[str, Any]]) -> Recipe:
+        """The recipe with the options of some steps replaced: step -> option -> value.
+
+        Raises:
+            ConfigError: no such step.
+        """
+        titles = [step.title() for step in self.steps]
+        for name in options:
+            if name not in titles:
+                raise ConfigError(f"the recipe has no step {name!r}; it has: {', '.join(titles)}")
+        steps = [
+            step.model_copy(update={"options": {**step.options, **options.get(step.title(), {})}})
+            for step in self.steps
+        ]
         return self.model_copy(update={"steps": steps})
 
 

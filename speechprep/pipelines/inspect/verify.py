@@ -24,7 +24,7 @@ from speechprep.pipelines.engine.stage import find_stage
 from speechprep.pipelines.inspect.verify_rows import Neighbours, RowChecks
 
 CHUNK = 1 << 22  # bytes hashed at a time
-RUN_FILES = {"run.json", "report.html"}
+RUN_FILES = {"run.json", "run.log", "report.html"}
 
 
 @dataclass(frozen=True)
