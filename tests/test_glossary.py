@@ -7,29 +7,14 @@ import pytest
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ENTRIES = re.findall(r"^- \*\*(.+?)\*\*: (.+)$", (DOCS / "glossary.md").read_text(), flags=re.MULTILINE)
-NEEDED = (
-    "recording segment utterance shard dataset artifact manifest fingerprint seed stage recipe backend recogniser "
-    "aligner extractor embedder codebook unit frame vocabulary modality CST AST runner threshold kept reason WER CER "
-    "reject CRA PELM MLM MAM MMC NST CRD PLL PNMI purity"
-).split() + [
-    "content hash",
-    "commit record",
-    "keyed random numbers",
-    "run folder",
-    "image codec",
-    "codebook metadata",
-    "run-length form",
-    "frame grid",
-    "teacher vector",
-    "SentencePiece piece",
-    "run (of a row)",
-    "token row",
-    "packed row",
-    "document ids",
-    "object storage",
-    "job array slice",
-    "trust score",
-]
+NEEDED = """
+recording, segment, utterance, shard, dataset, artifact, manifest, fingerprint, seed, stage, recipe, backend,
+recogniser, aligner, extractor, embedder, codebook, unit, frame, vocabulary, modality, CST, AST, runner, threshold,
+kept, reason, WER, CER, reject, CRA, PELM, MLM, MAM, MMC, NST, CRD, PLL, PNMI, purity, content hash, commit record,
+keyed random numbers, run folder, image codec, codebook metadata, run-length form, frame grid, teacher vector,
+SentencePiece piece, run (of a row), token row, packed row, document ids, object storage, job array slice, trust
+score
+"""
 
 
 def test_every_item_of_the_page_is_a_term_with_a_definition():
@@ -42,7 +27,7 @@ def test_a_term_is_defined_once():
     assert sorted(terms) == sorted(set(terms))
 
 
-@pytest.mark.parametrize("term", NEEDED)
+@pytest.mark.parametrize("term", re.split(r",\s", NEEDED.strip()))
 def test_the_term_is_defined(term):
     assert term in [name for name, _ in ENTRIES]
 
