@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON_FOLDERS = ("speechprep", "scripts", "benchmarks", "examples", "tests")
 WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
-# A full stop followed by a space and no lower-case letter; "e.g." and initials do not match.
-SENTENCE_END = re.compile(r"(?<![ (.][A-Z])(?<!e\.g)(?<!i\.e)(?<!vs)(?<!Dr)(?<!Mr)[.!?][\"')\]*]*\s+(?![a-z])")
+# A full stop followed by a space and no lower-case letter (except in the name speechprep); "e.g." and initials do not match.
+SENTENCE_END = re.compile(r"(?<![ (.][A-Z])(?<!e\.g)(?<!i\.e)(?<!vs)(?<!Dr)(?<!Mr)[.!?][\"')\]*]*\s+(?=speechprep\b|[^a-z\s])")
 INLINE_CODE = re.compile(r"``.+?``|`[^`]+`", re.DOTALL)
 IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 LINK = re.compile(r"\[([^\]]*)\]\([^)\s]*\)")
