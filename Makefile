@@ -44,8 +44,8 @@ types: $(STAMP)  ## types
 
 docs: $(STAMP)   ## README and docs/ as a static site in site/; a broken link is an error
 	$(BIN)/python scripts/code_map.py --check
-	$(BIN)/mkdocs build --strict --quiet
-	@echo "open site/index.html"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html, or with search: $(BIN)/python -m http.server --directory site"
 
 bench: $(STAMP)  ## the benchmarks of what needs no model: ratios, or speed with the work's size
 	@for name in align chain ingest interleave kmeans pack subword trust units; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
