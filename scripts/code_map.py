@@ -9,6 +9,7 @@ Everything between the two markers is computed from the source tree. The text ou
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ OTHERS = ("recipes", "examples", "benchmarks", "scripts")  # a missing one is le
 WITHOUT_DOCSTRING = {
     "speechprep/recipes": "Recipes: the steps and options of a run, as YAML.",
     "speechprep/recipes/grids": "Grids: the axes and options of a set of trainings, as YAML.",
-    "speechprep/demo": "The corpus of `speechprep demo`: 20 spoken sentences and 12 sounds. See [the demo corpus](demo-corpus.md).",
+    "speechprep/demo": "The corpus of `speechprep demo`: see [the demo corpus](demo-corpus.md).",
     "recipes": "Recipes: the steps and options of a run, as YAML.",
     "examples": "Short programs for readers of the package, run by the tests.",
     "benchmarks": "Measurements of speed and memory, most of them beside a named library on the same work.",
@@ -61,9 +62,7 @@ def about(folder: Path) -> str:
     init = folder / "__init__.py"
     prose: list[str] = []
     for paragraph in docstring(init).split("\n\n") if init.exists() else []:
-        if paragraph.endswith(":") or any(
-            line.startswith((" ", "-", "*", "|", "```")) for line in paragraph.splitlines()
-        ):
+        if paragraph.endswith(":") or re.search(r"^([ *|-]|```)", paragraph, re.MULTILINE):
             break  # code, a list or a table
         prose.append(paragraph.replace("\n", " "))
     return WITHOUT_DOCSTRING.get(folder.relative_to(ROOT).as_posix()) or " ".join(prose)

@@ -1,6 +1,7 @@
-"""MkDocs hooks: README.md as the first page, lists of folders, links to files outside docs/, and the syntax of addresses.
+"""MkDocs hooks: README.md as the first page, lists of folders, links out of docs/, and the syntax of addresses.
 
-MkDocs itself checks links between pages, anchors and files. A link leads to the same file on the site and in the repository.
+MkDocs itself checks links between pages, anchors and files. A link leads to the same file on the site and in the
+repository.
 """
 
 from __future__ import annotations

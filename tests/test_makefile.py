@@ -1,4 +1,4 @@
-"""The Makefile's environment: creation, repair of every kind of half-made one, and refusals; with a fake Python, offline."""
+"""The environment of the Makefile: creation, repair of half-made ones, refusals. With a fake Python, offline."""
 
 from __future__ import annotations
 
@@ -186,3 +186,26 @@ def test_help_needs_no_environment(checkout: Path) -> None:
     for target in ("demo", "test", "test-long", "docs", "lint", "types", "setup"):
         assert f"\n{target} " in listed
     assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize("failing", ["", "types"])
+def test_continuous_integration_prints_the_time_of_each_part(tmp_path: Path, failing: str) -> None:
+    write_fake(tmp_path / "bin/make")
+    (tmp_path / "bin/make").write_text(f'#!/bin/bash\n[ "$1" != "{failing}" ]\n')
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    done = subprocess.run(
+        [tmp_path / ".ci/run"],
+        env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    times = [line.split("s  ")[1] for line in done.stdout.splitlines() if " s  " in line]
+    if failing:
+        assert done.returncode != 0
+        assert times == ["environment", "lint", "types: failed", "all"]
+    else:
+        assert done.returncode == 0
+        assert times[:5] == ["environment", "lint", "types", "docs", "core tests"]
+        assert times[-2:] == ["tests with all extras", "all"]
