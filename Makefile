@@ -1,24 +1,35 @@
-# Two commands do everything: `make demo` and `make test`. Both set up the environment first, and only when it changed.
-PYTHON ?= python3.11
-VENV   := .venv
+# `make demo` and `make test` create the virtual environment first, and again when pyproject.toml or constraints.txt changed.
+# Options: VENV=folder, EXTRAS=cpu,dev, PYTHON=python3.13 (the default is the first supported one on PATH)
+PYTHON ?=
+VENV   ?= .venv
 BIN    := $(VENV)/bin
 EXTRAS ?= cpu,dev
+ROUNDS ?= 10
 comma  := ,
 STAMP  := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: demo test test-all reference lint types bench bench-all bench-models setup constraints clean help
+# An interpreter that was removed, or an installation that was interrupted: the stamp does not count.
+ifneq ($(shell test ! -e $(VENV)/.incomplete && $(BIN)/python -c "print('starts')" 2>/dev/null),starts)
+.PHONY: $(STAMP)
+endif
+
+.PHONY: help demo test test-long test-all reference lint types docs bench bench-all bench-models setup constraints clean
 
 help:            ## this list
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
+	@grep -E '^[a-z-]+: .*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## */\t/' | expand -t 16
 
 demo: $(STAMP)   ## real speech to training shards, in under a minute: look at demo-out/report.html
 	$(BIN)/speechprep demo --out demo-out
 
 test: $(STAMP)   ## all tests, fast ones first
-	$(BIN)/python -m pytest -n auto -m "not slow"
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m "not slow and not long"
+	$(BIN)/python -m pytest -m "slow and not long"
 
-test-all:        ## with every extra installed (8 GB): the comparisons with torch, transformers, whisperx as well
+test-long: $(STAMP) ## tests marked `long`, then the property tests ROUNDS times with new random examples
+	$(BIN)/python -m pytest -n auto -m long --timeout 3600 || test $$? -eq 5  # 5: no test has the marker
+	@for round in $$(seq $(ROUNDS)); do echo "== round $$round of $(ROUNDS)"; $(BIN)/python -m pytest -n auto -m "hypothesis and not reference" || exit 1; done
+
+test-all:        ## with every extra installed (9 GB): the comparisons with torch, transformers, whisperx as well
 	$(MAKE) --no-print-directory reference VENV=.venv-all EXTRAS=all
 
 reference: $(STAMP)
@@ -30,6 +41,11 @@ lint: $(STAMP)   ## style
 
 types: $(STAMP)  ## types
 	$(BIN)/mypy speechprep
+
+docs: $(STAMP)   ## README and docs/ as a static site in site/; a broken link is an error
+	$(BIN)/python scripts/code_map.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html, or with search: $(BIN)/python -m http.server --directory site"
 
 bench: $(STAMP)  ## the benchmarks of what needs no model: ratios, or speed with the work's size
 	@for name in align chain ingest interleave kmeans pack subword trust units; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
@@ -43,14 +59,14 @@ bench-models: $(STAMP)
 setup: $(STAMP)  ## only the environment
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) --version >/dev/null 2>&1 || { echo "needs Python 3.11 or newer; name it: make PYTHON=python3.12 ..."; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "the venv module is missing: apt install python3.11-venv"; exit 1; }
-	@if command -v uv >/dev/null; then uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'; \
-	 else $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'; fi
+	@scripts/environment.sh "$(VENV)" "$(EXTRAS)" $(PYTHON)
 	@rm -f $(VENV)/.installed-*; touch $@
 
-constraints: setup ## renew constraints.txt from the newest releases that fit together
-	uv pip compile pyproject.toml --extra all --python-version 3.11 --no-header --no-annotate --no-emit-index-url -o constraints.txt
+constraints: setup ## constraints.txt for changed requirements; UPGRADE=--upgrade renews every version
+	@command -v uv >/dev/null || { echo "make: uv is not on PATH. Install it first: pip install uv"; exit 1; }
+	uv pip compile pyproject.toml --extra all --extra cpu --python-version 3.11 --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE) -o constraints.txt
+	@{ echo "# The pinned set: every extra installs together with it on Python 3.11 (pip install -c constraints.txt -e '.[cpu]')."; \
+	  echo "# Renew: make constraints"; grep -v '^#' constraints.txt | LC_ALL=C sort; } > constraints.tmp && mv constraints.tmp constraints.txt
 
-clean:           ## remove the environment and the demo's output
-	rm -rf $(VENV) demo-out
+clean:           ## remove the environment, the demo's output and the site
+	rm -rf $(VENV) demo-out site

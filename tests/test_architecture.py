@@ -185,11 +185,6 @@ def test_the_core_never_imports_torch():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_tree_in_the_readme_is_true():
-    done = subprocess.run([sys.executable, ROOT / "scripts/readme_tree.py", "--check"], check=False)
-    assert done.returncode == 0, "run: python scripts/readme_tree.py"
-
-
 @pytest.mark.parametrize("path", sorted(ROOT.glob("**/*.md")), ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_in_the_pages_lead_somewhere(path):
     import re

@@ -1,0 +1,1 @@
+"""Embedders: sounds and sentences to vectors of one space."""

@@ -1,0 +1,1 @@
+"""Extractors: audio to one feature vector for each frame."""

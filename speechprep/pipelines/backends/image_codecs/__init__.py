@@ -1,0 +1,1 @@
+"""Image codecs: pictures to sequences of codes."""
