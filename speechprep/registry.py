@@ -69,7 +69,7 @@ def resolve(family: str, name: str) -> Any:
     """The class behind a name.
 
     Raises:
-        ConfigError: no such name in the family; the message lists those there are.
+        ConfigError: unknown name; the message lists the names of the family.
     """
     targets = names(family)
     if name not in targets:
@@ -108,7 +108,7 @@ def make(family: str, name: str, options: dict[str, Any]) -> Any:
     """The unloaded backend of a name and its options.
 
     Raises:
-        ConfigError: no such name, or it has no such option, or an option of the wrong kind.
+        ConfigError: unknown name or option, or an option of the wrong type.
     """
     try:
         return resolve(family, name)(**options)
