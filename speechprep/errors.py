@@ -30,6 +30,12 @@ class StaleArtifact(SpeechprepError):
     """A folder made with another configuration, or artifacts from different runs."""
 
 
+class DamagedFile(SpeechprepError):
+    """A committed file with unreadable content."""
+
+    exit_code = 4
+
+
 class BadInput(SpeechprepError):
     """One unusable record. Inside a stage it becomes a row of `rejects`.
 

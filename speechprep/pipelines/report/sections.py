@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from speechprep.artifacts.run import Run
 from speechprep.pipelines.report import figures
 from speechprep.pipelines.report.compression import FRAMES, RUNS, SUBWORDS, TEXT, rates
 from speechprep.pipelines.report.facts import Facts, Units
 from speechprep.pipelines.report.figures import clock, number
 from speechprep.pipelines.report.histogram import BEYOND, Histogram
 from speechprep.pipelines.report.page import Page, by_timing, counted, facts_table, percent, table
-from speechprep.pipelines.report.reading import Run
 from speechprep.pipelines.report.retrieval import Retrieval
 
 
@@ -229,7 +229,7 @@ _INDEX_FACTS = {
 
 def index_section(page: Page, run: Run, retrieval: Retrieval | None) -> None:
     """The retrieval index: its size, and whether it finds what was put in."""
-    said = run.said("index")
+    said = run.facts("index")
     rows: list[tuple[str, str]] = []
     if retrieval:
         rows.append(("items", f"{number(retrieval.rows)}, vectors of {retrieval.dim} dimensions"))
