@@ -1,4 +1,4 @@
-"""`verify` raised on damaged shards instead of naming them: whatever the damage, the file is named and all is checked."""
+"""`verify` raised on damaged shards. Now each damage is a problem with the name of the file."""
 
 from __future__ import annotations
 

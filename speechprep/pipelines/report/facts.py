@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from speechprep.artifacts.run import Dataset, Run
+from speechprep.artifacts.scores import figures
 from speechprep.pipelines.report.histogram import Histogram
 from speechprep.tokenizers.arrays import ragged
 from speechprep.tokenizers.arrays.runlength import dedup_ragged
 
-SCORES = ("words_per_second", "score", "local_score", "trust", "level", "wer", "cer", "compression_ratio")  # of `words`
+SCORES = tuple(figures())
 _LONGEST_RUN = 32  # frames; longer runs share the last bar
 
 
