@@ -1,6 +1,7 @@
 """Plug-ins by name: name -> "module:attribute", imported on first use.
 
-Families: stages, and the backends (aligners, extractors, embedders, image codecs, quantizers). Another package adds a
+Families: stages, dataset kinds, input dialects, backends (aligners, extractors, embedders, image codecs, quantizers),
+models of the zoo and scorers. Another package adds a
 name through the entry-point group `speechprep.<family>`. A name never changes its meaning.
 """
 
@@ -30,6 +31,19 @@ FAMILIES: dict[str, dict[str, str]] = {
         "pool": "speechprep.pipelines.stages.pool:STAGE",
         "index": "speechprep.pipelines.stages.index.stage:STAGE",
         "images": "speechprep.pipelines.stages.images:STAGE",
+    },
+    "models": {
+        "sutlm": "speechprep.models.sutlm.declaration:SUTLM",
+        "dmlm": "speechprep.models.dmlm.declaration:DMLM",
+        "slue": "speechprep.models.sutlm.declaration:SLUE",
+    },
+    "scorers": {
+        "wer": "speechprep.models.evaluation.wer:WER",
+        "cer": "speechprep.models.evaluation.wer:CER",
+        "captions": "speechprep.models.evaluation.captions:CAPTIONS",
+        "bleu": "speechprep.models.evaluation.bleu:BLEU",
+        "slue-sa": "speechprep.models.evaluation.slue_sentiment:SLUE_SENTIMENT",
+        "slue-ner": "speechprep.models.evaluation.slue_ner:SLUE_NER",
     },
     "dialects": {},  # the built-in input dialects are found in `pipelines/sources`
     "datasets": {},  # the built-in kinds are the table of `artifacts.datasets`
