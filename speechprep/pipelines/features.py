@@ -18,6 +18,7 @@ from pydantic import Field
 
 from speechprep.artifacts.media import audio
 from speechprep.errors import BadInput
+from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import StageConfig
 
@@ -37,7 +38,7 @@ class ExtractorConfig(StageConfig):
     options: dict[str, Any] = Field(default_factory=dict, description="its parameters, for example {cmvn: utterance}")
 
 
-def described(config: ExtractorConfig, extractor: Any) -> dict[str, Any]:
+def described(config: ExtractorConfig, extractor: Extractor) -> dict[str, Any]:
     """What a manifest must say of the extractor, so that a later stage can make the same one and check it."""
     return {
         "backend": {"extractor": config.backend, "options": config.options},
@@ -98,7 +99,7 @@ class _Queue:
 
     def __init__(self, ctx: ShardContext, work: Work, together: Callable[[list[F32]], list[Any]] | None) -> None:
         self._ctx, self._work, self._together = ctx, work, together
-        window = 0.0 if together is None or ctx.work.alone else getattr(ctx.backend, "window_seconds", 0.0)
+        window = 0.0 if together is None or ctx.work.alone else ctx.backend.window_seconds
         self._window = float(window)
         self._held: list[tuple[dict[str, Any], F32] | None] = []  # None: the end of a batch of rows
         self._seconds = 0.0
@@ -202,7 +203,7 @@ def _streamed(ctx: ShardContext, batch: pa.RecordBatch, row: dict[str, Any], i: 
 
 
 def frames(
-    extractor: Any, blocks: Iterator[F32], through: Callable[[Iterator[F32]], Iterator[F32]] = iter
+    extractor: Extractor, blocks: Iterator[F32], through: Callable[[Iterator[F32]], Iterator[F32]] = iter
 ) -> Iterator[F32]:
     """The frames (some, dim) of one utterance, in order; an extractor that cannot stream gets the audio whole.
 
@@ -216,7 +217,5 @@ def frames(
         for _ in heard:
             pass
         yield blocks.ready
-    elif hasattr(extractor, "extract_stream"):
-        yield from extractor.extract_stream(heard)
     else:
-        yield extractor.extract([np.concatenate(list(heard))])[0]
+        yield from extractor.extract_stream(heard)

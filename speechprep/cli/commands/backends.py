@@ -113,8 +113,8 @@ def _try(family: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
 
     backend = registry.make(family, name, options)
     began = time.monotonic()
-    if hasattr(backend, "load"):
-        backend.load()
+    backend.check()
+    backend.load()
     loaded = time.monotonic()
     gave = _TRIALS[family](backend)
     return {

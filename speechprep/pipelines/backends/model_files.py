@@ -26,52 +26,79 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 def folder_of(
     model: str, patterns: list[str], enough: tuple[str, ...], revision: str | None = None, more: str | None = None
 ) -> Path:
-    """The local folder of a model.
+    """The local folder of a model, downloaded from the Hugging Face hub if it is absent.
 
     Args:
         model: a folder, or a name on the hub.
-        patterns: files to fetch, should it have to be fetched.
-        enough: a copy in the hub's cache counts as whole where one of these is there.
-        revision: of the hub's model: a commit, tag or branch.
-        more: files to fetch where the first fetch brought none of `enough`.
+        patterns: files to download.
+        enough: a copy in the hub cache is complete if one of these files exists.
+        revision: commit, tag or branch on the hub.
+        more: files to download if the first download brought none of `enough`.
 
     Raises:
-        MissingBackend: it is not here and cannot be fetched.
+        MissingBackend: the model is absent and cannot be downloaded.
+    """
+    folder = folder_without_download(model, enough, revision)
+    if folder is not None:
+        return folder
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+        if more is not None and not any((folder / name).exists() for name in enough):
+            folder = Path(snapshot_download(model, revision=revision, allow_patterns=[*patterns, more]))
+    except (OSError, ValueError) as error:
+        reason = "the hub cannot be reached" if isinstance(error, LocalEntryNotFoundError) else first_line(error)[:120]
+        raise absent(model, "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else reason) from None
+    return folder
+
+
+def folder_without_download(model: str, enough: tuple[str, ...], revision: str | None = None) -> Path | None:
+    """The local folder of a model, or its complete copy in the hub cache; None if it must be downloaded.
+
+    Raises:
+        MissingBackend: the name is neither a folder nor a possible hub name, or `huggingface_hub` is not installed.
     """
     local = Path(model).expanduser()
     if local.is_dir():
         return local
     if local.exists():
-        raise MissingBackend(f"the model {model} is a file; a folder or a name on the Hugging Face hub is needed")
+        raise MissingBackend(f"the model {model} is a file; give a folder, or a name on the Hugging Face hub")
     if not _HUB_NAME.fullmatch(model):
-        raise MissingBackend(f"there is no folder {model}, and it cannot be a name on the Hugging Face hub")
+        raise MissingBackend(f"there is no folder {model}, and it cannot be a name on the Hugging Face hub; check it")
     try:
-        from huggingface_hub import constants, snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
+        from huggingface_hub import snapshot_download
     except ImportError:
         raise MissingBackend.package(f"the model {model}", "transformers", "hf") from None
-
-    def fetch(files: list[str], *, here: bool) -> Path:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=files, local_files_only=here))
-
     try:
-        found = fetch(patterns, here=True)
-        if any((found / name).exists() for name in enough):
-            return found
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
     except (OSError, ValueError):
-        pass  # not in the cache
-    try:
-        found = fetch(patterns, here=False)
-        if more is not None and not any((found / name).exists() for name in enough):
-            found = fetch([*patterns, more], here=False)
-    except (OSError, ValueError) as error:
-        reason = "the hub cannot be reached" if isinstance(error, LocalEntryNotFoundError) else first_line(error)[:120]
-        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else reason
-        raise MissingBackend(
-            f"the model {model!r} is not on this machine and could not be fetched ({reason}); "
-            "copy its folder here and give its path"
-        ) from None
-    return found
+        return None
+    return folder if any((folder / name).exists() for name in enough) else None
+
+
+def checked_folder(model: str, enough: tuple[str, ...], revision: str | None = None) -> Path | None:
+    """As `folder_without_download`; an absent model is an error if downloads are switched off.
+
+    Raises:
+        MissingBackend: see above.
+    """
+    folder = folder_without_download(model, enough, revision)
+    if folder is None:
+        from huggingface_hub import constants
+
+        if constants.HF_HUB_OFFLINE:
+            raise absent(model, "HF_HUB_OFFLINE is set")
+    return folder
+
+
+def absent(model: str, reason: str) -> MissingBackend:
+    """The error for a model that is not on this machine."""
+    return MissingBackend(
+        f"the model {model!r} is not on this machine and could not be fetched ({reason}); "
+        "copy its folder here and give its path"
+    )
 
 
 def require(folder: Path, *choices: tuple[str, ...]) -> list[Path]:

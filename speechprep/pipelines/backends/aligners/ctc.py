@@ -17,9 +17,9 @@ the middle between two frames is (2.5 ms).
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from speechprep.pipelines.backends.aligners.ctc_model import RATE, CtcModel, Log
 from speechprep.pipelines.backends.aligners.sliding_window import Window
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
+from speechprep.pipelines.backends.base import check_device
 from speechprep.tokenizers.alignment.ctc import ctc_align, greedy
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
@@ -51,6 +52,8 @@ class CtcAligner(StreamAligner):
         threads: of the model on a CPU, in each worker process; more workers gain more, but not on one recording.
     """
 
+    name = "ctc"
+    packages: ClassVar[Mapping[str, str]] = {"torch": "hf"}
     sample_rate = RATE
 
     def __init__(
@@ -87,6 +90,17 @@ class CtcAligner(StreamAligner):
             "overlap": self.overlap,
             "device": self.device,
         }
+
+    def check(self) -> None:
+        """Check packages, device name and model files, without torch and without a download.
+
+        Raises:
+            MissingBackend: a package or a file of the model is absent.
+            ConfigError: a model for another sample rate, a vocabulary that does not fit, or a device name that is none.
+        """
+        super().check()
+        check_device(self.label, self.device, auto=False)
+        self.model.check(self.label)
 
     def load(self) -> None:
         """Read the model."""

@@ -10,7 +10,6 @@ whole comes exactly once and has audio on both sides. Windows start at whole fra
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,13 +21,25 @@ from numpy.typing import NDArray
 from speechprep.errors import BadInput, ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.aligners.sliced_convolutions import make_lean
 from speechprep.pipelines.backends.aligners.sliding_window import Window
-from speechprep.pipelines.backends.model_files import digest_of, folder_of, require, weight_files
+from speechprep.pipelines.backends.base import require_packages
+from speechprep.pipelines.backends.model_files import (
+    CONFIG,
+    PREPROCESSOR,
+    checked_folder,
+    digest_of,
+    folder_of,
+    read_json,
+    require,
+    weight_files,
+)
 from speechprep.process import give_back
 
 Samples = NDArray[np.float32]
 LogProbs = NDArray[np.float32]
 
 RATE = 16_000
+VOCABULARY = "vocab.json"
+ENOUGH = ("model.safetensors", "pytorch_model.bin")
 PATTERNS = ["*.json", "*.safetensors"]
 MORE = "pytorch_model*.bin"
 DELIMITER = "|"
@@ -57,6 +68,10 @@ class CtcModel:
 
     def identity(self) -> dict[str, Any]:
         """The model's name and sha256."""
+        raise NotImplementedError
+
+    def check(self, label: str) -> None:
+        """Check packages and files of the model, without torch and without a download; see `Backend.check`."""
         raise NotImplementedError
 
     def load(self) -> None:
@@ -133,13 +148,21 @@ class HuggingFaceModel(CtcModel):
     _normalise: bool
 
     def _files(self) -> tuple[Path, list[Path]]:
-        folder = folder_of(self.name, PATTERNS, ("model.safetensors", "pytorch_model.bin"), more=MORE)
-        files = require(folder, ("config.json",), ("preprocessor_config.json",), ("vocab.json",))
+        folder = folder_of(self.name, PATTERNS, ENOUGH, more=MORE)
+        files = require(folder, (CONFIG,), (PREPROCESSOR,), (VOCABULARY,))
         return folder, [*files, *weight_files(folder)]
 
     def identity(self) -> dict[str, Any]:
         """sha256 over configuration, vocabulary and weights."""
         return {"model": Path(self.name).name, "model_sha256": digest_of(self._files()[1])}
+
+    def check(self, label: str) -> None:
+        """Check packages, files, sample rate and vocabulary."""
+        require_packages(label, {"torch": "hf", "transformers": "hf"})
+        if checked_folder(self.name, ENOUGH) is not None:
+            folder, _ = self._files()
+            _processor(folder)
+            _vocabulary(folder, read_json(folder / CONFIG).get("vocab_size"))
 
     def load(self) -> None:
         """Read it all.
@@ -149,11 +172,7 @@ class HuggingFaceModel(CtcModel):
             ConfigError: no CTC model, or one for other audio.
         """
         folder, _ = self._files()
-        processor = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-        if processor.get("sampling_rate", RATE) != RATE:
-            rate = processor["sampling_rate"]
-            raise ConfigError(f"the model {folder} is for audio at {rate} Hz; choose one for {RATE}")
-        self._normalise = bool(processor.get("do_normalize", True))
+        self._normalise = bool(_processor(folder).get("do_normalize", True))
         self._model = _read(folder).to(self.device)
         if self.device == "cpu":
             make_lean(getattr(self._model.base_model, "feature_extractor", None))
@@ -162,17 +181,9 @@ class HuggingFaceModel(CtcModel):
         self.field = 1 + sum(
             (kernel - 1) * math.prod(config.conv_stride[:i]) for i, kernel in enumerate(config.conv_kernel)
         )
-        self._read_vocabulary(folder, config.vocab_size, config.pad_token_id)
-
-    def _read_vocabulary(self, folder: Path, size: int, pad: int | None) -> None:
-        words = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-        if not all(isinstance(at, int) for at in words.values()):
-            raise ConfigError(f"{folder / 'vocab.json'} has one vocabulary for each language; save the model with one")
-        if words and max(words.values()) >= size:
-            raise ConfigError(f"{folder / 'vocab.json'} has ids up to {max(words.values())}, the model {size} outputs")
-        self.vocabulary = words
-        named = [words[name] for name in ("<pad>", "[PAD]") if name in words]
-        self.blank = named[0] if named else pad or 0
+        self.vocabulary = _vocabulary(folder, config.vocab_size)
+        blanks = [self.vocabulary[name] for name in ("<pad>", "[PAD]") if name in self.vocabulary]
+        self.blank = blanks[0] if blanks else config.pad_token_id or 0
 
     def _forward(self, audio: Any) -> Any:
         return self._model(audio).logits
@@ -218,6 +229,10 @@ class TorchaudioModel(CtcModel):
                 ) from None
         return file
 
+    def check(self, label: str) -> None:
+        """Check the packages; weights that are absent are downloaded by `load`."""
+        require_packages(label, {"torch": "hf", "torchaudio": "hf"})
+
     def identity(self) -> dict[str, Any]:
         """sha256 of the weights."""
         return {"model": self.name, "model_sha256": digest_of([self._weights()])}
@@ -254,6 +269,26 @@ def ctc_model(model: str, device: str, folder: str | None = None, threads: int =
 def too_short(n_samples: int) -> BadInput:
     """The error for audio of less than one frame."""
     return BadInput("audio_too_short", f"{n_samples / RATE:.3f} s of audio make no frame: remove the utterance")
+
+
+def _processor(folder: Path) -> dict[str, Any]:
+    """The configuration of the feature extractor of a folder, for audio at `RATE`."""
+    processor = read_json(folder / PREPROCESSOR)
+    rate = processor.get("sampling_rate", RATE)
+    if rate != RATE:
+        raise ConfigError(f"the model {folder} is for audio at {rate} Hz; choose one for {RATE}")
+    return processor
+
+
+def _vocabulary(folder: Path, outputs: int | None) -> dict[str, int]:
+    """The vocabulary of a folder: text -> id below `outputs`, the number of outputs of the model."""
+    file = folder / VOCABULARY
+    vocabulary = read_json(file)
+    if not all(isinstance(id, int) for id in vocabulary.values()):
+        raise ConfigError(f"{file} has one vocabulary for each language; save the model with one")
+    if outputs is not None and vocabulary and max(vocabulary.values()) >= outputs:
+        raise ConfigError(f"{file} has ids up to {max(vocabulary.values())}, the model {outputs} outputs")
+    return vocabulary
 
 
 def _read(folder: Path) -> Any:

@@ -23,12 +23,12 @@ another aligner's (MFA on LJSpeech) when chosen on either.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,8 @@ class PocketSphinxAligner(StreamAligner):
         offset: seconds added to every border.
     """
 
+    name = "pocketsphinx"
+    packages: ClassVar[Mapping[str, str]] = {"pocketsphinx": ""}
     sample_rate = 16_000
     min_score = MIN_SCORE
     _search: sphinx.ForcedSearch
@@ -96,6 +98,17 @@ class PocketSphinxAligner(StreamAligner):
             "gaussians": sphinx.GAUSSIANS,
             "heard": [HEARD_SCORE, HEARD_RATE, sphinx.MAX_HMMS],
         }
+
+    def check(self) -> None:
+        """Check the package and its acoustic model.
+
+        Raises:
+            MissingBackend: the package or the model inside it is absent.
+        """
+        super().check()
+        model = _model_folder()
+        if not (model / "en-us").is_dir():
+            raise MissingBackend(f"{self.label}: the package lacks its model {model}; install pocketsphinx again")
 
     def load(self) -> None:
         """Read the acoustic model and the dictionary (0.1 s); the language model is read when first needed."""

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.pipelines.backends import Transcript
+from speechprep.pipelines.backends import Aligner, Transcript
 from speechprep.pipelines.backends.aligners.sliding_window import Window
 from speechprep.tokenizers.english.spoken import tokens
 
 Samples = NDArray[np.float32]
 
 
-class StreamAligner:
-    """An aligner that takes audio as it comes.
-
-    Attributes:
-        min_score: mean word score from which on a row is kept where `align` is told no other limit; None: any.
-    """
-
-    min_score: float | None = None
+class StreamAligner(Aligner):
+    """An aligner that reads audio in blocks; memory does not grow with the length of the audio."""
 
     def align(self, audio: Samples, text: str | None) -> Transcript:
         """Times for every token of `text`, or of what is recognised where it is None.
@@ -35,13 +29,13 @@ class StreamAligner:
         """
         return self.align_stream(iter([audio]), text)
 
-    def align_stream(self, blocks: Iterator[Samples], text: str | None) -> Transcript:
+    def align_stream(self, blocks: Iterable[Samples], text: str | None) -> Transcript:
         """`align` for audio that arrives in blocks; what is held of the audio does not grow with its length."""
         if text is None:
-            return self._recognise(Window(blocks))
+            return self._recognise(Window(iter(blocks)))
         if not tokens(text):
             return Transcript("", [])
-        return self._timed(Window(blocks), text)
+        return self._timed(Window(iter(blocks)), text)
 
     def _recognise(self, stream: Window) -> Transcript:
         """What is said, with times."""

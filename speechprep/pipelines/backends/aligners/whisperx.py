@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from speechprep.pipelines.backends.aligners.ctc_model import too_short
 from speechprep.pipelines.backends.aligners.sliding_window import Window
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import interpolated
+from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.recognisers.choose import recogniser
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, DETECTORS, RATE, Span, SpeechDetector
 from speechprep.pipelines.backends.recognisers.whisper import Language
@@ -77,6 +78,8 @@ class WhisperxAligner(StreamAligner):
         folder: where the weights of a torchaudio align model are.
     """
 
+    name = "whisperx"
+    packages: ClassVar[Mapping[str, str]] = {"faster_whisper": "whisperx", "torch": "whisperx"}
     sample_rate = RATE
 
     def __init__(
@@ -133,6 +136,20 @@ class WhisperxAligner(StreamAligner):
             **self._options,
             "align": {code: aligner.identity() for code, aligner in self._aligners.items()},
         }
+
+    def check(self) -> None:
+        """Check packages, device name, precision and model files, without torch and without a download.
+
+        Raises:
+            MissingBackend: a package or a file of a model is absent.
+            ConfigError: an option value that a model cannot work with.
+        """
+        super().check()
+        check_device(self.label, self._options["device"], auto=False)
+        self._whisper.check(self.label)
+        self._detector.check(self.label)
+        for aligner in self._aligners.values():
+            aligner.model.check(self.label)
 
     def load(self) -> None:
         """See that Whisper's files are there, and read an only align model; all else is read when first needed."""

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError, StaleArtifact
+from speechprep.pipelines.backends import Embedder
 
 VERSION = 1
 IDF = "idf.npy"
@@ -37,11 +38,10 @@ _SUFFIXES = (("ings", 3), ("ing", 3), ("ers", 4), ("ies", 3), ("es", 3), ("ed", 
 F32 = NDArray[np.float32]
 
 
-class CaptionEmbedder:
+class CaptionEmbedder(Embedder):
     """See the module's text. Without `fit` or `restore` all words weigh the same."""
 
-    hears_audio = False
-    sample_rate = 16_000
+    name = "caption"
 
     def __init__(self, dim: int = 512) -> None:
         if dim < 16:
@@ -55,11 +55,8 @@ class CaptionEmbedder:
         known = {"name": "caption", "version": VERSION, "dim": self.dim, "grams": list(GRAMS)}
         return {**known, "idf": hashlib.sha256(self._idf.tobytes()).hexdigest()} if self._fitted else known
 
-    def load(self) -> None:
-        """Nothing to load."""
-
-    def fit(self, texts: Iterable[str]) -> None:
-        """Take the weights of the words from a corpus; the order of the texts does not matter."""
+    def fit(self, texts: Iterable[str]) -> CaptionEmbedder:
+        """An embedder with the word weights of a corpus; the order of the texts does not matter."""
         frequency = np.zeros(self.dim, np.int64)
         n = 0
         for text in texts:
@@ -67,8 +64,10 @@ class CaptionEmbedder:
             found = [_places(word, self.dim)[0] for word in words(text)]
             if found:
                 frequency[np.unique(np.concatenate(found))] += 1
-        self._idf = np.asarray(np.log((1 + n) / (1 + frequency)) + 1, np.float32)
-        self._fitted = True
+        fitted = CaptionEmbedder(self.dim)
+        fitted._idf = np.asarray(np.log((1 + n) / (1 + frequency)) + 1, np.float32)
+        fitted._fitted = True
+        return fitted
 
     def save(self, folder: Path) -> None:
         """Write the weights into a folder."""

@@ -15,14 +15,16 @@ GPU, move a vector by about 1e-7.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend, first_line
-from speechprep.pipelines.backends import model_files
+from speechprep.pipelines.backends import Embedder, model_files
+from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.embedders import laion_checkpoint
 from speechprep.pipelines.backends.embedders.sound_windows import spans, unit
 
@@ -36,7 +38,7 @@ FETCHED = ["config.json", PREPROCESSOR, *model_files.TOKENIZER, "model*.safetens
 F32 = NDArray[np.float32]
 
 
-class ClapEmbedder:
+class ClapEmbedder(Embedder):
     """See the module's text.
 
     Args:
@@ -49,6 +51,8 @@ class ClapEmbedder:
         revision: commit, tag or branch of a model of the hub.
     """
 
+    name = "clap"
+    packages: ClassVar[Mapping[str, str]] = {"torch": "hf", "transformers": "hf"}
     hears_audio = True
     sample_rate = LAION_RATE
 
@@ -84,24 +88,48 @@ class ClapEmbedder:
         """
         if self._is_checkpoint:
             weights, beside = [self._checkpoint()], model_files.tokenizer_files(self._tokenizer_folder())
-            window = LAION_WINDOW
+            window = float(LAION_WINDOW)
         else:
             folder = self._folder()
             weights = model_files.weight_files(folder)
             needed = model_files.require(folder, ("config.json",), (PREPROCESSOR,))
             beside = [*needed, *model_files.tokenizer_files(folder)]
-            window = model_files.read_json(folder / PREPROCESSOR).get("max_length_s", LAION_WINDOW)
-        hop = self._hop(float(window))
+            window = _window_of(folder)
+        hop = self._hop(window)
         return {
             "name": "clap",
             "version": VERSION,
             "weights": model_files.digest_of(weights),
             "files": model_files.digest_of(beside),
-            "window": float(window),
+            "window": window,
             "hop": hop,
             "text_tokens": TEXT_TOKENS,
             "batch": self.batch,
         }
+
+    def check(self) -> None:
+        """Check packages, files and hop, without torch and without a download.
+
+        Raises:
+            MissingBackend: a package, or a file of the model or its tokenizer is absent.
+            ConfigError: a hop longer than the window, or a device name that is none.
+        """
+        super().check()
+        check_device(self.label, self.device)
+        if self._is_checkpoint:
+            self._checkpoint()
+            window = float(LAION_WINDOW)
+            tokenizer = model_files.checked_folder(self.tokenizer, model_files.TOKENIZER[:2])
+        else:
+            tokenizer = model_files.checked_folder(self.model, model_files.WEIGHTS, self.revision)
+            if tokenizer is None:
+                return
+            model_files.weight_files(tokenizer)
+            model_files.require(tokenizer, ("config.json",), (PREPROCESSOR,))
+            window = _window_of(tokenizer)
+        if tokenizer is not None:
+            model_files.tokenizer_files(tokenizer)
+        self._hop(window)
 
     def _hop(self, window: float) -> float:
         if self.hop is not None and self.hop > window:
@@ -231,3 +259,8 @@ class ClapEmbedder:
         with torch.inference_mode():
             out = self._model.get_text_features(input_ids=ids["input_ids"], attention_mask=ids["attention_mask"])
         return unit(out.cpu().numpy())
+
+
+def _window_of(folder: Path) -> float:
+    """Seconds of the window of a model folder."""
+    return float(model_files.read_json(folder / PREPROCESSOR).get("max_length_s", LAION_WINDOW))

@@ -11,22 +11,22 @@ fused_layers.py), as far as the model is of a shape that these know.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError, MissingBackend
+from speechprep.pipelines.backends import Extractor, model_files
+from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.extractors.checkpoint import find_model
 from speechprep.pipelines.backends.extractors.device_units import DeviceCentroids
 from speechprep.pipelines.backends.extractors.encoder_windows import Window, Windows, groups
 from speechprep.pipelines.backends.extractors.prefetch import run_batches
-from speechprep.pipelines.backends.model_files import weights_sha256
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
 Dtype = Literal["fp32", "bf16", "fp16"]
@@ -48,7 +48,7 @@ class Shared(TypedDict, total=False):
     compile: bool
 
 
-class EncoderExtractor:
+class EncoderExtractor(Extractor):
     """Base of `hubert` and `whisper`; a subclass says how its model is read and run.
 
     Args:
@@ -64,7 +64,8 @@ class EncoderExtractor:
         compile: run through `torch.compile` (half a minute at the start).
     """
 
-    name = ""
+    packages: ClassVar[Mapping[str, str]] = {"torch": "hf", "transformers": "hf"}
+    dtypes = tuple(DTYPES)
     version = 2  # raise when the same audio would give other values
     sample_rate = 16_000
 
@@ -89,20 +90,10 @@ class EncoderExtractor:
         self.model, self.layer, self.revision, self.dtype = str(model), layer, revision, dtype
         self.device, self.batch_seconds, self.threads, self.compile = device, batch_seconds, threads, compile
 
-    @property
-    def what(self) -> str:
-        """Who speaks in a message."""
-        return f"extractor {self.name!r}"
-
     @cached_property
     def folder(self) -> Path:
         """Where the model lies on this machine."""
         return find_model(self.model, self.revision)
-
-    @property
-    def grid(self) -> FrameGrid:
-        """The frames of the model."""
-        raise NotImplementedError
 
     @property
     def windows(self) -> Windows:
@@ -115,7 +106,7 @@ class EncoderExtractor:
             "name": self.name,
             "version": self.version,
             **self._identity(),
-            "revision": weights_sha256(self.folder),
+            "revision": model_files.weights_sha256(self.folder),
             "layer": self.layer,
             "dtype": self.dtype,
             "sample_rate": self.sample_rate,
@@ -139,16 +130,16 @@ class EncoderExtractor:
             import torch
             import transformers  # noqa: F401
         except ImportError:
-            raise MissingBackend.package(self.what, "transformers", "hf") from None
+            raise MissingBackend.package(self.label, "transformers", "hf") from None
         name = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         self._on = torch.device(name)
         if self._on.type == "cuda" and not torch.cuda.is_available():
-            raise MissingBackend(f"{self.what}: device = {self.device!r}, but torch sees no GPU; choose 'cpu'")
+            raise MissingBackend(f"{self.label}: device = {self.device!r}, but torch sees no GPU; choose 'cpu'")
         if self._on.type == "cpu" and self.dtype == "fp16":
-            raise ConfigError(f"{self.what}: fp16 needs a GPU; on a CPU choose 'bf16' or 'fp32'")
+            raise ConfigError(f"{self.label}: fp16 needs a GPU; on a CPU choose 'bf16' or 'fp32'")
         if self.dtype not in fast_dtypes(self._on.type):
             logging.getLogger(__name__).warning(
-                "%s: this CPU has no instructions for %s, which makes it far slower than fp32", self.what, self.dtype
+                "%s: this CPU has no instructions for %s, which makes it far slower than fp32", self.label, self.dtype
             )
         self._dtype = getattr(torch, DTYPES[self.dtype])
         self._module = self._read().to(self._on)
@@ -159,7 +150,29 @@ class EncoderExtractor:
             for part in self._module.modules():
                 if isinstance(part, torch.nn.Linear | torch.nn.Conv1d):
                     part.to(self._dtype)
+        # Four batches at once, so that there are neighbours of about the same length.
+        self.window_seconds = 4.0 * self._budget() / self.sample_rate
         self._run = torch.compile(self._forward, dynamic=True) if self.compile else self._forward
+
+    def check(self) -> None:
+        """Check packages, option values and the model folder, without torch and without a download.
+
+        Raises:
+            MissingBackend: a package or a file of the model is absent.
+            ConfigError: a model of another kind, a layer that it lacks, or a device or precision that cannot work.
+        """
+        super().check()
+        check_device(self.label, self.device)
+        if self.device == "cpu" and self.dtype == "fp16":
+            raise ConfigError(f"{self.label}: fp16 needs a GPU; on a CPU choose 'bf16' or 'fp32'")
+        if model_files.checked_folder(self.model, model_files.WEIGHTS, self.revision) is not None:
+            model_files.weight_files(self.folder)
+            self._identity()
+            self.windows  # noqa: B018 - raises if the overlap does not fit
+
+    def fast_dtypes(self) -> list[str]:
+        """The values of `dtype` with processor instructions on the device, fp32 first; imports torch."""
+        return fast_dtypes(self.device)
 
     def _read(self) -> Any:
         """The module to run, in fp32 on the CPU."""
@@ -212,11 +225,6 @@ class EncoderExtractor:
     def units_stream(self, blocks: Iterable[F32], centroids: Centroids) -> Iterator[Units]:
         """Like `extract_stream`, but the nearest centroid of each frame."""
         return self._stream(blocks, self._nearest(centroids), centroids)
-
-    @property
-    def window_seconds(self) -> float:
-        """Of audio that `extract` likes to be given at once; 0 where it runs one utterance after the other."""
-        return 4.0 * self._budget() / self.sample_rate  # so that there are neighbours of about the same length
 
     def _nearest(self, centroids: Centroids) -> Callable[[Any], Any]:
         return as_fp32 if self._on.type == "cpu" else DeviceCentroids(centroids, self._on)

@@ -65,8 +65,8 @@ class HubertExtractor(EncoderExtractor):
     @cached_property
     def config(self) -> dict[str, Any]:
         """The model's own, checked to be of a kind that is understood and to have the layer."""
-        config = read_config(self.what, self.folder, TYPES)
-        check_layer(self.what, self.layer, int(config.get("num_hidden_layers", 12)))
+        config = read_config(self.label, self.folder, TYPES)
+        check_layer(self.label, self.layer, int(config.get("num_hidden_layers", 12)))
         return config
 
     @cached_property
@@ -78,7 +78,7 @@ class HubertExtractor(EncoderExtractor):
             stride *= step
         return FrameGrid(self.sample_rate, stride, field)
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """Values of a frame."""
         return int(self.config.get("hidden_size", 768))
@@ -97,7 +97,7 @@ class HubertExtractor(EncoderExtractor):
             return self.normalize
         if not (self.folder / PREPROCESSOR).exists():
             raise MissingBackend(
-                f"{self.what}: the model folder {self.folder} lacks {PREPROCESSOR}, which says whether the model "
+                f"{self.label}: the model folder {self.folder} lacks {PREPROCESSOR}, which says whether the model "
                 "wants normalised audio; copy it there, or set normalize: true or false"
             )
         return bool(read_json(self.folder / PREPROCESSOR).get("do_normalize", True))
@@ -117,7 +117,7 @@ class HubertExtractor(EncoderExtractor):
         from torch.nn.utils import parametrize
 
         how = {} if self.config["model_type"] == "wavlm" else {"attn_implementation": "sdpa"}
-        model = read_model(self.what, self.folder, {"num_hidden_layers": self.layer}, **how)
+        model = read_model(self.label, self.folder, {"num_hidden_layers": self.layer}, **how)
         place = model.encoder.pos_conv_embed.conv
         if parametrize.is_parametrized(place, "weight"):
             parametrize.remove_parametrizations(place, "weight")  # or its product is computed at every call

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.backends import Extractor
 
 VERSION = 1  # raise when the same audio would give other values
 BLOCK = 256  # frames at once; 512 is a fifth faster by frame, but a short utterance is filled up to it
@@ -34,7 +35,7 @@ CONTEXT = 4  # frames on each side that the second delta of a frame depends on
 F32 = NDArray[np.float32]
 
 
-class MfccExtractor:
+class MfccExtractor(Extractor):
     """Kaldi MFCC with deltas.
 
     Args:
@@ -42,6 +43,8 @@ class MfccExtractor:
         deltas: how many orders of deltas are appended: 2 gives 39 values a frame, 0 gives 13.
     """
 
+    name = "mfcc"
+    dim: int
     sample_rate = 16_000
     grid = FrameGrid(sample_rate=16_000, stride=160, window=400)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.codebook import Codebook
-from speechprep.pipelines.backends.extractors.encoder import fast_dtypes
+from speechprep.pipelines.backends import Extractor
 from speechprep.registry import make
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
@@ -54,13 +54,14 @@ def miss_rates(
     """
 
     name = codebook.backend.get("extractor", "")
-    plain = make("extractors", name, options)
+    plain: Extractor = make("extractors", name, options)
     codebook.check(plain)
     centroids = Centroids(codebook.centroids)
     found: list[MissRate] = []
     exact: list[Units] = []
-    for dtype in _precisions(plain, precisions):
-        extractor = make("extractors", name, {**options, "dtype": dtype}) if hasattr(plain, "dtype") else plain
+    choice = len(plain.dtypes) > 1
+    for dtype in _precisions(plain, precisions) if choice else plain.dtypes:
+        extractor: Extractor = make("extractors", name, {**options, **({"dtype": dtype} if choice else {})})
         extractor.load()
         alone = units_in_batches(extractor, centroids, audio, 1)
         exact = exact or alone
@@ -71,27 +72,20 @@ def miss_rates(
     return found
 
 
-def _precisions(extractor: Any, asked: list[str] | None) -> list[str]:
-    if not hasattr(extractor, "dtype"):
-        return ["fp32"]
-    found = asked or fast_dtypes(extractor.device)
-    return ["fp32", *(dtype for dtype in found if dtype != "fp32")]
+def _precisions(extractor: Extractor, precisions: list[str] | None) -> list[str]:
+    return ["fp32", *(dtype for dtype in precisions or extractor.fast_dtypes() if dtype != "fp32")]
 
 
-def units_in_batches(extractor: Any, centroids: Centroids, audio: list[F32], size: int) -> list[Units]:
+def units_in_batches(extractor: Extractor, centroids: Centroids, audio: list[F32], size: int) -> list[Units]:
     """The units of each utterance (samples,), put through in shuffled batches of `size`."""
-    if hasattr(extractor, "batch_seconds"):
-        extractor.batch_seconds = 0.0 if size == 1 else WHOLE_BATCH
-    made: dict[int, Units] = {}
+    extractor.batch_seconds = 0.0 if size == 1 else WHOLE_BATCH
+    units: dict[int, Units] = {}
     order = np.random.default_rng(0).permutation(len(audio)).tolist()
     for start in range(0, len(order), size):
         picked = order[start : start + size]
-        together = [audio[i] for i in picked]
-        if hasattr(extractor, "units"):
-            made.update(zip(picked, extractor.units(together, centroids), strict=True))
-        else:
-            made.update(zip(picked, map(centroids.assign, extractor.extract(together)), strict=True))
-    return [made[i] for i in range(len(audio))]
+        batch = extractor.units([audio[i] for i in picked], centroids)
+        units.update(zip(picked, batch, strict=True))
+    return [units[i] for i in range(len(audio))]
 
 
 def unlike(units: list[Units], others: list[Units]) -> int:

@@ -60,22 +60,22 @@ class WhisperExtractor(EncoderExtractor):
     @cached_property
     def config(self) -> dict[str, Any]:
         """The model's own, checked to be Whisper's and to have the layer."""
-        config = read_config(self.what, self.folder, ("whisper",))
-        check_layer(self.what, self.layer, int(config.get("encoder_layers", 4)))
+        config = read_config(self.label, self.folder, ("whisper",))
+        check_layer(self.label, self.layer, int(config.get("encoder_layers", 4)))
         heard = read_json(self.folder / PREPROCESSOR)
         positions = int(config.get("max_source_positions", POSITIONS))
         if heard.get("hop_length", HOP) != HOP or int(heard.get("nb_max_frames", 2 * positions)) != 2 * positions:
             raise ConfigError(
-                f"{self.what}: {self.folder / PREPROCESSOR} makes other mel frames than {positions} positions need"
+                f"{self.label}: {self.folder / PREPROCESSOR} makes other mel frames than {positions} positions need"
             )
         return config
 
-    @property
+    @cached_property
     def grid(self) -> FrameGrid:
         """A frame for every 320 samples begun."""
         return FrameGrid(self.sample_rate, 2 * HOP, 2 * HOP, padded=True)
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """Values of a frame."""
         return int(self.config.get("d_model", 384))
@@ -102,7 +102,7 @@ class WhisperExtractor(EncoderExtractor):
 
         self._mel = WhisperFeatureExtractor.from_pretrained(self.folder, local_files_only=True)
         changes = {"encoder_layers": self.layer, "decoder_layers": 0}
-        encoder = read_model(self.what, self.folder, changes, attn_implementation="sdpa").encoder
+        encoder = read_model(self.label, self.folder, changes, attn_implementation="sdpa").encoder
         # Asked for by every layer before transformers 5 and unknown since.
         given = inspect.signature(type(encoder.layers[0]).forward).parameters if self.layer else {}
         self._asked = {"layer_head_mask": None} if "layer_head_mask" in given else {}
@@ -159,7 +159,7 @@ class WhisperExtractor(EncoderExtractor):
             (frames,) = self._made([self._with_padding(window)], as_fp32)
             yield frames, window.take
 
-    def padded(self, batch: list[F32]) -> list[list[tuple[F32, int]]]:
+    def extract_padded_batch(self, batch: list[F32]) -> list[list[tuple[F32, int]]]:
         """What `extract_padded` gives for each item (samples,), run together."""
         cut = [(i, window) for i, audio in enumerate(batch) for window in self.windows.cut([audio])]
         parts: list[list[tuple[F32, int]]] = [[] for _ in batch]

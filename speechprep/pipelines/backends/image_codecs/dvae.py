@@ -12,15 +12,18 @@ company.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.media.image import RGB, require_pillow
 from speechprep.errors import ConfigError, MissingBackend, first_line
-from speechprep.pipelines.backends import model_files
+from speechprep.pipelines.backends import ImageCodec, model_files
+from speechprep.pipelines.backends.base import check_device
 
 VERSION = 1
 STRIDE = 8  # three poolings by two
@@ -40,7 +43,7 @@ PREPARED: dict[str, tuple[Any, ...]] = {
 F32 = NDArray[np.float32]
 
 
-class DvaeCodec:
+class DvaeCodec(ImageCodec):
     """See the module's text.
 
     Args:
@@ -53,6 +56,9 @@ class DvaeCodec:
         threads: of one call on a CPU; more workers gain more.
         revision: commit, tag or branch of a model of the hub.
     """
+
+    name = "dvae"
+    packages: ClassVar[Mapping[str, str]] = {"torch": "hf", "transformers": "hf", "PIL": "hf"}
 
     def __init__(
         self,
@@ -75,12 +81,12 @@ class DvaeCodec:
         self.size, self.fit, self.batch, self.device, self.threads = size, fit, batch, device, threads
         self._model: Any = None
 
-    @property
+    @cached_property
     def length(self) -> int:
         """Codes of an image."""
         return (self.size // STRIDE) ** 2
 
-    @property
+    @cached_property
     def vocab(self) -> int:
         """Number of codes there are; needs the model's folder, not torch."""
         return int(self._config().get("vocab_size", 8192))
@@ -110,6 +116,20 @@ class DvaeCodec:
             "fit": self.fit,
             "batch": self.batch,
         }
+
+    def check(self) -> None:
+        """Check packages, device name and model folder, without torch and without a download.
+
+        Raises:
+            MissingBackend: a package or a file of the model is absent.
+            ConfigError: a model of another kind, or a device name that is none.
+        """
+        super().check()
+        check_device(self.label, self.device)
+        folder = model_files.checked_folder(self.model, model_files.WEIGHTS, self.revision)
+        if folder is not None:
+            model_files.weight_files(folder)
+            self._config()
 
     def _folder(self) -> Path:
         more = "pytorch_model*.bin*"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,13 +15,35 @@ from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
 from speechprep.pipelines.backends.recognisers.whisper import Language, Recogniser, Samples
 
 FILES = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json")
+COMPUTE_TYPES = (
+    "default", "auto", "float32", "float16", "bfloat16", "int16",
+    "int8", "int8_float32", "int8_float16", "int8_bfloat16",
+)  # fmt: skip
 MAX_TOKENS = 448  # of Whisper's decoder, the prompt included
 
 
 class Ctranslate2Whisper(Recogniser):
     """A folder in CTranslate2's format, or a name that faster-whisper knows; texts are those of WhisperX."""
 
-    packages = ("whisperx", "faster-whisper", "ctranslate2")
+    packages: ClassVar[Mapping[str, str]] = dict.fromkeys(("whisperx", "faster_whisper", "ctranslate2"), "whisperx")
+    distributions = ("whisperx", "faster-whisper", "ctranslate2")
+
+    def check(self, label: str) -> None:
+        """Check packages, precision, and the folder if it is one; a name is resolved by `load`.
+
+        Raises:
+            ConfigError: a precision that CTranslate2 does not have.
+        """
+        super().check(label)
+        if self.compute_type not in COMPUTE_TYPES:
+            raise ConfigError(f"{label}: compute_type = {self.compute_type!r}; choose {', '.join(COMPUTE_TYPES)}")
+        local = Path(self.name).expanduser()
+        if local.exists():
+            self.files()
+        elif local.is_absolute() or self.name.startswith((".", "~")):
+            raise MissingBackend(
+                f"there is no Whisper model {self.name}; give a folder in CTranslate2's format or a .pt"
+            )
 
     def files(self) -> list[Path]:
         """Without its tokenizer and its features' settings the library would ask the network for them."""

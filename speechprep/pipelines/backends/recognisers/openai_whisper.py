@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
@@ -14,7 +14,8 @@ from speechprep.pipelines.backends.recognisers.whisper import Language, Recognis
 class OpenaiWhisper(Recogniser):
     """A checkpoint that holds `dims` and `model_state_dict`, as openai-whisper's own downloads do."""
 
-    packages = ("openai-whisper", "faster-whisper")
+    packages: ClassVar[Mapping[str, str]] = {"whisper": "whisperx", "faster_whisper": "whisperx"}
+    distributions = ("openai-whisper", "faster-whisper")
 
     def __init__(self, model: str, device: str, compute_type: str, *options: int) -> None:
         super().__init__(model, device, compute_type, *options)
@@ -31,6 +32,11 @@ class OpenaiWhisper(Recogniser):
         if not file.is_file():
             raise MissingBackend(f"there is no file {file}; give the path of a .pt of openai-whisper")
         return [file]
+
+    def check(self, label: str) -> None:
+        """Check the packages and the file."""
+        super().check(label)
+        self.files()
 
     def _read(self) -> Any:
         """In inference mode.

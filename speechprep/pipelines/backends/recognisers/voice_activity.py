@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import MissingBackend
+from speechprep.pipelines.backends.base import require_packages
 
 RATE = 16_000
 CHUNK = 30  # seconds that Whisper hears at once
@@ -67,6 +68,10 @@ class SpeechDetector:
         self.onset = onset
         self.device = device
         self._pyannote: Any = None
+
+    def check(self, label: str) -> None:
+        """Check the package of the detector; see `Backend.check`."""
+        require_packages(label, {"faster_whisper" if self.name == "silero" else "whisperx": "whisperx"})
 
     def chunks(self, audio: Samples) -> list[Span]:
         """Start and end in seconds, in order, each of at most `CHUNK` seconds."""

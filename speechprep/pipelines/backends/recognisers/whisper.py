@@ -6,15 +6,16 @@ hear the same spectrograms and decode without timestamps, with the same beam.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import MissingBackend
+from speechprep.pipelines.backends.base import require_packages
 from speechprep.pipelines.backends.model_files import digest_of
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
 from speechprep.process import give_back
@@ -37,7 +38,8 @@ class Recogniser:
         batch_size: chunks heard together. threads: on a CPU.
     """
 
-    packages: tuple[str, ...]
+    packages: ClassVar[Mapping[str, str]]
+    distributions: ClassVar[tuple[str, ...]]
 
     def __init__(
         self, model: str, device: str, compute_type: str, beam_size: int, batch_size: int, threads: int
@@ -55,11 +57,15 @@ class Recogniser:
         """
         raise NotImplementedError
 
+    def check(self, label: str) -> None:
+        """Check packages and files, without a download; see `Backend.check`."""
+        require_packages(label, self.packages)
+
     def identity(self) -> dict[str, Any]:
         """Versions of the packages, name and sha256 of the model."""
         files = self.files()
         return {
-            "packages": {name: _version(name) for name in self.packages},
+            "packages": {name: _version(name) for name in self.distributions},
             "whisper": files[0].name if len(files) == 1 else files[0].parent.name,
             "whisper_sha256": digest_of(files),
         }
