@@ -13,22 +13,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from speechprep.artifacts import schemas
+from speechprep.artifacts.datasets import KINDS
+from speechprep.artifacts.schemas import REJECTS
 from speechprep.pipelines.engine.stage import find_stage
 from speechprep.registry import FAMILIES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-DATASETS = {
-    "utterances": schemas.UTTERANCES,
-    "words": schemas.WORDS,
-    "units": schemas.units_schema(500),
-    "tokens": schemas.TOKENS,
-    "packed": schemas.PACKED,
-    "pooled": schemas.POOLED,
-    "index (embeddings)": schemas.vector_schema(512),
-    "image_codes": schemas.IMAGE_CODES,
-    "rejects": schemas.REJECTS,
-}
+
+
+def schemas_of_datasets() -> dict[str, pa.Schema]:
+    """Dataset -> its schema, and the schema of rejects."""
+    tables = {kind.name: kind.schema_of(kind.example or {}) for kind in KINDS}
+    return {**{name: schema for name, schema in tables.items() if schema is not None}, "rejects": REJECTS}
 
 
 def options(name: str) -> str:
@@ -52,7 +48,7 @@ def flow(name: str) -> str:
 def columns() -> str:
     """One line for each dataset."""
     rows = ["| dataset | columns |", "|---|---|"]
-    for name, schema in DATASETS.items():
+    for name, schema in schemas_of_datasets().items():
         rows.append(f"| {name} | {', '.join(f'`{field.name}` {kind(field.type)}' for field in schema)} |")
     return "\n".join(rows)
 

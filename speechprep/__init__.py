@@ -2,10 +2,10 @@
 
 The public Python API:
 
-    run, plan, stage, open              a recipe, its state, one stage, and the folders that they leave
-    align, units, interleave, decode    the same work on one recording or one row, in memory
+    run, plan, stage, open              a recipe, its state, one stage, and finished folders
+    align, units, interleave, decode    one recording or one row, in memory
 
-`import speechprep` imports none of them: each is loaded on first use. See docs/python.md.
+`import speechprep` loads none of them; each is imported on first use. See docs/python.md.
 """
 
 from __future__ import annotations

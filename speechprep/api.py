@@ -1,7 +1,7 @@
 """The public Python API. `import speechprep` loads this module on first use of one of its functions.
 
-The functions on folders (`run`, `plan`, `stage`, `open`) do what the commands of the same names do, with the same
-results. The functions on one recording or row (`align`, `units`) compute in memory what the stages write.
+The functions on folders (`run`, `plan`, `stage`, `open`) have the results of the commands. The functions on one
+recording or row (`align`, `units`, `interleave`, `decode`) compute in memory, with the results of the stages.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def run(
         options: step -> option -> value, for example {"cluster": {"k": 500}}.
         seed: of all randomness; None: the recipe's.
         workers: local workers; None: the usable cores.
-        rebuild: replace folders that were made with other options.
+        rebuild: replace folders made with other options or inputs.
         max_reject_fraction: largest share of rejected records of a step.
         runner: "local", or a Beam runner by name.
         beam_options: command-line options of the Beam runner.
@@ -69,7 +69,7 @@ def run(
         The outcome: results by step, wall seconds, and the report's URI.
 
     Raises:
-        SpeechprepError: the error that ended the run. Committed shards stay, and the same call goes on from there.
+        SpeechprepError: the run ended early. Committed shards stay; the same call resumes.
     """
     body, steps = recipe_steps(recipe, _paths(inputs), str(out), options=options, seed=seed)
     how = _options(workers, runner, beam_options, rebuild=rebuild, max_reject_fraction=max_reject_fraction)
@@ -87,7 +87,7 @@ def plan(
     """State of each step of a run, as `speechprep plan` prints it; arguments as of `run`.
 
     Raises:
-        ConfigError: no such recipe, step, option, value or source.
+        ConfigError: unknown recipe, step, option, value or source.
     """
     _, steps = recipe_steps(recipe, _paths(inputs), str(out), options=options, seed=seed)
     return survey(steps)
@@ -118,7 +118,7 @@ def stage(
         workers, rebuild, max_reject_fraction, runner, beam_options, listener: as of `run`.
 
     Raises:
-        SpeechprepError: the error that ended the stage.
+        SpeechprepError: the stage ended early.
     """
     declared, sources = find_stage(name), _paths(inputs)
     if declared.plan is not None:
@@ -150,7 +150,7 @@ def align(
 
     Raises:
         BadInput: the audio cannot be decoded, or the text does not fit it.
-        ConfigError, MissingBackend: no such aligner or parameter; a package or model that is absent.
+        ConfigError, MissingBackend: unknown aligner or parameter; absent package or model.
     """
     aligner: Aligner = _loaded("aligners", backend, canonical(dict(options or {})))
     return aligner.align(_samples(audio, sample_rate, aligner.sample_rate), text)
@@ -195,7 +195,7 @@ def _options(
 
 @lru_cache(maxsize=2)
 def _loaded(family: str, name: str, options: str) -> Any:
-    """A loaded backend. Two are kept, so that repeated calls do not read a model again."""
+    """A loaded backend. The last two stay in memory for further calls."""
     import json
 
     backend = make(family, name, json.loads(options))

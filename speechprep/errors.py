@@ -1,39 +1,45 @@
-"""The errors a user can meet. Each message names the value and the mend; the CLI prints it as one line."""
+"""Errors for users. Each message names the wrong value and the remedy; the CLI prints it as one line."""
 
 from __future__ import annotations
 
 
 class SpeechprepError(ValueError):
-    """Base of every error that is the user's to mend. `exit_code` is what the CLI exits with."""
+    """Base of the errors for users. `exit_code`: exit code of the CLI."""
 
     exit_code = 2
 
 
 class ConfigError(SpeechprepError):
-    """An option, recipe key or combination of them that cannot work."""
+    """An invalid option, recipe key, or combination of them."""
 
 
 class MissingBackend(SpeechprepError):
-    """A backend whose package or model is not on this machine."""
+    """A backend without its package or its model on this machine."""
 
     @classmethod
     def package(cls, what: str, package: str, extra: str) -> MissingBackend:
-        """`what` needs `package`, which the extra `extra` installs."""
+        """`what` needs `package` of the extra `extra`."""
         return cls(f"{what} needs the package {package!r}; install it with: pip install 'speechprep[{extra}]'")
 
 
 class SchemaMismatch(SpeechprepError):
-    """A dataset or table that is not of the declared schema."""
+    """A dataset or table with another schema than the declared one."""
 
 
 class StaleArtifact(SpeechprepError):
-    """A folder made by another configuration, or artifacts that do not belong together."""
+    """A folder made with another configuration, or artifacts from different runs."""
+
+
+class DamagedFile(SpeechprepError):
+    """A committed file with unreadable content."""
+
+    exit_code = 4
 
 
 class BadInput(SpeechprepError):
-    """One record that cannot be used. Inside a stage it becomes a row of `rejects`.
+    """One unusable record. Inside a stage it becomes a row of `rejects`.
 
-    `code` is a stable, snake_case reason (`audio_empty`, `duplicate_id`, ...); the message says what to do.
+    `code` is a stable reason in snake case (`audio_empty`, `duplicate_id`, ...); the message names the remedy.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -45,7 +51,7 @@ class BadInput(SpeechprepError):
 
 
 class StorageError(SpeechprepError):
-    """A disk or bucket that cannot be read or written: full, forbidden, gone."""
+    """A disk or object storage without read or write access: full, forbidden, absent."""
 
     exit_code = 4
 
@@ -57,5 +63,5 @@ class TooManyRejects(SpeechprepError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, for a message of ours; its type where it has none."""
+    """First line of an error's message; the name of its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

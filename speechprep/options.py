@@ -1,6 +1,6 @@
 """Options: the base of every class of options, and the parser of `NAME=VALUE` settings.
 
-An option has a type, and the text of a setting is read by that type. An option of type str keeps the text as written
+The text of a setting is read by the type of its option. An option of type str keeps the text as written
 (`corpus=2024`, `language=no`), every other option follows YAML 1.2 (`k=050` is 50, `k=1e3` is 1000, `k=true` is
 refused).
 """
@@ -44,12 +44,14 @@ class Options(BaseModel):
         for name, value in values.items():
             field = cls.ALIASES.get(name, name)
             if field in renamed and renamed[field] != value:
-                raise ValueError(f"{name} = {value!r}: it is the older name of {field}, which is {renamed[field]!r}")
+                raise ValueError(
+                    f"{name} = {value!r}: it is the older name of {field}, set to {renamed[field]!r}; set one of them"
+                )
             renamed[field] = value
         return renamed
 
     def stored(self) -> dict[str, Any]:
-        """The options as JSON values, under the names that manifests keep."""
+        """The options as JSON values, under their names in manifests."""
         older = {field: name for name, field in self.ALIASES.items()}
         return {older.get(name, name): value for name, value in self.model_dump(mode="json").items()}
 
@@ -58,7 +60,7 @@ class Options(BaseModel):
         """Validated options.
 
         Raises:
-            ConfigError: naming each bad option, its value and the values that are allowed.
+            ConfigError: naming each bad option, its value and the allowed values.
         """
         instance: Self = checked(cls, values, "")
         return instance
@@ -73,7 +75,7 @@ def checked(model: type[Any], values: dict[str, Any], owner: str) -> Any:
         owner: name in front of each message, for example the stage.
 
     Raises:
-        ConfigError: naming each bad option, its value and the values that are allowed.
+        ConfigError: naming each bad option, its value and the allowed values.
     """
     try:
         return model(**values)
@@ -98,7 +100,7 @@ def with_setting(options: dict[str, Any], path: str, text: str, model: type[Any]
         options: so far.
         path: name of the option; `columns.text` sets the key `text` of the mapping `columns`.
         text: the value as written.
-        model: class of the options, which gives the type; None: the text is read as YAML.
+        model: class of the options, for the types; None: the text is read as YAML.
 
     Raises:
         ConfigError: the text is not YAML.
@@ -150,7 +152,7 @@ def read_mapping(text: str, model: type[Any] | None = None) -> dict[str, Any]:
 
 
 def typed(values: dict[str, Any], written: dict[str, Any], model: type[Any] | None) -> dict[str, Any]:
-    """Options read by YAML, with the text as written for each option of type str."""
+    """Options read by YAML, with the text as written for options of type str."""
     return {
         name: _as_written(value, text, _annotation(model, str(name)))
         for (name, value), text in zip(values.items(), written.values(), strict=True)
@@ -203,7 +205,7 @@ def _accepts(annotation: Any, value: Any) -> bool:
 
 
 def repeated(settings: list[str]) -> list[str]:
-    """A note for each option that is set more than once; its last value counts."""
+    """A note for each option set more than once; its last value counts."""
     times = Counter(setting.partition("=")[0] for setting in settings)
     last = {name: value for name, _, value in (setting.partition("=") for setting in settings)}
     return [

@@ -1,4 +1,4 @@
-"""Settings of a process of ours, made before NumPy, Arrow and Beam are imported. What the user has set is respected."""
+"""Process settings, made before NumPy, Arrow and Beam are imported. Variables set by the user stay."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import ctypes
 import os
 import sys
 
-# One thread for each library in each process: the stages run as many workers as there are cores, and a BLAS that
-# starts as many threads again makes all of them slow.
+# One thread for each library in each process. The stages run one worker for each core; more threads in BLAS would
+# slow all of them down.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 def settle() -> None:
-    """One thread a library, and memory that goes back when it is free.
+    """Set one thread for each library, and return free memory to the system.
 
-    glibc keeps a heap for each thread and Arrow a pool of its own; over a run of many stages in threads they held a
-    third more than was ever needed (384 against 273 MB on 22 minutes of speech).
+    glibc keeps a heap for each thread, and Arrow its own pool. Over a run of many stages they held 384 MB instead of
+    273 MB (22 minutes of speech).
     """
     for name in THREADS:
         os.environ.setdefault(name, "1")
@@ -30,9 +30,9 @@ def settle() -> None:
 
 
 def give_back() -> None:
-    """Free memory that glibc still holds goes back to the system, wherever in its heap it lies; elsewhere nothing.
+    """Return the free memory of glibc's heaps to the system; does nothing with other C libraries.
 
-    Models leave holes behind: small blocks that stay, between large ones that went. It takes about a millisecond.
+    A released model leaves holes between small blocks still in use. The call takes about a millisecond.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:

@@ -32,6 +32,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "index": "speechprep.pipelines.stages.index.stage:STAGE",
         "images": "speechprep.pipelines.stages.images:STAGE",
     },
+    "datasets": {},  # the built-in kinds are the table of `artifacts.datasets`
     "aligners": {
         "pocketsphinx": "speechprep.pipelines.backends.aligners.pocketsphinx:PocketSphinxAligner",
         "ctc": "speechprep.pipelines.backends.aligners.ctc:CtcAligner",
@@ -77,7 +78,7 @@ def resolve(family: str, name: str) -> Any:
     """The object registered under a name: a `Stage`, or the class of a backend.
 
     Raises:
-        ConfigError: no such name in the family; the message lists the registered names.
+        ConfigError: unknown name; the message lists the names of the family.
     """
     targets = names(family)
     if name not in targets:
@@ -116,7 +117,7 @@ def backend_class(family: str, name: str) -> Any:
     """The class of a backend, with the defaults of its family.
 
     Raises:
-        ConfigError: no such name, or the class lacks a required method.
+        ConfigError: unknown name, or the class lacks a required method.
     """
     base, module = _base(family)
     return module.completed(base, resolve(family, name), _label(family, name))
@@ -126,7 +127,7 @@ def make(family: str, name: str, options: dict[str, Any]) -> Any:
     """The unloaded backend of a name and its options, with all methods of its family.
 
     Raises:
-        ConfigError: no such name; an option that is unknown, missing or of the wrong type; a backend that lacks a
+        ConfigError: unknown name; an option that is unknown, missing or of the wrong type; a backend that lacks a
             required method or attribute.
     """
     base, module = _base(family)

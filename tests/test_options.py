@@ -134,5 +134,5 @@ def test_the_older_name_of_an_option_is_read_and_kept_in_manifests():
     by_older, by_name = stage.configure({"extractor": "hubert"}), stage.configure({"backend": "hubert"})
     assert by_older == by_name
     assert by_name.stored() == {"extractor": "hubert", "options": {}}
-    with pytest.raises(ConfigError, match="older name of backend"):
+    with pytest.raises(ConfigError, match="the older name of backend"):
         stage.configure({"extractor": "hubert", "backend": "mfcc"})

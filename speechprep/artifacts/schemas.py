@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from speechprep.artifacts.scores import SCORES
 from speechprep.errors import SchemaMismatch
 
 SCHEMA_VERSION = 1
@@ -81,19 +82,9 @@ WORDS = pa.schema(
         ("source_text", pa.string()),  # the transcript that came with the corpus
         ("words", pa.list_(_WORD)),
         ("duration", pa.float64()),
-        ("score", pa.float32()),  # mean word score
-        ("words_per_second", pa.float32()),
-        ("wer", pa.float32()),  # source_text against text, null where either is missing
-        ("cer", pa.float32()),  # the same in characters
-        ("local_score", pa.float32()),  # lowest mean score of 8 neighbouring words
-        ("aligned_share", pa.float32()),  # of the words, those not interpolated; null without words, as those below
-        ("compression_ratio", pa.float32()),  # as Whisper's: more than 2.4 is a loop
-        ("repeated_share", pa.float32()),  # of the 3-grams of words, those that stood before
-        ("level", pa.float32()),  # dBFS of the loudest 0.1 s; null for less than 10 ms
-        ("uncovered", pa.float32()),  # seconds of speech in the gap between words that has most
-        ("trust", pa.float32()),  # 1 .. 0: do the word times fit the loudness; below 0.5 they are doubted
-        ("language", pa.string()),  # heard by the aligner where it was asked to, else as it came with the corpus
-        ("language_probability", pa.float32()),  # null where it was not heard
+        *[(score.column, pa.float32()) for score in SCORES if score.column != "language_probability"],
+        ("language", pa.string()),  # detected by the aligner, else of the corpus
+        ("language_probability", pa.float32()),
         ("kept", pa.bool_()),
         ("reason", pa.string()),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speechprep.artifacts import storage
+from speechprep.errors import DamagedFile, SpeechprepError
 
 ROW_GROUP_ROWS = 4096
 ROW_GROUP_BYTES = 64 << 20  # embedded audio reaches this first
@@ -134,15 +135,35 @@ def _leaves(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType]]:
 
 
 def read_batches(uri: str, columns: Sequence[str] | None = None, rows: int = 256) -> Iterator[pa.RecordBatch]:
-    """Rows of a shard in order, at most `rows` at a time."""
-    with storage.open(uri) as f, pq.ParquetFile(f, pre_buffer=False) as file:
+    """Rows of a shard in order, at most `rows` at a time.
+
+    Raises:
+        DamagedFile: the shard is no readable Parquet file, or lacks a column.
+    """
+    with _naming(uri), storage.open(uri) as f, pq.ParquetFile(f, pre_buffer=False) as file:
         yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns is not None else None)
 
 
 def read_schema(uri: str) -> pa.Schema:
-    """Schema of a shard, without reading rows."""
-    with storage.open(uri) as f, pq.ParquetFile(f) as file:
+    """Schema of a shard, without reading rows.
+
+    Raises:
+        DamagedFile: the shard is no readable Parquet file.
+    """
+    with _naming(uri), storage.open(uri) as f, pq.ParquetFile(f) as file:
         return file.schema_arrow
+
+
+@contextmanager
+def _naming(uri: str) -> Iterator[None]:
+    """Errors of the Parquet reader name the file."""
+    try:
+        yield
+    except (pa.ArrowException, ValueError, OverflowError, MemoryError, OSError) as error:
+        if isinstance(error, SpeechprepError) or (isinstance(error, OSError) and error.errno is not None):
+            raise  # an error of the disk, not of the content
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DamagedFile(f"{uri} is damaged ({reason}); delete it and run the same command again") from error
 
 
 def sha256_file(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""The command line: a skin over `pipelines`. Nothing heavy is imported before a command asks for it.
+"""The command line, without logic of its own.
 
-`speechprep --help` must answer at once, so the commands live in files of their own that are imported when they are
-called (`app.py` holds the table), and these import their work inside the functions.
+`speechprep --help` must be quick. So each command has its own file, imported when the command is called (`app.py` holds
+the table), and imports its work inside its function.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from speechprep.process import settle
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry point of the console script: parses, runs, and turns whatever goes wrong into one line and an exit code."""
+    """Entry point of the console script: parse, run, and turn each error into one line and an exit code."""
     settle()
     from speechprep.cli import app, errors
 

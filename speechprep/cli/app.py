@@ -1,4 +1,4 @@
-"""The table of commands and the program around them. A command's file is imported when the command is called."""
+"""The table of commands, and the program. The file of a command is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from speechprep.cli.errors import STOPPED
 
 EPILOG = """\b
 Examples:
-  speechprep demo                                    the whole chain on a small corpus that comes along
-  speechprep run speech --input corpus --out out     a recipe on a corpus of your own
-  speechprep align --input out --out out/words       one stage alone
-  speechprep inspect out                             what is there
+  speechprep demo                                    the whole chain on the small corpus of the package
+  speechprep run speech --input corpus --out run     a recipe on your own corpus
+  speechprep align --input run --out run/words       one stage
+  speechprep inspect run                             the content of a run folder
 
-Every command says more with --help. An error is one line; --debug, anywhere on the line, shows the traceback."""
+Each command has its own --help. An error is one line; --debug shows the traceback."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a command lives, under which heading it is listed, and its line there."""
+    """A command: its module, its heading in the help, and its line there."""
 
     module: str
     section: str
@@ -40,6 +40,7 @@ COMMANDS = {
     "decode": Entry("commands.decode", LOOK, "Turn token rows back into words, units and times"),
     "search": Entry("commands.decode", LOOK, "Find sounds by a description"),
     "inspect": Entry("commands.inspect", LOOK, "Show the content of a dataset, artifact or run folder"),
+    "rejects": Entry("commands.rejects", LOOK, "Show the rejected records of a run, with reasons and retry commands"),
     "filter": Entry("commands.filter", LOOK, "Hours kept at each threshold of the scores; words with new verdicts"),
     "train": Entry("zoo.train", MODEL, "Train a model of the zoo on a run"),
     "grid": Entry("zoo.grid", MODEL, "Train and evaluate every combination of some options"),
@@ -52,12 +53,12 @@ OWN_COMMAND = {"filter", "import_codebook"}  # stages with a command of another 
 
 
 def stage_commands() -> list[str]:
-    """Stages with a command of the common form, those of other packages included."""
+    """Stages with a command of the common form, third-party stages included."""
     return [name for name in registry.names("stages") if name not in OWN_COMMAND]
 
 
 class Commands(TyperGroup):
-    """A group whose members are imported one by one, when they are asked for."""
+    """A group of commands; each is imported when it is called."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -111,11 +112,13 @@ def build() -> Any:
         ctx: typer.Context,
         *,
         version: Annotated[
-            bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+            bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
         ] = False,
-        debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+        debug: Annotated[
+            bool, typer.Option("--debug", help="Show the traceback of an error. It may stand anywhere on the line.")
+        ] = False,
     ) -> None:
-        """Folders of speech into training data for models that read and hear."""
+        """Turn folders of speech recordings into training data for speech-and-text language models."""
         if ctx.invoked_subcommand is None:
             typer.echo(ctx.get_help())
 

@@ -1,7 +1,7 @@
-"""The edge of the program: every error becomes one line on stderr and an exit code; a traceback only by `--debug`.
+"""Process edge of the CLI: every error becomes one line on stderr and an exit code; `--debug` adds the traceback.
 
-Exit codes: 0 done; 1 a fault of the program, or `verify` found something; 2 a mistake in the command, its options or
-its input; 3 too many rejects; 4 disk or bucket; 5 a slice is done and others are not; 130 and 143 stopped.
+Exit codes: 0 done; 1 internal error, or problems found by `verify`; 2 error in the command, its options or its input;
+3 too many rejects; 4 disk or object storage; 5 this slice is done, other slices are not; 130 and 143 stopped.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ SLICE_DONE = 5
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: handled like Ctrl-C, so that workers are ended and temporary files removed."""
+    """SIGTERM, handled like Ctrl-C: workers are ended and temporary files removed."""
 
 
 class Stopped(Exception):
-    """A run that was stopped from outside. The parser of the command line swallows KeyboardInterrupt; not this."""
+    """A run stopped by a signal. The command-line parser catches KeyboardInterrupt; it does not catch this class."""
 
     def __init__(self, exit_code: int) -> None:
-        super().__init__("stopped: what is committed stays, the same command goes on from there")
+        super().__init__("stopped: committed shards stay; the same command resumes from there")
         self.exit_code = exit_code
 
 
 def take_debug(args: list[str]) -> bool:
-    """Remove `--debug` from the arguments before any `--`, wherever it stands; True where it was there."""
+    """Remove `--debug` from the arguments before `--`; True if it was present."""
     ours = args[: args.index("--")] if "--" in args else args
     if "--debug" not in ours:
         return False
@@ -50,8 +50,8 @@ def take_debug(args: list[str]) -> bool:
 
 @contextmanager
 def edge(*, debug: bool) -> Iterator[None]:
-    """Runs the program inside; leaves with the exit code of what happened."""
-    if not debug:  # a worker that dies breaks the engine's threads; the run's own error says so in one line
+    """Run the program inside, and exit with its exit code."""
+    if not debug:  # a dead worker breaks threads of Beam; the run raises its own error in one line
         threading.excepthook = lambda _: None
     try:
         yield
@@ -79,7 +79,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
         return "stopped", STOPPED
     if isinstance(error, BrokenPipeError):
-        # The reader of our output has gone (`| head`); Python would complain again when it flushes at exit.
+        # The reader of the output has closed the pipe (`| head`). Python would raise again at its last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return "", PIPE_CLOSED
     if isinstance(error, SpeechprepError):
@@ -100,9 +100,9 @@ def one_line(text: str) -> str:
 def _storage(error: OSError) -> str:
     place = error.filename or "an output file"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full ({place}); free some space and run the same command again: it goes on where it was"
+        return f"the disk is full ({place}); free some space and run the same command again: it resumes"
     if isinstance(error, PermissionError):
-        return f"no permission for {place}"
+        return f"no permission for {place}; change its permissions or choose another folder"
     if isinstance(error, FileNotFoundError):
         return f"{place} is not there"
     return one_line(str(error))
@@ -115,7 +115,7 @@ def _hint(error: Any) -> str:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM inside become `Stopped`. Only the main thread may set signals; elsewhere they stay."""
+    """Turn Ctrl-C and SIGTERM into `Stopped`. Signals are set in the main thread only."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise Terminated

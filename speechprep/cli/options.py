@@ -1,4 +1,4 @@
-"""Option types that commands share: one name and one meaning everywhere."""
+"""Option types shared by the commands: one name and one meaning everywhere."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from speechprep.errors import ConfigError
 
 Sources = Annotated[
     list[str],
-    typer.Option("--input", "-i", metavar="PATH", help="Folder, file, glob or URI to read; may be repeated."),
+    typer.Option(
+        "--input", "-i", metavar="PATH", help="Folder, file, glob or URI to read. Repeat it for further inputs."
+    ),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder or URI to write into.")]
 RecipeName = Annotated[
-    str | None, typer.Option("--recipe", metavar="NAME", help="Recipe: the name of a shipped one, or a YAML file.")
+    str | None,
+    typer.Option("--recipe", metavar="NAME", help="Recipe: name of a shipped recipe, or path of a YAML file."),
 ]
 
 
 def _note_repeats(settings: list[str] | None) -> list[str] | None:
-    """Print a note on stderr for each option that is set more than once."""
+    """Print a note on stderr for each option set more than once."""
     if settings and len(settings) > 1:
         from speechprep.options import repeated
 
@@ -45,9 +48,9 @@ Workers = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", help="Seed of all randomness.  [default: the recipe's, or 0]")
+    int | None, typer.Option("--seed", metavar="N", help="Seed of all randomness.  [default: seed of the recipe, or 0]")
 ]
-Rebuild = Annotated[bool, typer.Option("--rebuild", help="Replace folders of the out folder that were made otherwise.")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Replace folders made with other options or inputs.")]
 MaxRejects = Annotated[
     float,
     typer.Option(
@@ -55,18 +58,22 @@ MaxRejects = Annotated[
         metavar="SHARE",
         min=0.0,
         max=1.0,
-        help="Rejected share of a stage's records above which the run ends with an error.",
+        help="Largest share of rejected records of a stage. Above it the run ends with an error.",
     ),
 ]
 Slice = Annotated[
     str | None,
     typer.Option(
-        "--slice", metavar="I/N", help="Job array: only shards I, I+N, I+2N, ... (I from 0); needs shared storage."
+        "--slice",
+        metavar="I/N",
+        help="Job array: compute only the shards I, I+N, I+2N, ... (I from 0). It needs shared storage.",
     ),
 ]
 Runner = Annotated[
     str,
-    typer.Option("--runner", metavar="NAME", help="'local', or a Beam runner by name; its own options go behind --."),
+    typer.Option(
+        "--runner", metavar="NAME", help="'local', or the name of a Beam runner. Options of the runner follow after --."
+    ),
 ]
 BeamArgs = Annotated[list[str] | None, typer.Argument(metavar="-- BEAM_OPTIONS", help="Options of the Beam runner.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
@@ -75,7 +82,7 @@ Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Dataset, artifact
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Number of processor cores usable by this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -83,7 +90,7 @@ def parse_slice(text: str | None) -> tuple[int, int] | None:
     """`I/N` as numbers.
 
     Raises:
-        ConfigError: it is not of this form, or I is not among 0 .. N-1.
+        ConfigError: another form, or I outside 0 .. N-1.
     """
     if text is None:
         return None
@@ -94,15 +101,17 @@ def parse_slice(text: str | None) -> tuple[int, int] | None:
 
 
 def check_beam_args(runner: str, arguments: list[str] | None) -> list[str]:
-    """Arguments behind `--`, for a runner that takes any.
+    """Arguments after `--`, for a Beam runner.
 
     Raises:
-        ConfigError: a stray word, or options for the local runner, which has none.
+        ConfigError: a stray word, or options for the local runner, which takes none.
     """
-    given = arguments or []
-    stray = [a for a in given if not a.startswith("--")]
+    options = arguments or []
+    stray = [a for a in options if not a.startswith("--")]
     if stray:
-        raise ConfigError(f"unexpected argument {stray[0]!r}; a runner's own options go behind -- as --NAME=VALUE")
-    if given and runner == "local":
-        raise ConfigError(f"{given[0]!r} is an option of a Beam runner; name it by --runner, for example FlinkRunner")
-    return given
+        raise ConfigError(f"unexpected argument {stray[0]!r}; write the options of a runner after -- as --NAME=VALUE")
+    if options and runner == "local":
+        raise ConfigError(
+            f"{options[0]!r} is an option of a Beam runner; name the runner by --runner, for example FlinkRunner"
+        )
+    return options

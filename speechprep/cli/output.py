@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, tables and short figures for people."""
+"""Output of the commands: JSON for programs, tables and short figures for people."""
 
 from __future__ import annotations
 
@@ -22,28 +22,26 @@ def print_json_line(value: Any) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Rich output: colours on a terminal, plain text elsewhere, and then never folded."""
+    """Rich console: colours on a terminal; elsewhere plain text of 160 columns."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    if not made.is_terminal:
-        made = Console(stderr=stderr, highlight=False, width=160)
-    return made
+    screen = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return screen if screen.is_terminal else Console(stderr=stderr, highlight=False, width=160)
 
 
 def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    """An empty table in the house's form: a line under the head, numbers to the right."""
+    """An empty table: a line under the head, number columns to the right."""
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, title_style="bold")
+    grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, title_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
-    return made
+        grid.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
+    return grid
 
 
 def hours(seconds: float) -> str:
-    """Seconds of audio as a person says them: 52 s, 21.9 min, 3.41 h; nothing for nothing."""
+    """Seconds of audio in words: 52 s, 21.9 min, 3.41 h; empty for 0."""
     if seconds <= 0:
         return ""
     if seconds < 60:
@@ -60,7 +58,7 @@ def clock(seconds: float) -> str:
 
 
 def speed(audio: float, wall: float) -> str:
-    """Times real time: how many seconds of audio a second of work goes through."""
+    """Times real time: seconds of audio for each second of work."""
     if audio <= 0 or wall <= 0:
         return ""
     times = audio / wall
@@ -68,7 +66,7 @@ def speed(audio: float, wall: float) -> str:
 
 
 def number(value: float) -> str:
-    """1,234 or 0.53: whole numbers with separators, others with three figures."""
+    """1,234 or 0.53: whole numbers with separators, fractions with three figures."""
     return f"{int(value):,}" if float(value).is_integer() else f"{value:.3g}"
 
 

@@ -1,6 +1,6 @@
-"""What a person sees while a run goes on: a live line on a terminal, plain lines elsewhere, or nothing.
+"""Progress of a run: a live line on a terminal, plain lines elsewhere, nothing with --quiet and --json.
 
-All of it goes to stderr; stdout belongs to results.
+All of it goes to stderr; results go to stdout.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BAR = 24
 
 @dataclass
 class State:
-    """Where the present step is. `audio` is what is to do in seconds (0: not known), `done` of it are done."""
+    """State of the present step. `audio`: seconds to process (0: unknown); `done`: seconds processed."""
 
     name: str
     todo: int = 0
@@ -43,19 +43,19 @@ class State:
 
     @property
     def fraction(self) -> float:
-        """Share of the work that is done: by audio where its length is known, by shards otherwise."""
+        """Fraction of the work done: by audio if its length is known, else by shards."""
         by_tasks = self.tasks / self.todo if self.todo else 0.0
         by_audio = self.done / self.audio if self.audio else 0.0
         return min(max(by_tasks, by_audio), 1.0)
 
     @property
     def left(self) -> str:
-        """Time left, by the mean speed so far; empty while it would be a guess."""
+        """Remaining time by the mean speed so far; empty in the first two seconds and below 2 % done."""
         done = self.fraction
         return clock(self.elapsed * (1 - done) / done) + " left" if done > 0.02 and self.elapsed > 2 else ""
 
     def figures(self) -> list[str]:
-        """Shards, audio done, times real time, rejects, time left; "" where there is nothing to say."""
+        """Shards, audio done, times real time, rejects, note, remaining time; empty strings for unknown figures."""
         return [
             f"{self.tasks}/{self.todo} shards" if self.todo > 1 else "",
             hours(self.done),
@@ -67,7 +67,7 @@ class State:
 
 
 class Display(AbstractContextManager["Display"]):
-    """A listener of `run_steps` that says nothing; the base of those that do."""
+    """Listener of `run_steps` without output: base of the displays with output."""
 
     def __init__(self) -> None:
         self.state: State | None = None
@@ -75,18 +75,18 @@ class Display(AbstractContextManager["Display"]):
         self._lock = threading.Lock()
 
     def started(self, step: Step, todo: int, tasks: int, seconds: float) -> None:
-        """A step has `todo` of `tasks` to do."""
+        """A step begins: `todo` of `tasks` shards to compute."""
         with self._lock:
             self.state = State(step.name, todo, seconds)
 
     def progressed(self, tasks: int, utterances: int, seconds: float, rejects: int) -> None:
-        """So much of the step is done in this run."""
+        """Progress of the step in this run."""
         with self._lock:
             if self.state is not None:
                 self.state.tasks, self.state.done, self.state.rejects = tasks, seconds, rejects
 
     def noted(self, text: str) -> None:
-        """Where long work of the step is."""
+        """Position within long work of the step."""
         with self._lock:
             if self.state is not None:
                 self.state.note = text
@@ -98,7 +98,7 @@ class Display(AbstractContextManager["Display"]):
             self.state = None
 
     def working(self, name: str) -> None:
-        """Something that is no step has begun."""
+        """Work outside the steps begins, for example the report."""
         with self._lock:
             self.state = State(name)
 
@@ -146,7 +146,7 @@ class Plain(Display):
 
 
 class Live(Display):
-    """A bar with figures that is drawn anew four times a second; a finished step stays as a line above it."""
+    """A bar with figures, redrawn five times a second; a finished step stays as a line above it."""
 
     def __init__(self) -> None:
         super().__init__()

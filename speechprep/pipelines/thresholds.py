@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, create_model
 
+from speechprep.artifacts.scores import limits, options
 from speechprep.errors import ConfigError
 from speechprep.pipelines.engine.stage import StageConfig
 
@@ -33,63 +34,16 @@ class Check(NamedTuple):
     sign: int
 
 
-# In this order: a row gets the first reason that holds.
-CHECKS = (
-    Check("min_level", "silent", "level", -1),
-    Check("min_score", "low_score", "score", -1),
-    Check("min_local_score", "low_local_score", "local_score", -1),
-    Check("min_trust", "doubtful_times", "trust", -1),
-    Check("max_uncovered", "uncovered_speech", "uncovered", 1),
-    Check("min_aligned_share", "few_aligned", "aligned_share", -1),
-    Check("min_words_per_second", "too_slow", "words_per_second", -1),
-    Check("max_words_per_second", "too_fast", "words_per_second", 1),
-    Check("max_wer", "high_wer", "wer", 1),
-    Check("max_cer", "high_cer", "cer", 1),
-    Check("max_compression_ratio", "loops", "compression_ratio", 1),
-    Check("max_repeated_share", "repeats", "repeated_share", 1),
-    Check("min_language_probability", "doubtful_language", "language_probability", -1),
-    Check("min_duration", "too_short", "duration", -1),
-    Check("max_duration", "too_long", "duration", 1),
-)
+CHECKS = tuple(Check(limit.option, limit.reason, column, limit.sign) for column, limit in limits())
+"""In this order: a row gets the reason of the first failed check."""
 COLUMNS = tuple(dict.fromkeys(check.column for check in CHECKS))
 
+_FIELDS: Any = {name: (float | None, Field(default, **arguments)) for name, (default, arguments) in options().items()}
+_Limits = create_model("_Limits", __base__=StageConfig, **_FIELDS)
 
-class Thresholds(StageConfig):
-    """Limits of the scores; null: off."""
 
-    min_score: float | None = Field(None, description="least mean word score, on the aligner's own scale; null: off")
-    min_local_score: float | None = Field(
-        None, description="least mean score of any 8 neighbouring words, on the aligner's own scale; null: off"
-    )
-    min_level: float | None = Field(
-        None, description="least level of the loudest 0.1 s, in dBFS; -65 is next to silence; null: off"
-    )
-    min_trust: float | None = Field(
-        None, ge=0, le=1, description="least trust in the word times, 0.5 is a good limit; null: off"
-    )
-    max_uncovered: float | None = Field(
-        None, ge=0, description="most seconds of speech that may lie between two words; null: off"
-    )
-    min_aligned_share: float | None = Field(
-        None, ge=0, le=1, description="least share of words whose time was not interpolated; null: off"
-    )
-    min_words_per_second: float | None = Field(None, ge=0, description="slower rows are not kept; null: off")
-    max_words_per_second: float | None = Field(None, gt=0, description="faster rows are not kept; null: off")
-    max_wer: float | None = Field(None, ge=0, description="rows with a higher word error rate are not kept; null: off")
-    max_cer: float | None = Field(
-        None, ge=0, description="rows with a higher character error rate are not kept; null: off"
-    )
-    max_compression_ratio: float | None = Field(
-        None, gt=0, description="rows whose text compresses better are not kept, Whisper's limit is 2.4; null: off"
-    )
-    max_repeated_share: float | None = Field(
-        None, ge=0, le=1, description="most that may be repeated of the 3-grams of words; null: off"
-    )
-    min_language_probability: float | None = Field(
-        None, ge=0, le=1, description="least probability of the language that was heard; null: off"
-    )
-    min_duration: float | None = Field(None, ge=0, description="shorter rows, in seconds, are not kept; null: off")
-    max_duration: float | None = Field(None, gt=0, description="longer rows, in seconds, are not kept; null: off")
+class Thresholds(_Limits):  # type: ignore[misc, valid-type]
+    """Limits of the scores, one option for each record of `artifacts.scores`; null: off."""
 
     language: str | list[str] | None = Field(
         None, description="only rows in this language, or one of these, are kept: en, or [en, de]; null: off"

@@ -18,7 +18,7 @@ CASES = [
     (StorageError("gone"), 4, "error: gone"),
     (OSError(errno.ENOSPC, "No space left on device", "out/x"), 4, "error: the disk is full (out/x)"),
     (PermissionError(errno.EACCES, "denied", "out/x"), 4, "error: no permission for out/x"),
-    (errors.Stopped(130), 130, "stopped: what is committed stays"),
+    (errors.Stopped(130), 130, "stopped: committed shards stay"),
     (KeyboardInterrupt(), 130, "stopped"),
     (KeyError("x"), 1, "internal error: KeyError: 'x' (run with --debug for the traceback)"),
     (WorkFailed("stage align, shard 3: KeyError: 'x'", "Traceback ..."), 1, "internal error: WorkFailed: stage align"),

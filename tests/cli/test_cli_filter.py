@@ -101,7 +101,7 @@ def test_writing_again_finds_the_work_done_and_other_thresholds_need_rebuild(run
         (["--set", "min_trust=2"], "less than or equal to 1"),
         (["--sweep", "score"], "write it as SCORE=FROM:TO"),
         (["--sweep", "trust=0:2"], "less than or equal to 1"),
-        (["--out", "run/words"], "is what is read"),
+        (["--out", "run/words"], "is the input"),
     ],
 )
 def test_a_mistake_is_one_line(run_folder, capsys, monkeypatch, arguments, why):

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from speechprep.artifacts import manifest, schemas
 from speechprep.artifacts.manifest import Manifest, Shard
+from speechprep.artifacts.run import open_run
 from speechprep.artifacts.shards import ShardWriter, shard_name
 from speechprep.pipelines.report import build_report, render
 from speechprep.pipelines.report.facts import Kind, Packed, Yield, gather
 from speechprep.pipelines.report.figures import compression, histogram, mixture, packed_mixture, waterfall
 from speechprep.pipelines.report.histogram import Histogram
-from speechprep.pipelines.report.reading import open_run
 from speechprep.pipelines.report.retrieval import measure
 from speechprep.pipelines.report.selection import choose
 from speechprep.pipelines.report.utterance import LONGEST, envelope

@@ -1,4 +1,4 @@
-"""`speechprep codebook`: codebooks that others made, with a passport; and which published ones are known."""
+"""`speechprep codebook`: import published centroids as a codebook, and list the known published codebooks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Examples:
 
 @app.callback(invoke_without_command=True, epilog=EXAMPLES)
 def codebook(ctx: typer.Context) -> None:
-    """Codebooks that others made: give one a passport, or list the published ones that are known."""
+    """Import published centroids as a codebook, or list the known published codebooks."""
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
@@ -42,7 +42,7 @@ def import_(
         typer.Option(
             "--extractor",
             metavar="NAME",
-            help="Extractor whose frames it quantizes.  [default: that of the preset]",
+            help="Name of the extractor of the frames.  [default: the extractor of the preset]",
             show_default=False,
         ),
     ] = None,
@@ -55,7 +55,7 @@ def import_(
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="Published codebook that it is; none: an unknown one.  [default: known by its sha256]",
+            help="Name of the published codebook, or none for an unknown one.  [default: known by its sha256]",
             show_default=False,
         ),
     ] = None,
@@ -63,11 +63,10 @@ def import_(
     quiet: opt.Quiet = False,
     json: opt.Json = False,
 ) -> None:
-    """Write a codebook that others made as an artifact that `speechprep units` takes.
+    """Import published centroids as a codebook for `speechprep units`.
 
-    A file does not say whose frames its centroids are: name the extractor with its model and layer, or the published
-    codebook that it is. Its passport says so from then on, and any other extractor is refused. Nothing in the file is
-    executed.
+    The file alone does not identify the extractor. Name the extractor with its model and layer, or the published
+    codebook. The codebook metadata then holds it, and any other extractor is refused. No code in the file is executed.
     """
     from speechprep.artifacts import storage
     from speechprep.artifacts.codebook import Codebook
@@ -82,7 +81,7 @@ def import_(
     outcome = run_stage(steps, out, how, show)
     print_outcome(outcome, show)
     if not quiet and not json and storage.is_local(out):
-        _say(Codebook.load(storage.local_path(out)))
+        _print_metadata(Codebook.load(storage.local_path(out)))
 
 
 def _options(settings: list[str] | None) -> dict[str, Any]:
@@ -98,8 +97,8 @@ def _options(settings: list[str] | None) -> dict[str, Any]:
     return options
 
 
-def _say(book: Codebook) -> None:
-    """What the passport says, in a few lines."""
+def _print_metadata(book: Codebook) -> None:
+    """Print the codebook metadata in a few lines."""
     who, origin = book.extractor, book.origin
     layer = f", layer {who['layer']}" if "layer" in who else ""
     screen = console()
@@ -111,7 +110,7 @@ def _say(book: Codebook) -> None:
 
 @app.command("presets", epilog="\b\nExamples:\n  speechprep codebook presets\n  speechprep codebook presets --json")
 def presets(*, json: opt.Json = False) -> None:
-    """List the published codebooks that are known: whose frames they quantize, and how the audio was normalised."""
+    """List the known published codebooks with their extractor, layer and normalisation."""
     from dataclasses import asdict
 
     from speechprep.pipelines.stages.import_codebook.published import PRESETS

@@ -1,4 +1,4 @@
-"""`speechprep filter`: what thresholds over the scores would keep; with `--out`, a `words` dataset judged by them."""
+"""`speechprep filter`: hours kept by thresholds over the scores; with `--out`, a `words` dataset with new verdicts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 EXAMPLES = """\b
 Examples:
-  speechprep filter out                                          what is kept now, and how the scores lie
-  speechprep filter out --set min_trust=0.5 --set max_cer=0.3    what these thresholds would keep
+  speechprep filter out                                          hours kept now, and quantiles of the scores
+  speechprep filter out --set min_trust=0.5 --set max_cer=0.3    hours kept by these thresholds
   speechprep filter out --sweep score=-6:-1                      hours kept at each value of a threshold
-  speechprep filter out --set min_trust=0.5 --out out/filtered   write words with this verdict
+  speechprep filter out --set min_trust=0.5 --out out/filtered   write words with new verdicts
 
-Nothing is computed again: the scores were stored by `speechprep align`."""
+The scores were stored by `speechprep align`: no audio is read."""
 
 
 @app.command(cls=StageCommand, epilog=EXAMPLES)
@@ -34,18 +34,21 @@ def filter(  # noqa: A001 - the command's name
     sweeps: Annotated[
         list[str] | None,
         typer.Option(
-            "--sweep", metavar="SCORE=FROM:TO[:STEP]", help="Try values of a threshold, the others as set; repeatable."
+            "--sweep",
+            metavar="SCORE=FROM:TO[:STEP]",
+            help="Try several values of one threshold. Repeat it for further thresholds.",
         ),
     ] = None,
     out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="FOLDER", help="Also write words with the new verdict there.")
+        str | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="Write words with the new verdicts to this folder."),
     ] = None,
     workers: opt.Workers = None,
     rebuild: opt.Rebuild = False,
     quiet: opt.Quiet = False,
     json: opt.Json = False,
 ) -> None:
-    """Show how many hours thresholds over the scores of words keep, and why the others are lost."""
+    """Show the hours kept by thresholds over the scores of words, and the reasons of the loss."""
     from speechprep.pipelines.stages import filter as view
 
     options, _ = stage_settings("filter", None, settings or [])
@@ -74,7 +77,7 @@ def _write(
     from speechprep.pipelines.stages.filter import STAGE
 
     if storage.absolute(out) == storage.absolute(folder):
-        raise ConfigError(f"--out {out!r} is what is read; name another folder, for example {out.rstrip('/')}-filtered")
+        raise ConfigError(f"--out {out!r} is the input; name another folder, for example {out.rstrip('/')}-filtered")
     how = engine_options(runner="local", workers=workers, beam_args=None, rebuild=rebuild, max_rejects=0.0, slice_=None)
     outcome = run_stage(single(STAGE, options, 0, [folder], out), out, how, show)
     if not show.json:
@@ -99,7 +102,7 @@ def _show(found: dict[str, Any], tried: list[Any], *, quantiles: bool) -> None:
 
 
 def _reasons(reasons: list[dict[str, Any]]) -> Any:
-    """One line for each reason: what it takes, and what it alone takes."""
+    """One line for each reason: hours lost by it, and hours lost by it alone."""
     judged = any("alone_rows" in r for r in reasons)
     right = ("rows", "lost", "by it alone", "without score")
     columns = right if judged else right[:2]

@@ -1,4 +1,4 @@
-"""`speechprep plan`: the flow of a recipe and, step by step, what is done and what is still to do."""
+"""`speechprep plan`: the steps of a recipe, each with its state and the number of shards to compute."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plan(
     seed: opt.Seed = None,
     json: opt.Json = False,
 ) -> None:
-    """Show what `run` with the same arguments would do. Nothing is computed and no file is left."""
+    """Show the work of `run` with the same arguments. Nothing is computed and no file is left."""
     from speechprep.cli.commands.run import which_recipe
     from speechprep.pipelines.driver.request import recipe_steps
     from speechprep.pipelines.driver.survey import survey

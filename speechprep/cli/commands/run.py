@@ -1,4 +1,4 @@
-"""`speechprep run` and `speechprep demo`: a recipe from nothing to report."""
+"""`speechprep run` and `speechprep demo`: a recipe over a corpus, up to the report."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Examples:
   speechprep run speech --input corpus --out out
   speechprep run demo --input a.jsonl --input 'more/*.tar' --out out --workers 8
   speechprep run my.yaml --input corpus --out out --set cluster.k=500 --set align.min_score=-6
-  speechprep run speech --input /data --out /shared/out --slice 3/16      one of 16 machines
+  speechprep run speech --input /data --out /shared/out --slice 3/16      on one of 16 machines
   speechprep run speech --input gs://b/in --out gs://b/out --runner DataflowRunner -- --project=p --region=r
 
-The same command again goes on where the last one was stopped, and does only what is not done yet."""
+The same command resumes a stopped run. It computes only missing shards."""
 DEMO_EXAMPLES = """\b
 Examples:
   speechprep demo
@@ -39,7 +39,7 @@ def engine_options(
     max_rejects: float,
     slice_: str | None,
 ) -> Options:
-    """How to run, from the common options."""
+    """Options of the engine, from the common options of the commands."""
     from speechprep.pipelines.engine.run import Options
     from speechprep.pipelines.engine.runner import Engine
 
@@ -48,18 +48,18 @@ def engine_options(
 
 
 def which_recipe(positional: str | None, option: str | None) -> str:
-    """The recipe, which may be given as an argument or as `--recipe`.
+    """The recipe, from the argument or from `--recipe`.
 
     Raises:
-        ConfigError: by neither, or by both.
+        ConfigError: none is named, or two are.
     """
     from speechprep.errors import ConfigError
 
     if (positional is None) == (option is None):
         from speechprep.pipelines.engine.recipe import shipped
 
-        given = "twice" if positional else "not"
-        raise ConfigError(f"the recipe is {given} given; name one: {', '.join(shipped())}, or a YAML file")
+        times = "named twice" if positional else "not named"
+        raise ConfigError(f"the recipe is {times}; name one: {', '.join(shipped())}, or a YAML file")
     return positional or option or ""
 
 
@@ -83,9 +83,9 @@ def run(
     quiet: opt.Quiet = False,
     json: opt.Json = False,
 ) -> None:
-    """Run a recipe over a corpus; the out folder gets a folder for each step, run.json and report.html.
+    """Run a recipe over a corpus. The out folder gets a folder for each step, run.json, run.log and report.html.
 
-    Options of a step are set as --set STEP.OPTION=VALUE.
+    Set the options of a step by --set STEP.OPTION=VALUE.
     """
     from speechprep.pipelines.driver.request import recipe_steps
 
@@ -111,7 +111,10 @@ def demo(
     sources: Annotated[
         list[str] | None,
         typer.Option(
-            "--input", "-i", metavar="PATH", help="Recordings of your own; may be repeated.  [default: the demo corpus]"
+            "--input",
+            "-i",
+            metavar="PATH",
+            help="Your own recordings. Repeat it for further inputs.  [default: the demo corpus]",
         ),
     ] = None,
     out: opt.Out = "demo-out",
@@ -124,9 +127,9 @@ def demo(
     quiet: opt.Quiet = False,
     json: opt.Json = False,
 ) -> None:
-    """Run the whole chain: on twenty spoken sentences and a dozen sounds that come along, or on your recordings.
+    """Run the whole chain on the demo corpus (20 spoken sentences, 12 sounds), or on your recordings.
 
-    Needs no network and no GPU, and takes well under a minute. Look at report.html in the out folder when it is done.
+    It needs no network and no GPU, and takes well under a minute. Then open report.html in the out folder.
     """
     from speechprep.demo import corpus_path
     from speechprep.pipelines.driver.request import recipe_steps

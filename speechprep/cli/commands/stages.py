@@ -1,4 +1,4 @@
-"""One command for each stage. All take the same options; those of the stage itself are set by `--set`."""
+"""One command for each stage. All have the same options; `--set` sets the options of the stage."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class StageCommand(TyperCommand):
-    """A command whose help also lists the options of its stage; the stage is imported for that alone."""
+    """A command with the options of its stage in its help."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """The common options, then those for `--set`."""
+        """The common options, then the options for `--set`."""
         super().format_options(ctx, formatter)
         from speechprep.options import option_rows
         from speechprep.pipelines.engine.stage import find_stage
@@ -31,10 +31,10 @@ class StageCommand(TyperCommand):
 
 
 def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple[dict[str, Any], int]:
-    """Options of a stage: those of its step in a recipe, if one is named, then `--set NAME=VALUE`; and the seed.
+    """Options of a stage and the seed: from its step in a recipe, if one is named, then from `--set NAME=VALUE`.
 
     Raises:
-        ConfigError: a setting not of this form, or for another step; a recipe without the stage.
+        ConfigError: a setting of another form, or a recipe without the stage.
     """
     from speechprep.errors import ConfigError
     from speechprep.options import with_setting
@@ -44,11 +44,11 @@ def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple
     options: dict[str, Any] = {}
     seed = 0
     if recipe is not None:
-        found = load(recipe)
-        steps = [step for step in found.steps if step.stage == stage]
+        body = load(recipe)
+        steps = [step for step in body.steps if step.stage == stage]
         if not steps:
             raise ConfigError(f"the recipe {recipe!r} has no step of the stage {stage!r}")
-        options, seed = dict(steps[0].options), found.seed
+        options, seed = dict(steps[0].options), body.seed
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name:
@@ -79,11 +79,11 @@ def _command(name: str) -> Callable[..., None]:
         from speechprep.pipelines.engine.recipe import single
         from speechprep.pipelines.engine.stage import find_stage
 
-        found = find_stage(name)
+        declared = find_stage(name)
         options, recipe_seed = stage_settings(name, recipe, settings or [])
-        if found.plan is not None:
+        if declared.plan is not None:
             check_places(sources, out)
-        steps = single(found, options, recipe_seed if seed is None else seed, sources, out)
+        steps = single(declared, options, recipe_seed if seed is None else seed, sources, out)
         how = engine_options(
             runner=runner,
             workers=workers,

@@ -19,7 +19,7 @@ KEPT_BYTES = 1 << 20
 class Logged:
     """A listener in front of another one: writes each event to the log and passes it on.
 
-    The file is created at the first event with work, so that a finished run on a read-only disk stays untouched.
+    The file is created at the first event with work: a finished run on a read-only disk stays untouched.
     """
 
     def __init__(self, folder: str, listener: Listener, title: str) -> None:

@@ -25,7 +25,7 @@ class Outcome:
         report: URI of the report, None if there is none.
         report_wall: seconds spent on the report; None if the present one still shows the data.
         status: "done", "stopped" or "failed".
-        error: type, message and exit code of the error that ended the run.
+        error: type, message and exit code of the error, if the run ended early.
         started: UTC, ISO 8601.
     """
 

@@ -1,7 +1,7 @@
 """`run.json`: how a run folder was made.
 
 It holds the recipe, the options, the workers and, for each step, its result and wall time. It is written at the end of
-a run, also of a failed one. A step without work keeps the entry of the run that made it. A run without any work leaves
+a run, also of a failed one. A step without work keeps its earlier entry. A run without any work leaves
 the file as it is.
 """
 

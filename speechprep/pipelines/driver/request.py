@@ -32,7 +32,7 @@ def recipe_steps(
         seed: of all randomness; None: the recipe's.
 
     Raises:
-        ConfigError: no such recipe, step, option, value or source; a run folder within a source.
+        ConfigError: unknown recipe, step, option, value or source; a run folder within a source.
     """
     body = recipes.load(recipe).with_options(settings or []).with_values(options or {})
     if seed is not None:

@@ -60,11 +60,11 @@ def run_recipe(
         out: the run folder.
         options: workers, runner, limits.
         listener: receives the progress.
-        working: called with the name of work that is no step: "report".
+        working: called with the name of other work: "report".
 
     Raises:
-        SpeechprepError: the error that ended the run; `run.json` and `run.log` hold it too. After too many rejects the
-            report is built before the error is raised.
+        SpeechprepError: the run ended early; `run.json` and `run.log` hold the error. After too many rejects
+            the report is built first.
     """
     collected = Collected(listener or Silent())
     log = Logged(out, collected, f"recipe {recipe.name}, seed {recipe.seed}, {options.engine.workers} workers")
@@ -74,7 +74,7 @@ def run_recipe(
         run_steps(steps, options, log)
     except BaseException as error:
         _ended(outcome, error, time.monotonic() - began)
-        with suppress(OSError):  # a full disk may be the first error, and must stay the one that is raised
+        with suppress(OSError):  # a full disk may be the first error; it must reach the caller
             record_run(recipe, outcome, options)
             log.error(error)
             if isinstance(error, TooManyRejects):
@@ -99,10 +99,10 @@ def _ended(outcome: Outcome, error: BaseException, wall: float) -> None:
 
 
 def run_stage(steps: list[Step], out: str, options: Options, listener: Listener | None = None) -> Outcome:
-    """One stage, and before it the small stages that it needs; no record and no report.
+    """One stage, after the small stages it needs; no record and no report.
 
     Raises:
-        SpeechprepError: the error that ended the run.
+        SpeechprepError: the run ended early.
     """
     collected = Collected(listener or Silent())
     began = time.monotonic()

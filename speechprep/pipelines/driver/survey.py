@@ -41,7 +41,7 @@ class Standing:
 def survey(steps: list[Step]) -> list[Standing]:
     """State of each step; a step behind an unfinished one waits for it."""
     standings: list[Standing] = []
-    unfinished: dict[str, str] = {}  # folder -> name of the step that will write it
+    unfinished: dict[str, str] = {}  # folder -> name of the step to write it
     for step in steps:
         waits = sorted({unfinished[folder] for folder in step.inputs.values() if folder in unfinished})
         standing = _standing(step, waits)

@@ -17,8 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 from speechprep.artifacts import card, manifest, schemas, shards, storage
+from speechprep.artifacts.datasets import find_kind
 from speechprep.artifacts.manifest import Manifest, Shard
-from speechprep.errors import SpeechprepError, StaleArtifact
+from speechprep.errors import DamagedFile, SchemaMismatch, SpeechprepError, StaleArtifact, first_line
 from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK
 from speechprep.pipelines.engine.stage import find_stage
 from speechprep.pipelines.inspect.verify_rows import Neighbours, RowChecks
@@ -191,27 +192,8 @@ def _inputs(made: Manifest, around: Neighbours) -> Iterator[str]:
         )
 
 
-def declared_schema(made: Manifest) -> pa.Schema | None:
-    """The schema that shards of this kind must have; None where the kind declares none here."""
-    plain = {
-        "utterances": schemas.UTTERANCES,
-        "words": schemas.WORDS,
-        "tokens": schemas.TOKENS,
-        "packed": schemas.PACKED,
-        "pooled": schemas.POOLED,
-        "image_codes": schemas.IMAGE_CODES,
-    }
-    if made.kind in plain:
-        return plain[made.kind]
-    if made.kind == "units" and "k" in made.extra:
-        return schemas.units_schema(made.extra["k"])
-    if made.kind in ("embeddings", "index") and "dim" in made.extra:
-        return schemas.vector_schema(made.extra["dim"])
-    return None
-
-
 def _rows(folder: str, made: Manifest, good: list[Shard], around: Neighbours, verdict: Verdict) -> Iterator[str]:
-    wanted = declared_schema(made)
+    wanted = find_kind(made.kind).schema_of(made.extra)
     checks = RowChecks(folder, made, around)
     for shard in good:
         if not shard.name.endswith(".parquet") or "/" in shard.name or not shards.shard_names([shard.name]):
@@ -222,17 +204,27 @@ def _rows(folder: str, made: Manifest, good: list[Shard], around: Neighbours, ve
             if wanted is not None:
                 schemas.check_schema(found, wanted, shard.name)
             rows = sum(batch.num_rows for batch in shards.read_batches(uri, [found.names[0]], 65536))
-        except (SpeechprepError, pa.ArrowException) as error:
+        except SpeechprepError as error:
             yield str(error)
             continue
         verdict.rows += rows
         if rows != shard.rows and made.rows:  # an artifact counts no rows
             yield f"{shard.name} has {rows} rows, the manifest says {shard.rows}"
-        yield from checks.shard(shard)
-    yield from checks.whole()
+        yield from _readable(shard.name, checks.shard(shard))
+    yield from _readable("the folder", checks.whole())
     for shard in made.shards:
         if shard.rejects:
-            yield from _reject_rows(folder, shard)
+            yield from _readable(f"{REJECT_FOLDER} of {shard.name}", _reject_rows(folder, shard))
+
+
+def _readable(name: str, problems: Iterator[str]) -> Iterator[str]:
+    """The problems, and one more if the values of a file cannot be read: here, or in a folder beside it."""
+    try:
+        yield from problems
+    except (DamagedFile, SchemaMismatch) as error:
+        yield str(error)
+    except (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError) as error:
+        yield f"{name} has values that cannot be checked: {first_line(error)}"
 
 
 def _reject_rows(folder: str, shard: Shard) -> Iterator[str]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from speechprep.artifacts import shards, storage
+from speechprep.artifacts.datasets import find_kind
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.artifacts.timebase import FrameGrid, num_samples
 from speechprep.errors import SpeechprepError
@@ -23,7 +26,6 @@ from speechprep.pipelines.engine.execute import REJECT_FOLDER
 ROWS = 4096
 TIME_SLACK = 0.05  # seconds a word may end behind its audio: containers round their length
 FRAME_SLACK = 1  # resampling rounds the number of samples
-REFERS = {"words": "utterances", "units": "utterances", "pooled": "utterances", "sample": "utterances"}
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,23 @@ class RowChecks:
         self.folder, self.made, self.around = folder, made, around
         self.seen: list[pa.Array] = []
         self.tally: dict[str, tuple[int, str]] = {}  # what is wrong with rows of the present shard: how many, which
-        kinds: dict[str, Callable[[Shard], Iterator[str] | None]] = {
-            "utterances": self._utterances,
-            "words": self._words,
-            "units": self._units,
-            "tokens": self._tokens,
-            "packed": self._packed,
-            "embeddings": self._embeddings,
-            "index": self._embeddings,
-            "image_codes": self._image_codes,
-        }
-        self.check = kinds.get(made.kind)
+        self.kind = find_kind(made.kind)
+        self.check = self._row_check()
+
+    def _row_check(self) -> Callable[[Shard], Iterator[str] | None] | None:
+        """The check of this kind; a check of another package is called with this object and the shard."""
+        name = self.kind.check or ""
+        if ":" in name:
+            module, _, function = name.partition(":")
+            return partial(getattr(import_module(module), function), self)
+        return getattr(self, f"check_{name}", None)
 
     def shard(self, shard: Shard) -> Iterator[str]:
         """What is wrong in a shard."""
-        if self.made.kind in REFERS:
-            yield from self._refers(shard, REFERS[self.made.kind])
+        if self.kind.ids_from is not None:
+            yield from self._refers(shard, self.kind.ids_from)
+        elif self.kind.unique_ids:
+            self.seen.append(self._ids(self.folder, shard.name))
         if self.check is not None:
             self.tally.clear()
             yield from (f"{shard.name}: {what}" for what in self.check(shard) or ())
@@ -78,13 +81,13 @@ class RowChecks:
 
     def whole(self) -> Iterator[str]:
         """What is wrong between the shards of the folder: an id that stands twice, a codebook of other units."""
-        if self.made.kind in ("utterances", "image_codes", *REFERS) and self.seen:
+        if self.kind.unique_ids and self.seen:
             ids = pa.chunked_array(self.seen)
             if pc.count_distinct(ids).as_py() != len(ids):
                 counts = ids.value_counts()
                 twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
                 yield f"{len(twice)} ids stand more than once, for example {twice[0].as_py()!r}"
-        if self.made.kind == "codebook":
+        if self.kind.check == "codebook":
             yield from self._codebook()
 
     def _batches(self, shard: Shard, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -105,7 +108,7 @@ class RowChecks:
         unknown = mine.filter(pc.invert(pc.is_in(mine, value_set=theirs)))
         if len(unknown):
             yield f"{shard.name}: {len(unknown)} ids are not in {role}, for example {unknown[0].as_py()!r}"
-        if self.made.kind == "units":
+        if self.kind.complete:
             known = mine
             if shard.rejects:
                 known = pa.concat_arrays([mine, self._ids(storage.join(self.folder, REJECT_FOLDER), shard.name)])
@@ -113,14 +116,15 @@ class RowChecks:
             if len(lost):
                 yield f"{shard.name}: {len(lost)} {role} are neither here nor rejected, for example {lost[0].as_py()!r}"
 
-    def _utterances(self, shard: Shard) -> None:
-        self.seen.append(self._ids(self.folder, shard.name))
+    def check_utterances(self, shard: Shard) -> None:
+        """Durations and offsets are finite and not negative."""
         for batch in self._batches(shard, ["id", "duration", "offset", "audio"]):
             duration, offset = (_floats(batch.column(name)) for name in ("duration", "offset"))
             bad = ~(np.isfinite(duration) & (duration >= 0) & (np.nan_to_num(offset) >= 0))
             self._count(batch, bad, "have no usable duration or offset")
 
-    def _words(self, shard: Shard) -> None:
+    def check_words(self, shard: Shard) -> None:
+        """Word times lie in the utterance and do not go backwards; no word is empty."""
         for batch in self._batches(shard, ["id", "words", "duration"]):
             words, owner = _flat(batch.column("words"))
             start, end = (_floats(words.field(name)) for name in ("start", "end"))
@@ -132,7 +136,8 @@ class RowChecks:
             )
             self._count(batch, _rows_of(empty, owner, batch.num_rows), "have words without text")
 
-    def _units(self, shard: Shard) -> None:
+    def check_units(self, shard: Shard) -> None:
+        """Units lie below k, name the codebook of the manifest, and fit the number of frames."""
         k, codebook = self.made.extra.get("k"), self.made.extra.get("codebook")
         frames: list[tuple[str, int]] = []
         for batch in self._batches(shard, ["id", "units", "codebook"]):
@@ -168,7 +173,8 @@ class RowChecks:
             )
             self._count(batch, bad, "have another number of units than their audio has frames")
 
-    def _tokens(self, shard: Shard) -> Iterator[str]:
+    def check_tokens(self, shard: Shard) -> Iterator[str]:
+        """Each row decodes to the words, units and times of its inputs."""
         from speechprep.pipelines.inspect.decode import verify_tokens
 
         inputs = {role: self.around.input(self.made, role) for role in ("words", "units", "subword")}
@@ -182,7 +188,8 @@ class RowChecks:
         except SpeechprepError as error:
             yield str(error)
 
-    def _packed(self, shard: Shard) -> Iterator[str]:
+    def check_packed(self, shard: Shard) -> Iterator[str]:
+        """Rows have the length of the context and token ids of the vocabulary."""
         context = self.made.made_of.get("config", {}).get("context")
         beside = self.around.input(self.made, "subword")
         size = beside[1].extra.get("size") if beside else None
@@ -197,7 +204,8 @@ class RowChecks:
             if len(ids) and (ids.min() < 0 or (size is not None and ids.max() >= size)):
                 yield f"token ids from {ids.min()} to {ids.max()}, the vocabulary has {size}"
 
-    def _embeddings(self, shard: Shard) -> None:
+    def check_embeddings(self, shard: Shard) -> None:
+        """Vectors have unit length, or are zero."""
         for batch in self._batches(shard, ["id", "vector"]):
             vectors = np.asarray(batch.column("vector").flatten(), np.float64).reshape(batch.num_rows, -1)
             norms = np.linalg.norm(vectors, axis=1)
@@ -205,8 +213,8 @@ class RowChecks:
                 batch, ~(np.isclose(norms, 1, atol=1e-3) | (norms == 0)), "have vectors that are not unit vectors"
             )
 
-    def _image_codes(self, shard: Shard) -> None:
-        self.seen.append(self._ids(self.folder, shard.name))
+    def check_image_codes(self, shard: Shard) -> None:
+        """Each image has all codes, each below the size of the codebook."""
         length, vocab = self.made.extra.get("length"), self.made.extra.get("vocab")
         for batch in self._batches(shard, ["id", "width", "height", "codes"]):
             codes, owner = _flat(batch.column("codes"))

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from speechprep.artifacts import storage
+from speechprep.artifacts.run import Run, open_run
 from speechprep.pipelines.report import headline, sections
 from speechprep.pipelines.report.facts import Facts, gather
 from speechprep.pipelines.report.figures import THEME
 from speechprep.pipelines.report.page import Page
-from speechprep.pipelines.report.reading import Run, open_run
 from speechprep.pipelines.report.retrieval import measure
 from speechprep.pipelines.report.selection import Chosen, choose
 from speechprep.pipelines.report.utterance import Drawn, draw
@@ -58,9 +58,9 @@ def render(run_folder: str) -> str:
     drawn = _utterances(page, run, facts)
     sections.yield_section(page, facts)
     sections.speech_section(page, facts)
-    sections.unit_section(page, facts.units, run.said("codebook"))
+    sections.unit_section(page, facts.units, run.facts("codebook"))
     sections.compression_section(page, facts, run)
-    sections.token_section(page, facts, run.said("subword"))
+    sections.token_section(page, facts, run.facts("subword"))
     vectors = run.get("embeddings") or run.get("index")
     sections.index_section(page, run, measure(vectors) if vectors else None)
     data = {"figures": page.figures, "theme": THEME, "utterances": [each.data for each in drawn]}

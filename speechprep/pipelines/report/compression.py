@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from speechprep.artifacts.run import Run
 from speechprep.pipelines.report.facts import Facts
-from speechprep.pipelines.report.reading import Run
 
 FRAMES, RUNS, SUBWORDS, TEXT, WORDS = "frames", "run-length units", "speech subwords", "text tokens", "written words"
 
@@ -36,7 +36,7 @@ def rates(facts: Facts, run: Run) -> dict[str, float]:
 
 def _trained(run: Run, which: str) -> float:
     """Tokens per second that the manifest of `subword` states for "speech" or "text"; 0 where it does not."""
-    said: Any = run.said("subword")
+    said: Any = run.facts("subword")
     for key in ("coverage", "compression", which):
         said = said.get(key) or {}
     return float(said.get("tokens_per_second") or 0.0)

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from speechprep.artifacts.run import Dataset, Run
+from speechprep.artifacts.scores import figures
 from speechprep.pipelines.report.histogram import Histogram
-from speechprep.pipelines.report.reading import Folder, Run
 from speechprep.tokenizers.arrays import ragged
 from speechprep.tokenizers.arrays.runlength import dedup_ragged
 
-SCORES = ("words_per_second", "score", "local_score", "trust", "level", "wer", "cer", "compression_ratio")  # of `words`
+SCORES = tuple(figures())
 _LONGEST_RUN = 32  # frames; longer runs share the last bar
 
 
@@ -159,7 +160,7 @@ def gather(run: Run) -> Facts:
     if words:
         yields.has_words = True
         _read_words(words, yields, speech)
-    for folder in run.folders.values():
+    for folder in run.datasets.values():
         _read_rejects(folder, utterances, yields)
     units, tokens, packed = run.get("units"), run.get("tokens"), run.get("packed")
     return Facts(
@@ -176,7 +177,7 @@ def _floats(batch: pa.RecordBatch, column: str) -> NDArray[np.float64]:
     return values
 
 
-def _read_words(words: Folder, yields: Yield, speech: Speech) -> None:
+def _read_words(words: Dataset, yields: Yield, speech: Speech) -> None:
     columns = ["id", "duration", "kept", "reason", "words.list.element.timing", *SCORES]
     for batch in words.batches(columns):
         seconds, kept = _floats(batch, "duration"), batch.column("kept").to_numpy(zero_copy_only=False).astype(np.bool_)
@@ -202,21 +203,21 @@ def _count(loss: Loss, ident: str, seconds: float | None, message: str) -> None:
     loss.unknown += seconds is None
 
 
-def _read_rejects(folder: Folder, utterances: Folder | None, yields: Yield) -> None:
+def _read_rejects(folder: Dataset, utterances: Dataset | None, yields: Yield) -> None:
     """Count the rejects of a stage; their lengths come from the utterances shard of the same name."""
     for shard in folder.reject_shards:
-        rows = [row for batch in folder.rejects(shard, ["id", "stage", "code", "message"]) for row in batch.to_pylist()]
+        rows = [row for batch in folder.rejects(["id", "stage", "code", "message"], shard) for row in batch.to_pylist()]
         if not rows:
             continue
         lengths = {}
-        if utterances and folder.name != "utterances":
+        if utterances and folder.kind != "utterances":
             lengths = _lengths(utterances, {row["id"] for row in rows}, shard)
         for row in rows:
-            loss = yields.loss(row["stage"] or folder.name, row["code"] or "unknown")
+            loss = yields.loss(row["stage"] or folder.kind, row["code"] or "unknown")
             _count(loss, row["id"] or "", lengths.get(row["id"]), row["message"] or "")
 
 
-def _lengths(utterances: Folder, wanted: set[str | None], shard: str) -> dict[str, float]:
+def _lengths(utterances: Dataset, wanted: set[str | None], shard: str) -> dict[str, float]:
     """Seconds of the wanted ids: from the shard of that name, and where that does not have all, from the others."""
     found: dict[str, float] = {}
     for name in sorted(utterances.shards, key=lambda name: (name != shard, name)):
@@ -229,7 +230,7 @@ def _lengths(utterances: Folder, wanted: set[str | None], shard: str) -> dict[st
     return found
 
 
-def read_units(units: Folder, codebook: Folder | None) -> Units:
+def read_units(units: Dataset, codebook: Dataset | None) -> Units:
     """Histogram of the units and of the lengths of their runs."""
     said = {**(codebook.extra if codebook else {}), **units.extra}
     declared = int(said.get("k") or 0)
@@ -254,7 +255,7 @@ def frame_rate(grid: Any) -> float | None:
     return float(grid["sample_rate"]) / float(grid["stride"])
 
 
-def read_tokens(tokens: Folder) -> dict[str, Kind]:
+def read_tokens(tokens: Dataset) -> dict[str, Kind]:
     """Rows, tokens and seconds of each kind; tokens outside all runs are markers."""
     kinds: dict[str, Kind] = {}
     parts = ["kind", "input_ids", *(f"runs.list.element.{name}" for name in ("modality", "start", "stop", "t0", "t1"))]
@@ -282,7 +283,7 @@ def read_tokens(tokens: Folder) -> dict[str, Kind]:
     return kinds
 
 
-def read_packed(packed: Folder) -> Packed:
+def read_packed(packed: Dataset) -> Packed:
     """Tokens by modality id and padding of the training shards."""
     facts = Packed()
     for batch in packed.batches(["document_ids", "modality_ids"]):

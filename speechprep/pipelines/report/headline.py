@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from speechprep.artifacts.run import Run
 from speechprep.pipelines.report.compression import FRAMES, SUBWORDS, rates
 from speechprep.pipelines.report.facts import Facts
 from speechprep.pipelines.report.figures import clock, number
 from speechprep.pipelines.report.page import TIMES, Page, by_timing, card, counted, percent, table
-from speechprep.pipelines.report.reading import Run
 
 
 def cards(facts: Facts, run: Run) -> str:
@@ -75,10 +75,10 @@ def run_section(page: Page, run: Run) -> None:
 
 def header(run: Run) -> str:
     """Licences and fingerprints of the run."""
-    licences = sorted({licence for folder in run.folders.values() for licence in folder.manifest.licences if licence})
+    licences = sorted({licence for folder in run.datasets.values() for licence in folder.manifest.licences if licence})
     prints = [
         f"<span>{escape(name)} <code>{escape(folder.manifest.fingerprint[:8])}</code></span>"
-        for name, folder in run.folders.items()
+        for name, folder in run.datasets.items()
     ]
     parts = [f"<dt>Licences</dt><dd>{escape('; '.join(licences)) or 'none stated'}</dd>"]
     if prints:
@@ -91,7 +91,7 @@ def header(run: Run) -> str:
 def footer(run: Run) -> str:
     """The versions of the packages that made the data."""
     versions: dict[str, str] = {}
-    for folder in run.folders.values():
+    for folder in run.datasets.values():
         versions.update(folder.manifest.versions)
     made = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return escape(f"Made with {made}." if made else "Made with speechprep.")

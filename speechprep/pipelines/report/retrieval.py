@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.pipelines.report.reading import Folder
+from speechprep.artifacts.run import Dataset
 
 QUERIES = 64
 _ROWS = 200_000  # searched at most, so that the report of a large corpus stays quick
@@ -36,7 +36,7 @@ class Retrieval:
     example: tuple[str, list[tuple[float, str, str]]] | None
 
 
-def measure(folder: Folder) -> Retrieval | None:
+def measure(folder: Dataset) -> Retrieval | None:
     """Ask for evenly spaced rows of a folder with vectors; None where there are no rows. Three streaming passes."""
     rows = folder.rows
     searched = min(rows, _ROWS)
@@ -63,7 +63,7 @@ def measure(folder: Folder) -> Retrieval | None:
 
 
 def _blocks(
-    folder: Folder, limit: int, places: NDArray[np.int64] | None = None
+    folder: Dataset, limit: int, places: NDArray[np.int64] | None = None
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(first row, vectors) of each batch of the first `limit` rows; with `places`, only those rows."""
     first = 0
@@ -80,7 +80,7 @@ def _blocks(
 
 
 def _example(
-    folder: Folder, asked: int, places: NDArray[np.int64], scores: NDArray[np.float32]
+    folder: Dataset, asked: int, places: NDArray[np.int64], scores: NDArray[np.float32]
 ) -> tuple[str, list[tuple[float, str, str]]]:
     wanted = {asked, *(int(place) for place in places if place >= 0)}
     rows: dict[int, tuple[str, str]] = {}

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from speechprep.artifacts import scores
+from speechprep.artifacts.run import Run
 from speechprep.pipelines.report import figures
 from speechprep.pipelines.report.compression import FRAMES, RUNS, SUBWORDS, TEXT, rates
 from speechprep.pipelines.report.facts import Facts, Units
 from speechprep.pipelines.report.figures import clock, number
 from speechprep.pipelines.report.histogram import BEYOND, Histogram
 from speechprep.pipelines.report.page import Page, by_timing, counted, facts_table, percent, table
-from speechprep.pipelines.report.reading import Run
 from speechprep.pipelines.report.retrieval import Retrieval
 
 
@@ -47,55 +48,6 @@ def yield_section(page: Page, facts: Facts) -> None:
     page.section("yield", "Yield", body)
 
 
-# Column of `words` -> title, axis, what it tells, colour. The order is that on the page.
-_SCORES = {
-    "words_per_second": (
-        "Speaking rate",
-        "words per second",
-        "Read English is mostly between 2 and 4 words/s. Far outside, text and audio often do not belong together.",
-        figures.TEXT,
-    ),
-    "score": (
-        "Alignment score",
-        "score",
-        "Mean word score of an utterance, on the aligner's own scale. A filter would cut the long tail on the left.",
-        figures.KEPT,
-    ),
-    "local_score": (
-        "The weakest passage",
-        "score",
-        "Lowest mean score of eight neighbouring words: one bad passage in a long recording shows here first.",
-        figures.KEPT,
-    ),
-    "trust": (
-        "Trust in the word times",
-        "trust",
-        "1 where the words lie on the loud stretches of the recording; below 0.5 they seem to be shifted.",
-        figures.KEPT,
-    ),
-    "level": (
-        "The loudest passage",
-        "dBFS",
-        "Level of the loudest tenth of a second. Below -65 dBFS a recording is next to silence.",
-        figures.SPEECH,
-    ),
-    "wer": (
-        "Word error rate of the corpus transcript",
-        "WER",
-        "Between the transcript that came with the corpus and the one that was aligned.",
-        figures.LOST,
-    ),
-    "cer": ("The same in characters", "CER", "Less hard on spelling than the word error rate.", figures.LOST),
-    "compression_ratio": (
-        "Repetition in the text",
-        "compression ratio",
-        "Of the text by zlib, as Whisper has it. Above 2.4 a recogniser was caught in a loop.",
-        figures.TEXT,
-    ),
-}
-_ERRORS = ("wer", "cer")  # all zero where the corpus transcript itself was aligned: then there is nothing to show
-
-
 def speech_section(page: Page, facts: Facts) -> None:
     """Lengths, speaking rate, alignment."""
     speech, body = facts.speech, []
@@ -108,10 +60,10 @@ def speech_section(page: Page, facts: Facts) -> None:
 
     ends = f"The outermost bars also hold the {percent(BEYOND)} beyond them."
     add("durations", "Length of the utterances", speech.durations, "seconds", ends, figures.SPEECH)
-    for name, (title, axis, caption, colour) in _SCORES.items():
+    for name, figure in scores.figures().items():
         values = speech.scores[name]
-        if name not in _ERRORS or values.high > 0:
-            add(name, title, values, axis, caption, colour)
+        if not figure.errors or values.high > 0:
+            add(name, figure.title, values, figure.axis, figure.caption, getattr(figures, figure.colour))
     lead = ""
     if speech.words:
         origins = escape(", ".join(by_timing(speech)))
@@ -229,7 +181,7 @@ _INDEX_FACTS = {
 
 def index_section(page: Page, run: Run, retrieval: Retrieval | None) -> None:
     """The retrieval index: its size, and whether it finds what was put in."""
-    said = run.said("index")
+    said = run.facts("index")
     rows: list[tuple[str, str]] = []
     if retrieval:
         rows.append(("items", f"{number(retrieval.rows)}, vectors of {retrieval.dim} dimensions"))

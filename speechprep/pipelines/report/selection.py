@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from speechprep.artifacts.run import Dataset, Run
 from speechprep.pipelines.report.facts import Speech
-from speechprep.pipelines.report.reading import Folder, Run
 
 NUMBER = 3
 
@@ -56,7 +56,7 @@ def choose(run: Run, speech: Speech) -> list[Chosen]:
     return chosen
 
 
-def _by_score(words: Folder, speech: Speech) -> list[tuple[str, str, str, str]]:
+def _by_score(words: Dataset, speech: Speech) -> list[tuple[str, str, str, str]]:
     """(why, because, id, shard) of the best, the most typical and the worst kept utterance, each id once."""
     median = speech.scores["score"].quantile(0.5)
     # Three of each, because one utterance can be all of them in a small corpus.
@@ -91,7 +91,7 @@ def _nearest(batch: pa.RecordBatch, key: np.ndarray[Any, Any], shard: str) -> li
     return [(float(key[row]), batch.column("id")[int(row)].as_py(), shard) for row in np.flatnonzero(key <= limit)]
 
 
-def _by_hash(folder: Folder, number: int) -> list[tuple[str, str]]:
+def _by_hash(folder: Dataset, number: int) -> list[tuple[str, str]]:
     """(id, shard) of the ids with the smallest hashes."""
     least: list[tuple[bytes, str, str]] = []
     for shard in folder.shards:

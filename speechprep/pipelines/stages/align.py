@@ -60,7 +60,7 @@ class AlignerConfig(StageConfig):
 class Config(Thresholds, AlignerConfig):
     """Options of `align`."""
 
-    min_score: float | Literal["auto"] | None = Field(  # type: ignore[assignment]
+    min_score: float | Literal["auto"] | None = Field(
         "auto",
         description="mean word score below which a row is not kept, on the aligner's own scale; auto: -4 with "
         "pocketsphinx, off with others, whose scales depend on the model; null: off",

@@ -1,0 +1,9 @@
+"""A dataset kind as another package declares it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from speechprep.artifacts.datasets import Kind
+
+CLIPS = Kind("clips", "clips of some words", pa.schema([("id", pa.string())]), unique_ids=True)
