@@ -30,9 +30,9 @@ def preflight(steps: list[Step]) -> list[str]:
     extras: dict[str, Extra] = {}  # folder -> metadata, existing or expected
     problems: dict[str, list[str]] = {}  # message -> names of the steps
     for step in steps:
-        inputs = {role: _extra(folder, extras) for role, folder in step.inputs.items()}
-        extras[step.folder] = _expected(step, inputs)
         try:
+            inputs = {role: _extra(folder, extras) for role, folder in step.inputs.items()}
+            extras[step.folder] = _expected(step, inputs)
             backend = _backend(step, inputs)
             if backend is not None:
                 backend.check()
