@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers import tiny_models as tiny
 
 from speechprep.errors import ConfigError, MissingBackend
 from speechprep.pipelines.backends.image_codecs.dvae import DvaeCodec
@@ -34,27 +35,7 @@ def torch() -> Any:
 @pytest.fixture(scope="module")
 def model(torch: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small FlavaImageCodebook whose random weights give many different codes, with its processor."""
-    return build(tmp_path_factory.mktemp("flava"))
-
-
-def build(folder: Path, seed: int = 0, **config: Any) -> Path:
-    import torch
-    from transformers import FlavaImageCodebook, FlavaImageCodebookConfig, FlavaImageProcessor
-
-    torch.manual_seed(seed)
-    made = FlavaImageCodebook(FlavaImageCodebookConfig(**{"hidden_size": 16, "vocab_size": 600, **config}))
-    with torch.no_grad():
-        for name, parameter in made.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-            else:
-                torch.nn.init.kaiming_normal_(parameter)
-        last = made.blocks.output.conv.weight
-        last -= last.mean(dim=1, keepdim=True)  # else the code with the largest sum always wins
-        last /= last.norm(dim=1, keepdim=True)
-    made.save_pretrained(folder)
-    FlavaImageProcessor(return_codebook_pixels=True).save_pretrained(folder)
-    return folder
+    return tiny.image_codebook(tmp_path_factory.mktemp("flava"))
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +128,7 @@ def test_crop_takes_the_middle_square(model: Path, codec: DvaeCodec) -> None:
 
 def test_the_identity_names_all_that_decides_a_code(model: Path, tmp_path: Path, torch: Any) -> None:
     told = [DvaeCodec(str(model), **o).identity() for o in ({}, {"size": 64}, {"fit": "crop"}, {"batch": 4})]
-    told.append(DvaeCodec(str(build(tmp_path / "other", seed=1))).identity())
+    told.append(DvaeCodec(str(tiny.image_codebook(tmp_path / "other", seed=1))).identity())
     assert len({json.dumps(one, sort_keys=True) for one in told}) == len(told)
     same = [DvaeCodec(str(model), **o).identity() for o in ({"device": "cpu"}, {"threads": 2})]
     assert same == [told[0], told[0]]
