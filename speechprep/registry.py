@@ -32,6 +32,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "index": "speechprep.pipelines.stages.index.stage:STAGE",
         "images": "speechprep.pipelines.stages.images:STAGE",
     },
+    "dialects": {},  # the built-in input dialects are found in `pipelines/sources`
     "datasets": {},  # the built-in kinds are the table of `artifacts.datasets`
     "aligners": {
         "pocketsphinx": "speechprep.pipelines.backends.aligners.pocketsphinx:PocketSphinxAligner",

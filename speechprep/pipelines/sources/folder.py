@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput
+from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
 from speechprep.pipelines.sources.files import is_audio, sounds_like_audio, walk
 
@@ -74,3 +75,14 @@ def _is_sound(uri: str) -> bool:
 
 def _parts(folder: str) -> list[str]:
     return [folder] if folder else []
+
+
+DIALECT = Dialect(
+    name="folder",
+    summary="a folder of audio files, transcripts beside them (same name; .normalized.txt, .lab or .txt)",
+    read=read,
+    rank=30,
+    whole_folder=True,
+    file=lambda head: sounds_like_audio(head.data) or is_audio(head.name),
+    below=lambda names: any(is_audio(name) for name in names),
+)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import IO, Any
 
 from speechprep.errors import BadInput
+from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
 from speechprep.pipelines.sources.fields import describe, normalise
 from speechprep.pipelines.sources.files import is_audio
@@ -144,3 +146,17 @@ def _chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
     while size > 0 and (chunk := file.read(min(size, _CHUNK))):
         size -= len(chunk)
         yield chunk
+
+
+_SUFFIX = re.compile(r".+\.(tar|tar\.gz|tgz)$")
+
+DIALECT = Dialect(
+    name="tar",
+    summary="a tar file of samples (WebDataset)",
+    read=read,
+    rank=20,
+    file=lambda head: head.data[257:262] == b"ustar" or _SUFFIX.match(head.name) is not None,
+    pattern=_SUFFIX,
+    below=lambda names: any(_SUFFIX.match(name) for name in names),
+    archive=Reader,
+)

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.media import audio
@@ -38,7 +38,8 @@ from speechprep.artifacts.schemas import UTTERANCES
 from speechprep.errors import BadInput
 from speechprep.pipelines import sources
 from speechprep.pipelines.engine.stage import ShardPlan, Stage, StageConfig
-from speechprep.pipelines.sources import ArchiveReader, archive_reader, listing
+from speechprep.pipelines.sources import listing
+from speechprep.pipelines.sources.dialect import ArchiveReader, dialects, find_dialect
 from speechprep.pipelines.sources.entry import Options, Record
 
 if TYPE_CHECKING:
@@ -73,9 +74,11 @@ FieldName = Literal[
 class Config(StageConfig):
     """Options of ingest."""
 
-    format: Literal[
-        "auto", "folder", "librispeech", "ljspeech", "commonvoice", "jsonl", "table", "parquet", "tar", "lhotse"
-    ] = Field("auto", description="form of the input; auto: by content")
+    format: str = Field(
+        "auto",
+        description="dialect of the input: folder, librispeech, ljspeech, commonvoice, jsonl, table, parquet, tar, "
+        "lhotse, or one of another package; auto: recognised by its content",
+    )
     shards: int | None = Field(
         None, ge=1, description="number of shards; default: up to 16, then one for 512 utterances"
     )
@@ -91,6 +94,13 @@ class Config(StageConfig):
     )
     embed_audio: bool = Field(default=False, description="store the encoded files in the shards (archives always are)")
     verify_audio: bool = Field(default=False, description="decode every utterance and reject what is damaged inside")
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name != "auto" and name not in dialects():
+            raise ValueError(f"choose auto or one of: {', '.join(sorted(dialects()))}")
+        return name
 
 
 def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
@@ -224,7 +234,10 @@ def _archive(place: tuple[str, str] | None) -> Iterator[ArchiveReader | None]:
         yield None
         return
     form, uri = place
-    with archive_reader(form, uri) as reader:
+    archive = find_dialect(form).archive
+    if archive is None:
+        raise ValueError(f"the dialect {form!r} has no container files")
+    with archive(uri) as reader:
         yield reader
 
 

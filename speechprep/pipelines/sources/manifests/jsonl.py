@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from speechprep.errors import BadInput
+from speechprep.pipelines.sources.dialect import Dialect, FileHead
 from speechprep.pipelines.sources.entry import Options, Record, Rejected
 from speechprep.pipelines.sources.fields import to_record
 from speechprep.pipelines.sources.files import Base
@@ -50,3 +52,21 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadInput("bad_json", f"{where}: a JSON object is needed, this is {type(found).__name__}")
     return found
+
+
+_SUFFIX = re.compile(r".+\.(jsonl|json)(\.gz)?$")
+
+
+def _is_json(head: FileHead) -> bool:
+    return _SUFFIX.match(head.name) is not None or head.data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+
+
+DIALECT = Dialect(
+    name="jsonl",
+    summary="JSON Lines manifests, one object a line (NeMo, Hugging Face's metadata.jsonl, your own)",
+    read=read,
+    rank=50,
+    file=_is_json,
+    pattern=_SUFFIX,
+    manifests=("manifest.jsonl", "metadata.jsonl", "manifest.json"),
+)

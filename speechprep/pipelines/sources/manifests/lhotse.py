@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from speechprep.errors import BadInput
+from speechprep.pipelines.sources.dialect import Dialect, FileHead
 from speechprep.pipelines.sources.entry import Options, Record, Rejected, check_id
 from speechprep.pipelines.sources.fields import number, reject, to_record
 from speechprep.pipelines.sources.files import Base
@@ -76,3 +78,22 @@ def _word(item: Any) -> dict[str, Any]:
     """A word; alignments are [symbol, start, duration, score], in time of the cut. Silence has no symbol."""
     start, duration = (item["start"], item["duration"]) if isinstance(item, dict) else (item[1], item[2])
     return {"w": _symbol(item), "start": start, "end": start + duration}
+
+
+_CUTS = re.compile(r".*cuts.*\.jsonl(\.gz)?$")
+
+
+def _is_cuts(head: FileHead) -> bool:
+    first = head.data.split(b"\n", 1)[0]
+    return b'"start"' in first and (b'"supervisions"' in first or b'"recording"' in first)
+
+
+DIALECT = Dialect(
+    name="lhotse",
+    summary="lhotse cut manifests: one MonoCut a line",
+    read=read,
+    rank=40,
+    file=_is_cuts,
+    pattern=_CUTS,
+    top=lambda names, uri: any(_CUTS.match(name) for name in names),
+)

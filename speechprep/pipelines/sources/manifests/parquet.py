@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput
+from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, Rejected, check_id
 from speechprep.pipelines.sources.fields import check_columns, describe, normalise, reject, scalar, to_record
 from speechprep.pipelines.sources.files import Base
@@ -170,3 +172,17 @@ def _values(file: pq.ParquetFile, group: int, column: str) -> pa.ChunkedArray:
     struct = pa.types.is_struct(file.schema_arrow.field(column).type)
     found = file.read_row_group(group, columns=[f"{column}.bytes" if struct else column]).column(0)
     return pc.struct_field(found, "bytes") if struct else found
+
+
+_SUFFIX = re.compile(r".+\.parquet$")
+
+DIALECT = Dialect(
+    name="parquet",
+    summary="Parquet with an audio column: Hugging Face's struct of bytes and path, bytes, or paths",
+    read=read,
+    rank=10,
+    file=lambda head: head.data.startswith(b"PAR1"),
+    pattern=_SUFFIX,
+    below=lambda names: any(_SUFFIX.match(name) for name in names),
+    archive=Reader,
+)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import posixpath
+import re
 from collections.abc import Iterator
 
 from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.sources.entry import Options, Record, Rejected
+from speechprep.pipelines.sources.dialect import Dialect
+from speechprep.pipelines.sources.entry import ALIASES, Options, Record, Rejected
 from speechprep.pipelines.sources.fields import check_columns, to_record
 from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.lines import read_lines
@@ -91,3 +93,14 @@ def cells(uri: str, delimiter: str | None = None) -> Iterator[Cells]:
 def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
     yield first
     yield from rest
+
+
+DIALECT = Dialect(
+    name="table",
+    summary="CSV and TSV tables with a header line, whatever the names of the columns",
+    read=read,
+    rank=70,
+    file=lambda head: bool(head.columns & set(ALIASES["audio"])),
+    pattern=re.compile(r".+\.(csv|tsv)(\.gz)?$"),
+    by_suffix=True,
+)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import Options, Record, Rejected
 from speechprep.pipelines.sources.fields import to_record
 from speechprep.pipelines.sources.files import Base, names_in
@@ -58,3 +59,14 @@ def _table(uri: str, options: Options, splits: dict[str, str], split: str | None
             row["path"] = path if posixpath.splitext(path)[1] else f"{path}.mp3"  # as in the first releases
             row["id"] = posixpath.splitext(posixpath.basename(path))[0]
         yield to_record(row, base, where, named)
+
+
+DIALECT = Dialect(
+    name="commonvoice",
+    summary="a release of Common Voice: validated.tsv, train.tsv, ..., audio in clips/",
+    read=read,
+    rank=35,
+    whole_folder=True,
+    file=lambda head: {"client_id", "path", "sentence"} <= head.columns,
+    top=lambda names, uri: any(name.endswith(".tsv") for name in names) and storage.is_dir(storage.join(uri, CLIPS)),
+)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput
+from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
 from speechprep.pipelines.sources.files import is_audio, walk
 from speechprep.pipelines.sources.lines import read_lines
@@ -71,3 +72,13 @@ def _speaker(id: str) -> str | None:
 def _split(uri: str) -> str | None:
     """The part of the corpus, from the folder names (train-clean-100, dev-other, ...)."""
     return next((part for part in reversed(uri.split("/")[:-1]) if _SPLIT.match(part)), None)
+
+
+DIALECT = Dialect(
+    name="librispeech",
+    summary="a release of LibriSpeech: folders of audio with *.trans.txt",
+    read=read,
+    rank=25,
+    whole_folder=True,
+    below=lambda names: any(name.endswith(SUFFIX) for name in names),
+)

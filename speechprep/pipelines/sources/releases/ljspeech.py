@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput
+from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
 from speechprep.pipelines.sources.files import is_audio, names_in
 from speechprep.pipelines.sources.manifests.table import cells
@@ -41,3 +43,14 @@ def _entries(row: list[str], where: str, wavs: str, audio: dict[str, list[str]])
         raise BadInput("audio_missing", f"{where}: no audio file {id}.* in {wavs}")
     for name in audio[id]:  # more than one is refused as a duplicate id
         yield Entry(id=id, where=where, audio=storage.join(wavs, name), text=text)
+
+
+DIALECT = Dialect(
+    name="ljspeech",
+    summary="the LJSpeech release: metadata.csv with id|text|normalised text, audio in wavs/",
+    read=read,
+    rank=80,
+    file=lambda head: head.first_line.count("|") in (1, 2),
+    pattern=re.compile(r"metadata\.csv$"),
+    manifests=(METADATA,),
+)
