@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.backends.aligners.ctc_model import RATE, CtcModel, LogProbs, ctc_model, too_short
-from speechprep.pipelines.backends.aligners.sliding_window import Window
+from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
 from speechprep.pipelines.backends.base import check_device
@@ -106,10 +106,10 @@ class CtcAligner(StreamAligner):
         """Read the model."""
         self.model.load()
 
-    def _timed(self, stream: Window, text: str) -> Transcript:
+    def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
         return self.timed(stream, text, self.language)
 
-    def timed(self, stream: Window, text: str, language: str) -> Transcript:
+    def timed(self, stream: SlidingWindow, text: str, language: str) -> Transcript:
         """`align` for audio in a window, in any language that the model speaks."""
         written = tokens(text)
         forms = said(text, language)
@@ -130,7 +130,7 @@ class CtcAligner(StreamAligner):
         found = spoken_words(len(words), owners, path.starts, path.ends, path.scores)
         return Transcript(" ".join(written), self._written(written, forms, found, stream.skip()))
 
-    def _emissions(self, stream: Window) -> Iterator[LogProbs]:
+    def _emissions(self, stream: SlidingWindow) -> Iterator[LogProbs]:
         return self.model.stream(stream, self.window, self.overlap)
 
     def _written(
@@ -139,7 +139,7 @@ class CtcAligner(StreamAligner):
         offset = (self.model.field - self.model.stride) / 2 / RATE
         return written_words(written, forms, found, RATE / self.model.stride, offset, n_samples / RATE)
 
-    def _recognise(self, stream: Window) -> Transcript:
+    def _recognise(self, stream: SlidingWindow) -> Transcript:
         """The words of the best label of each frame."""
         labels, scores = [], []
         for part in self._emissions(stream):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.aligners.sliced_convolutions import make_lean
-from speechprep.pipelines.backends.aligners.sliding_window import Window
+from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
 from speechprep.pipelines.backends.base import require_packages
 from speechprep.pipelines.backends.model_files import (
     CONFIG,
@@ -100,7 +100,7 @@ class CtcModel:
             give_back()
         return found
 
-    def stream(self, audio: Window, window: float, overlap: float) -> Iterator[LogProbs]:
+    def stream(self, audio: SlidingWindow, window: float, overlap: float) -> Iterator[LogProbs]:
         """The emissions of a stream, piece by piece; together one row for each frame of the whole.
 
         Args:

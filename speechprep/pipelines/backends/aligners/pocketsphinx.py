@@ -79,7 +79,7 @@ class PocketSphinxAligner(StreamAligner):
             raise ConfigError(f"pocketsphinx: offset = {offset!r}; choose -0.1 to 0.1 seconds")
         self.window = float(window)
         self.offset = float(offset)
-        self._free: sphinx.Recogniser | None = None
+        self._free: sphinx.SphinxRecogniser | None = None
 
     def identity(self) -> dict[str, Any]:
         """Name, versions, digest of the model and every parameter."""
@@ -115,7 +115,7 @@ class PocketSphinxAligner(StreamAligner):
         self._search = sphinx.ForcedSearch(_model_folder())
         self._activity = sliding_window.VoiceActivity()
 
-    def _timed(self, stream: sliding_window.Window, text: str) -> Transcript:
+    def _timed(self, stream: sliding_window.SlidingWindow, text: str) -> Transcript:
         written = tokens(text)
         forms = spoken_forms(text)
         words = [word for form in forms for word in form]
@@ -136,7 +136,7 @@ class PocketSphinxAligner(StreamAligner):
 
     # -- with a transcript ---------------------------------------------------------------------------------------------
 
-    def _locate(self, stream: sliding_window.Window, words: list[str]) -> list[Spoken | None]:
+    def _locate(self, stream: sliding_window.SlidingWindow, words: list[str]) -> list[Spoken | None]:
         """Where each word is, in frames from the start of the stream."""
         size = round(self.window * self.sample_rate)
         audio = stream.fill(size)
@@ -205,7 +205,7 @@ class PocketSphinxAligner(StreamAligner):
 
     # -- without -------------------------------------------------------------------------------------------------------
 
-    def _recognise(self, stream: sliding_window.Window) -> Transcript:
+    def _recognise(self, stream: sliding_window.SlidingWindow) -> Transcript:
         """Recognise and align piece by piece."""
         size = round(self.window * self.sample_rate)
         words: list[str] = []
@@ -228,7 +228,7 @@ class PocketSphinxAligner(StreamAligner):
         if not self._activity.has_speech(audio):
             return [], []
         if self._free is None:
-            self._free = sphinx.Recogniser(_model_folder())
+            self._free = sphinx.SphinxRecogniser(_model_folder())
         words = self._free.words(audio)
         voice = float(self._activity.voiced(audio).sum()) * sliding_window.VAD_FRAME
         if len(words) < HEARD_RATE * voice or len(set(words)) < min(len(words), 2):

@@ -19,7 +19,7 @@ MIN_DYNAMICS = 8.0  # dB between the loud and the quiet frames of speech; a hum,
 QUIET, LOUD = 10, 98  # percentiles of frame levels that the dynamics are measured between
 
 
-class Window:
+class SlidingWindow:
     """The next samples of a stream: never more than asked for are held, beside one block."""
 
     def __init__(self, blocks: Iterator[Samples]) -> None:

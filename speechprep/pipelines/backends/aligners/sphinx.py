@@ -152,7 +152,7 @@ def _placed(segments: Iterable[Any], words: Sequence[str]) -> Found | None:
     return [*before, *(spoken for _, spoken in said), *after], pauses
 
 
-class Recogniser:
+class SphinxRecogniser:
     """Words of a piece of audio by the language model of the package: a rough transcript for want of any."""
 
     def __init__(self, model: Path) -> None:

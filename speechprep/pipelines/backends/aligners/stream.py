@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.pipelines.backends import Aligner, Transcript
-from speechprep.pipelines.backends.aligners.sliding_window import Window
+from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import tokens
 
 Samples = NDArray[np.float32]
@@ -32,15 +32,15 @@ class StreamAligner(Aligner):
     def align_stream(self, blocks: Iterable[Samples], text: str | None) -> Transcript:
         """`align` for audio that arrives in blocks; what is held of the audio does not grow with its length."""
         if text is None:
-            return self._recognise(Window(iter(blocks)))
+            return self._recognise(SlidingWindow(iter(blocks)))
         if not tokens(text):
             return Transcript("", [])
-        return self._timed(Window(iter(blocks)), text)
+        return self._timed(SlidingWindow(iter(blocks)), text)
 
-    def _recognise(self, stream: Window) -> Transcript:
+    def _recognise(self, stream: SlidingWindow) -> Transcript:
         """What is said, with times."""
         raise NotImplementedError
 
-    def _timed(self, stream: Window, text: str) -> Transcript:
+    def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
         """Times for a transcript of at least one token."""
         raise NotImplementedError

@@ -32,7 +32,7 @@ from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner
 from speechprep.pipelines.backends.aligners.ctc_model import too_short
-from speechprep.pipelines.backends.aligners.sliding_window import Window
+from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import interpolated
 from speechprep.pipelines.backends.base import check_device
@@ -180,7 +180,7 @@ class WhisperxAligner(StreamAligner):
 
     # -- with a transcript ---------------------------------------------------------------------------------------------
 
-    def _timed(self, stream: Window, text: str) -> Transcript:
+    def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
         known = self._given() or self._heard(stream)
         aligner = self._aligner(known)
         if self._options["mode"] == "ctc":
@@ -200,7 +200,7 @@ class WhisperxAligner(StreamAligner):
         code = self._options["language"]
         return None if code is None else Language(code, None)
 
-    def _heard(self, stream: Window) -> Language:
+    def _heard(self, stream: SlidingWindow) -> Language:
         """The language of the first chunk of speech in the first piece, or of its start where there is none."""
         audio = stream.fill(self._piece())
         if len(audio) < LEAST_SAMPLES:
@@ -210,7 +210,7 @@ class WhisperxAligner(StreamAligner):
 
     # -- without -------------------------------------------------------------------------------------------------------
 
-    def _recognise(self, stream: Window) -> Transcript:
+    def _recognise(self, stream: SlidingWindow) -> Transcript:
         """Piece by piece; a piece ends before the first chunk that reaches its edge."""
         words: list[Word] = []
         known = self._given()
@@ -250,7 +250,7 @@ class WhisperxAligner(StreamAligner):
                 words = self._as_whisperx(aligner, emissions, text, (start, end), language.code)
         elif tokens(text):
             try:
-                found = aligner.timed(Window(iter([samples])), text, language.code).words
+                found = aligner.timed(SlidingWindow(iter([samples])), text, language.code).words
                 words = [replace(word, start=word.start + start, end=word.end + start) for word in found]
             except BadInput:
                 words = None  # what Whisper made up need not fit; it keeps a place, and no score

@@ -25,7 +25,7 @@ from speechprep.pipelines.backends import Extractor, model_files
 from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.extractors.checkpoint import find_model
 from speechprep.pipelines.backends.extractors.device_units import DeviceCentroids
-from speechprep.pipelines.backends.extractors.encoder_windows import Window, Windows, groups
+from speechprep.pipelines.backends.extractors.encoder_windows import EncoderWindow, EncoderWindows, groups
 from speechprep.pipelines.backends.extractors.prefetch import run_batches
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
@@ -96,7 +96,7 @@ class EncoderExtractor(Extractor):
         return find_model(self.model, self.revision)
 
     @property
-    def windows(self) -> Windows:
+    def windows(self) -> EncoderWindows:
         """How long audio is cut."""
         raise NotImplementedError
 
@@ -230,7 +230,7 @@ class EncoderExtractor(Extractor):
         return as_fp32 if self._on.type == "cpu" else DeviceCentroids(centroids, self._on)
 
     def _each(self, batch: list[F32], finish: Callable[[Any], Any], centroids: Centroids | None = None) -> list[Any]:
-        cut: list[tuple[int, Window]] = [(i, w) for i, audio in enumerate(batch) for w in self.windows.cut([audio])]
+        cut: list[tuple[int, EncoderWindow]] = [(i, w) for i, audio in enumerate(batch) for w in self.windows.cut([audio])]
         parts: list[list[Any]] = [[] for _ in batch]
         for (i, _), made in zip(cut, self._made([w for _, w in cut], finish), strict=True):
             parts[i].append(self._assigned(made, centroids))
@@ -239,7 +239,7 @@ class EncoderExtractor(Extractor):
     def _stream(
         self, blocks: Iterable[F32], finish: Callable[[Any], Any], centroids: Centroids | None = None
     ) -> Iterator[Any]:
-        held: list[Window] = []
+        held: list[EncoderWindow] = []
         for window in self.windows.cut(blocks):
             held.append(window)
             if (len(held) + 1) * len(window.samples) > self._budget():
@@ -252,7 +252,7 @@ class EncoderExtractor(Extractor):
             return made
         return made.astype(centroids.dtype) if made.ndim == 1 else centroids.assign(made)
 
-    def _made(self, windows: list[Window], finish: Callable[[Any], Any]) -> list[Any]:
+    def _made(self, windows: list[EncoderWindow], finish: Callable[[Any], Any]) -> list[Any]:
         """What `finish` gives of each window's frames, on the host, without what a neighbouring window gives."""
         batches = groups([self._span(len(w.samples)) for w in windows], self._budget(), equal=self._alike())
         found: dict[int, Any] = {}

@@ -21,7 +21,7 @@ F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class EncoderWindow:
     """Samples (n,) for the encoder; of the frames it makes of them, `[skip, skip + take)` are the utterance's next."""
 
     samples: F32
@@ -29,7 +29,7 @@ class Window:
     take: int
 
 
-class Windows:
+class EncoderWindows:
     """Windows of `seconds` that overlap by `overlap` seconds, both rounded to frames.
 
     Raises:
@@ -45,7 +45,7 @@ class Windows:
                 f"window = {seconds} s with overlap = {overlap} s: the overlap must be between 0 and half the window"
             )
 
-    def cut(self, blocks: Iterable[F32]) -> Iterator[Window]:
+    def cut(self, blocks: Iterable[F32]) -> Iterator[EncoderWindow]:
         """The windows of one utterance whose audio (n,) comes in pieces of any length; holds two windows at most.
 
         Raises:
@@ -53,7 +53,7 @@ class Windows:
         """
         stride, size = self.grid.stride, self.frames
         span = (size - 1) * stride + self.grid.window
-        held = _Held()
+        held = _SampleBuffer()
         base = start = given = 0  # in frames: where `held` begins, the next window, the frames given so far
         for piece in blocks:
             held.add(piece)
@@ -61,7 +61,7 @@ class Windows:
             while self.grid.num_frames(held.n - (start - base) * stride) > size:
                 held.drop((start - base) * stride)
                 base, stop = start, start + size - self.overlap // 2
-                yield Window(held.samples()[:span], given - start, stop - given)
+                yield EncoderWindow(held.samples()[:span], given - start, stop - given)
                 given = stop
                 start += size - self.overlap
         samples = held.samples()
@@ -73,10 +73,10 @@ class Windows:
                 f"({1000 * self.grid.window / self.grid.sample_rate:g} ms)",
             )
         first = max(total - size, 0)
-        yield Window(samples[(first - base) * stride :], given - first, total - given)
+        yield EncoderWindow(samples[(first - base) * stride :], given - first, total - given)
 
 
-class _Held:
+class _SampleBuffer:
     """Samples not yet given up; joined only when they are looked at, as pieces may be many and small."""
 
     def __init__(self) -> None:

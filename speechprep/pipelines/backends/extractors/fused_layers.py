@@ -24,7 +24,7 @@ class _Product:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _EncoderLayer:
     qkv: _Product
     out: _Product
     up: _Product
@@ -47,7 +47,7 @@ class FusedLayers:
         self.heads, self.norm_first, self.dtype = heads, norm_first, dtype
         self._layers = [self._prepared(layer) for layer in layers]
 
-    def _prepared(self, layer: Any) -> _Layer:
+    def _prepared(self, layer: Any) -> _EncoderLayer:
         import torch
 
         def product(*linears: Any) -> _Product:
@@ -59,7 +59,7 @@ class FusedLayers:
         whisper = hasattr(layer, "self_attn")
         attention = layer.self_attn if whisper else layer.attention
         forward = layer if whisper else layer.feed_forward
-        return _Layer(
+        return _EncoderLayer(
             qkv=product(attention.q_proj, attention.k_proj, attention.v_proj),
             out=product(attention.out_proj),
             up=product(forward.fc1 if whisper else forward.intermediate_dense),
@@ -83,7 +83,7 @@ class FusedLayers:
             x = self._step(layer, x, mask)
         return x
 
-    def _step(self, layer: _Layer, x: Any, mask: Any | None) -> Any:
+    def _step(self, layer: _EncoderLayer, x: Any, mask: Any | None) -> Any:
         import torch
 
         x = x.add_(self._attention(layer, layer.first.over_last(x) if self.norm_first else x, mask))
@@ -92,7 +92,7 @@ class FusedLayers:
         x = x.add_(layer.down(torch.ops.aten.gelu_(layer.up(inner.to(self.dtype)))))
         return x if self.norm_first else layer.second.over_last(x)
 
-    def _attention(self, layer: _Layer, x: Any, mask: Any | None) -> Any:
+    def _attention(self, layer: _EncoderLayer, x: Any, mask: Any | None) -> Any:
         from torch.nn.functional import scaled_dot_product_attention
 
         batch, frames, dim = x.shape

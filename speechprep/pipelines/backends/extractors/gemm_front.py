@@ -39,7 +39,7 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _Convolution:
     parts: list[Any]  # of the kernel: (up to s * C, channels), the row's first, then the next row's
     bias: Any | None
     norm: Norm | None
@@ -67,7 +67,7 @@ class GemmFront:
         self._norm = None if norm is None else Norm.of(norm)
         self._layers = [self._prepared(layer, s) for layer, s in zip(layers[1:], strides[1:], strict=True)]
 
-    def _prepared(self, layer: Any, stride: int) -> _Layer:
+    def _prepared(self, layer: Any, stride: int) -> _Convolution:
         weight = layer.conv.weight.to(self.dtype)  # (out, in, k)
         kernel = weight.shape[2]
         rows = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # (k * in, out)
@@ -75,7 +75,7 @@ class GemmFront:
         parts = [rows[i : i + step].contiguous() for i in range(0, kernel * weight.shape[1], step)]
         norm = getattr(layer, "layer_norm", None)
         bias = None if layer.conv.bias is None else layer.conv.bias.to(self.dtype)
-        return _Layer(parts, bias, None if norm is None else Norm.of(norm))
+        return _Convolution(parts, bias, None if norm is None else Norm.of(norm))
 
     def samples(self, longest: int) -> int:
         """To how many samples a batch must be padded whose longest item has so many."""
@@ -129,7 +129,7 @@ class GemmFront:
             x = self._norm.over_last(x, self.dtype)
         return torch.ops.aten.gelu_(x)
 
-    def _convolved(self, rows: Any, layer: _Layer) -> Any:
+    def _convolved(self, rows: Any, layer: _Convolution) -> Any:
         """rows (n, stride * channels) -> (n, channels); the last rows of an item take the next item's for their own."""
         import torch
 

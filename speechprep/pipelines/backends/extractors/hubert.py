@@ -23,7 +23,7 @@ from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import MissingBackend
 from speechprep.pipelines.backends.extractors.checkpoint import check_layer, read_config, read_model, shape_digest
 from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared, last_of
-from speechprep.pipelines.backends.extractors.encoder_windows import Windows
+from speechprep.pipelines.backends.extractors.encoder_windows import EncoderWindows
 from speechprep.pipelines.backends.extractors.fused_layers import FusedLayers
 from speechprep.pipelines.backends.extractors.gemm_front import GemmFront, exact_front
 from speechprep.pipelines.backends.extractors.prefetch import to_device, zeros
@@ -84,9 +84,9 @@ class HubertExtractor(EncoderExtractor):
         return int(self.config.get("hidden_size", 768))
 
     @cached_property
-    def windows(self) -> Windows:
+    def windows(self) -> EncoderWindows:
         """How long audio is cut."""
-        return Windows(self.grid, self.window, self.overlap)
+        return EncoderWindows(self.grid, self.window, self.overlap)
 
     def _convolutions(self) -> tuple[list[int], list[int]]:
         return self.config.get("conv_kernel", KERNELS), self.config.get("conv_stride", STRIDES)

@@ -24,7 +24,7 @@ from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
 from speechprep.pipelines.backends.extractors.checkpoint import check_layer, read_config, read_model, shape_digest
 from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared, as_fp32, last_of
-from speechprep.pipelines.backends.extractors.encoder_windows import Window, Windows
+from speechprep.pipelines.backends.extractors.encoder_windows import EncoderWindow, EncoderWindows
 from speechprep.pipelines.backends.extractors.fused_layers import FusedLayers
 from speechprep.pipelines.backends.extractors.prefetch import zeros
 from speechprep.pipelines.backends.model_files import PREPROCESSOR, read_json
@@ -81,10 +81,10 @@ class WhisperExtractor(EncoderExtractor):
         return int(self.config.get("d_model", 384))
 
     @cached_property
-    def windows(self) -> Windows:
+    def windows(self) -> EncoderWindows:
         """How long audio is cut: by all that the encoder can hear."""
         frames = int(self.config.get("max_source_positions", POSITIONS))
-        return Windows(self.grid, frames / self.grid.rate, self.overlap)
+        return EncoderWindows(self.grid, frames / self.grid.rate, self.overlap)
 
     def _identity(self) -> dict[str, Any]:
         layers = int(self.config.get("encoder_layers", 4))
@@ -168,9 +168,9 @@ class WhisperExtractor(EncoderExtractor):
             parts[i].append((frames, window.take))
         return parts
 
-    def _with_padding(self, window: Window) -> Window:
+    def _with_padding(self, window: EncoderWindow) -> EncoderWindow:
         alone = window.take == self.grid.num_frames(len(window.samples))
-        return Window(window.samples, 0, self.windows.frames) if alone else window
+        return EncoderWindow(window.samples, 0, self.windows.frames) if alone else window
 
 
 def log_mel(audio: Any, filters: NDArray[np.float64], samples: int) -> Any:

@@ -6,10 +6,10 @@ from typing import Any
 
 from speechprep.pipelines.backends.recognisers.ctranslate2_whisper import Ctranslate2Whisper
 from speechprep.pipelines.backends.recognisers.openai_whisper import OpenaiWhisper
-from speechprep.pipelines.backends.recognisers.whisper import Recogniser
+from speechprep.pipelines.backends.recognisers.whisper import WhisperRecogniser
 
 
-def recogniser(model: str, *options: Any) -> Recogniser:
+def recogniser(model: str, *options: Any) -> WhisperRecogniser:
     """The recogniser of a model, not loaded; `options` as those of `Recogniser`."""
     if model.endswith(".pt"):
         return OpenaiWhisper(model, *options)

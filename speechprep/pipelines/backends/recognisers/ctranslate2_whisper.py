@@ -12,7 +12,7 @@ import numpy as np
 from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.model_files import require
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
-from speechprep.pipelines.backends.recognisers.whisper import Language, Recogniser, Samples
+from speechprep.pipelines.backends.recognisers.whisper import Language, Samples, WhisperRecogniser
 
 FILES = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json")
 COMPUTE_TYPES = (
@@ -22,7 +22,7 @@ COMPUTE_TYPES = (
 MAX_TOKENS = 448  # of Whisper's decoder, the prompt included
 
 
-class Ctranslate2Whisper(Recogniser):
+class Ctranslate2Whisper(WhisperRecogniser):
     """A folder in CTranslate2's format, or a name that faster-whisper knows; texts are those of WhisperX."""
 
     packages: ClassVar[Mapping[str, str]] = dict.fromkeys(("whisperx", "faster_whisper", "ctranslate2"), "whisperx")

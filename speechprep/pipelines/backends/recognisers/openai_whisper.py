@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
-from speechprep.pipelines.backends.recognisers.whisper import Language, Recogniser, Samples
+from speechprep.pipelines.backends.recognisers.whisper import Language, Samples, WhisperRecogniser
 
 
-class OpenaiWhisper(Recogniser):
+class OpenaiWhisper(WhisperRecogniser):
     """A checkpoint that holds `dims` and `model_state_dict`, as openai-whisper's own downloads do."""
 
     packages: ClassVar[Mapping[str, str]] = {"whisper": "whisperx", "faster_whisper": "whisperx"}

@@ -30,7 +30,7 @@ class Language(NamedTuple):
     probability: float | None
 
 
-class Recogniser:
+class WhisperRecogniser:
     """What both kinds have in common.
 
     Args:
