@@ -22,8 +22,8 @@ class Backend(ABC):
     Attributes:
         role: name of the family, for messages.
         name: registered name, for messages.
-        packages: package -> extra of speechprep that installs it; "" for a package that no extra installs.
-        attributes: names of the attributes that every instance has, beside the abstract methods.
+        packages: package -> extra of speechprep for its installation; "" without an extra.
+        attributes: names of the attributes of every instance, beside the abstract methods.
     """
 
     role: ClassVar[str] = "backend"
@@ -38,7 +38,7 @@ class Backend(ABC):
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """Name, version, model and every parameter that can change a result; part of each fingerprint.
+        """Name, version, model and every parameter with an influence on a result; part of each fingerprint.
 
         It works before `load`.
         """
@@ -47,7 +47,7 @@ class Backend(ABC):
         """Import heavy packages and read the model. Default: nothing to load."""
 
     def check(self) -> None:
-        """Check that `load` can work, without loading: packages, model files, option values.
+        """Check everything `load` needs, without loading: packages, model files, option values.
 
         It imports no heavy package and downloads nothing. Default: the declared `packages` are installed.
 
@@ -59,14 +59,14 @@ class Backend(ABC):
 
 
 def require_packages(label: str, packages: Mapping[str, str]) -> None:
-    """Check that packages are installed, without importing them.
+    """Check the installation of packages, without importing them.
 
     Args:
         label: the backend in messages.
-        packages: package -> extra that installs it, "" for none.
+        packages: package -> extra for its installation, "" without an extra.
 
     Raises:
-        MissingBackend: naming the first absent package and the command that installs it.
+        MissingBackend: naming the first absent package and the command for its installation.
     """
     for package, extra in packages.items():
         if not installed(package):

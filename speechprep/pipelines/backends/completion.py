@@ -17,7 +17,7 @@ def completed(base: type[Backend], target: Any, label: str) -> Any:
     """The registered target, with the defaults of its family.
 
     A class without the base becomes a subclass of both: its own methods come first, the defaults of the base after
-    them. Anything else that can be called is returned as it is; `check_members` then checks what it returns.
+    them. A function is returned unchanged; `check_members` then checks its result.
 
     Args:
         base: base class of the family.
@@ -45,7 +45,7 @@ def _with_defaults(base: type[Backend], target: Any) -> Any:
 
 
 def check_members(base: type[Backend], backend: Any, label: str) -> None:
-    """Check that an instance has the methods and attributes of its family. No property is evaluated.
+    """Check the methods and attributes of an instance against its family. No property is evaluated.
 
     Raises:
         ConfigError: naming the missing members.
@@ -55,7 +55,7 @@ def check_members(base: type[Backend], backend: Any, label: str) -> None:
     lacking = [name for name in names if getattr_static(backend, name, ABSENT) is ABSENT]
     if lacking:
         path = _path(type(backend))
-        raise ConfigError(f"{label}: {path} lacks {', '.join(lacking)}; add what {base.__name__} declares")
+        raise ConfigError(f"{label}: {path} lacks {', '.join(lacking)}; add the members of {base.__name__}")
 
 
 def _path(target: type) -> str:

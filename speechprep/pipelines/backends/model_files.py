@@ -1,8 +1,8 @@
-"""Where the files of a Hugging Face model are on this machine, that none is missing, and what they hash to.
+"""Files of Hugging Face models on this machine: location, completeness and sha256.
 
-A model is a local folder or the name of one on the Hugging Face hub. Of the hub the local cache is asked first, so a
-model that was fetched once needs no network; a process with HF_HUB_OFFLINE=1 never asks for more. A model that is
-absent, lacks a file or is damaged is one error, MissingBackend: it has to be brought to this machine, whole.
+A model is a local folder or a name on the Hugging Face hub. The local hub cache is searched first, so a downloaded
+model needs no network. With HF_HUB_OFFLINE=1 nothing is downloaded. An absent, incomplete or damaged model raises
+MissingBackend: copy the whole model to this machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from speechprep.errors import MissingBackend, first_line
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
-# In the order in which transformers looks for them.
+# In the search order of transformers.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -102,41 +102,41 @@ def absent(model: str, reason: str) -> MissingBackend:
 
 
 def require(folder: Path, *choices: tuple[str, ...]) -> list[Path]:
-    """One existing file of each choice (of several equivalent names the first that is there).
+    """One existing file of each choice; of several equivalent names, the first existing one.
 
     Raises:
-        MissingBackend: a choice of which no file is there.
+        MissingBackend: no file of a choice exists.
     """
-    found = []
+    files = []
     for names in choices:
-        there = [folder / name for name in names if (folder / name).is_file()]
-        if not there:
+        existing = [folder / name for name in names if (folder / name).is_file()]
+        if not existing:
             raise MissingBackend(f"the model folder {folder} lacks {' or '.join(names)}; copy the model again, whole")
-        found.append(there[0])
-    return found
+        files.append(existing[0])
+    return files
 
 
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON file of a model folder.
 
     Raises:
-        MissingBackend: it is missing or damaged.
+        MissingBackend: the file is missing or damaged.
     """
     require(file.parent, (file.name,))
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise MissingBackend(f"{file} cannot be read ({error}); copy the model again, whole") from None
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise MissingBackend(f"{file} cannot be read (it holds no JSON object); copy the model again, whole")
-    return found
+    return values
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights, those of a model in several parts in their order.
+    """The weight files; for a model in several parts, the index and the parts in their order.
 
     Raises:
-        MissingBackend: there are none, or a part is missing.
+        MissingBackend: there is no weight file, or a part is missing.
     """
     (first,) = require(folder, WEIGHTS)
     if not first.name.endswith(".index.json"):
@@ -148,10 +148,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def weights_sha256(folder: Path) -> str:
-    """sha256 of the weights' file, as the hub shows it; where there are several, of the sha256 of each.
+    """sha256 of the weight file, as shown on the hub; for several files, sha256 over the sha256 of each.
 
     Raises:
-        MissingBackend: there are none, or a part is missing.
+        MissingBackend: there is no weight file, or a part is missing.
     """
     first, *parts = weight_files(folder)
     if not parts:
@@ -160,7 +160,7 @@ def weights_sha256(folder: Path) -> str:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files that decide what ids a text has.
+    """The files of the tokenizer.
 
     Raises:
         MissingBackend: there is no tokenizer.
@@ -171,7 +171,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def digest_of(files: list[Path]) -> str:
-    """sha256 over the names and contents of files; a file is read again only when its size or time changed."""
+    """sha256 over the names and contents of files; a file is read again only after a change of its size or time."""
     whole = hashlib.sha256()
     for file in files:
         whole.update(f"{file.name}\0{_sha256(*_state(file))}\n".encode())
@@ -179,8 +179,8 @@ def digest_of(files: list[Path]) -> str:
 
 
 def _state(file: Path) -> tuple[str, int, int]:
-    found = file.stat()
-    return str(file.resolve()), found.st_size, found.st_mtime_ns
+    status = file.stat()
+    return str(file.resolve()), status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=64)

@@ -117,7 +117,7 @@ def test_a_class_with_the_required_methods_only_gets_the_defaults() -> None:
     ("target", "message"),
     [
         ("WithoutExtract", r"WithoutExtract lacks extract\(\); implement it as Extractor declares"),
-        ("WithoutGrid", "WithoutGrid lacks grid; add what Extractor declares"),
+        ("WithoutGrid", "WithoutGrid lacks grid; add the members of Extractor"),
         ("plain_extractor", "PlainExtractor lacks .*extract_stream.*units_stream"),
     ],
 )

@@ -239,7 +239,7 @@ def test_the_window_holds_no_more_than_it_must():
     window = SlidingWindow(iter(np.split(np.arange(1000, dtype=np.float32), 10)))
     assert len(window.fill(250)) == 250
     assert not window.is_last(250)
-    assert len(window._held) <= 400
+    assert len(window._buffer) <= 400
     window.advance(250)
     assert window.fill(750)[0] == 250
     assert window.is_last(750)

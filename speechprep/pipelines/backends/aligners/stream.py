@@ -1,4 +1,4 @@
-"""What all aligners share: audio whole or in blocks, with a transcript or without, goes through one window."""
+"""`StreamAligner`: base of the built-in aligners, which read audio through one sliding window."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class StreamAligner(Aligner):
     """An aligner that reads audio in blocks; memory does not grow with the length of the audio."""
 
     def align(self, audio: Samples, text: str | None) -> Transcript:
-        """Times for every token of `text`, or of what is recognised where it is None.
+        """Times for every token of `text`, or for the recognised words if `text` is None.
 
         Args:
             audio: (n,) float32 in [-1, 1] at `sample_rate`.
-            text: the transcript; its tokens are what stands between white space.
+            text: the transcript; white space separates its tokens.
 
         Raises:
             BadInput: `no_alignable_text`, `audio_too_short`, `text_too_long`, `align_failed`, `no_align_model`.
@@ -30,7 +30,7 @@ class StreamAligner(Aligner):
         return self.align_stream(iter([audio]), text)
 
     def align_stream(self, blocks: Iterable[Samples], text: str | None) -> Transcript:
-        """`align` for audio that arrives in blocks; what is held of the audio does not grow with its length."""
+        """`align` for audio in blocks; memory does not grow with the length of the audio."""
         if text is None:
             return self._recognise(SlidingWindow(iter(blocks)))
         if not tokens(text):
@@ -38,7 +38,7 @@ class StreamAligner(Aligner):
         return self._timed(SlidingWindow(iter(blocks)), text)
 
     def _recognise(self, stream: SlidingWindow) -> Transcript:
-        """What is said, with times."""
+        """The recognised words with times."""
         raise NotImplementedError
 
     def _timed(self, stream: SlidingWindow, text: str) -> Transcript:

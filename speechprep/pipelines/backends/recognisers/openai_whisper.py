@@ -1,4 +1,4 @@
-"""Whisper from a checkpoint of openai-whisper (`.pt`), through that package. Nothing in the file can run."""
+"""Whisper from a checkpoint of openai-whisper (`.pt`), through its package. No code in the file is executed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from speechprep.pipelines.backends.recognisers.whisper import Language, Samples,
 
 
 class OpenaiWhisper(WhisperRecogniser):
-    """A checkpoint that holds `dims` and `model_state_dict`, as openai-whisper's own downloads do."""
+    """A checkpoint with `dims` and `model_state_dict`, as downloaded by openai-whisper."""
 
     packages: ClassVar[Mapping[str, str]] = {"whisper": "whisperx", "faster_whisper": "whisperx"}
     distributions = ("openai-whisper", "faster-whisper")
@@ -39,10 +39,11 @@ class OpenaiWhisper(WhisperRecogniser):
         self.files()
 
     def _read(self) -> Any:
-        """In inference mode.
+        """The model in evaluation mode.
 
         Raises:
-            ConfigError: the file is damaged, or something else.
+            MissingBackend: a package is not installed.
+            ConfigError: the file is damaged, or not a checkpoint of openai-whisper.
         """
         file = self.files()[0]
         try:
@@ -52,11 +53,11 @@ class OpenaiWhisper(WhisperRecogniser):
             raise MissingBackend.package(f"the model {file}", "openai-whisper", "whisperx") from None
         from pickle import UnpicklingError
 
-        try:  # reads it with weights_only
+        try:  # `load_model` reads with weights_only
             model = whisper.load_model(str(file), device=self.device)
         except UnpicklingError as error:
             raise ConfigError(
-                f"{file} is damaged, or no checkpoint of weights alone ({first_line(error)[:160]})"
+                f"{file} is damaged, or no checkpoint of weights alone ({first_line(error)[:160]}); download it again"
             ) from None
         except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ConfigError(
@@ -68,12 +69,12 @@ class OpenaiWhisper(WhisperRecogniser):
         return model.eval()
 
     def _encoded(self, chunks: Sequence[Samples]) -> Any:
-        made = [
+        spectra = [
             self._whisper.log_mel_spectrogram(chunk, self._model.dims.n_mels, padding=CHUNK * RATE - len(chunk))
             for chunk in chunks
         ]
         with self._computing():
-            return self._model.embed_audio(self._torch.stack(made).to(self.device, self._dtype()))
+            return self._model.embed_audio(self._torch.stack(spectra).to(self.device, self._dtype()))
 
     def _language(self, features: Any) -> Language:
         if not self._model.is_multilingual:
@@ -90,10 +91,10 @@ class OpenaiWhisper(WhisperRecogniser):
             without_timestamps=True,
             fp16=self.compute_type == "float16",
         )
-        # Its search by beams is for one recording at a time (20250625: it does not repeat the features for each beam).
+        # Beam search works for one recording at a time (version 20250625 does not repeat the features for each beam).
         parts = [features] if options.beam_size is None else features.split(1)
         with self._computing():
-            return [found.text for part in parts for found in self._model.decode(part, options)]
+            return [result.text for part in parts for result in self._model.decode(part, options)]
 
     def _dtype(self) -> Any:
         return self._torch.float16 if self.compute_type == "float16" else self._torch.float32
