@@ -69,6 +69,15 @@ def is_dir(uri: str) -> bool:
     return bool(fs.isdir(path))
 
 
+def size(uri: str) -> int | None:
+    """Bytes of a file, None if there is no such file."""
+    if is_local(uri):
+        path = local_path(uri)
+        return path.stat().st_size if path.is_file() else None
+    fs, path_ = _remote(uri)
+    return int(fs.size(path_)) if fs.isfile(path_) else None
+
+
 def sizes(folder: str) -> dict[str, int]:
     """Name -> bytes of the files directly in a folder; empty where there is no folder."""
     if is_local(folder):

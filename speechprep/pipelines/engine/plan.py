@@ -10,9 +10,9 @@ from typing import Any
 from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard, differences, digest
 from speechprep.artifacts.schemas import SCHEMA_VERSION
-from speechprep.artifacts.shards import shard_name, shard_names
+from speechprep.artifacts.shards import shard_names
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK, Task, read_record
+from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK, FolderSizes, Task, intact, read_record
 from speechprep.pipelines.engine.stage import Stage, StageConfig
 
 PLAN = "plan.json"  # in STATE: what an unfinished folder is meant to be
@@ -115,7 +115,10 @@ def _check_folder(step: Step, made_of: dict[str, Any], *, rebuild: bool) -> None
     old = known.made_of if known else json.loads(storage.read_bytes(state)) if storage.exists(state) else None
     if old is None:
         if storage.sizes(step.folder) or set(storage.folders(step.folder)) - {STATE, WORK, REJECT_FOLDER}:
-            raise ConfigError(f"{step.folder} holds files that speechprep did not make; choose another --out")
+            raise ConfigError(
+                f"{step.folder} holds files that speechprep did not make: it has no {manifest.NAME}; choose another "
+                "--out, or delete the folder if an earlier run made it"
+            )
     elif digest(old) != digest(made_of):
         if not rebuild:
             changed = "; ".join(differences(old, made_of)[:4])
@@ -219,26 +222,18 @@ def _aligned_shards(step: Step, inputs: dict[str, Manifest]) -> list[float]:
 def _against_folder(prepared: Prepared) -> Prepared:
     step = prepared.step
     known = manifest.find(step.folder)
-    there = storage.sizes(step.folder)
-    rejects = storage.sizes(storage.join(step.folder, REJECT_FOLDER))
+    size_of = FolderSizes(step.folder)
     by_key: dict[str, list[Shard]] = {}
     for shard in known.shards if known else []:
         by_key.setdefault(shard.key, []).append(shard)
     for task in prepared.tasks:
-        found = by_key.get(task.key) or read_record(task)
-        if found and all(_there(step, s, task, there, rejects) for s in found):
+        found = by_key.get(task.key)
+        found = found if found and intact(task, found, size_of) else read_record(task, size_of)
+        if found:
             prepared.committed[task.shard] = found
     if known and not prepared.todo and len(known.shards) == sum(map(len, prepared.committed.values())):
         prepared.finished = known
     return prepared
-
-
-def _there(step: Step, shard: Shard, task: Task, files: dict[str, int], rejects: dict[str, int]) -> bool:
-    if shard.rejects and shard_name(task.shard, task.shards) not in rejects:
-        return False
-    if "/" in shard.name:
-        return storage.exists(storage.join(step.folder, shard.name))
-    return files.get(shard.name) == shard.size
 
 
 def stale_files(prepared: Prepared, shards: list[Shard]) -> list[str]:
@@ -246,13 +241,9 @@ def stale_files(prepared: Prepared, shards: list[Shard]) -> list[str]:
     folder = prepared.step.folder
     names = {s.name for s in shards}
     with_rejects = {
-        shard_name(task.shard, task.shards)
-        for task in prepared.tasks
-        if any(s.rejects for s in prepared.committed.get(task.shard, []))
+        task.rejects_name for task in prepared.tasks if any(s.rejects for s in prepared.committed.get(task.shard, []))
     }
     found = [f for f in shard_names(list(storage.sizes(folder))) if f not in names]
     found += [f for f in storage.sizes(folder) if storage.TEMPORARY in f]
-    found += [
-        f"{REJECT_FOLDER}/{f}" for f in storage.sizes(storage.join(folder, REJECT_FOLDER)) if f not in with_rejects
-    ]
-    return found
+    rejects = [f"{REJECT_FOLDER}/{f}" for f in storage.sizes(storage.join(folder, REJECT_FOLDER))]
+    return found + [f for f in rejects if f not in with_rejects]
