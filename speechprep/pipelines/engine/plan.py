@@ -10,7 +10,7 @@ from typing import Any
 from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard, differences, digest
 from speechprep.artifacts.schemas import SCHEMA_VERSION
-from speechprep.artifacts.shards import shard_names
+from speechprep.artifacts.shards import shard_name, shard_names
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK, FolderSizes, Task, intact, read_record
 from speechprep.pipelines.engine.stage import Stage, StageConfig
@@ -223,11 +223,12 @@ def _against_folder(prepared: Prepared) -> Prepared:
     step = prepared.step
     known = manifest.find(step.folder)
     size_of = FolderSizes(step.folder)
-    by_key: dict[str, list[Shard]] = {}
+    by_key: dict[tuple[str, str], list[Shard]] = {}
     for shard in known.shards if known else []:
-        by_key.setdefault(shard.key, []).append(shard)
+        by_key.setdefault((shard.key, shard.name if step.stage.sharded else ""), []).append(shard)
     for task in prepared.tasks:
-        found = by_key.get(task.key)
+        # Shards of equal content have equal keys, so a key alone does not name the task that made a shard.
+        found = by_key.get((task.key, shard_name(task.shard, task.shards) if step.stage.sharded else ""))
         found = found if found and intact(task, found, size_of) else read_record(task, size_of)
         if found:
             prepared.committed[task.shard] = found
