@@ -1,8 +1,8 @@
 """The seams of the pipeline: what an aligner, an extractor and an embedder must offer.
 
 A backend is made from plain parameters (cheap, no heavy import), says who it is by `identity()`, which goes into every
-fingerprint, and gets its model in `load()`, once in each worker process. What it gives for one item never depends on
-the item's neighbours in a batch. Heavy imports live in `load()`.
+fingerprint, and gets its model in `load()`: once in each worker process if it is `thread_safe`, else once in each
+thread. What it gives for one item never depends on the item's neighbours in a batch. Heavy imports live in `load()`.
 """
 
 from __future__ import annotations
@@ -44,16 +44,24 @@ class Transcript:
 
 
 class Backend(Protocol):
-    """What all backends share."""
+    """What all backends share.
+
+    Attributes:
+        sample_rate: of the audio, in Hz.
+        thread_safe: several threads may use one loaded backend at the same time. A backend without this attribute
+            counts as not safe: each thread loads its own and no other thread uses it, which costs memory for each
+            worker thread. A large model should be safe, with locks where its library needs them.
+    """
 
     sample_rate: int
+    thread_safe: bool = False
 
     def identity(self) -> dict[str, Any]:
         """Name, version, model revision and every parameter that can change a result."""
         ...
 
     def load(self) -> None:
-        """Import what is heavy and read the model; called once in a worker process."""
+        """Import what is heavy and read the model; called once, before any other work."""
         ...
 
 

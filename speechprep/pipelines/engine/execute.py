@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from speechprep.artifacts import manifest, shards, storage
 from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.pipelines.engine.context import Input, ShardContext, Work
+from speechprep.pipelines.engine.loaded import loaded_backend
 from speechprep.pipelines.engine.stage import Stage, find_stage
 
 STATE = "_state"
@@ -151,7 +150,7 @@ def _describe(task: Task, stage: Stage, scratch: Path) -> Work:
         shards=task.shards,
         out_folder=task.folder,
         inputs=inputs,
-        backend=_backend(task.stage, manifest.canonical(task.config), manifest.canonical(extras)),
+        backend=loaded_backend(task.stage, manifest.canonical(task.config), manifest.canonical(extras)),
         scratch=scratch,
         payload=Path(task.payload) if task.payload else None,
         progress=local / f"progress-{task.shard:05d}.json" if local else None,
@@ -161,25 +160,6 @@ def _describe(task: Task, stage: Stage, scratch: Path) -> Work:
         retry=task.retry,
         rejects=task.rejects,
     )
-
-
-_loading = threading.Lock()  # two threads of one process share one model; it is read once
-
-
-def _backend(stage: str, config: str, extras: str) -> Any:
-    with _loading:
-        return _load_backend(stage, config, extras)
-
-
-@lru_cache(maxsize=2)
-def _load_backend(name: str, config: str, extras: str) -> Any:
-    stage = find_stage(name)
-    if stage.backend is None:
-        return None
-    backend = stage.backend(stage.configure(json.loads(config)), json.loads(extras))
-    if backend is not None:
-        backend.load()
-    return backend
 
 
 def _dataset(stage: Stage, ctx: ShardContext, task: Task) -> list[Shard]:

@@ -52,6 +52,7 @@ class CtcAligner(StreamAligner):
     """
 
     sample_rate = RATE
+    thread_safe = True  # a forward pass changes nothing of the model
 
     def __init__(
         self,

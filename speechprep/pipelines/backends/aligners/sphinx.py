@@ -11,6 +11,8 @@ What was found out about the library (5.1), and is relied upon here:
 * `start_stream` before every utterance: state left by the one before would otherwise make results depend on order.
 * Beams of 1e-64 find on clean speech what an exhaustive search finds, and sometimes nothing in noise or for a wrong
   text: then nothing is pruned.
+* A decoder serves one thread: used by two at the same time, it ends the process by a segmentation fault. Decoders of
+  different threads do not disturb each other.
 * Memory and time of a forced alignment grow faster than its length: callers cut audio into windows.
 """
 
@@ -20,6 +22,7 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +41,7 @@ GAUSSIANS = 2  # evaluated for each senone: a fifth faster than the default of 4
 PEAK = 0.9  # of full scale, to which a piece of audio is brought; nothing is lost when it was recorded too low
 NATS = 1024.0  # PocketSphinx keeps acoustic scores divided by 2^10
 FORCED = "forced"
+_WARNINGS = Lock()
 
 Ends = Literal["closed", "open", "inside"]
 Samples = NDArray[np.float32]
@@ -189,7 +193,7 @@ def _decoder(model: Path, beam: float | None, **options: Any) -> Any:
 
 
 def _process(decoder: Any, data: bytes) -> None:
-    with warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings():  # the filters belong to all threads
         # Deprecated as unnecessary; without it results depend on what was heard before.
         warnings.simplefilter("ignore", DeprecationWarning)
         decoder.start_stream()

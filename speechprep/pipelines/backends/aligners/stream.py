@@ -18,9 +18,11 @@ class StreamAligner:
     """An aligner that takes audio as it comes.
 
     Attributes:
+        thread_safe: as of every backend; false for a decoder that holds the state of its search.
         min_score: mean word score from which on a row is kept where `align` is told no other limit; None: any.
     """
 
+    thread_safe: bool = False
     min_score: float | None = None
 
     def align(self, audio: Samples, text: str | None) -> Transcript:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ class Recogniser:
         self.device, self.compute_type, self.threads = device, compute_type, threads
         self.beam_size, self.batch_size = beam_size, batch_size
         self._model: Any = None
+        self._lock = Lock()  # openai-whisper keeps the state of a search in the model
 
     def files(self) -> list[Path]:
         """Of the model.
@@ -70,18 +72,20 @@ class Recogniser:
         Args:
             chunks: at least one, each (n,) at 16 kHz, at most `CHUNK` seconds.
         """
-        batches = self._features(chunks)
-        features = next(batches)
-        language = known or self._language(features)
-        found = self._decoded(features, language.code)
-        for features in batches:
-            found += self._decoded(features, language.code)
+        with self._lock:
+            batches = self._features(chunks)
+            features = next(batches)
+            language = known or self._language(features)
+            found = self._decoded(features, language.code)
+            for features in batches:
+                found += self._decoded(features, language.code)
         give_back()
         return found, language
 
     def language(self, chunk: Samples) -> Language:
         """The language of one chunk."""
-        return self._language(next(self._features([chunk])))
+        with self._lock:
+            return self._language(next(self._features([chunk])))
 
     def _features(self, chunks: Sequence[Samples]) -> Iterator[Any]:
         """What the encoder makes of the chunks, batch by batch."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -78,6 +79,7 @@ class WhisperxAligner(StreamAligner):
     """
 
     sample_rate = RATE
+    thread_safe = True  # one thread at a time loads a model, recognises, or runs pyannote
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class WhisperxAligner(StreamAligner):
             for code, model in models.items()
         }
         self._ready: set[str] = set()
+        self._loading = Lock()
         if language is not None and not {language, ANY} & set(self._aligners):
             raise ConfigError(f"whisperx: no align_model for language = {language!r}; there is {', '.join(models)}")
 
@@ -141,9 +144,10 @@ class WhisperxAligner(StreamAligner):
             self._load(*self._aligners)
 
     def _load(self, code: str) -> CtcAligner:
-        if code not in self._ready:
-            self._aligners[code].load()
-            self._ready.add(code)
+        with self._loading:
+            if code not in self._ready:
+                self._aligners[code].load()
+                self._ready.add(code)
         return self._aligners[code]
 
     def _aligner(self, language: Language) -> CtcAligner:

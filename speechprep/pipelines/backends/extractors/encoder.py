@@ -67,6 +67,7 @@ class EncoderExtractor:
     name = ""
     version = 2  # raise when the same audio would give other values
     sample_rate = 16_000
+    thread_safe = True  # a forward pass changes nothing of the module
 
     def __init__(
         self,

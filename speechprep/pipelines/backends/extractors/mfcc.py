@@ -43,6 +43,7 @@ class MfccExtractor:
     """
 
     sample_rate = 16_000
+    thread_safe = True  # its tables are only read
     grid = FrameGrid(sample_rate=16_000, stride=160, window=400)
 
     def __init__(self, cmvn: Literal["none", "utterance"] = "none", deltas: int = 2) -> None:

@@ -54,6 +54,8 @@ class DvaeCodec:
         revision: commit, tag or branch of a model of the hub.
     """
 
+    thread_safe = True  # a forward pass changes nothing of the model
+
     def __init__(
         self,
         model: str = "facebook/flava-image-codebook",
