@@ -95,20 +95,10 @@ def _standing(step: Step, waits: list[str]) -> Standing:
 
 def _prepare(step: Step) -> Prepared:
     """As `prepare`, without leaving the temporary files that the planning of a source makes."""
-    from speechprep.artifacts import storage
-    from speechprep.pipelines.engine.execute import WORK
     from speechprep.pipelines.engine.plan import prepare
 
-    if not storage.exists(step.folder):
-        with tempfile.TemporaryDirectory() as nowhere:
-            return prepare(replace(step, folder=f"{nowhere}/{step.stage.writes}"))
-    work = storage.join(step.folder, WORK)
-    ours = not storage.exists(work)
-    try:
-        return prepare(step)
-    finally:
-        if ours:
-            storage.remove(work)
+    with tempfile.TemporaryDirectory() as work:
+        return prepare(step, work=work)
 
 
 def _table(standings: list[Standing]) -> Any:

@@ -56,7 +56,7 @@ def verify(folder: str) -> Verdict:
     verdict = Verdict()
     place = folder.rstrip("/") or "/"
     if storage.exists(storage.join(place, manifest.NAME)) or storage.is_dir(storage.join(place, STATE)):
-        parent = storage.absolute(place).rsplit("/", 1)[0] or "/"
+        parent = storage.parent(place)
         _folder(place, _neighbours(parent, Verdict()), verdict)
         return verdict
     around = _neighbours(place, verdict)

@@ -39,7 +39,7 @@ def tasks(tmp_path):
     def make(stage):
         step = Step("use", stage, stage.configure({}), 0, {"numbers": numbers}, str(tmp_path / stage.name[-5:]))
         stage.backend(None, {}).loads.clear()
-        return prepare(step).tasks
+        return prepare(step, work=str(tmp_path / "work")).tasks
 
     return make
 

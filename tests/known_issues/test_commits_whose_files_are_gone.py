@@ -105,7 +105,7 @@ def test_the_same_command_repairs_a_complete_folder(tmp_path, name, made, damage
 
 def test_a_task_with_a_record_and_without_its_file_is_executed(tmp_path):
     (step, *_) = steps(tmp_path)
-    task = prepare(step).tasks[1]
+    task = prepare(step, work=str(tmp_path / "work")).tasks[1]
     first = execute(task)
     path = tmp_path / "numbers" / SHARD
     written = path.stat().st_mtime_ns

@@ -37,7 +37,7 @@ class Prepared:
 
     Attributes:
         made_of: the body of the fingerprint.
-        work: folder for temporary files.
+        work: local folder for temporary files.
         tasks: all of them; `committed`: by task number, the shards that need not be made again.
         finished: the manifest, where the folder is complete and nothing has changed.
     """
@@ -61,14 +61,14 @@ class Prepared:
         return [task for task in self.tasks if task.shard not in self.committed]
 
 
-def prepare(step: Step, *, rebuild: bool = False, shares_disk: bool = True, work: str | None = None) -> Prepared:
+def prepare(step: Step, *, work: str, rebuild: bool = False, shares_disk: bool = True) -> Prepared:
     """Compare a step with its folder; nothing is changed but that `rebuild` empties a folder made otherwise.
 
     Args:
         step: whose.
+        work: local folder for temporary files.
         rebuild: see above.
         shares_disk: the workers see this machine's disk.
-        work: folder for temporary files, if not the step's own.
 
     Raises:
         StaleArtifact: an input is incomplete or of another kind, inputs do not belong together, or the folder was
@@ -79,8 +79,8 @@ def prepare(step: Step, *, rebuild: bool = False, shares_disk: bool = True, work
     _check_kinds(step, inputs)
     made_of = _made_of(step, inputs)
     _check_folder(step, made_of, rebuild=rebuild)
-    work = storage.absolute(work or storage.join(step.folder, WORK))
-    tasks = _tasks(step, made_of, inputs, work if storage.is_local(work) and shares_disk else None)
+    work = storage.absolute(work)
+    tasks = _tasks(step, made_of, inputs, work, shares_disk=shares_disk)
     return _against_folder(Prepared(step, made_of, inputs, work, tasks, {}, None))
 
 
@@ -135,7 +135,9 @@ def _remove_ours(folder: str, known: Manifest | None) -> None:
         storage.remove(storage.join(folder, name))
 
 
-def _tasks(step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], work: str | None) -> list[Task]:
+def _tasks(
+    step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], work: str, *, shares_disk: bool
+) -> list[Task]:
     fingerprint = digest(made_of)
     base = Task(
         stage=step.stage.name,
@@ -146,11 +148,11 @@ def _tasks(step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], wor
         key="",
         folder=storage.absolute(step.folder),
         inputs={},
-        work=work,
+        work=work if shares_disk else None,
         retry=f"speechprep {step.stage.name} --input RUN --out RUN/{step.stage.writes}",
     )
     if step.stage.plan is not None:
-        return _planned(step, base, fingerprint)
+        return _planned(step, base, fingerprint, Path(work))
     shards = _aligned_shards(step, inputs)
     tasks = []
     for i in range(len(shards) or 1):
@@ -176,9 +178,8 @@ def _tasks(step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], wor
     return tasks
 
 
-def _planned(step: Step, base: Task, fingerprint: str) -> list[Task]:
+def _planned(step: Step, base: Task, fingerprint: str, scratch: Path) -> list[Task]:
     """Tasks of a stage that divides its sources itself; what it found unusable is committed with the first shard."""
-    scratch = Path(base.work) if base.work else Path(storage.local_path(base.folder)) / WORK
     scratch.mkdir(parents=True, exist_ok=True)
     assert step.stage.plan is not None  # noqa: S101 - the caller looked
     planned = step.stage.plan(step.config, [storage.absolute(s) for s in step.sources], scratch)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -58,25 +61,39 @@ def run_steps(steps: list[Step], options: Options, listener: Listener | None = N
 def run_step(step: Step, options: Options, listener: Listener) -> StepResult:
     """One step: see `run_steps`."""
     began = time.monotonic()
-    work = storage.join(step.folder, WORK)
-    if options.slice is not None:  # others may be at work in the same folder
-        work = storage.join(work, "slice-{}-of-{}".format(*options.slice))
-    alone = set(_dead(work)) if step.stage.local == "thread" else set()
-    storage.remove(work)
-    prepared = prepare(step, rebuild=options.rebuild, shares_disk=options.engine.shares_disk, work=work)
-    todo = prepared.todo
-    seconds = sum(task.seconds for task in todo)
-    listener.started(step, len(todo), len(prepared.tasks), seconds)
-    known = prepared.finished
-    if known is None:
-        _begin(prepared)
-        _run_todo(prepared, alone, options, listener)
-        known = _finish(prepared, options)
+    with _work_folder(step, options) as work:
+        alone = set(_dead(work)) if step.stage.local == "thread" else set()
+        storage.remove(work)
+        prepared = prepare(step, work=work, rebuild=options.rebuild, shares_disk=options.engine.shares_disk)
+        todo = prepared.todo
+        seconds = sum(task.seconds for task in todo)
+        listener.started(step, len(todo), len(prepared.tasks), seconds)
+        known = prepared.finished
+        if known is None:
+            _begin(prepared)
+            _run_todo(prepared, alone, options, listener)
+            known = _finish(prepared, options)
     storage.remove(storage.join(step.folder, WORK))
     result = _result(step, known, len(prepared.tasks), len(todo), time.monotonic() - began)
     listener.finished(result)
     _check_rejects(result, options.max_reject_fraction)
     return result
+
+
+@contextmanager
+def _work_folder(step: Step, options: Options) -> Iterator[str]:
+    """A local folder for temporary files.
+
+    Beside local output it stays after a crash, so that the next run finds where a process died. For output on object
+    storage it is a temporary folder of this machine, and a crash is seen only within the run.
+    """
+    if not storage.is_local(step.folder):
+        with tempfile.TemporaryDirectory(prefix="speechprep-") as folder:
+            yield storage.join(folder, WORK)
+        return
+    work = storage.join(step.folder, WORK)
+    # Other slices may be at work in the same folder.
+    yield work if options.slice is None else storage.join(work, "slice-{}-of-{}".format(*options.slice))
 
 
 def _begin(prepared: Prepared) -> None:
