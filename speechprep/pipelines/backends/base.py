@@ -17,18 +17,23 @@ class Backend(ABC):
     """Base of aligners, extractors, embedders, image codecs and quantizers.
 
     The constructor takes plain parameters and is cheap. `load` imports packages and reads weights, once in each worker
-    process. The result for one item is independent of its neighbours in a batch.
+    process if the backend is `thread_safe`, otherwise once in each thread. The result for one item is independent of
+    its neighbours in a batch.
 
     Attributes:
         role: name of the family, for messages.
         name: registered name, for messages.
         packages: package -> extra of speechprep for its installation; "" without an extra.
+        thread_safe: several threads may use one loaded backend at the same time. If False, each thread loads its own,
+            and memory grows with the number of threads. A large model should be safe, with locks if its library needs
+            them.
         attributes: names of the attributes of every instance, beside the abstract methods.
     """
 
     role: ClassVar[str] = "backend"
     name: ClassVar[str] = ""
     packages: ClassVar[Mapping[str, str]] = {}
+    thread_safe: ClassVar[bool] = False
     attributes: ClassVar[tuple[str, ...]] = ()
 
     @property

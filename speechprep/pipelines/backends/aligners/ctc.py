@@ -59,6 +59,7 @@ class CtcAligner(StreamAligner):
     name = "ctc"
     packages: ClassVar[Mapping[str, str]] = {"torch": "hf"}
     sample_rate = RATE
+    thread_safe = True  # a forward pass does not change the model
 
     def __init__(
         self,

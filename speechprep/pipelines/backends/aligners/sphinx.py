@@ -11,6 +11,8 @@ Measured properties of the library (5.1):
 * `start_stream` runs before every utterance. Without it, the state of the previous utterance changes the result.
 * A beam of 1e-64 gives the result of an exhaustive search on clean speech. In noise or for a wrong text it sometimes
   finds no path; the search then runs again without a beam.
+* A decoder serves one thread. Two threads in one decoder end the process by a segmentation fault. Decoders of
+  different threads are independent.
 * Memory and time of a forced alignment grow faster than linearly, so callers cut audio into windows.
 """
 
@@ -20,6 +22,7 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +41,7 @@ GAUSSIANS = 2  # evaluated for each senone: a fifth faster than the default of 4
 PEAK = 0.9  # peak of each piece of audio, as a fraction of full scale; quiet recordings lose nothing
 NATS = 1024.0  # PocketSphinx stores acoustic scores divided by 2^10
 FORCED = "forced"
+_WARNINGS = Lock()
 
 Ends = Literal["closed", "open", "inside"]
 Samples = NDArray[np.float32]
@@ -188,7 +192,7 @@ def _decoder(model: Path, beam: float | None, **options: Any) -> Any:
 
 
 def _process(decoder: Any, data: bytes) -> None:
-    with warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings():  # the filters belong to all threads
         # Deprecated as unnecessary; without it results depend on the previous audio.
         warnings.simplefilter("ignore", DeprecationWarning)
         decoder.start_stream()

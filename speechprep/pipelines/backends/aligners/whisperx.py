@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from threading import Lock
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -82,6 +83,7 @@ class WhisperxAligner(StreamAligner):
     name = "whisperx"
     packages: ClassVar[Mapping[str, str]] = {"faster_whisper": "whisperx", "torch": "whisperx"}
     sample_rate = RATE
+    thread_safe = True  # one thread at a time loads a model, recognises, or runs pyannote
 
     def __init__(
         self,
@@ -124,6 +126,7 @@ class WhisperxAligner(StreamAligner):
             for code, model in models.items()
         }
         self._ready: set[str] = set()
+        self._loading = Lock()
         if language is not None and not {language, ANY} & set(self._aligners):
             raise ConfigError(f"whisperx: no align_model for language = {language!r}; there is {', '.join(models)}")
 
@@ -159,9 +162,10 @@ class WhisperxAligner(StreamAligner):
             self._load(*self._aligners)
 
     def _load(self, code: str) -> CtcAligner:
-        if code not in self._ready:
-            self._aligners[code].load()
-            self._ready.add(code)
+        with self._loading:
+            if code not in self._ready:
+                self._aligners[code].load()
+                self._ready.add(code)
         return self._aligners[code]
 
     def _aligner(self, language: Language) -> CtcAligner:

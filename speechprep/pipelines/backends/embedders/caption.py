@@ -42,6 +42,7 @@ class CaptionEmbedder(Embedder):
     """TF-IDF vectors of texts; without `fit` or `restore` all words have the same weight."""
 
     name = "caption"
+    thread_safe = True  # the weights are only read
 
     def __init__(self, dim: int = 512) -> None:
         if dim < 16:

@@ -67,6 +67,7 @@ class EncoderExtractor(Extractor):
     dtypes = tuple(DTYPES)
     version = 2  # raise it if the same audio gives other values
     sample_rate = 16_000
+    thread_safe = True  # a forward pass does not change the module
 
     def __init__(
         self,

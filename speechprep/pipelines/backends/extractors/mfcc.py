@@ -46,6 +46,7 @@ class MfccExtractor(Extractor):
     name = "mfcc"
     dim: int
     sample_rate = 16_000
+    thread_safe = True  # its tables are only read
     grid = FrameGrid(sample_rate=16_000, stride=160, window=400)
 
     def __init__(self, cmvn: Literal["none", "utterance"] = "none", deltas: int = 2) -> None:

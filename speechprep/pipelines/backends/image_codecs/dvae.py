@@ -58,6 +58,7 @@ class DvaeCodec(ImageCodec):
 
     name = "dvae"
     packages: ClassVar[Mapping[str, str]] = {"torch": "hf", "transformers": "hf", "PIL": "hf"}
+    thread_safe = True  # a forward pass does not change the model
 
     def __init__(
         self,

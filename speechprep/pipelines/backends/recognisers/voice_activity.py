@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class SpeechDetector:
         self.onset = onset
         self.device = device
         self._pyannote: Any = None
+        self._lock = Lock()
 
     def check(self, label: str) -> None:
         """Check the package of the detector; see `Backend.check`."""
@@ -80,10 +82,11 @@ class SpeechDetector:
         """Start and end in seconds, in order, each of at most `CHUNK` seconds."""
         if self.name == "silero":
             return merged(silero(audio, self.onset))
-        if self._pyannote is None:
-            self._pyannote = _pyannote(self.onset, self.device)
-        scores = self._pyannote({"waveform": self._pyannote.preprocess_audio(audio), "sample_rate": RATE})
-        chunks = self._pyannote.merge_chunks(scores, CHUNK, onset=self.onset, offset=OFFSET)
+        with self._lock:
+            if self._pyannote is None:
+                self._pyannote = _pyannote(self.onset, self.device)
+            scores = self._pyannote({"waveform": self._pyannote.preprocess_audio(audio), "sample_rate": RATE})
+            chunks = self._pyannote.merge_chunks(scores, CHUNK, onset=self.onset, offset=OFFSET)
         return [(float(chunk["start"]), float(chunk["end"])) for chunk in chunks]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -59,6 +60,7 @@ class WhisperRecogniser:
         self.device, self.compute_type, self.threads = device, compute_type, threads
         self.beam_size, self.batch_size = beam_size, batch_size
         self._model: Any = None
+        self._lock = Lock()  # openai-whisper keeps the state of a search in the model
 
     def files(self) -> list[Path]:
         """Files of the model.
@@ -88,18 +90,20 @@ class WhisperRecogniser:
             chunks: at least one, each (n,) at 16 kHz, at most `CHUNK` seconds.
             language: language of the recording; None: detected in the first chunk.
         """
-        batches = self._features(chunks)
-        features = next(batches)
-        language = language or self._language(features)
-        texts = self._decoded(features, language.code)
-        for features in batches:
-            texts += self._decoded(features, language.code)
+        with self._lock:
+            batches = self._features(chunks)
+            features = next(batches)
+            language = language or self._language(features)
+            texts = self._decoded(features, language.code)
+            for features in batches:
+                texts += self._decoded(features, language.code)
         give_back()
         return texts, language
 
     def language(self, chunk: Samples) -> Language:
         """The language of one chunk."""
-        return self._language(next(self._features([chunk])))
+        with self._lock:
+            return self._language(next(self._features([chunk])))
 
     def _features(self, chunks: Sequence[Samples]) -> Iterator[Any]:
         """Encoder output of the chunks, batch by batch."""
