@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechprep.artifacts.header import plain_header
+from speechprep.artifacts.media.header import plain_header
 
 
 def flac(channels: int = 2, subtype: str = "PCM_16") -> bytes:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from speechprep.tokenizers.frame_source import Subset
-from speechprep.tokenizers.lloyd import Lloyd, Threads, measure
+from speechprep.tokenizers.kmeans.frames import Subset
+from speechprep.tokenizers.kmeans.lloyd import Lloyd, Threads, measure
 
 
 def exact_means(frames: list[list[int]], units: list[int], k: int) -> list[list[Fraction] | None]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechprep.pipelines import align
 from speechprep.pipelines.backends import Transcript, Word
+from speechprep.pipelines.stages import align
 from speechprep.pipelines.thresholds import Thresholds
 
 TIMES = st.one_of(st.floats(-1, 12), st.sampled_from([0.0, 5.0, 10.0]))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechprep.tokenizers import ragged
+from speechprep.tokenizers.arrays import ragged
 
 LENGTHS = st.lists(st.integers(0, 9), max_size=30)
 SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=30)

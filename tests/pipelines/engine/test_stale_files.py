@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import toy_stages as toy
+from helpers import toy_stages as toy
 
 from speechprep.artifacts import manifest, storage
 from speechprep.pipelines.engine.plan import Step

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import toy_embedder as toy
+from helpers import toy_embedder as toy
 
 from speechprep import registry
 from speechprep.artifacts import manifest
-from speechprep.pipelines import index
+from speechprep.pipelines.stages.index import stage
 
 SEGMENTS = [("a", 0.0, 1.5), ("b", 1.5, 2.25), ("c", 4.0, 0.5), ("d", 0.0, 4.5)]  # id, offset, duration
 
@@ -40,7 +36,7 @@ def recording(tmp_path: Path) -> tuple[Path, np.ndarray]:
 def build(
     make_corpus: Callable, run_stage: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, recording: Any
 ) -> Callable[..., Path]:
-    monkeypatch.setitem(registry.FAMILIES["embedders"], "toy", "toy_embedder:ToyEmbedder")
+    monkeypatch.setitem(registry.FAMILIES["embedders"], "toy", "helpers.toy_embedder:ToyEmbedder")
 
     def run(name: str, segments: list = SEGMENTS, shards: int = 2, **options: Any) -> Path:
         rows = [
@@ -49,7 +45,7 @@ def build(
         ]
         corpus = make_corpus(rows, shards, name=f"in-{name}")
         inputs = {"utterances": corpus}
-        folder: Path = run_stage(index.STAGE, {"embedder": "toy", **options}, inputs, out=tmp_path / name)
+        folder: Path = run_stage(stage.STAGE, {"embedder": "toy", **options}, inputs, out=tmp_path / name)
         return folder
 
     return run
@@ -125,6 +121,6 @@ def test_search_by_a_segment_finds_the_segment(build: Callable, recording: Any, 
         query = tmp_path / f"{id}.wav"
         part = recording[1][round(offset * toy.RATE) : round((offset + duration) * toy.RATE)]
         soundfile.write(query, part, toy.RATE, subtype="PCM_16")
-        assert index.search(str(folder), audio=str(query), k=1)[0].score == pytest.approx(1, abs=1e-4)
-        best = [hit.id for hit in index.search(str(folder), audio=str(query), k=20) if hit.score > 1 - 1e-6]
+        assert stage.search(str(folder), audio=str(query), k=1)[0].score == pytest.approx(1, abs=1e-4)
+        best = [hit.id for hit in stage.search(str(folder), audio=str(query), k=20) if hit.score > 1 - 1e-6]
         assert id in best

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from speechprep.tokenizers.compiled import has_numba
-from speechprep.tokenizers.trellis import token_times
+from speechprep.tokenizers.alignment.whisperx import token_times
+from speechprep.tokenizers.arrays.compiled import has_numba
 
 ENGINES = [False, True] if has_numba() else [False]
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechprep.pipelines import sample
+from speechprep.pipelines.stages import sample
 
 MASK = (1 << 64) - 1
 

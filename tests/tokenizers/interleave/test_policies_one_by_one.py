@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechprep.tokenizers.draws import Draws, record_keys
-from speechprep.tokenizers.policies import MAX_ROUNDS, POLICIES, LengthRule, PolicyOptions
-from speechprep.tokenizers.ragged import offsets_of
+from speechprep.tokenizers.arrays.draws import Draws, record_keys
+from speechprep.tokenizers.arrays.ragged import offsets_of
+from speechprep.tokenizers.interleave.policies import MAX_ROUNDS, POLICIES, LengthRule, PolicyOptions
 
 MASK = (1 << 64) - 1
 GAMMA = 0x9E3779B97F4A7C15

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.tokenizers.ragged import offsets_of
-from speechprep.tokenizers.spans import span_table
+from speechprep.tokenizers.arrays.ragged import offsets_of
+from speechprep.tokenizers.interleave.spans import span_table
 
 GRID = FrameGrid(sample_rate=16_000, stride=320, window=400)  # a frame is 20 ms
 UTTERANCE = st.tuples(st.lists(st.integers(-50, 2500), max_size=8), st.integers(0, 100))  # starts in ms, frames

@@ -1,4 +1,4 @@
-"""trust: speech and the loudest passage are those of plain loops over the definitions."""
+"""Plausibility of word times: speech and the loudest passage are those of plain loops over the definitions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechprep.tokenizers import trust
+from speechprep.tokenizers.alignment import plausibility
 
 LEVELS = st.lists(st.floats(-100, 0), min_size=1, max_size=80)
 
@@ -52,7 +52,7 @@ def test_speech_lies_between_the_5th_and_the_90th_percentile(levels):
     if len(power) < 3:
         power = np.tile(power, 3)
     expected = oracle(power.tolist())
-    for a, b in zip(trust.speech_frames(power).tolist(), expected, strict=True):
+    for a, b in zip(plausibility.speech_frames(power).tolist(), expected, strict=True):
         assert b is None or a == b
 
 
@@ -60,7 +60,7 @@ def test_speech_lies_between_the_5th_and_the_90th_percentile(levels):
 def test_the_border_of_speech_on_a_ramp_of_levels(n):
     """Another percentile moves the border of a ramp, whose levels lie about 0.2 dB apart."""
     power = power_of([-0.2 * i - 0.0003 * i * i for i in range(n)])
-    found, expected = trust.speech_frames(power).tolist(), oracle(power.tolist())
+    found, expected = plausibility.speech_frames(power).tolist(), oracle(power.tolist())
     assert None not in expected
     assert found == expected
     assert 0.5 * n < sum(found) < 0.7 * n
@@ -71,7 +71,7 @@ def test_the_loudest_passage_is_the_largest_mean_of_ten_frames(levels):
     power = [float(p) for p in power_of(levels)]
     size = min(10, len(power))
     means = [math.fsum(power[i : i + size]) / size for i in range(len(power) - size + 1)]
-    assert trust.loudest(power_of(levels)) == pytest.approx(10 * math.log10(max(*means, 1e-12)), abs=1e-4)
+    assert plausibility.loudest(power_of(levels)) == pytest.approx(10 * math.log10(max(*means, 1e-12)), abs=1e-4)
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 1), st.integers(0, 12)), min_size=1, max_size=20), LEVELS)
@@ -82,13 +82,13 @@ def test_evidence_is_that_of_plain_loops(words, levels):
         ends.append(max([start + length, *ends]))
     letters = [n for _, _, n in words]
     power = power_of(levels)
-    found = trust.evidence(starts, ends, letters, power)
+    found = plausibility.evidence(starts, ends, letters, power)
     lacks = [max(0.02 * n - (end - start), 0.0) for start, end, n in zip(starts, ends, letters, strict=True)]
     size = min(8, len(words))
     assert found.squeezed == pytest.approx(max(sum(lacks[i : i + size]) for i in range(len(lacks) - size + 1)))
     too_long = [end - start - 0.12 * n if n else 0.0 for start, end, n in zip(starts, ends, letters, strict=True)]
     assert found.stretched == pytest.approx(max(too_long))
-    speech = trust.speech_frames(power).tolist()
+    speech = plausibility.speech_frames(power).tolist()
     edges = [(None, starts[0]), *zip(ends[:-1], starts[1:], strict=True), (ends[-1], None)]
     assert found.uncovered == pytest.approx(max(speech_between(speech, a, b) for a, b in edges))
 
@@ -103,5 +103,5 @@ def speech_between(speech: list[bool], end: float | None, start: float | None) -
 @pytest.mark.parametrize(("n", "lacking"), [(7, 7), (8, 8), (9, 8), (20, 8)])
 def test_the_lack_of_room_of_eight_neighbours_is_added_up(n, lacking):
     """A word of five letters without any room lacks a tenth of a second."""
-    found = trust.evidence([1.0] * n, [1.0] * n, [5] * n, np.zeros(300, np.float32))
+    found = plausibility.evidence([1.0] * n, [1.0] * n, [5] * n, np.zeros(300, np.float32))
     assert found.squeezed == pytest.approx(0.1 * lacking)
