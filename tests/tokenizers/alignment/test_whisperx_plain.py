@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from speechprep.tokenizers.alignment.whisperx import token_times
+from speechprep.tokenizers.alignment import whisperx
 from speechprep.tokenizers.arrays.compiled import has_numba
 
-ENGINES = [False, True] if has_numba() else [False]
+ENGINES = ["numpy", "loops", "machine code"] if has_numba() else ["numpy", "loops"]
 
 
 def full_table(scores: list[list[float]], tokens: list[int]) -> list[list[float]]:
@@ -51,13 +51,15 @@ def oracle(scores: list[list[float]], tokens: list[int]) -> list[tuple[int, int,
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("values", [[-1.0, -0.5], [-i / 4 for i in range(13)]], ids=["many ties", "few ties"])
-def test_times_and_scores_are_those_of_the_full_table(engine, values):
+def test_times_and_scores_are_those_of_the_full_table(engine, values, monkeypatch):
     """Scores are multiples of a quarter, so that sums are exact and ties are ties."""
+    if engine == "loops":  # the code that numba compiles, run by Python
+        monkeypatch.setattr(whisperx, "compiled", lambda function: function)
     rng, failures = np.random.default_rng(0), 0
-    for _ in range(700):
+    for _ in range(500):
         scores = rng.choice(values, (int(rng.integers(1, 20)), 4)).astype(np.float32)
         tokens = rng.integers(1, 4, int(rng.integers(1, 9))).tolist()
-        found = token_times(scores, tokens, numba=engine, block=int(rng.integers(1, 10)))
+        found = whisperx.token_times(scores, tokens, numba=engine != "numpy", block=int(rng.integers(1, 10)))
         expected = oracle(scores.tolist(), tokens)
         if expected is None:
             assert found is None
@@ -65,4 +67,4 @@ def test_times_and_scores_are_those_of_the_full_table(engine, values):
             continue
         assert list(zip(found.starts.tolist(), found.ends.tolist(), strict=True)) == [(a, b) for a, b, _ in expected]
         np.testing.assert_allclose(found.scores, [p for _, _, p in expected], atol=1e-6)
-    assert 50 < failures < 350
+    assert 30 < failures < 250
