@@ -87,8 +87,8 @@ def tests_of(root: Path, path: str) -> tuple[list[str], list[str]]:
     named = re.compile(rf"test_(.*_)?({'|'.join(map(re.escape, {parts[-1], parts[-2]}))})(_.*)?\.py")
     everywhere = sorted(file.relative_to(root).as_posix() for file in (root / "tests").rglob("test_*.py"))
     importing = [test for test in everywhere if ".".join(parts) in imported_modules(root / test)]
-    first = [test for test in room if named.fullmatch(Path(test).name)]
-    first += [test for test in room if test in importing and test not in first]
+    first = [test for test in room if named.fullmatch(Path(test).name) or test in importing]
+    first.sort(key=lambda test: named.fullmatch(Path(test).name) is None)
     elsewhere = [test for test in importing if test not in room]
     first += elsewhere if len(elsewhere) <= ELSEWHERE else []
     return first, [test for test in room if test not in first]
@@ -151,12 +151,12 @@ class Checkout:
         return folder
 
 
-def verdict(copy: Checkout, groups: Iterable[list[str]], timeout: float) -> tuple[str, str]:
+def verdict(copy: Checkout, groups: Iterable[list[str]], timeout: float, *, slow: bool = True) -> tuple[str, str]:
     """Status of the copy as it is, and the first failed test: groups of test files in order, slow tests last."""
     passed = 0
     groups = [group for group in groups if group]
     left = time.monotonic() + timeout
-    for markers in PHASES:
+    for markers in PHASES if slow else PHASES[:1]:
         for files in groups if markers == PHASES[0] else [[file for group in groups for file in group]]:
             try:
                 code, output = copy.pytest(files, markers, max(left - time.monotonic(), 1))
@@ -170,13 +170,13 @@ def verdict(copy: Checkout, groups: Iterable[list[str]], timeout: float) -> tupl
     return (GREEN if passed else UNTESTED), ""
 
 
-def try_mutation(copy: Checkout, number: int, mutation: Mutation, timeout: float) -> Result:
+def try_mutation(copy: Checkout, number: int, mutation: Mutation, timeout: float, *, slow: bool) -> Result:
     """Apply a change to a copy, run its tests, and undo it."""
     original = (copy.folder / mutation.path).read_bytes()
     began = time.monotonic()
     copy.write(mutation.path, mutation.applied(original))
     try:
-        status, failed = verdict(copy, tests_of(copy.root, mutation.path), timeout)
+        status, failed = verdict(copy, tests_of(copy.root, mutation.path), timeout, slow=slow)
     finally:
         copy.write(mutation.path, original)
     return Result(number, mutation, status, time.monotonic() - began, failed)
@@ -213,11 +213,11 @@ class Copies:
                 pool.shutdown(cancel_futures=True)
 
 
-def broken_tests(copies: Copies, root: Path, mutations: Iterable[Mutation], timeout: float) -> list[str]:
+def broken_tests(copies: Copies, root: Path, mutations: Iterable[Mutation], timeout: float, *, slow: bool) -> list[str]:
     """Tests of these changes that fail without a change."""
     files = {test for path in {m.path for m in mutations} for group in tests_of(root, path) for test in group}
     groups = [[file for file in sorted(files) if Path(file).parent == f] for f in {Path(file).parent for file in files}]
-    found = copies.map(lambda copy, group: (*verdict(copy, [group], 10 * timeout), group), groups)
+    found = copies.map(lambda copy, group: (*verdict(copy, [group], 10 * timeout, slow=slow), group), groups)
     return [failed or " ".join(group) for status, failed, group in found if status in (RED, TIMEOUT)]
 
 
@@ -226,10 +226,14 @@ def run(mutations: dict[int, Mutation], root: Path, options: argparse.Namespace)
     with tempfile.TemporaryDirectory(prefix="mutations-") as scratch:
         copies = Copies(root, Path(scratch), options.jobs, options.python)
         if options.baseline:
-            broken = broken_tests(copies, root, mutations.values(), options.timeout)
+            broken = broken_tests(copies, root, mutations.values(), options.timeout, slow=options.slow)
             if broken:
                 raise SystemExit(f"{', '.join(broken)} fails without a change; mend it, or say --no-baseline")
-        yield from copies.map(lambda copy, item: try_mutation(copy, *item, options.timeout), mutations.items())
+
+        def one(copy: Checkout, item: tuple[int, Mutation]) -> Result:
+            return try_mutation(copy, *item, options.timeout, slow=options.slow)
+
+        yield from copies.map(one, mutations.items())
 
 
 # -- command line ------------------------------------------------------------------------------------------------------
@@ -260,6 +264,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="copies of the checkout that run tests at once (default 2)")
     parser.add_argument("--timeout", type=float, default=300, help="seconds for the tests of a change (default 300)")
     parser.add_argument("--python", default=sys.executable, help="interpreter that runs the tests (default: this one)")
+    parser.add_argument("--no-slow", dest="slow", action="store_false", help="leave out the tests marked slow")
     parser.add_argument("--no-baseline", dest="baseline", action="store_false", help="skip the unchanged copy's tests")
     return parser.parse_args(arguments)
 
@@ -283,10 +288,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             print(
                 line(result.number, result.mutation, result.status, f"{result.seconds:.0f}", result.failed), flush=True
             )
-    results.sort(key=lambda result: result.number)
     survivors = [result for result in results if result.status in (GREEN, UNTESTED)]
     if options.json:
-        print(json.dumps([result.as_dict() for result in results], indent=1))
+        print(json.dumps([result.as_dict() for result in sorted(results, key=lambda result: result.number)], indent=1))
     else:
         print(f"\n{len(results)} changes, {len(survivors)} stayed green: {[r.number for r in survivors]}")
     return int(bool(survivors))
