@@ -56,6 +56,12 @@ class StorageError(SpeechprepError):
     exit_code = 4
 
 
+class TrainingStopped(SpeechprepError):
+    """A training ended early by SIGTERM, with a checkpoint."""
+
+    exit_code = 143
+
+
 class TooManyRejects(SpeechprepError):
     """A stage rejected a larger share of its input than `--max-reject-fraction` allows."""
 

@@ -83,7 +83,7 @@ def explain(error: BaseException) -> tuple[str, int]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return "", PIPE_CLOSED
     if isinstance(error, SpeechprepError):
-        label = "waiting" if error.exit_code == SLICE_DONE else "error"
+        label = {SLICE_DONE: "waiting", TERMINATED: "stopped"}.get(error.exit_code, "error")
         return f"{label}: {one_line(str(error))}", error.exit_code
     if hasattr(error, "format_message"):  # a usage error of the command-line parser
         return f"error: {one_line(error.format_message())}{_hint(error)}", int(getattr(error, "exit_code", 2))

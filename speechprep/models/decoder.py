@@ -15,7 +15,7 @@ from transformers import GenerationMixin, OPTConfig, OPTModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from speechprep.errors import ConfigError
-from speechprep.models.losses import IGNORE, ClassLosses, class_counts, class_losses, combine, next_tokens
+from speechprep.models.losses import IGNORE, ClassLosses, LossTerm, class_counts, class_losses, combine, next_tokens
 
 # OPT-125M's shape, and OPT-350M's with pre-layer-norm and no projection (SUTLM trains it from scratch).
 SIZES = {
@@ -120,21 +120,19 @@ def target_losses(
 
 
 class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
-    """OPT's decoder with a tied output layer, and a loss told apart by classes of token.
+    """OPT's decoder with a tied output layer, and one loss term for each class of tokens.
 
-    A model says its `classes`, its `config_class`, and in `loss_weights` what each class weighs; in `targets`, which
-    tokens are none.
+    A model defines `config_class`, `loss_terms`, and in `targets` the tokens without a loss.
 
     Args:
         config: of the model, with OPT's own in `decoder`.
-        token_class: (vocabulary,) int64, index in `classes` of each token.
+        token_class: (vocabulary,) int64, index in `loss_terms` of each token.
     """
 
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["OPTDecoderLayer"]  # noqa: RUF012 - as the library has it
-    classes: tuple[str, ...]
 
     token_class: torch.Tensor
 
@@ -153,8 +151,8 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         found: torch.nn.Module = self.model.get_input_embeddings()
         return found
 
-    def loss_weights(self) -> tuple[list[float], bool]:
-        """The weight of each class, and whether each is divided by its own number of targets; see `losses.combine`."""
+    def loss_terms(self) -> tuple[LossTerm, ...]:
+        """One term for each class of tokens."""
         raise NotImplementedError
 
     def targets(self, labels: torch.Tensor, document_ids: torch.Tensor | None) -> torch.Tensor:
@@ -163,7 +161,7 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
     def target_counts(self, labels: torch.Tensor, document_ids: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         """(classes,) targets of a batch by class: what `forward` will be told in `counts`."""
-        return class_counts(self.targets(labels, document_ids), self.token_class, len(self.classes))
+        return class_counts(self.targets(labels, document_ids), self.token_class, len(self.loss_terms()))
 
     def forward(
         self,
@@ -197,7 +195,6 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
                 logits=hidden @ embedding.T, past_key_values=out.past_key_values, last_hidden_state=hidden
             )
         targets = self.targets(labels, document_ids)
-        found = target_losses(hidden, targets, embedding, self.token_class, len(self.classes))
-        weights, by_class = self.loss_weights()
-        loss = combine(found.sums, found.counts if counts is None else counts, weights, by_class=by_class)
+        found = target_losses(hidden, targets, embedding, self.token_class, len(self.loss_terms()))
+        loss = combine(self.loss_terms(), found.sums, found.counts if counts is None else counts)
         return DecoderOutput(loss=loss, sums=found.sums.detach(), counts=found.counts, last_hidden_state=hidden)

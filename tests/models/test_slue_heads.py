@@ -84,3 +84,26 @@ def test_what_does_not_fit_is_refused(run, sutlm, labels, tmp_path):
         fit(run, tmp_path, labels, tmp_path / "x")
     with pytest.raises(StaleArtifact, match="no fine-tuned"):
         transfer([str(sutlm)], str(run), str(labels))
+
+
+def test_validation_is_kept_out_of_training_and_has_its_line(run, sutlm, labels, tmp_path):
+    fit(run, sutlm, labels, tmp_path / "v", modality="text", steps=4, validation=0.4, validate_every=2)
+    lines = [json.loads(line) for line in (tmp_path / "v" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "eval_label" in line] == [2, 4]
+    options = finetune.SlueOptions.of({"init": str(sutlm), "labels": str(labels), "rows": 1, "validation": 0.4,
+                                       "validate_batches": 999, "validate_every": 1})  # fmt: skip
+    job = finetune.training_job([str(run)], options)
+    batches = iter(job.batches(0, 1))
+
+    def texts(rows) -> set[tuple[int, ...]]:
+        return {tuple(row["input_ids"][0].tolist()) for row in rows}
+
+    trained_on, validated = texts(next(batches) for _ in range(200)), texts(job.validation(0, 1))
+    assert trained_on
+    assert validated
+    assert not trained_on & validated
+
+
+def test_validation_of_everything_is_refused(run, sutlm, labels, tmp_path):
+    with pytest.raises(ConfigError, match="no utterance is left to train on"):
+        fit(run, sutlm, labels, tmp_path / "n", validation=0.999999)

@@ -12,14 +12,13 @@ import torch
 
 from speechprep.models.decoder import DecoderLM
 from speechprep.models.dmlm.config import CLASSES, DELIMITERS, DmlmConfig
-from speechprep.models.losses import IGNORE
+from speechprep.models.losses import IGNORE, LossTerm
 
 
 class DmlmForCausalLM(DecoderLM):
-    """See the module's text. `classes` are the kinds of token that losses are told apart by."""
+    """Decoder over text, speech codes and image codes; its loss is reported by modality."""
 
     config_class = DmlmConfig
-    classes = CLASSES
 
     def __init__(self, config: DmlmConfig) -> None:
         super().__init__(config, token_classes(config))
@@ -30,11 +29,11 @@ class DmlmForCausalLM(DecoderLM):
         kind = self.token_class[found.clamp_min(0)]
         return torch.where(kind == CLASSES.index("task"), IGNORE, found)
 
-    def loss_weights(self) -> tuple[list[float], bool]:
-        """The three lambdas, each over its own number of targets; or, as the control, all targets alike."""
+    def loss_terms(self) -> tuple[LossTerm, ...]:
+        """Three terms with the lambdas as weights and own denominators; or, as the control, one denominator."""
         if self.config.loss == "trimodal":
-            return [*self.config.lambdas, 0.0], True
-        return [1.0, 1.0, 1.0, 0.0], False
+            return tuple(map(LossTerm, CLASSES, (*self.config.lambdas, 0.0)))
+        return (*(LossTerm(name, group="tokens") for name in CLASSES[:-1]), LossTerm(CLASSES[-1], 0.0))
 
 
 def token_classes(config: DmlmConfig) -> torch.Tensor:

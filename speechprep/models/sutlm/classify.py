@@ -9,6 +9,7 @@ from transformers import OPTModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from speechprep.models.decoder import DecoderOutput
+from speechprep.models.losses import LossTerm, combine
 from speechprep.models.sutlm.config import SutlmConfig
 from speechprep.models.sutlm.model import SutlmForCausalLM
 
@@ -19,7 +20,6 @@ class SutlmForSequenceClassification(PreTrainedModel):
     config_class = SutlmConfig
     base_model_prefix = "model"
     _supports_sdpa = True
-    classes = ("label",)
 
     def __init__(self, config: SutlmConfig) -> None:
         super().__init__(config)
@@ -41,6 +41,10 @@ class SutlmForSequenceClassification(PreTrainedModel):
         made = cls(config)
         made.model.load_state_dict(trained.model.state_dict())
         return made
+
+    def loss_terms(self) -> tuple[LossTerm, ...]:
+        """The mean over sequences."""
+        return (LossTerm("label"),)
 
     def target_counts(self, labels: torch.Tensor, **_: Any) -> torch.Tensor:
         """(1,) sequences of a batch."""
@@ -67,5 +71,5 @@ class SutlmForSequenceClassification(PreTrainedModel):
             return DecoderOutput(logits=logits)
         total = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")[None]
         own = self.target_counts(labels)
-        loss = (total / (own if counts is None else counts)).sum()
+        loss = combine(self.loss_terms(), total, own if counts is None else counts)
         return DecoderOutput(loss=loss, sums=total.detach(), counts=own, logits=logits)

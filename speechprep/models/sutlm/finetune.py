@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,7 @@ from speechprep.artifacts.run import open_run
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.data.masks import IGNORED
 from speechprep.models.data.order import permutation, source_key
+from speechprep.models.split import held_out
 from speechprep.models.training.options import TrainOptions
 from speechprep.tokenizers.arrays.draws import salted
 
@@ -189,16 +191,22 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
     def model() -> Any:
         return SutlmForSequenceClassification.from_sutlm(trained, names) if options.task == "sa" else trained
 
-    def batches(rank: int, world: int) -> ExampleBatches:
-        return ExampleBatches(examples, rows=options.rows, pad=vocab.pad, seed=options.seed, rank=rank, world=world)
+    unseen = held_out(known, options.validation, options.validation_group)
+    trained_on = [example for example, out in zip(examples, unseen, strict=True) if not out]
+    validated = [example for example, out in zip(examples, unseen, strict=True) if out] or examples
+    if not trained_on:
+        raise ConfigError(f"validation = {options.validation}: no utterance is left to train on; lower it")
+
+    def batches(of: Sequence[Example], rank: int, world: int) -> ExampleBatches:
+        return ExampleBatches(of, rows=options.rows, pad=vocab.pad, seed=options.seed, rank=rank, world=world)
 
     def finish(out: Path) -> None:
         shutil.copytree(Path(options.init) / "subword", out / "subword", dirs_exist_ok=True)
 
     return TrainingJob(
         model=model,
-        batches=batches,
-        validation=lambda rank, world: [],
+        batches=lambda rank, world: batches(trained_on, rank, world),
+        validation=lambda rank, world: list(islice(batches(validated, rank, world), options.validate_batches)),
         row_tokens=max(1, round(float(np.mean([len(ids) for ids, _ in examples])))),
         facts={"model": "slue", "data": [manifest.read(storage.join(run, "tokens")).content for run in data],
                "labels": manifest.digest({id: labels[id] for id in known})},

@@ -11,22 +11,22 @@ from __future__ import annotations
 import torch
 
 from speechprep.models.decoder import DecoderLM
+from speechprep.models.losses import LossTerm
 from speechprep.models.sutlm.config import SutlmConfig
 from speechprep.tokenizers.subword.vocabulary import MODALITIES
 
 
 class SutlmForCausalLM(DecoderLM):
-    """See the module's text. `classes` are the kinds of token that losses are told apart by."""
+    """Decoder over units and text; its loss is reported by modality."""
 
     config_class = SutlmConfig
-    classes = tuple(MODALITIES)
 
     def __init__(self, config: SutlmConfig) -> None:
         super().__init__(config, token_classes(config))
 
-    def loss_weights(self) -> tuple[list[float], bool]:
-        """All targets alike."""
-        return [1.0] * len(self.classes), False
+    def loss_terms(self) -> tuple[LossTerm, ...]:
+        """One term for each modality, with one denominator: the mean over all targets."""
+        return tuple(LossTerm(name, group="tokens") for name in MODALITIES)
 
 
 def token_classes(config: SutlmConfig) -> torch.Tensor:

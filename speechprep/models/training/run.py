@@ -13,9 +13,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -23,7 +27,7 @@ from transformers import PreTrainedModel, TrainerCallback, TrainingArguments, se
 from transformers.trainer_callback import PrinterCallback
 
 from speechprep.artifacts.manifest import differences
-from speechprep.errors import ConfigError, StaleArtifact
+from speechprep.errors import ConfigError, StaleArtifact, TrainingStopped
 from speechprep.models.training.options import FREE, TrainOptions
 from speechprep.models.training.report import Progress
 from speechprep.models.training.trainer import PLACE, Batches, ZooTrainer
@@ -87,7 +91,8 @@ def train(
     trainer.remove_callback(PrinterCallback)
     if checkpoint is not None:
         batches.restore(json.loads((checkpoint / PLACE).read_text(encoding="utf-8")))
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with terminable(trainer):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     done: bool = trainer.state.global_step >= options.steps
     if done and first:
         job.finish(out)
@@ -169,6 +174,52 @@ def check_vocabulary(model: PreTrainedModel, size: int, fingerprint: str, where:
         raise StaleArtifact(
             f"the model was trained on vocabulary {config.vocabulary[:12]}, {where} is {fingerprint[:12]}"
         )
+
+
+@contextmanager
+def terminable(trainer: ZooTrainer) -> Iterator[None]:
+    """SIGTERM inside ends the training after the present update, with a checkpoint.
+
+    Raises:
+        TrainingStopped: SIGTERM was received. Only the main thread can receive it.
+    """
+    stop = _Terminated()
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop.receive) if main else None
+    trainer.add_callback(stop)
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
+    if stop.received:
+        step = trainer.state.global_step
+        raise TrainingStopped(f"SIGTERM after step {step:,}: a checkpoint is written; the same command resumes from it")
+
+
+class _Terminated(TrainerCallback):
+    """Ends a run with a checkpoint at the end of the update in which SIGTERM arrives."""
+
+    def __init__(self) -> None:
+        self.received = False
+
+    def receive(self, _signal: int, _frame: FrameType | None) -> None:
+        """Signal handler."""
+        self.received = True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """After each update."""
+        if self._any_rank(args.device):
+            self.received = control.should_save = control.should_training_stop = True
+        return control
+
+    def _any_rank(self, device: torch.device) -> bool:
+        """Whether any rank has received the signal: all ranks must stop after the same update."""
+        if not torch.distributed.is_initialized():
+            return self.received
+        flag = torch.tensor([int(self.received)], device=device)
+        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+        return bool(flag.item())
 
 
 class _StopAt(TrainerCallback):

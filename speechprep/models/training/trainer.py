@@ -38,13 +38,13 @@ class Batches(Protocol):
         """Go on from a place, also one that another number of ranks had reached."""
 
 
-class ClassMeans:
+class TermMeans:
     """Sums and counts by class that were seen since the last `take`."""
 
-    def __init__(self, classes: tuple[str, ...], device: torch.device) -> None:
-        self.classes = classes
-        self.sums = torch.zeros(len(classes), dtype=torch.float64, device=device)
-        self.counts = torch.zeros(len(classes), dtype=torch.int64, device=device)
+    def __init__(self, names: tuple[str, ...], device: torch.device) -> None:
+        self.names = names
+        self.sums = torch.zeros(len(names), dtype=torch.float64, device=device)
+        self.counts = torch.zeros(len(names), dtype=torch.int64, device=device)
 
     def add(self, sums: torch.Tensor, counts: torch.Tensor) -> None:
         """One batch more; nothing waits for the device."""
@@ -59,7 +59,7 @@ class ClassMeans:
         sums, counts = self.sums.tolist(), self.counts.tolist()
         self.sums.zero_()
         self.counts.zero_()
-        found = {name: s / n for name, s, n in zip(self.classes, sums, counts, strict=True) if n}
+        found = {name: s / n for name, s, n in zip(self.names, sums, counts, strict=True) if n}
         return {**found, "tokens": sum(counts)}
 
 
@@ -71,7 +71,7 @@ class ZooTrainer(Trainer):
         self.model: Any
         self.batches, self.validation = batches, validation
         self.model_accepts_loss_kwargs = True  # ours divides by the counts of the whole update
-        self.seen = ClassMeans(self.model.classes, self.args.device)
+        self.seen = TermMeans(tuple(term.name for term in self.model.loss_terms()), self.args.device)
         self.began = self.data_seconds = 0.0
 
     def get_train_dataloader(self) -> Any:
@@ -110,7 +110,7 @@ class ZooTrainer(Trainer):
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """Mean losses over the validation batches, by class."""
-        found = ClassMeans(self.model.classes, self.args.device)
+        found = TermMeans(tuple(term.name for term in self.model.loss_terms()), self.args.device)
         self.model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
             for batch in self.validation:
