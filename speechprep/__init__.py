@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from speechprep.version import __version__
 
 if TYPE_CHECKING:
-    from speechprep.api import align, plan, run, stage, units
+    from speechprep.api import align, decode, interleave, open, plan, run, stage, units  # noqa: A004 - public names
 
-__all__ = ["align", "plan", "run", "stage", "units", "__version__"]
+__all__ = ["align", "decode", "interleave", "open", "plan", "run", "stage", "units", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

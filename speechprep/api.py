@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.manifest import canonical
 from speechprep.artifacts.media import audio as media
-from speechprep.errors import ConfigError
-from speechprep.pipelines.backends import Aligner, Extractor, Transcript
+from speechprep.artifacts.run import Run, open_run
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.backends import Aligner, Extractor, Transcript, Word
 from speechprep.pipelines.driver import session
 from speechprep.pipelines.driver.outcome import Outcome
 from speechprep.pipelines.driver.request import check_places, recipe_steps
@@ -29,8 +32,12 @@ from speechprep.pipelines.engine.run import Options
 from speechprep.pipelines.engine.runner import Engine
 from speechprep.pipelines.engine.stage import find_stage
 from speechprep.pipelines.engine.watch import Listener
+from speechprep.pipelines.inspect.decode import Decoded, decode_one, load_vocabulary
 from speechprep.registry import make
+from speechprep.tokenizers.interleave.render import Utterances
+from speechprep.tokenizers.interleave.rows import Interleaver
 from speechprep.tokenizers.kmeans.nearest import Centroids
+from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 Audio = str | Path | bytes | NDArray[np.floating[Any]]
 """A file by path or URI, an encoded file, or samples (n,) in [-1, 1]."""
@@ -179,6 +186,91 @@ def units(
     samples = _samples(audio, sample_rate, extractor.sample_rate)
     frames = extractor.extract([samples])[0]
     return np.asarray(Centroids(book.centroids).assign(frames), np.int64)
+
+
+def open(folder: str | Path) -> Run:  # noqa: A001 - `speechprep.open`
+    """The datasets and artifacts of a run folder: `open(folder)["words"].batches(["id", "text"])`.
+
+    Args:
+        folder: run folder, or the folder of one dataset; local or URI.
+
+    Raises:
+        DamagedFile, SchemaMismatch: a manifest that cannot be read.
+    """
+    return open_run(str(folder))
+
+
+def interleave(
+    words: Transcript | Sequence[Word],
+    units: Sequence[int] | NDArray[np.integer[Any]],
+    run: str | Path | Run,
+    *,
+    id: str = "utterance",
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Token rows of one utterance, as the stage `interleave` writes them.
+
+    Args:
+        words: its words with times in seconds; empty for speech without a transcript.
+        units: its units at frame rate; empty for text without speech.
+        run: run folder, for the vocabulary (`subword`) and the frame grid (`units`).
+        id: of the utterance; random choices depend on it and on the seed.
+        seed: of the random choices.
+        options: of the stage, for example {"kinds": ["ast"]}.
+
+    Returns:
+        Rows of `tokens`.
+
+    Raises:
+        BadInput: `word_not_reversible`: the text model loses a word; `word_without_time`.
+        StaleArtifact: the run has no `subword` or no `units`.
+    """
+    opened = run if isinstance(run, Run) else open_run(str(run))
+    config: Any = find_stage("interleave").configure(dict(options or {}))
+    grid = FrameGrid(**opened["units"].extra["grid"])
+    maker = Interleaver(_vocabulary(opened), grid, config.kinds, config.policy, config.options, seed)
+    spoken = words.words if isinstance(words, Transcript) else words
+    batch = Utterances(
+        pa.array([id]),
+        pa.array([word.text for word in spoken], pa.string()),
+        np.array([word.start for word in spoken], np.float64),
+        np.array([word.end for word in spoken], np.float64),
+        np.array([0, len(spoken)]),
+        np.asarray(units, np.uint32),
+        np.array([0, len(units)]),
+    )
+    made = maker.rows(batch)
+    if made.lost.any():
+        raise BadInput("word_not_reversible", f"{id!r} has a word that the text model does not give back as written")
+    if made.untimed.any():
+        raise BadInput("word_without_time", f"{id!r} has a word without start or end")
+    rows: list[dict[str, Any]] = made.tokens.to_pylist()
+    return rows
+
+
+def decode(row: Mapping[str, Any], run: str | Path | Run) -> Decoded:
+    """A row of `tokens` back as words, units and times.
+
+    Args:
+        row: of `interleave`, or of `open(run)["tokens"]`.
+        run: run folder, for the vocabulary (`subword`) and the frame grid (`units`).
+
+    Raises:
+        BadInput: `row_inconsistent`: the row was made with another vocabulary, or changed.
+    """
+    opened = run if isinstance(run, Run) else open_run(str(run))
+    return decode_one(row, _vocabulary(opened), FrameGrid(**opened["units"].extra["grid"]))
+
+
+@lru_cache(maxsize=2)
+def _vocabulary_at(uri: str, content: str) -> Vocabulary:
+    return load_vocabulary(uri)
+
+
+def _vocabulary(run: Run) -> Vocabulary:
+    subword = run["subword"]
+    return _vocabulary_at(subword.uri, subword.manifest.content)
 
 
 def _paths(inputs: str | Path | Sequence[str | Path]) -> list[str]:

@@ -14,7 +14,8 @@ import pytest
 import speechprep
 from speechprep.artifacts.media import audio
 from speechprep.demo import corpus_path
-from speechprep.errors import ConfigError
+from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.backends import Word
 
 OPTIONS = {"cluster": {"k": 20}, "subword": {"unit_vocab_size": 60, "text_vocab_size": 280}}
 
@@ -94,3 +95,45 @@ def test_samples_need_their_rate_and_one_channel(run_folder):
 def test_an_unknown_step_is_named(corpus, tmp_path):
     with pytest.raises(ConfigError, match="no step 'clutser'"):
         speechprep.run("demo", inputs=corpus, out=tmp_path, options={"clutser": {"k": 1}})
+
+
+def test_open_reads_the_datasets_of_a_run(run_folder):
+    run = speechprep.open(run_folder)
+    assert run.kinds()[:2] == ["utterances", "words"]
+    assert sum(batch.num_rows for batch in run["words"].batches(["id"])) == 6
+
+
+def test_rows_in_memory_are_those_of_the_stage_and_decode_to_words_units_and_times(run_folder):
+    run = speechprep.open(run_folder)
+    words = {row["id"]: row for row in run["words"].records(["id", "words", "kept"])}
+    units = {row["id"]: row["units"] for row in run["units"].records(["id", "units"])}
+    compared = 0
+    for row in run["tokens"].records():
+        spoken = [Word(**word) for word in words[row["id"]]["words"]] if words[row["id"]]["kept"] else []
+        rows = speechprep.interleave(spoken, units[row["id"]], run, id=row["id"])
+        (again,) = [other for other in rows if other["kind"] == row["kind"]]
+        assert again == row
+        decoded = speechprep.decode(again, run_folder)
+        if row["kind"] == "text":
+            assert decoded.text == " ".join(word.text for word in spoken)
+        compared += 1
+    assert compared > 12
+
+
+def test_a_row_of_another_vocabulary_is_refused(run_folder):
+    row = dict(next(speechprep.open(run_folder)["tokens"].records()))
+    row["durations"] = row["durations"] + [1] if row["durations"] else [1]
+    with pytest.raises(BadInput, match="durations"):
+        speechprep.decode(row, run_folder)
+
+
+def test_problems_of_later_steps_end_a_run_before_its_first_one(corpus, tmp_path):
+    with pytest.raises(ConfigError, match="step pool: "):
+        speechprep.run("demo", inputs=corpus, out=tmp_path / "run", options={"pool": {"backend": "hubert"}})
+    assert not (tmp_path / "run" / "utterances").exists()
+
+
+def test_importing_the_package_is_quick_and_knows_its_names():
+    assert set(speechprep.__all__) <= set(dir(speechprep))
+    with pytest.raises(AttributeError, match="nothing"):
+        speechprep.nothing  # noqa: B018 - the attribute is what is tested

@@ -34,18 +34,23 @@ def plan(
     json: opt.Json = False,
 ) -> None:
     """Show the work of `run` with the same arguments. Nothing is computed and no file is left."""
+    from rich.markup import escape
+
     from speechprep.cli.commands.run import which_recipe
+    from speechprep.pipelines.driver.preflight import preflight
     from speechprep.pipelines.driver.request import recipe_steps
     from speechprep.pipelines.driver.survey import survey
 
     body, steps = recipe_steps(which_recipe(recipe, recipe_option), sources, out, settings=settings, seed=seed)
-    standings = survey(steps)
+    standings, problems = survey(steps), preflight(steps)
     if json:
-        print_json({"recipe": body.name, "out": out, "steps": [vars(s) for s in standings]})
+        print_json({"recipe": body.name, "out": out, "steps": [vars(s) for s in standings], "problems": problems})
         return
     screen = console()
     screen.print(f"[bold]{body.name}[/]  {body.description.strip()}", soft_wrap=True)
     screen.print(_table(standings))
+    for problem in problems:
+        screen.print(f"[red]problem[/] {escape(problem)}", soft_wrap=True)
 
 
 def _table(standings: list[Standing]) -> Any:

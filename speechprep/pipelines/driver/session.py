@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from speechprep.artifacts import manifest, storage
-from speechprep.errors import SpeechprepError, TooManyRejects
+from speechprep.errors import ConfigError, SpeechprepError, TooManyRejects
 from speechprep.pipelines.driver.log import Logged
 from speechprep.pipelines.driver.outcome import Outcome
+from speechprep.pipelines.driver.preflight import preflight
 from speechprep.pipelines.driver.record import read_record, record_run, write_record
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.recipe import Recipe
@@ -66,6 +67,7 @@ def run_recipe(
         SpeechprepError: the run ended early; `run.json` and `run.log` hold the error. After too many rejects
             the report is built first.
     """
+    refuse_problems(steps)
     collected = Collected(listener or Silent())
     log = Logged(out, collected, f"recipe {recipe.name}, seed {recipe.seed}, {options.engine.workers} workers")
     outcome = Outcome(out, collected.results, 0.0)
@@ -90,6 +92,17 @@ def run_recipe(
     return outcome
 
 
+def refuse_problems(steps: list[Step]) -> None:
+    """Refuse to begin a run that would fail later.
+
+    Raises:
+        ConfigError: missing packages, missing model files or bad options of any step, all in one message.
+    """
+    problems = preflight(steps)
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
 def _ended(outcome: Outcome, error: BaseException, wall: float) -> None:
     outcome.wall = wall
     outcome.status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -104,6 +117,7 @@ def run_stage(steps: list[Step], out: str, options: Options, listener: Listener 
     Raises:
         SpeechprepError: the run ended early.
     """
+    refuse_problems(steps)
     collected = Collected(listener or Silent())
     began = time.monotonic()
     run_steps(steps, options, collected)

@@ -110,8 +110,21 @@ def _decode_tokens(
         spelled = _spellings(words, shard.name) if words is not None else {}
         for batch in shards.read_batches(storage.join(folder, shard.name), None, _ROWS):
             for row in _chosen(batch, wanted):
-                spans = [_span(s, spelled.get(row["id"])) for s in decode_row(row, vocab, grid)]
-                yield Decoded(row["id"], row["kind"], spans)
+                yield decode_one(row, vocab, grid, spelled.get(row["id"]))
+
+
+def decode_one(row: Mapping[str, Any], vocab: Vocabulary, grid: FrameGrid, spelled: list[str] | None = None) -> Decoded:
+    """One row of `tokens`.
+
+    Args:
+        row: of the dataset.
+        vocab, grid: its vocabulary, and the frame grid of its units.
+        spelled: the words of the utterance, for the spelling of words in spans of units.
+
+    Raises:
+        BadInput: the row was made with another vocabulary, or changed (`row_inconsistent`).
+    """
+    return Decoded(row["id"], row["kind"], [_span(segment, spelled) for segment in decode_row(row, vocab, grid)])
 
 
 def _chosen(batch: pa.RecordBatch, wanted: frozenset[str] | None) -> list[dict[str, Any]]:
