@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -26,7 +27,7 @@ from speechprep.pipelines.report.figures import THEME
 from speechprep.pipelines.report.page import Page
 from speechprep.pipelines.report.retrieval import measure
 from speechprep.pipelines.report.selection import Chosen, choose
-from speechprep.pipelines.report.utterance import Drawn, draw
+from speechprep.pipelines.report.utterance import draw
 
 NAME = "report.html"
 
@@ -54,26 +55,37 @@ def render(run_folder: str) -> str:
     run = open_run(run_folder)
     facts = gather(run)
     page = Page()
-    headline.run_section(page, run)
-    drawn = _utterances(page, run, facts)
-    sections.yield_section(page, facts)
-    sections.speech_section(page, facts)
-    sections.unit_section(page, facts.units, run.facts("codebook"))
-    sections.compression_section(page, facts, run)
-    sections.token_section(page, facts, run.facts("subword"))
-    vectors = run.get("embeddings") or run.get("index")
-    sections.index_section(page, run, measure(vectors) if vectors else None)
-    data = {"figures": page.figures, "theme": THEME, "utterances": [each.data for each in drawn]}
+    for section in SECTIONS:
+        section(page, run, facts)
+    data = {"figures": page.figures, "theme": THEME, "utterances": page.players}
     return _fill(page, run, facts, data)
 
 
-def _utterances(page: Page, run: Run, facts: Facts) -> list[Drawn]:
+def _utterances(page: Page, run: Run, facts: Facts) -> None:
     chosen = choose(run, facts.speech)
     rate = facts.units.rate if facts.units else None
     scores = _score_range(chosen)
     drawn = [draw(each, index, rate, scores) for index, each in enumerate(chosen)]
+    page.players = [each.data for each in drawn]
     sections.utterance_section(page, [each.html for each in drawn], has_words=run.get("words") is not None)
-    return drawn
+
+
+def _index(page: Page, run: Run, facts: Facts) -> None:
+    vectors = run.get("embeddings") or run.get("index")
+    sections.index_section(page, run, measure(vectors) if vectors else None)
+
+
+SECTIONS: tuple[Callable[[Page, Run, Facts], None], ...] = (
+    lambda page, run, facts: headline.run_section(page, run),
+    _utterances,
+    lambda page, run, facts: sections.yield_section(page, facts),
+    lambda page, run, facts: sections.speech_section(page, facts),
+    lambda page, run, facts: sections.unit_section(page, facts.units, run.facts("codebook")),
+    lambda page, run, facts: sections.compression_section(page, facts, run),
+    lambda page, run, facts: sections.token_section(page, facts, run.facts("subword")),
+    _index,
+)
+"""The sections, in the order of the page. A section without data adds nothing."""
 
 
 def _score_range(chosen: list[Chosen]) -> tuple[float, float]:

@@ -15,11 +15,12 @@ TIMES, UNBROKEN = "\u00d7", "\u00a0"  # the sign of multiplication; a space that
 
 @dataclass
 class Page:
-    """What the sections put together: HTML in order, figures by the id of their place, entries of the menu."""
+    """The page under construction: HTML in order, figures by the id of their place, entries of the menu, players."""
 
     html: list[str] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
     menu: list[tuple[str, str]] = field(default_factory=list)
+    players: list[dict[str, Any]] = field(default_factory=list)
 
     def section(self, anchor: str, title: str, body: Sequence[str], lead: str = "") -> None:
         """Append a section, unless it has no body."""
