@@ -1,1 +1,2 @@
-"""Nouns: what lies on disk. Declared schemas, the time base, shards, manifests, codebook, index, audio, storage."""
+"""Data on disk: datasets, artifacts, runs, media files, and storage. Declared schemas, the time base, shards,
+manifests, codebook, index, audio, storage."""

@@ -1,4 +1,5 @@
-"""`README.md` of a dataset folder: a card for people, and for `datasets.load_dataset(folder)` which files are the data.
+"""`README.md` of a dataset folder: a card for people, with the list of data files for
+`datasets.load_dataset(folder)`.
 
 It follows from manifest and schema alone, so the same folder has the same card, and it names no place of any machine.
 """

@@ -1,9 +1,9 @@
-"""A codebook: the centroids of a unit vocabulary, with the passport that says what they are centroids of.
+"""A codebook: the centroids of a unit vocabulary, with the metadata of their extractor.
 
     centroids.npy     (k, dim) float32
     codebook.json     the passport: extractor, frame grid, sampling, frames used of frames seen, counts, inertia
 
-Units mean something only with the extractor whose frames were clustered: `Codebook.check` refuses any other.
+Units have a meaning only with the extractor of the clustered frames: `Codebook.check` refuses any other.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class Codebook:
         centroids: (k, dim) float32, finite.
         extractor: `identity()` of the extractor: model and revision, layer, normalisation, every parameter.
         grid: its frames; `grid.sample_rate` is the rate it hears.
-        backend: how to make that extractor again: `{"extractor": name, "options": {...}}`; not part of the
+        backend: name and options of the extractor: `{"extractor": name, "options": {...}}`; not part of the
             fingerprint.
         quantizer: `identity()` of the quantizer, with its seed.
         sampling: the sampling plan: share of frames, seed, balance, silence quota, input.
-        frames_used, frames_seen: frames that k-means worked on, of those it was given.
+        frames_used, frames_seen: frames used by k-means, and frames in the sample.
         counts: frames of each unit in the sample.
         inertia: mean squared distance at each iteration.
-        versions: of the packages that made it; not part of the fingerprint.
-        origin: of centroids that others made: file, sha256, format; not part of the fingerprint.
+        versions: of the packages; not part of the fingerprint.
+        origin: file, sha256 and format of imported centroids; not part of the fingerprint.
     """
 
     centroids: NDArray[np.float32]
@@ -91,7 +91,7 @@ class Codebook:
     def fingerprint(self) -> str:
         """sha256 of the centroids' bytes (little-endian) and the passport, but not of where the model lies.
 
-        `backend` holds the paths of model files; what they are, weights and all, is in `extractor`.
+        `backend` holds the paths of model files; `extractor` identifies their weights.
         """
         h = hashlib.sha256(np.ascontiguousarray(self.centroids, "<f4").tobytes())
         h.update(canonical({name: value for name, value in self.passport.items() if name != "backend"}).encode())
@@ -104,7 +104,7 @@ class Codebook:
             extractor: anything with `identity()`, `grid` and `dim`.
 
         Raises:
-            StaleArtifact: naming both and what differs.
+            StaleArtifact: another extractor; the message names both and the differences.
         """
         mine = {"identity": self.extractor, "grid": self.grid.as_dict(), "dim": self.dim}
         other = {"identity": extractor.identity(), "grid": extractor.grid.as_dict(), "dim": extractor.dim}
@@ -127,7 +127,7 @@ class Codebook:
 
     @classmethod
     def load(cls, folder: str | Path) -> Codebook:
-        """Read a folder that `save` wrote.
+        """Read a folder written by `save`.
 
         Raises:
             StaleArtifact: a file is missing.
@@ -152,7 +152,7 @@ class Codebook:
         return found
 
     def facts(self) -> dict[str, Any]:
-        """What the stages that read the codebook need, for its manifest."""
+        """Entries of the manifest for the stages after `cluster`."""
         return {
             "codebook": self.fingerprint,
             "k": self.k,
@@ -164,6 +164,6 @@ class Codebook:
 
 
 def _title(identity: dict[str, Any]) -> str:
-    """An extractor in a few words: its name and what usually tells two of them apart."""
+    """An extractor in a few words: its name, model and layer."""
     told = [f"{key} {identity[key]}" for key in ("model", "revision", "layer") if identity.get(key) is not None]
     return " ".join([repr(identity.get("name", "?")), *told])

@@ -28,7 +28,7 @@ class Kind:
         schema: of the shards; a function of the manifest's `extra` if it depends on it; None without declared shards.
         example: `extra` for the documentation, if `schema` is a function.
         ids_from: kind of the input with the same ids in the shard of the same name.
-        complete: True if each id of that input is either a row here or a reject.
+        complete: True if each id of this input is either a row or a reject.
         unique_ids: True if no id occurs twice in the folder.
         check: row check of `verify`: name of a method `check_<name>` of `RowChecks`, or "module:function".
     """

@@ -4,8 +4,8 @@
     items.parquet     id, audio (URI or null), caption (or null), t0, t1 (seconds; what of the item the vector is of),
                       sound (digest of what was heard, or null)
 
-Nothing is pickled. FAISS parses `index.faiss` in C++ without guarding against crafted files: open only indices whose
-maker you trust.
+Nothing is pickled. FAISS parses `index.faiss` in C++ without checks against crafted files: open only indices from a
+trusted source.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ ITEMS_SCHEMA = pa.schema(
 )
 AUTO = "auto"
 EXACT_UP_TO = 200_000  # vectors; a query of 512 values against so many takes some 20 ms on one core
-GRAPH_UP_TO = 1_000_000  # an HNSW graph is laid by one thread, or its links would depend on which came first
+GRAPH_UP_TO = 1_000_000  # one thread builds an HNSW graph: its links depend on the order of insertion
 PROBED = 16  # an IVF index looks into one cell in so many
-BEAM = 128  # candidates that a search in an HNSW graph keeps
-TRAINING = 200_000  # vectors that an approximate index is trained on, at most
+BEAM = 128  # candidates kept by a search in an HNSW graph
+TRAINING = 200_000  # most training vectors of an approximate index
 SCORE_NOISE = 1e-5  # of a cosine in float32
 
 F32 = NDArray[np.float32]
 
 
 class Hit(NamedTuple):
-    """An item found: its score is the cosine with the query; `t0` to `t1` of it, in seconds, is what was like it."""
+    """A search result: the score is the cosine with the query; `t0` to `t1` is the similar part, in seconds."""
 
     id: str
     score: float
@@ -108,7 +108,7 @@ class VectorIndex:
         faiss = require_faiss("a retrieval index")
         factory = factory_for(items.num_rows) if factory == AUTO else factory
         threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(1)  # HNSW's links depend on which thread comes first
+        faiss.omp_set_num_threads(1)  # the links of an HNSW graph depend on the order of threads
         try:
             index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
             _search_wide(index)
@@ -150,7 +150,7 @@ class VectorIndex:
 
     @classmethod
     def load(cls, folder: str | Path) -> VectorIndex:
-        """Read a folder that `save` wrote.
+        """Read a folder written by `save`.
 
         Raises:
             StaleArtifact: a file is missing, damaged, or the two do not belong together.
@@ -185,7 +185,7 @@ def exact_scores(blocks: Iterable[F32], queries: F32, k: int) -> F32:
 
 
 def recall(found: list[list[Hit]], exact: F32) -> float:
-    """Share of the exact neighbours that were found, told by their scores: equal vectors stand in for each other."""
+    """Recall: share of the exact neighbours among the results, by score. Equal vectors replace each other."""
     if not exact.size:
         return 1.0
     hits: int = sum(

@@ -1,7 +1,7 @@
-"""`manifest.json`: what a folder is, how it was made and that it is complete. It is written last.
+"""`manifest.json`: kind, origin and completeness of a folder. It is written last.
 
-Two hashes with two meanings: the *fingerprint* says what a folder is meant to be (stage, version, configuration,
-fingerprints of the inputs, identity of the backend); the *content* says what came out (sha256 over its shards).
+It has two hashes. The *fingerprint* identifies the work: stage, version, configuration, fingerprints of the inputs,
+identity of the backend. The *content hash* identifies the result: sha256 over the shards.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Shard:
 
     Attributes:
         name: file name in the folder.
-        key: sha256 of all that decides its bytes; a shard whose key is unchanged is never computed again.
+        key: sha256 of everything with an influence on its bytes; a shard with an unchanged key is not computed again.
         sha256: of the file; `size` in bytes.
         rows, seconds: rows in it and seconds of audio behind them.
         rejects: sha256 of `rejects/<name>`, empty where nothing was rejected.
@@ -54,7 +54,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """See the module's text. `made_of` is the body whose digest is the fingerprint."""
+    """See the module's text. `made_of`: the fingerprint is the digest of this body."""
 
     kind: str
     fingerprint: str

@@ -173,7 +173,7 @@ class Run:
         Rows with `kept` false are left out. A run without `words` has the transcripts of its corpus.
 
         Args:
-            source: "aligned": the text that was aligned; "corpus": the text of the corpus.
+            source: "aligned" for the aligned text, "corpus" for the text of the corpus.
 
         Raises:
             StaleArtifact: the run has neither `words` nor `utterances`.

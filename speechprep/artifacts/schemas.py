@@ -68,18 +68,18 @@ UTTERANCES = pa.schema(
         ("language", pa.string()),
         ("split", pa.string()),
         ("licence", pa.string()),
-        ("corpus", pa.string()),  # as the record states it, else the folder that was ingested
+        ("corpus", pa.string()),  # of the record, else the name of the ingested folder
         ("captions", pa.list_(pa.string())),
         ("labels", pa.list_(pa.string())),
-        ("words", pa.list_(_GIVEN_WORD)),  # word times that came with the corpus; null where none did
+        ("words", pa.list_(_GIVEN_WORD)),  # word times of the corpus; null without any
         ("audio_sha256", pa.string()),
     ]
 )
 WORDS = pa.schema(
     [
         ("id", pa.string()),
-        ("text", pa.string()),  # the transcript that was aligned
-        ("source_text", pa.string()),  # the transcript that came with the corpus
+        ("text", pa.string()),  # the aligned transcript
+        ("source_text", pa.string()),  # the transcript of the corpus
         ("words", pa.list_(_WORD)),
         ("duration", pa.float64()),
         *[(score.column, pa.float32()) for score in SCORES if score.column != "language_probability"],
@@ -95,7 +95,7 @@ TOKENS = pa.schema(
         ("kind", pa.string()),  # unit | text | cst_ut | cst_tu | ast
         ("input_ids", pa.list_(pa.int32())),
         ("runs", pa.list_(_RUN)),
-        # What makes the row invertible to frame and word times:
+        # For the exact inverse to frame and word times:
         ("durations", pa.list_(pa.uint16())),  # frames of each unit after run-length encoding, as they stand in the row
         ("word_t0", pa.list_(pa.float64())),  # of the utterance's words, each word once, also where the row has it as
         ("word_t1", pa.list_(pa.float64())),  # units and as text; indexed by word_start..word_stop of the runs

@@ -65,7 +65,7 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
             self._flush(self._buffered_rows)
 
     def flush(self) -> None:
-        """End the row group, so that nothing stays in memory: for a shard that will not be written to for long."""
+        """End the row group and free its memory: for a shard without writes for a long time."""
         if self._buffered_rows:
             self._flush(self._buffered_rows)
 

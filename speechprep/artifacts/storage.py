@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import fsspec
 
-TEMPORARY = ".tmp-"  # marks a file that is not committed; a leftover of a killed run may be deleted by anyone
+TEMPORARY = ".tmp-"  # marks an uncommitted file; a leftover of a killed run may be deleted
 
 
 def is_local(uri: str) -> bool:
@@ -42,7 +42,7 @@ def join(uri: str, *parts: str) -> str:
 
 
 def parent(uri: str) -> str:
-    """The folder that a file or folder lies in; object storage does not resolve "..", so it is cut from the text."""
+    """The parent folder. It is cut from the text, because object storage does not resolve ".."."""
     return absolute(uri).rstrip("/").rsplit("/", 1)[0] or "/"
 
 
@@ -79,7 +79,7 @@ def is_dir(uri: str) -> bool:
 
 
 def size(uri: str) -> int | None:
-    """Bytes of a file, None if there is no such file."""
+    """Bytes of a file, None for an absent file."""
     if is_local(uri):
         path = local_path(uri)
         return path.stat().st_size if path.is_file() else None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_EPS = 1e-6  # a time on a frame edge belongs to the frame that starts there, whatever its float noise (in frames)
+_EPS = 1e-6  # in frames; a time on a frame edge belongs to the later frame, despite rounding errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,9 @@ class FrameGrid:
     """The frames of an extractor.
 
     Attributes:
-        sample_rate: samples per second that the extractor hears.
+        sample_rate: samples per second of the extractor's input.
         stride: samples from the start of one frame to the start of the next.
-        window: samples that one frame needs (the receptive field).
+        window: samples of one frame (the receptive field).
         padded: True where the end is padded (Whisper: ceil(n / stride)), False where only whole windows count
             (HuBERT, MFCC: floor((n - window) / stride) + 1).
     """
@@ -41,7 +41,7 @@ class FrameGrid:
         return 0 if n_samples < self.window else (n_samples - self.window) // self.stride + 1
 
     def start(self, frame: int) -> float:
-        """Seconds at which a frame starts."""
+        """Start of a frame in seconds."""
         return frame * self.stride / self.sample_rate
 
     def starts(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -49,7 +49,7 @@ class FrameGrid:
         return frames * self.stride / self.sample_rate
 
     def frame_at(self, seconds: float, n_frames: int) -> int:
-        """The frame whose stride holds `seconds`, clipped to [0, n_frames]."""
+        """The frame with `seconds` in its stride, clipped to [0, n_frames]."""
         return min(max(math.floor(seconds * self.sample_rate / self.stride + _EPS), 0), n_frames)
 
     def frames_at(self, seconds: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,15 +1,15 @@
-"""Audio files: what a header says, and decoded samples of a segment. By content, never by the name of the file.
+"""Audio files: header facts, and decoded samples of a segment. By content, never by the name of the file.
 
 libsndfile reads WAV, FLAC, MP3, Ogg Vorbis and Opus, AIFF, AU, NIST SPHERE and more; PyAV, where it is installed,
-reads the sound of MP4, M4A, WebM, AAC and other containers. Decoding is streamed: memory holds the samples that were
-asked for and one block, whatever the length of the file and whatever its header claims.
+reads the sound of MP4, M4A, WebM, AAC and other containers. Decoding is streamed: memory holds the requested samples
+and one block, for any file length and any header.
 
-What comes out is float32 mono in [-1, 1] at the rate asked for:
+The output is float32 mono in [-1, 1] at the requested rate:
 
-* Channels are averaged. Where they cancel (the mean has less than a tenth of the energy that the loudest channel
-  alone brings into it, as in antiphase stereo) the loudest channel is taken instead.
+* Channels are averaged. Antiphase channels cancel: if the mean has less than a tenth of the loudest channel's share
+of energy, the loudest channel is taken.
 * Floating-point files may hold samples beyond full scale; such a segment is divided by its peak. Decoders of lossy
-  codecs and the resampler overshoot by a little; that is clipped.
+codecs and the resampler overshoot by a little; the excess is clipped.
 * NaN and infinity are refused: they would spread over the whole utterance in every feature.
 * Resampling is soxr's HQ; streamed and whole give the same samples. n samples become round(n * out / in).
 """
@@ -37,15 +37,15 @@ from speechprep.errors import BadInput
 Source = str | Path | bytes | IO[bytes]  # a URI, a path, an encoded file in memory, or a seekable open file
 
 RATES = (1_000, 768_000)  # Hz; a header outside of this is damaged
-TOLERANCE = 0.1  # seconds that a segment may end after its file, and that a file may lack of what its header says
+TOLERANCE = 0.1  # seconds of tolerance: end of a segment after its file, and missing end of a file
 CANCELLED = 0.1  # see the module docstring
-FRAMES_PER_BYTE = 8192  # digital silence in FLAC reaches 4,700; a header that claims more is damaged
-_HEAD = 512  # bytes that tell what a file is
+FRAMES_PER_BYTE = 8192  # digital silence in FLAC reaches 4,700; a header with more is damaged
+_HEAD = 512  # bytes for the recognition of a file
 
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What a header says: duration in seconds, rate in Hz, channels, and frames (samples in each channel)."""
+    """Facts of a header: duration in seconds, rate in Hz, channels, and frames (samples in each channel)."""
 
     duration: float
     sample_rate: int
@@ -57,7 +57,7 @@ Reader = SndfileReader | MediaReader
 
 
 def _refuse(head: bytes, reason: str) -> BadInput:
-    """What to tell of bytes that no reader takes."""
+    """Reject for bytes without a reader."""
     if not head:
         return BadInput("audio_empty", "the file has 0 bytes")
     return BadInput("audio_unreadable", f"not readable as audio ({reason}): it looks like {looks_like(head)}")
@@ -104,7 +104,7 @@ def _look(file: IO[bytes]) -> tuple[bytes, int]:
 
 
 def _reader(file: IO[bytes], head: bytes) -> Reader:
-    """The library that can read the file."""
+    """The reader of the file."""
     import soundfile
 
     kind = media_kind(head)
@@ -117,7 +117,7 @@ def _reader(file: IO[bytes], head: bytes) -> Reader:
 
 
 def _info(header: Header, size: int) -> AudioInfo:
-    """What a header of a file of `size` bytes says, if it makes sense."""
+    """Facts of a plausible header of a file of `size` bytes."""
     frames, rate, channels = header
     if not RATES[0] <= rate <= RATES[1]:
         raise BadInput("audio_rate", f"the header says {rate} Hz; allowed are {RATES[0]} to {RATES[1]}")
@@ -130,7 +130,7 @@ def _info(header: Header, size: int) -> AudioInfo:
 
 
 def probe(source: Source) -> AudioInfo:
-    """What the header says; no sample is decoded, except of the rare FLAC streams that do not state a length.
+    """Facts of the header. Samples are decoded only for rare FLAC streams without a length.
 
     Raises:
         BadInput: `audio_missing`, `audio_empty`, `audio_unreadable`, `audio_format`, `audio_rate`, `audio_corrupt`.

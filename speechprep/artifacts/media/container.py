@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and the sound of media containers through PyAV (an optional package)."""
+"""Recognition of files by their first bytes, and sound of media containers through PyAV (an optional package)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TEXT = bytes({*range(32, 127), 9, 10, 13})
 
 
 def looks_like(head: bytes) -> str:
-    """What a file is by its first bytes, in words that say what to do."""
+    """Description of a file by its first bytes, with a remedy."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(b"version https://git-lfs"):
         return "a git LFS pointer, not the file itself; run: git lfs pull"
@@ -45,7 +45,7 @@ def looks_like(head: bytes) -> str:
 
 
 def media_kind(head: bytes) -> str | None:
-    """The container that PyAV, not libsndfile, reads; None for all else."""
+    """Name of a container for PyAV; None for files of libsndfile and for unknown files."""
     if head[4:8] == b"ftyp":
         return "MP4/M4A (AAC or video)"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
@@ -112,8 +112,8 @@ class MediaReader:
     def blocks(self, start: int, stop: int) -> Iterator[NDArray[np.float32]]:
         """Samples [start, stop) as (frames, channels) blocks; ends early where the file does.
 
-        Decoded from the beginning each time, by a new decoder: containers cannot be sought to a sample, and AAC's
-        noise substitution depends on all that the decoder has decoded before.
+        Each read decodes from the beginning with a new decoder. Containers have no seek to a sample, and AAC's noise
+        substitution depends on all earlier packets.
         """
         import av
 

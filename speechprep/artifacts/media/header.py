@@ -1,6 +1,6 @@
 """The headers of plain PCM WAV and of FLAC, read without a library: most speech is stored so, and asking costs little.
 
-Only headers in which everything agrees are answered; whatever is unusual is libsndfile's to judge.
+Only consistent headers are read here; unusual ones are left to libsndfile.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _STREAMINFO = (0x00000022, 0x80000022)  # block type 0, 34 bytes; the last metad
 
 
 def plain_header(head: bytes, size: int) -> Header | None:
-    """Frames, rate and channels of a file of `size` bytes that starts with `head`; None: ask a library."""
+    """Frames, rate and channels of a file of `size` bytes with the beginning `head`; None: libsndfile must read
+    it."""
     if head.startswith(b"RIFF"):
         return _wav(head, size)
     return _flac(head) if head.startswith(b"fLaC") else None

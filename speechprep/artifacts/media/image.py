@@ -35,7 +35,7 @@ _DIRECT = ("1", "L", "CMYK", "YCbCr", "HSV")
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _WHITE = (255, 255, 255, 255)
 
-# What Pillow's decoders raise on damaged data.
+# Errors of Pillow's decoders on damaged data.
 _DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
     ZeroDivisionError, NotImplementedError, RuntimeError, struct.error,
@@ -81,7 +81,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
 
     Args:
         data: the whole file.
-        max_pixels: width x height that is decoded at most.
+        max_pixels: largest width x height to decode.
 
     Raises:
         BadInput: `image_empty`, `image_unknown` (no image that is read here), `image_too_large`, `image_mode`,
@@ -124,7 +124,7 @@ _warnings = threading.Lock()  # Python's filters of warnings belong to the proce
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Pillow's warnings (of damaged metadata, of many pixels): what matters is an error or a limit here."""
+    """Without Pillow's warnings of damaged metadata and many pixels: errors and limits are checked here."""
     with _warnings, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""Samples of one file through libsndfile, robust against what real files do to it."""
+"""Samples of one file through libsndfile, robust against damaged files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Samples = NDArray[np.float32]
 BLOCK_SECONDS = 10.0  # of one decoded block
 BLOCK_SAMPLES = 1 << 23  # of all its channels together, at most
 _UNKNOWN = 1 << 62  # libsndfile's frame count where a streamed FLAC does not say
-_AT_END = 39  # libsndfile's error on stepping over the end of such a FLAC
+_AT_END = 39  # libsndfile's error at the end of a FLAC without a length
 
 
 class _Steady:
-    """A file for libsndfile's callbacks, out of which no exception may come: one that fails is kept for later."""
+    """A file for libsndfile's callbacks. No exception may leave a callback, so an error is kept for later."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -93,7 +93,7 @@ class SndfileReader:
     def _read(self, start: int, stop: int) -> Iterator[Samples]:
         size = max(min(round(BLOCK_SECONDS * self.sample_rate), BLOCK_SAMPLES // self.channels), 1)
         with self._open() as sound:
-            # A FLAC without a length cannot be sought: what lies before the segment is decoded and dropped.
+            # A FLAC without a length has no seek: samples before the segment are decoded and dropped.
             position = 0 if self._endless else sound.seek(start)
             while position < stop:
                 block = self._fill(sound, min(size, stop - position))
@@ -118,6 +118,6 @@ class SndfileReader:
         except soundfile.LibsndfileError as error:
             if error.code != _AT_END:
                 raise
-        # At the end the samples are there, soundfile only cannot step over it: count what was written.
+        # At the end the samples are complete, but soundfile raises: count the written samples.
         unwritten = np.isnan(block[:, 0])
         return block[: int(np.argmax(unwritten))] if unwritten.any() else block

@@ -1,7 +1,7 @@
-"""Reading rows back: `speechprep decode`, and the check that every row decodes to what it was made of.
+"""Decoding of token rows for `speechprep decode`, and the check of every row against its words and units.
 
-Rows of `tokens` give words, units, frames and times; rows of `packed`, which hold token ids only, give words and
-deduplicated units, document by document, put together again where a document was cut at the end of a row.
+Rows of `tokens` give words, units, frames and times. Rows of `packed` hold token ids only: they give words and
+deduplicated units, document by document. Documents cut at the end of a row are joined again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DecodedSpan:
 
     Attributes:
         modality: "unit" or "text".
-        text: its words; None for units of which the words are not known.
+        text: its words; None for units without known words.
         words: (text or None, start, end) of each, in seconds.
         units, durations: without repeats, and the frames of each.
         t0, t1: seconds.
@@ -83,7 +83,7 @@ def decode_dataset(
 
     Raises:
         ConfigError: a folder of another kind.
-        BadInput: a row that was not made with this vocabulary.
+        BadInput: a row of another vocabulary.
     """
     found = manifest.read(folder)
     wanted = None if ids is None else frozenset(ids)
@@ -163,7 +163,7 @@ def _decode_packed(
         for batch in shards.read_batches(storage.join(folder, shard.name), ["input_ids", "document_ids", "ids"], 64):
             for row in batch.to_pylist():
                 for i, (document, part) in enumerate(split_packed(row)):
-                    # Only the first of a row may go on from the row before, unless it is a copy, which begins anew.
+                    # Only the first document of a row may continue the row before. A copy begins anew.
                     if i == 0 and document == name and not _is_whole(name, tokens, vocab):
                         tokens = np.concatenate([tokens, part])
                         continue
@@ -200,7 +200,7 @@ def _document(
 
 
 def verify_tokens(folder: str, shard: str, inputs: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong in a shard of `tokens`: each row is decoded and held against the words and units it was made of.
+    """Problems of a shard of `tokens`: each row is decoded and compared with its words and units.
 
     Args:
         folder: of `tokens`; `shard`: file name in it.
@@ -221,7 +221,7 @@ def verify_tokens(folder: str, shard: str, inputs: Mapping[str, str]) -> Iterato
 
 
 class _Truth:
-    """Rows of a shard of `words` or `units` by id, for ids that come in the order of the shard or nearly so."""
+    """Rows of a shard of `words` or `units` by id, for ids nearly in the order of the shard."""
 
     def __init__(self, folder: str, shard: str, kind: str) -> None:
         uri = storage.join(folder, shard)
@@ -231,7 +231,7 @@ class _Truth:
         self._last: dict[str, Any] = {}
 
     def of(self, ids: list[str]) -> dict[str, Any]:
-        """What stands under these ids. An id may be asked for again in the next call, not later."""
+        """The rows of these ids. An id may be asked for again in the next call, not later."""
         new = [id for id in ids if id not in self._last]
         where = positions(pa.chunked_array([new], pa.string()), self._ids)
         rows = (row for batch in self._window.take(where[where >= 0]) for row in batch.to_pylist())

@@ -1,4 +1,5 @@
-"""Is a folder what its manifest says? Recomputes checksums, schemas and cross-references, and changes nothing.
+"""Verification of folders against their manifests. Recomputes checksums, schemas and cross-references, and changes
+nothing.
 
 files       every file that the manifest names is there with its size and sha256, and no other file is
 manifest    fingerprint and content are the digests of what they stand for, counts are those of the files
@@ -31,7 +32,7 @@ RUN_FILES = {"run.json", "run.log", "report.html"}
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong, where, in words that say what to do where that is known."""
+    """A problem: its folder, and a description with the remedy if it is known."""
 
     folder: str
     what: str
@@ -39,7 +40,7 @@ class Problem:
 
 @dataclass
 class Verdict:
-    """What was looked at and what is wrong. `folders` are in the order in which they were checked."""
+    """Counts of the check, and its problems. `folders` are in the order of the check."""
 
     folders: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Verdict:
 
 
 def verify(folder: str) -> Verdict:
-    """Check a dataset or artifact folder, or a run folder with all that lies in it.
+    """Check a dataset or artifact folder, or all folders of a run.
 
     Raises:
         StaleArtifact: there is nothing of this tool here.
@@ -88,7 +89,7 @@ def _neighbours(place: str, verdict: Verdict) -> Neighbours:
 
 
 def _depth(known: dict[str, Manifest], name: str) -> tuple[int, str]:
-    """How many folders lie upstream, so that what comes first is told first."""
+    """Number of folders upstream, for the order of the report."""
     by_print = {found.fingerprint: other for other, found in known.items()}
 
     def up(at: str, seen: frozenset[str]) -> int:
@@ -127,7 +128,7 @@ def _manifest(made: Manifest) -> Iterator[str]:
 
 
 def _files(folder: str, made: Manifest, verdict: Verdict) -> tuple[list[Shard], list[str]]:
-    """Presence, size and hash of what the manifest names, and what else is there; the shards that are as they were."""
+    """Check of presence, size and hash of the named files, and of other files; returns the intact shards."""
     good, wrong = [], []
     there = storage.sizes(folder)
     rejects = storage.sizes(storage.join(folder, REJECT_FOLDER))
@@ -155,7 +156,7 @@ def _files(folder: str, made: Manifest, verdict: Verdict) -> tuple[list[Shard], 
 
 
 def _reject_name(shard: Shard, there: dict[str, int]) -> str:
-    """Rejects lie under the name of their piece of work, which is the shard's unless the work had other shards."""
+    """Rejects have the name of their task: the name of the shard, unless the task wrote several shards."""
     return shard.name if shard.name in there or len(there) != 1 else next(iter(there))
 
 
@@ -177,11 +178,11 @@ def _file(uri: str, name: str, sha256: str, size: int | None, verdict: Verdict) 
 
 
 def _inputs(made: Manifest, around: Neighbours) -> Iterator[str]:
-    """Each recorded input is beside this folder as it was; an input that lies elsewhere cannot be followed."""
+    """Each recorded input lies unchanged beside this folder; an input in another place cannot be checked."""
     try:
         stage = find_stage(made.made_of.get("stage", ""))
     except (SpeechprepError, ImportError):
-        return  # of a package that is not here
+        return  # a stage of an absent package
     for read in stage.reads:
         wanted = made.made_of.get("inputs", {}).get(read.role)
         same_kind = [name for name, found in around.known.items() if found.kind == read.kind]

@@ -1,4 +1,4 @@
-"""The row checks of `verify`: what must hold within a shard of each kind, and between it and the shards it came from.
+"""Row checks of `verify`: conditions within a shard of each kind, and between a shard and its input shards.
 
 Shards are streamed; of the folders beside, only the ids and lengths of the shard of the same name are held.
 """
@@ -36,7 +36,7 @@ class Neighbours:
     known: dict[str, Manifest]
 
     def input(self, made: Manifest, role: str) -> tuple[str, Manifest] | None:
-        """The folder here that `made` was made from under this role, None where it is not here."""
+        """The input folder of `made` for this role; None if it is not beside it."""
         wanted = made.made_of.get("inputs", {}).get(role)
         for name, found in self.known.items():
             if wanted is not None and found.fingerprint == wanted:
@@ -50,7 +50,7 @@ class RowChecks:
     def __init__(self, folder: str, made: Manifest, around: Neighbours) -> None:
         self.folder, self.made, self.around = folder, made, around
         self.seen: list[pa.Array] = []
-        self.tally: dict[str, tuple[int, str]] = {}  # what is wrong with rows of the present shard: how many, which
+        self.tally: dict[str, tuple[int, str]] = {}  # problems of the present shard: number of rows, first id
         self.kind = find_kind(made.kind)
         self.check = self._row_check()
 
@@ -63,7 +63,7 @@ class RowChecks:
         return getattr(self, f"check_{name}", None)
 
     def shard(self, shard: Shard) -> Iterator[str]:
-        """What is wrong in a shard."""
+        """Problems of a shard."""
         if self.kind.ids_from is not None:
             yield from self._refers(shard, self.kind.ids_from)
         elif self.kind.unique_ids:
@@ -80,7 +80,7 @@ class RowChecks:
             self.tally[what] = (rows + int(bad.sum()), first)
 
     def whole(self) -> Iterator[str]:
-        """What is wrong between the shards of the folder: an id that stands twice, a codebook of other units."""
+        """Problems across the shards of the folder: an id in two rows, a codebook of other units."""
         if self.kind.unique_ids and self.seen:
             ids = pa.chunked_array(self.seen)
             if pc.count_distinct(ids).as_py() != len(ids):
@@ -228,7 +228,7 @@ class RowChecks:
             self._count(batch, np.asarray(sides.min(axis=0) < 1), "have no usable width or height")
 
     def _codebook(self) -> Iterator[str]:
-        """Centroids and passport belong together, and are those the manifest tells of."""
+        """Centroids and metadata agree, with each other and with the manifest."""
         if not storage.is_local(self.folder):
             return
         from speechprep.artifacts.codebook import Codebook

@@ -1,8 +1,8 @@
-"""The report of a run: `report.html`, one file that needs nothing from anywhere.
+"""The report of a run: `report.html`, one self-contained file.
 
-Reads the datasets and artifacts of a run folder, each streamed once, and leaves out the sections whose data the run
-has not made. The same data gives the same bytes. The page may load nothing and run no script but those it carries:
-its Content-Security-Policy names them by their hashes.
+It reads the datasets and artifacts of a run folder, each streamed once. Sections without data are left out. The same
+data gives the same bytes. The page loads nothing, and its Content-Security-Policy allows only its own scripts, by
+their hashes.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def build_report(run_folder: str, out: Path | None = None) -> Path:
     """Write the report of a run.
 
     Args:
-        run_folder: the folder that holds `utterances`, `words`, ..; local or remote. Any of them may be missing.
+        run_folder: folder with `utterances`, `words`, ..; local or remote. Any of them may be missing.
         out: the file to write; `report.html` in the run folder by default.
 
     Returns:
         Where it is (for a remote run folder, its URI as a path).
 
     Raises:
-        SchemaMismatch: a manifest that is not one of this tool.
+        SchemaMismatch: a manifest of another tool.
     """
     where = str(out) if out is not None else storage.join(run_folder, NAME)
     storage.write_bytes(where, render(run_folder).encode())
@@ -89,7 +89,7 @@ SECTIONS: tuple[Callable[[Page, Run, Facts], None], ...] = (
 
 
 def _score_range(chosen: list[Chosen]) -> tuple[float, float]:
-    """The 5th and 95th percentile of the word scores that will be drawn: one scale of strength for all."""
+    """The 5th and 95th percentile of the drawn word scores: one colour scale for all utterances."""
     words = [word for each in chosen for word in (each.words or {}).get("words") or []]
     scores = [word["score"] for word in words if word["score"] is not None and np.isfinite(word["score"])]
     return (float(np.quantile(scores, 0.05)), float(np.quantile(scores, 0.95))) if scores else (0.0, 1.0)
@@ -122,7 +122,7 @@ def _fill(page: Page, run: Run, facts: Facts, data: dict[str, Any]) -> str:
 
 
 def _json(data: dict[str, Any]) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """JSON without characters to end its script element."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -11,10 +11,10 @@ FRAMES, RUNS, SUBWORDS, TEXT, WORDS = "frames", "run-length units", "speech subw
 
 
 def rates(facts: Facts, run: Run) -> dict[str, float]:
-    """Name -> tokens for each second of speech, of every form that the run has made, the longest form first.
+    """Name -> tokens per second of speech, for each form in the run, the longest form first.
 
-    Subwords and text tokens are those of the rows of kind `unit` and `text`, by the seconds of their spans; where
-    there are no such rows, what was measured when the subwords were trained.
+    Subwords and text tokens are counted in the rows of kind `unit` and `text`, by the seconds of their spans.
+    Without such rows, the rates of the subword training are taken.
     """
     found = {}
     units, folder = facts.units, run.get("units")
@@ -25,7 +25,7 @@ def rates(facts: Facts, run: Run) -> dict[str, float]:
             found[RUNS] = frames * units.run_count / units.frames
     for name, kind, said in ((SUBWORDS, "unit", "speech"), (TEXT, "text", "text")):
         rows = (facts.tokens or {}).get(kind)
-        if rows and rows.seconds.get(kind):  # the only modality of such a row is called like the kind
+        if rows and rows.seconds.get(kind):  # the one modality of a row has the name of its kind
             found[name] = rows.modality[kind] / rows.seconds[kind]
         elif rate := _trained(run, said):
             found[name] = rate
@@ -35,7 +35,7 @@ def rates(facts: Facts, run: Run) -> dict[str, float]:
 
 
 def _trained(run: Run, which: str) -> float:
-    """Tokens per second that the manifest of `subword` states for "speech" or "text"; 0 where it does not."""
+    """Tokens per second of "speech" or "text" in the manifest of `subword`; 0 without an entry."""
     said: Any = run.facts("subword")
     for key in ("coverage", "compression", which):
         said = said.get(key) or {}

@@ -1,4 +1,4 @@
-"""The numbers of a run, each from one streaming pass over the columns that it needs (constant memory)."""
+"""The numbers of a run, each from one streaming pass over its columns (constant memory)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LONGEST_RUN = 32  # frames; longer runs share the last bar
 
 @dataclass
 class Loss:
-    """Utterances that a stage rejected or that its filter did not keep, for one reason."""
+    """Utterances rejected by a stage or dropped by its filter, for one reason."""
 
     stage: str
     code: str
     count: int = 0
     seconds: float = 0.0
-    unknown: int = 0  # of `count`, those whose length is not known
+    unknown: int = 0  # of `count`: utterances of unknown length
     id: str = ""
     message: str = ""
     kept_out: bool = False  # True: a filter's decision in `words`; False: a row of `rejects`
@@ -38,7 +38,7 @@ class Loss:
 
 @dataclass
 class Yield:
-    """How much speech came in, was aligned and was kept, and what was lost where. All lengths in seconds."""
+    """Amounts of speech: ingested, aligned, kept, and lost at each stage. All lengths in seconds."""
 
     utterances: int = 0
     seconds: float = 0.0
@@ -55,7 +55,7 @@ class Yield:
 
     @property
     def unaligned_seconds(self) -> float:
-        """Seconds of utterances that have no row in `words` and were not rejected there either."""
+        """Seconds of utterances without a row and without a reject in `words`."""
         rejected = sum(loss.seconds for loss in self.losses.values() if loss.stage == "align" and not loss.kept_out)
         return max(self.seconds - self.aligned_seconds - rejected, 0.0) if self.has_words else 0.0
 
@@ -90,12 +90,12 @@ class Units:
 
     @property
     def run_count(self) -> int:
-        """Units that remain after run-length encoding."""
+        """Units after run-length encoding."""
         return int(self.runs.sum())
 
     @property
     def dead(self) -> list[int]:
-        """Units that no frame has."""
+        """Units without a frame."""
         return [int(unit) for unit in np.flatnonzero(self.counts == 0)]
 
     @property
@@ -119,7 +119,7 @@ class Kind:
 
 @dataclass
 class Packed:
-    """What the training shards hold: tokens of each modality id, and padding."""
+    """Content of the training shards: tokens of each modality id, and padding."""
 
     rows: int = 0
     modality: Counter[int] = field(default_factory=Counter)
@@ -127,18 +127,18 @@ class Packed:
 
     @property
     def tokens(self) -> int:
-        """Tokens that are not padding."""
+        """Tokens without padding."""
         return sum(self.modality.values())
 
     @property
     def fill(self) -> float:
-        """Share of the positions that hold a token."""
+        """Share of the positions with a token."""
         return self.tokens / (self.tokens + self.padding) if self.tokens + self.padding else 0.0
 
 
 @dataclass
 class Facts:
-    """All numbers of a run; None where the run has no such dataset."""
+    """All numbers of a run; None for absent datasets."""
 
     yields: Yield
     speech: Speech
@@ -196,7 +196,7 @@ def _read_words(words: Dataset, yields: Yield, speech: Speech) -> None:
 
 
 def _count(loss: Loss, ident: str, seconds: float | None, message: str) -> None:
-    if not loss.count or ident < loss.id:  # the first id, so that the example does not depend on the shards
+    if not loss.count or ident < loss.id:  # the first id: independent of the shards
         loss.id, loss.message = ident, message
     loss.count += 1
     loss.seconds += seconds or 0.0
@@ -218,7 +218,7 @@ def _read_rejects(folder: Dataset, utterances: Dataset | None, yields: Yield) ->
 
 
 def _lengths(utterances: Dataset, wanted: set[str | None], shard: str) -> dict[str, float]:
-    """Seconds of the wanted ids: from the shard of that name, and where that does not have all, from the others."""
+    """Seconds of the given ids: from the shard of this name, then from the other shards."""
     found: dict[str, float] = {}
     for name in sorted(utterances.shards, key=lambda name: (name != shard, name)):
         missing = sorted(ident for ident in wanted if ident is not None and ident not in found)
@@ -249,7 +249,7 @@ def read_units(units: Dataset, codebook: Dataset | None) -> Units:
 
 
 def frame_rate(grid: Any) -> float | None:
-    """Frames per second of the grid that a manifest carries."""
+    """Frames per second of the grid in a manifest."""
     if not isinstance(grid, dict) or not grid.get("stride"):
         return None
     return float(grid["sample_rate"]) / float(grid["stride"])

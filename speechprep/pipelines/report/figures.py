@@ -1,6 +1,6 @@
 """The plots, as plotly figure specifications (plain dicts: small, ordered, the same bytes for the same numbers).
 
-Colours are those of the light theme; the page's script swaps them by `THEME` where the reader prefers dark.
+The colours belong to the light theme; for a dark theme the script of the page replaces them by `THEME`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _CATEGORIES = {"autorange": "reversed", "type": "category", "showgrid": False, "
 
 
 def _label(text: str) -> str:
-    """Text of the data as a label: short, and without what plotly would take for markup."""
+    """Text of the data as a label: short, and without plotly's markup characters."""
     return escape(text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "\u2026", quote=False)
 
 
@@ -86,7 +86,7 @@ def number(value: float) -> str:
 
 
 def waterfall(yields: Yield) -> Figure:
-    """From the hours that came in down to those kept, one step for each reason, then what later stages rejected."""
+    """From ingested hours down to kept hours, one step for each reason, then the rejects of later stages."""
     longest = max(yields.seconds, yields.kept_seconds, 1e-9)
     scale, unit = (3600, "hours") if longest >= 5400 else (60, "minutes") if longest >= 60 else (1, "seconds")
     steps = _steps(yields)

@@ -51,7 +51,7 @@ def _training_cards(facts: Facts) -> Iterator[str]:
 
 
 def run_section(page: Page, run: Run) -> None:
-    """What each stage took, by `run.json`."""
+    """Seconds of each stage, from `run.json`."""
     rows = []
     for stage in run.record.get("stages") or []:
         speed = stage.get("times_real_time")
@@ -89,7 +89,7 @@ def header(run: Run) -> str:
 
 
 def footer(run: Run) -> str:
-    """The versions of the packages that made the data."""
+    """Versions of the packages behind the data."""
     versions: dict[str, str] = {}
     for folder in run.datasets.values():
         versions.update(folder.manifest.versions)

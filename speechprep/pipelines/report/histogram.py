@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 _HALF = 8192  # fine bins on either side of zero
 _FINEST = 2.0**-13
-BEYOND = 0.002  # share of the values on either side that bars are not drawn for
+BEYOND = 0.002  # share of the values beyond the bars, on either side
 
 
 @dataclass(frozen=True)
 class Bars:
-    """What bars show: `counts[i]` values lie in [left + i * width, left + (i + 1) * width); the last edge too."""
+    """Bars: `counts[i]` values lie in [left + i * width, left + (i + 1) * width); the last bar includes its right
+    edge."""
 
     left: float
     width: float
@@ -29,7 +30,7 @@ class Bars:
 
 @dataclass
 class Histogram:
-    """Counts on a grid of fine bins around zero whose width doubles whenever a value falls outside it."""
+    """Counts on a grid of fine bins around zero. The bin width doubles when a value falls outside of the grid."""
 
     count: int = 0
     total: float = 0.0
@@ -74,7 +75,7 @@ class Histogram:
     def bars(self) -> Bars:
         """Up to 36 or so bars with round edges, fewer for few values.
 
-        The outermost ones also count the `BEYOND` share of the values that lie further out.
+        The outermost bars also count the `BEYOND` share of values further out.
         """
         about = min(max(3 * math.sqrt(self.count), 8), 36)
         low, high = self.quantile(BEYOND), self.quantile(1 - BEYOND)
@@ -88,7 +89,7 @@ class Histogram:
 
 
 def nice_step(step: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is not below `step`."""
+    """The smallest of 1, 2, 5 times a power of ten, at least `step`."""
     if step <= 0:
         return 0.0
     power = 10.0 ** math.floor(math.log10(step))

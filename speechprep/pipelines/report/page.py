@@ -1,4 +1,4 @@
-"""The parts of which the sections are made: plots with captions, tables, headline cards."""
+"""Parts of the sections: plots with captions, tables, headline cards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from speechprep.pipelines.report.facts import Speech
 from speechprep.pipelines.report.figures import THEME, Figure, number
 
-TIMES, UNBROKEN = "\u00d7", "\u00a0"  # the sign of multiplication; a space that does not break a line
+TIMES, UNBROKEN = "\u00d7", "\u00a0"  # the sign of multiplication; a non-breaking space
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Page:
         self.html.append(f'<section id="{anchor}"><h2>{title}</h2>{intro}{"".join(body)}</section>')
 
     def figure(self, name: str, title: str, figure: Figure, caption: str, says: str, *, wide: bool = False) -> str:
-        """A plot with its title, a caption that tells how to read it, and what it shows in words."""
+        """A plot with its title, a caption on how to read it, and its content in words."""
         self.figures[name] = figure
         height = figure["layout"]["height"]
         named = [trace for trace in figure["data"] if "name" in trace]
@@ -44,7 +44,7 @@ class Page:
 
 
 def legend(traces: Sequence[dict[str, Any]]) -> str:
-    """The names of the traces in their colours, as text that wraps; nothing where there are none."""
+    """The names of the traces in their colours, as wrapping text; empty without names."""
     entries = "".join(
         f'<li style="--tone:{tone(trace["marker"]["color"])}">{escape(trace["name"])}</li>' for trace in traces
     )

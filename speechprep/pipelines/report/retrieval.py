@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.run import Dataset
 
 QUERIES = 64
-_ROWS = 200_000  # searched at most, so that the report of a large corpus stays quick
+_ROWS = 200_000  # most rows to search: the report of a large corpus stays quick
 _NEIGHBOURS = 4  # the row itself, and three others
 _TIE = 1e-5
 
@@ -24,8 +24,7 @@ class Retrieval:
         rows: of the dataset; `searched` of them were looked at.
         dim: of a vector.
         queries: rows asked for; `found` of them came first themselves, or tied with a vector equal to theirs.
-        example: caption asked for and its nearest other rows, (cosine, id, caption): of all rows asked for, the one
-            whose neighbours are nearest.
+        example: a caption and its nearest other rows, (cosine, id, caption): the query with the nearest neighbours.
     """
 
     rows: int
@@ -65,7 +64,7 @@ def measure(folder: Dataset) -> Retrieval | None:
 def _blocks(
     folder: Dataset, limit: int, places: NDArray[np.int64] | None = None
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """(first row, vectors) of each batch of the first `limit` rows; with `places`, only those rows."""
+    """(first row, vectors) of each batch of the first `limit` rows; with `places`, only these rows."""
     first = 0
     for batch in folder.batches(["vector"]):
         if first >= limit:

@@ -102,7 +102,7 @@ def unit_section(page: Page, units: Units | None, codebook: dict[str, Any]) -> N
 
 
 def codebook_table(said: dict[str, Any]) -> str:
-    """What the clustering found out about its codebook, as far as it tells."""
+    """Quality of the codebook, from the clustering."""
     words = said.get("words") or {}
     known: list[tuple[str, str]] = []
     if "frames_used" in said and "frames_seen" in said:
@@ -140,7 +140,7 @@ def compression_section(page: Page, facts: Facts, run: Run) -> None:
 
 
 def token_section(page: Page, facts: Facts, vocabulary: dict[str, Any]) -> None:
-    """What the training data consists of."""
+    """Content of the training data."""
     body = []
     if facts.tokens and any(kind.tokens for kind in facts.tokens.values()):
         total = sum(kind.tokens for kind in facts.tokens.values())
@@ -180,7 +180,7 @@ _INDEX_FACTS = {
 
 
 def index_section(page: Page, run: Run, retrieval: Retrieval | None) -> None:
-    """The retrieval index: its size, and whether it finds what was put in."""
+    """The retrieval index: its size, and retrieval of its own items."""
     said = run.facts("index")
     rows: list[tuple[str, str]] = []
     if retrieval:
@@ -205,7 +205,7 @@ def _plain(value: Any) -> str:
 
 
 def utterance_section(page: Page, drawn: Sequence[str], *, has_words: bool) -> None:
-    """The drawn utterances, with what their colours mean."""
+    """The drawn utterances, with a legend of the colours."""
     if not drawn:
         return
     legend = (

@@ -1,4 +1,4 @@
-"""Which utterances the report draws: the best aligned, a typical and the worst one that was kept."""
+"""Choice of the utterances in the report: the best aligned, a typical, and the worst kept one."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _by_score(words: Dataset, speech: Speech) -> list[tuple[str, str, str, str]]
 
 
 def _nearest(batch: pa.RecordBatch, key: np.ndarray[Any, Any], shard: str) -> list[tuple[float, str, str]]:
-    """The rows of the smallest keys, ties included, so that the id decides among them."""
+    """The rows of the smallest keys, ties included: ties are decided by the id."""
     if not len(key):
         return []
     limit = np.partition(key, min(NUMBER, len(key)) - 1)[min(NUMBER, len(key)) - 1]

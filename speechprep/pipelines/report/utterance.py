@@ -1,4 +1,4 @@
-"""One utterance drawn on one time axis: waveform, words and units, with a player whose cursor moves over them.
+"""One utterance on one time axis: waveform, words and units, with a player and its moving cursor.
 
 Everything is placed in per cent of the drawn length, so the page zooms by changing the width of one element.
 """
@@ -20,15 +20,15 @@ from speechprep.pipelines.report.histogram import nice_step
 from speechprep.pipelines.report.selection import Chosen
 
 SAMPLE_RATE = 16000
-LONGEST = 20.0  # seconds drawn and embedded, so that the page stays small
+LONGEST = 20.0  # most seconds drawn and embedded: the page stays small
 _COLUMNS = 1000  # of the waveform: a minimum and a maximum each
-_PIXELS_PER_SECOND = 110  # at which short words can still be read
-_FRAME_RATE = 50.0  # of units whose grid no manifest tells
+_PIXELS_PER_SECOND = 110  # for legible short words
+_FRAME_RATE = 50.0  # for units without a grid in the manifest
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """An utterance as HTML, and the data by which the script tells what is under the pointer."""
+    """An utterance as HTML, with the data for the script's tooltip."""
 
     html: str
     data: dict[str, Any]
@@ -41,7 +41,7 @@ def draw(chosen: Chosen, index: int, rate: float | None, scores: tuple[float, fl
         chosen: its rows.
         index: 0, 1, .. its place on the page.
         rate: frames per second of the units.
-        scores: (low, high) word scores that are drawn palest and strongest.
+        scores: (low, high) word scores of the palest and the strongest colour.
     """
     row = chosen.utterance
     try:
