@@ -1,5 +1,5 @@
-"""The zoo: models that live on the shards, how they are trained and how they are judged.
+"""The model zoo: models over the shards of a run, their training, and their evaluation.
 
-Models and pipelines meet only on disk. This file and `models.data` need no torch; files that define torch modules
-import it at their top, and nothing outside the zoo imports those files at its own top.
+Models and pipelines meet only on disk. This file and `models.data` need no torch. Files with torch modules import
+torch at the top, and no file outside the zoo imports them at its top.
 """

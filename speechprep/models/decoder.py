@@ -1,8 +1,8 @@
-"""What the decoder models share: packed rows into OPT's decoder, and the loss of its targets out of it.
+"""Common base of the decoder models: packed rows through OPT's decoder, and the losses of their targets.
 
 The decoder is transformers' `OPTModel` as it is: pre-layer-norm, learned positions, KV cache, SDPA. Packed rows need
-two things that it takes as arguments: a mask that keeps attention inside each document, and positions that start at
-each document's begin.
+two arguments: a mask with attention inside of each document only, and positions counted from the start of each
+document.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def opt_config(size: str, vocab_size: int, context: int, **other: Any) -> OPTCon
         size: its name.
         vocab_size: tokens.
         context: positions.
-        other: fields of `OPTConfig` that shall differ.
+        other: further fields of `OPTConfig`.
 
     Raises:
-        ConfigError: no such size.
+        ConfigError: unknown size.
     """
     if size not in SIZES:
         raise ConfigError(f"size {size!r}; there are: {', '.join(SIZES)}")
@@ -52,7 +52,7 @@ def opt_config(size: str, vocab_size: int, context: int, **other: Any) -> OPTCon
 
 @dataclass
 class DecoderOutput(ModelOutput):
-    """What a decoder model returns.
+    """Output of a decoder model.
 
     Attributes:
         loss: scalar, where labels were given.
@@ -96,7 +96,7 @@ def decode(
     position_ids: torch.Tensor | None = None,
     **other: Any,
 ) -> Any:
-    """Run OPT's decoder; rows that are one document each keep the fast path without a mask."""
+    """Run OPT's decoder; rows of one document each take the fast path without a mask."""
     if document_ids is not None:
         position_ids = document_positions(document_ids) if position_ids is None else position_ids
         other["attention_mask"] = document_mask(document_ids, model.dtype)
@@ -106,7 +106,7 @@ def decode(
 def target_losses(
     hidden: torch.Tensor, targets: torch.Tensor, embedding: torch.Tensor, token_class: torch.Tensor, classes: int
 ) -> ClassLosses:
-    """Losses by class; logits are made at the positions that have a target and nowhere else.
+    """Losses by class; logits are computed at the positions with a target only.
 
     Args:
         hidden: (b, l, d) last hidden states.
@@ -147,7 +147,7 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         """Nothing here is ours: OPT's own modules set themselves up."""
 
     def get_input_embeddings(self) -> torch.nn.Module:
-        """The embedding, which is the output layer too."""
+        """The embedding, tied to the output layer."""
         found: torch.nn.Module = self.model.get_input_embeddings()
         return found
 
@@ -160,7 +160,7 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         return next_tokens(labels, document_ids)
 
     def target_counts(self, labels: torch.Tensor, document_ids: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
-        """(classes,) targets of a batch by class: what `forward` will be told in `counts`."""
+        """(classes,) targets of a batch by class, for the argument `counts` of `forward`."""
         return class_counts(self.targets(labels, document_ids), self.token_class, len(self.loss_terms()))
 
     def forward(
@@ -179,7 +179,7 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             input_ids: (b, l) tokens.
             document_ids: (b, l) 0, 0, .. 1, 1, .., -1 on padding: nothing sees or predicts beyond its document.
             labels: (b, l) as `input_ids`, -100 where a token is no target.
-            counts: (classes,) targets of the whole update that this batch is a part of; its own if not given.
+            counts: (classes,) targets of the whole update with this batch; default: the targets of this batch.
             attention_mask: as in transformers, for generation; not read where there are document ids.
             position_ids: (b, l) place of each token in its document; made of `document_ids` where they are not given.
             other: passed on to OPT's decoder: past_key_values, use_cache, ..

@@ -29,7 +29,7 @@ class Decoding:
         sample: draw instead of taking the best.
         temperature, top_k, top_p: of the draw; 0 for no top_k, 1 for no top_p.
         beams: beam width; 1 for none. Not together with `sample`.
-        length_penalty: exponent of the length by which a beam's score is divided.
+        length_penalty: a beam's score is divided by its length to the power of this exponent.
         seed: of the draw.
     """
 
@@ -55,7 +55,7 @@ class Decoding:
 
 
 class OnlyTokens(LogitsProcessor):
-    """Minus infinity for every token but those allowed, (vocabulary,) bool."""
+    """Minus infinity for every token outside of the allowed ones, (vocabulary,) bool."""
 
     def __init__(self, allowed: torch.Tensor) -> None:
         self.allowed = allowed
@@ -66,7 +66,7 @@ class OnlyTokens(LogitsProcessor):
 
 
 class GumbelNoise(LogitsProcessor):
-    """Noise that turns the largest logit into a draw. One generator for each row, from its key."""
+    """Gumbel noise: with it the largest logit is a random draw. One generator for each row, from its key."""
 
     def __init__(self, seed: int, keys: Sequence[str]) -> None:
         seeds = record_keys(seed, "generate", keys).tolist()
@@ -104,14 +104,14 @@ def generate(
     Args:
         model: a causal model of transformers.
         prompts: token ids, at least one each.
-        allowed: (vocabulary,) bool of the tokens that may come; `stop` must be among them to be reached.
-        stop: id that ends a continuation.
+        allowed: (vocabulary,) bool of the allowed tokens; `stop` must be one of them to be reached.
+        stop: id of the last token of a continuation.
         how: see there.
-        keys: names of the prompts, by which samples are drawn; their numbers if not given.
+        keys: names of the prompts, keys of the random draws; default: their numbers.
         batch: prompts at a time; changes nothing but rounding.
 
     Raises:
-        ConfigError: an empty prompt, or one that leaves no room in the model's context.
+        ConfigError: an empty prompt, or one as long as the model's context.
     """
     names = [str(i) for i in range(len(prompts))] if keys is None else list(keys)
     context = model.config.get_text_config(decoder=True).max_position_embeddings

@@ -9,7 +9,7 @@
     seeds: [0, 1, 2]
     ask: {test-other: run-other, ami: run-ami}  # by what name, which run; `unseen` is what was kept out of the training
 
-A cell is a folder; what is done is not done again.
+A cell is a folder; finished cells are not repeated.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def cells(grid: Grid) -> list[Cell]:
     """All cells, in the order of the axes; every cell's options are checked before the first is trained.
 
     Raises:
-        ConfigError: no such model, or options that it does not take.
+        ConfigError: unknown model or option.
     """
     options_of = find_model(grid.model).options.of
     found = []
@@ -84,7 +84,7 @@ def run(grid: Grid, out: str, tell: Callable[[str], None]) -> list[tuple[Cell, d
     """Train and ask every cell; the figures of each, by "<run> <figure>".
 
     Args:
-        grid: what to do.
+        grid: the grid.
         out: folder of the cells.
         tell: is given a line for each cell.
     """
@@ -105,7 +105,7 @@ def run(grid: Grid, out: str, tell: Callable[[str], None]) -> list[tuple[Cell, d
 
 
 def asked(grid: Grid, cell: Cell, folder: Path) -> dict[str, float]:
-    """What a trained cell scores on each run; kept in its folder."""
+    """Scores of a trained cell on each run; kept in its folder."""
     path, wanted = folder / ANSWERS, dict(grid.ask)
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))

@@ -68,7 +68,7 @@ def class_losses(logits: torch.Tensor, targets: torch.Tensor, token_class: torch
     """Sums and counts by class of the target.
 
     Args:
-        logits: (n, vocabulary) of the positions that have a target.
+        logits: (n, vocabulary) of the positions with a target.
         targets: (n,) token ids, none `IGNORE`.
         token_class: (vocabulary,) int64, class of each token.
         classes: how many there are.

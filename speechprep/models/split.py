@@ -1,4 +1,4 @@
-"""Which utterances a model is not trained on: the same ones as a `Source` with part="validation" has."""
+"""Validation split: the utterances kept out of training, as in a `Source` with part="validation"."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def held_out(ids: Sequence[str], share: float, group: str | None = None) -> NDAr
 
     Args:
         ids: of utterances.
-        share: of the groups on that side.
-        group: regular expression; ids that begin with the same match are one group, see `models.data.Source`.
+        share: share of the groups on the validation side.
+        group: regular expression; ids with the same match at their start are one group, see `models.data.Source`.
 
     Raises:
-        ConfigError: an id that does not begin with the group.
+        ConfigError: an id without the group at its start.
     """
     names = list(ids)
     if group is not None:

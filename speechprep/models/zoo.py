@@ -32,7 +32,7 @@ class Answer:
     Attributes:
         scores: one, or several of one table.
         columns, rows: the table for people; empty: the one score is printed as it is.
-        records: what the model wrote, for `--out`.
+        records: output of the model, for `--out`.
         json: for `--json`; None: the scores.
     """
 
@@ -108,11 +108,11 @@ class Model:
         return options
 
     def training_job(self, data: list[str], options: TrainOptions) -> TrainingJob:
-        """What the training loop needs.
+        """The parts of a training.
 
         Raises:
             MissingBackend: torch or transformers is not installed.
-            SpeechprepError: data or options that cannot be trained on.
+            SpeechprepError: unusable data or options.
         """
         require_torch(f"train {self.name}")
         job: TrainingJob = load(self.job)(data, options)

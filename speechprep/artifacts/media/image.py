@@ -84,8 +84,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         max_pixels: largest width x height to decode.
 
     Raises:
-        BadInput: `image_empty`, `image_unknown` (no image that is read here), `image_too_large`, `image_mode`,
-            `image_damaged` (also one that breaks off: no grey filling).
+        BadInput: `image_empty`, `image_unknown` (no supported image), `image_too_large`, `image_mode`,
+            `image_damaged` (also a truncated one: no grey filling).
     """
     Image = require_pillow("reading images").Image  # noqa: N806 - the module's name
     if not data:

@@ -22,10 +22,11 @@ A batch of b rows and context L:
     names         [[str]]        "<utterance id>#<kind>" of each row's documents; only with `names=True`
 
 The order is a pure function of sources, seed and global row number. A step of `world` ranks takes the next
-`world * batch_rows` rows; rank r the r-th `batch_rows` of them. So a run may stop and go on with another `world` or
-`batch_rows`: what counts is the number of rows taken.
+`world * batch_rows` rows; rank r the r-th `batch_rows` of them. A run may resume with another `world` or
+`batch_rows`: only the number of delivered rows counts.
 
-`masks` has what attention and loss need from `document_ids`: `attention_mask` (b, 1, L, L), `cu_seqlens` for attention
+`masks` has the inputs of attention and loss from `document_ids`: `attention_mask` (b, 1, L, L), `cu_seqlens` for
+attention
 kernels of variable length, `causal_labels`. `loader` has the same reader as a torch `IterableDataset` (needs torch).
 """
 

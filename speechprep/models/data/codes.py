@@ -1,4 +1,4 @@
-"""What a reader must know of a vocabulary: how many ids, which is padding, the modality of each, and whose they are."""
+"""Vocabulary metadata for the reader: size, padding id, modality of each id, fingerprint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Codes:
     """The ids of a vocabulary.
 
     Attributes:
-        fingerprint: what the manifests of `tokens` and `packed` hold under `vocabulary`: the content of the folder.
+        fingerprint: content hash of the folder, as in the manifests of `tokens` and `packed` under `vocabulary`.
         size: ids run from 0 to size - 1.
         pad: id of padding.
         modality: (size,) int8, code of each id.

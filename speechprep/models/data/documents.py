@@ -1,4 +1,4 @@
-"""Documents of `tokens`: those of a row group that a source takes."""
+"""Documents of `tokens`: the selection of a source from a row group."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Docs:
     """Documents of one or several row groups, none of them empty.
 
     Attributes:
-        values: tokens of all rows, also of those not taken.
+        values: tokens of all rows, with the unselected ones.
         starts, lengths: (n,) where the documents lie in `values`.
         names: (n,) "<utterance id>#<kind>"; None where they were not asked for.
     """
@@ -41,7 +41,7 @@ class Docs:
 
 
 class Picker:
-    """Which documents a source takes, and reading them.
+    """Selection and reading of a source's documents.
 
     Args:
         names: read the names as well.
@@ -61,7 +61,7 @@ class Picker:
         return {**self.__dict__, "_buffer": np.empty(0, np.int32)}
 
     def load(self, groups: Sequence[int]) -> Docs:
-        """Documents of row groups that are taken, in order. What it gives is good until the next call."""
+        """Selected documents of row groups, in order. The result is valid until the next call."""
         total = int(self.folder.tokens[list(groups)].sum())
         if len(self._buffer) < total:
             self._buffer = np.empty(total, np.int32)
@@ -86,7 +86,7 @@ class Picker:
         )
 
     def _taken(self, batch: pa.RecordBatch, lengths: Ints) -> tuple[NDArray[np.bool_] | slice, pa.BooleanArray | None]:
-        """Which rows are taken, as an index of NumPy and as a mask of Arrow (None: all)."""
+        """The selected rows, as an index of NumPy and as a mask of Arrow (None: all)."""
         keep = lengths > 0
         if self.by_kind:
             kinds = pa.array(self.source.kinds, pa.string())

@@ -1,7 +1,6 @@
-"""A dataset folder as a reader sees it: its row groups, what is in them by the footers alone, and reading one.
+"""A dataset folder for the reader: its row groups, their sizes from the footers alone, and reading of one group.
 
-Nothing is read but the footers of the shards, so opening costs about a millisecond a shard; what can be wrong with a
-folder is said then.
+Only the footers of the shards are read, about a millisecond each. Problems of a folder are raised at this time.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Folder:
     Attributes:
         made: its manifest.
         names: file names of the shards.
-        shard, group: (n,) which row group of which shard; groups without rows are left out.
+        shard, group: (n,) shard and row group in it; groups without rows are left out.
         rows: (n,) rows of each group.
         tokens: (n,) tokens of each group, padding included.
         first: (n,) rows of the folder before each group.
@@ -64,7 +63,7 @@ class Folder:
         """Columns of row group `number`, at most `rows` rows at a time: decoding so stays in the cache.
 
         Raises:
-            StaleArtifact: the shard is gone, or is not the file any more that was opened.
+            StaleArtifact: the shard was removed or replaced since the opening.
         """
         group = int(self.group[number])
         with self._opened(number) as (f, about), pq.ParquetFile(f, metadata=about, pre_buffer=False) as file:
@@ -101,7 +100,7 @@ class Folder:
             raise StaleArtifact(f"{where} cannot be read ({error}); check it with 'speechprep verify'") from error
 
     def _about(self, shard: int, f: IO[bytes]) -> pq.FileMetaData | None:
-        """The footer of an open shard, None where the file has another size; those of the last shards are kept."""
+        """The footer of an open shard, None for another file size; the footers of the last shards are kept."""
         if f.seek(0, os.SEEK_END) != self.made.shards[shard].size:
             return None
         if shard not in self._footers:
@@ -126,7 +125,7 @@ def open_folder(uri: str, codes: Codes) -> Folder:
 
     Raises:
         StaleArtifact: not complete; a shard is missing or changed; made with another vocabulary; an id out of range.
-        SchemaMismatch: another kind of dataset, or columns that are not as declared.
+        SchemaMismatch: another kind of dataset, or other columns than declared.
         ConfigError: no rows.
     """
     made = manifest.read(uri)
@@ -187,7 +186,7 @@ def _check_columns(schema: pa.Schema, kind: str, uri: str) -> None:
 
 
 def _out_of_range(file: pq.ParquetFile, group: int, uri: str, codes: Codes) -> str:
-    """Which row it is: found by reading the group, as the footer knows only the extremes."""
+    """The number of the row, found by reading the group: the footer has only the extremes."""
     before = sum(file.metadata.row_group(g).num_rows for g in range(group))
     tokens = file.read_row_group(group, columns=["input_ids"]).column(0).combine_chunks()
     flat, offsets = np.asarray(tokens.values), np.asarray(tokens.offsets)

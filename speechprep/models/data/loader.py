@@ -1,4 +1,4 @@
-"""The reader for torch: an `IterableDataset`, and a loader that may stop and go on at the exact sample.
+"""The reader for torch: an `IterableDataset`, and a loader with exact resume.
 
 loader = Loader(reader, workers=2)
 for batch in loader:            # tensors; with workers, batches are read ahead in other processes
@@ -33,14 +33,14 @@ class ReaderDataset(IterableDataset[dict[str, Any]]):
         self.reader, self.labels, self.mask = reader, labels, mask
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches as tensors; in a worker those that are the worker's."""
+        """Batches as tensors; in a worker process, the batches of this worker."""
         worker = get_worker_info()
         batches = self.reader.batches(*((worker.id, worker.num_workers) if worker else (0, 1)))
         for batch in batches:
             yield self.tensors(batch)
 
     def tensors(self, batch: Batch) -> dict[str, Any]:
-        """A batch of arrays as one of tensors, with what was asked for added; memory is shared."""
+        """A batch of arrays as tensors, with the requested additions; memory is shared."""
         out: dict[str, Any] = {name: torch.from_numpy(batch[name]) for name in TENSORS}  # type: ignore[literal-required]
         if self.labels:
             out["labels"] = torch.from_numpy(causal_labels(batch["input_ids"], batch["document_ids"]))
@@ -53,10 +53,10 @@ class ReaderDataset(IterableDataset[dict[str, Any]]):
 
 
 class Loader:
-    """Batches of a reader as tensors, with the state of what has come out.
+    """Batches of a reader as tensors, with the state after the delivered ones.
 
     Args:
-        workers: processes that read ahead; 0 reads in this one. The order is the same for any number.
+        workers: processes for reading ahead; 0 reads in this process. The order is the same for any number.
         labels, mask: see `ReaderDataset`.
         pin_memory: for copies to a GPU.
     """
@@ -69,7 +69,7 @@ class Loader:
         self._begin, self._taken = reader.row, 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches from where the loader stands: again after the last one that came out."""
+        """Batches from the position of the loader: after the last delivered one."""
         self.reader.seek(self.row)
         self._begin, self._taken = self.reader.row, 0
         loader = DataLoader(self.dataset, batch_size=None, num_workers=self.workers, pin_memory=self.pin_memory)
@@ -83,11 +83,11 @@ class Loader:
 
     @property
     def row(self) -> int:
-        """The global number of the first row that has not come out."""
+        """Global number of the first undelivered row."""
         return self.reader.row_after(self._taken, self._begin)
 
     def state_dict(self) -> dict[str, Any]:
-        """The reader's state after the last batch that came out."""
+        """State of the reader after the last delivered batch."""
         return self.reader.state(self.row)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What attention and loss need from `document_ids`: positions, masks, boundaries, labels.
+"""Inputs of attention and loss from `document_ids`: positions, masks, boundaries, labels.
 
 `document_ids` is (b, L): equal neighbours are one document, -1 is padding. No position looks into another document,
 none predicts the first token of the next.
@@ -34,7 +34,7 @@ def position_ids(document_ids: NDArray[Any]) -> NDArray[np.int64]:
 def attention_mask(document_ids: NDArray[Any]) -> NDArray[np.bool_]:
     """(b, L) -> (b, 1, L, L): True where position i may look at position j: j <= i, in the same document.
 
-    Padding sees padding, so that no row of the mask is empty (softmax over nothing is NaN). b * L * L bytes: for long
+    Padding attends to padding: no row of the mask is empty (softmax over nothing is NaN). b * L * L bytes: for long
     contexts use `cu_seqlens`.
     """
     length = document_ids.shape[1]
@@ -53,7 +53,7 @@ def cu_seqlens(document_ids: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
 
 
 def causal_labels(input_ids: NDArray[Any], document_ids: NDArray[Any]) -> NDArray[np.int64]:
-    """(b, L) -> (b, L) int64 labels for a causal model that shifts by itself (label t is predicted from t - 1).
+    """(b, L) -> (b, L) int64 labels for a causal model with its own shift (label t is predicted from t - 1).
 
     -100 on padding and on the first token of each document in its row: nothing before it may predict it.
     """

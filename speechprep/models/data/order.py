@@ -1,4 +1,4 @@
-"""The order of an epoch: row groups shuffled, and what is in them shuffled within windows of some row groups.
+"""The order of an epoch: shuffled row groups, and rows shuffled within windows of some row groups.
 
 Both permutations are sorts of hashes of (seed, source, epoch, place), so any epoch and any window can be had alone, on
 any machine and with any version of NumPy; nothing is kept but one number for each row group.
@@ -18,24 +18,24 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)  # the step of SplitMix64, see `tokenizer
 
 
 def source_key(seed: int, name: str) -> Hashes:
-    """(1,) key of a source, from which those of its epochs and windows are made."""
+    """(1,) key of a source: root of the keys of its epochs and windows."""
     return record_keys(seed, "models.data.order", [name])
 
 
 def permutation(key: Hashes, n: int) -> Ints:
-    """(n,) numbers 0 .. n - 1 in an order that follows from the key (1,) alone."""
+    """(n,) numbers 0 .. n - 1 in an order from the key (1,) alone."""
     return np.argsort(mix64(key + (np.arange(n, dtype=np.uint64) + np.uint64(1)) * _GAMMA), kind="stable")
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """The order of one epoch of a source whose pieces (row groups) have given sizes.
+    """The order of one epoch of a source with pieces (row groups) of given sizes.
 
     Attributes:
         key: (1,) of the epoch.
         order: (n,) pieces in the order of the epoch.
         edges: (w + 1,) window i is order[edges[i] : edges[i + 1]].
-        at: (w + 1,) what lies before each window, in the unit of the sizes.
+        at: (w + 1,) start of each window, in the unit of the sizes.
     """
 
     key: Hashes
@@ -58,9 +58,9 @@ class Epoch:
         return permutation(salted(self.key, window + 1), n)
 
     def pieces(self, window: int) -> NDArray[np.int64]:
-        """Pieces of a window, in the order in which they are put together."""
+        """Pieces of a window, in their order of concatenation."""
         return self.order[self.edges[window] : self.edges[window + 1]]
 
     def window_of(self, at: Ints) -> Ints:
-        """(n,) windows in which places (n,) of the epoch lie."""
+        """(n,) windows of the places (n,) of the epoch."""
         return np.searchsorted(self.at, at, side="right") - 1

@@ -1,9 +1,9 @@
 """Lists of one length from the pages of a Parquet column chunk, several times as fast as through a general reader.
 
-A general reader decodes a repetition and a definition level for every value, to find where lists begin and which values
-are missing. In rows of one length without missing values the first are known and the second are all alike. So this
-reads pages of that kind, as `artifacts.shards` writes them, and gives None for any other: the caller then reads the
-general way. The formats are those of parquet-format: PageHeader in the compact protocol of Thrift, levels as a hybrid
+A general reader decodes a repetition and a definition level for every value, for the starts of lists and the missing
+values. In rows of one length without missing values the first are known and the second are all alike. This reader
+takes pages as `artifacts.shards` writes them, and gives None for any other: the caller then takes the general
+reader. The formats are those of parquet-format: PageHeader in the compact protocol of Thrift, levels as a hybrid
 of runs and packed bits, values as byte stream split.
 """
 
@@ -21,10 +21,10 @@ _BLOCK = 1 << 14  # values put together at a time: what stays in the cache
 
 
 def read_fixed(chunk: memoryview, about: pq.ColumnChunkMetaData, out: NDArray[np.int32]) -> bool:
-    """Fill `out` (rows, length) with the lists of a column chunk, whose bytes are given.
+    """Fill `out` (rows, length) with the lists of a column chunk, from its bytes.
 
     Returns:
-        False where the chunk is not of the kind that this reads, or a list is of another length; `out` is spoilt.
+        False for a chunk of another form or a list of another length; `out` is then invalid.
     """
     kind = about.physical_type, about.compression, about.has_dictionary_page, about.num_values
     if kind != ("INT32", "ZSTD", False, out.size):
@@ -50,7 +50,7 @@ def read_fixed(chunk: memoryview, about: pq.ColumnChunkMetaData, out: NDArray[np
 
 
 def _join(streams: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
-    """Values (n,) of their bytes (4, n), lowest first; most ids have two, which is quick to see."""
+    """Values (n,) from their bytes (4, n), lowest first; a quick check finds the usual two bytes."""
     high = [byte for byte in (2, 3) if streams[byte].any()]
     for begin in range(0, len(out), _BLOCK):
         part = slice(begin, begin + _BLOCK)
@@ -63,7 +63,7 @@ def _join(streams: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
 
 
 def _regular(data: bytes, n: int, first: int, length: int) -> bool:
-    """Whether among n repetition levels (0 or 1) just those at first, first + length, .. are 0."""
+    """True if exactly the levels at first, first + length, .. of n repetition levels (0 or 1) are 0."""
     at, place, due = 0, 0, first
     while place < n:
         head, at = _varint(data, at)

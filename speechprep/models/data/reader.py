@@ -1,4 +1,4 @@
-"""The reader: batches of several sources in one order, whoever reads which part of it."""
+"""The reader: batches of several sources in one order, for any split over ranks and workers."""
 
 from __future__ import annotations
 
@@ -40,26 +40,27 @@ class Batch(TypedDict, total=False):
 class Reader:
     """Batches of rows of `context` tokens from sources.
 
-    All checks are made here, before the first row: see `streams` for what is refused. Iterating goes on where the
+    All checks are made here, before the first row; see `streams` for the refusals. Iterating goes on where the
     last iteration stopped; `seek(0)` begins anew.
 
     Args:
-        sources: what to mix.
+        sources: the sources of the mixture.
         context: tokens of a row.
-        codes: of the vocabulary that the model was made for.
+        codes: metadata of the model's vocabulary.
         batch_rows: rows of a batch of one rank.
         seed: of all shuffling.
         rank, world: this process is number `rank` of `world`.
-        end: "never": sources that end begin a new epoch. "first": the order ends where the first source would begin
-            its epoch number `epochs`. "all": it ends where the last source has been read `epochs` times; those that
-            are shorter are repeated.
+        end: "never": a source begins a new epoch at its end. "first": the order ends where the first source would
+            begin
+            its epoch number `epochs`. "all": the end is the `epochs`-th end of the last source; shorter sources are
+            repeated.
         epochs: see `end`.
-        share: what weights count: "tokens" (padding not counted) or "rows".
-        drop_last: leave out the rows that do not fill a whole step of all ranks, so that all have as many batches.
+        share: unit of the weights: "tokens" (without padding) or "rows".
+        drop_last: leave out the rows of an incomplete last step, for equal numbers of batches on all ranks.
             Without it the last batch may be smaller, and some ranks may have one batch less.
         names: also give the names of the documents.
         window_tokens: rows or documents are shuffled within windows of about so many tokens, made of row groups in a
-            shuffled order. A window of each source is what stays in memory.
+            shuffled order. Memory holds one window of each source.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class Reader:
             number = stop
 
     def read(self, rows: Ints) -> Batch:
-        """Rows of the order by their global numbers (n,), which must ascend. Changes nothing."""
+        """Rows of the order by their ascending global numbers (n,). Changes nothing."""
         which, number = self.schedule.locate(rows)
         shape = (len(rows), self.context)
         out: Batch = {
@@ -170,7 +171,7 @@ class Reader:
         return {**self._made_of, "row": self.row if row is None else row}
 
     def row_after(self, batches: int, begin: int = 0) -> int:
-        """The first row that is left when every rank has taken so many batches from row `begin` on."""
+        """The first remaining row after this number of batches on every rank, from row `begin` on."""
         row = begin + batches * self.world * self.batch_rows
         return row if self.total is None else min(row, self.total)
 
@@ -178,7 +179,7 @@ class Reader:
         """Go on after a state; rank, world and batch size may be others.
 
         Raises:
-            StaleArtifact: it is the state of another order; the message says what differs.
+            StaleArtifact: the state of another order; the message names the differences.
         """
         known = {key: value for key, value in state.items() if key != "row"}
         different = manifest.differences(known, self._made_of)
@@ -212,7 +213,7 @@ class Reader:
 
 
 def _rate(source: Source, stream: Stream, share: str) -> Fraction:
-    """Rows of a source relative to those of others."""
+    """Rows of a source, relative to the other sources."""
     if source.weight is None:
         return Fraction(stream.rows)
     return Fraction(source.weight) / (Fraction(stream.tokens, stream.rows) if share == "tokens" else 1)

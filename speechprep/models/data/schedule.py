@@ -1,6 +1,6 @@
-"""Which source each row of a mixture comes from: exact shares at all times, no chance, no state.
+"""The source of each row of a mixture: exact shares at all times, without random draws and without state.
 
-The k-th row of source i (from 0) is due at time (k + 1/2) / rate_i; rows come in the order in which they are due. So
+The k-th row of source i (from 0) is due at time (k + 1/2) / rate_i; rows come in the order of their due times. So
 after any number of rows each source has had its share, to about a row: this is the Webster or Sainte-Lague method of
 apportionment. With whole numbers as rates the order repeats after their sum, so any row is found by a table look-up.
 """
@@ -28,7 +28,7 @@ class Schedule:
     Attributes:
         counts: (s,) rows of each source in a period.
         order: (period,) int16, source of each row.
-        place: (period,) int32, number of the row among those of its source in the period.
+        place: (period,) int32, number of the row in its source within the period.
         at: rows of a source within the period, one array each.
     """
 
@@ -39,7 +39,7 @@ class Schedule:
 
     @classmethod
     def of(cls, rates: Sequence[Fraction]) -> Schedule:
-        """For sources whose rows come at these relative rates, all above 0."""
+        """For sources with these relative rates of rows, all above 0."""
         counts = _whole_numbers(rates)
         which = np.repeat(np.arange(len(counts), dtype=np.int16), counts)
         number = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
@@ -49,7 +49,7 @@ class Schedule:
         return cls(counts, order, number[by_time], [np.flatnonzero(order == i) for i in range(len(counts))])
 
     def locate(self, rows: Ints) -> tuple[NDArray[np.int16], Ints]:
-        """Global row numbers (n,) -> source of each (n,), and its number among the rows of that source (n,)."""
+        """Global row numbers (n,) -> source of each (n,), and its number within the source (n,)."""
         periods, within = np.divmod(rows, len(self.order))
         which = self.order[within]
         return which, periods * self.counts[which] + self.place[within]
@@ -61,7 +61,7 @@ class Schedule:
 
 
 def _whole_numbers(rates: Sequence[Fraction]) -> Ints:
-    """Counts in the proportion of the rates: exactly where that is simple, else to one part in `PERIOD`."""
+    """Counts in the proportion of the rates: exact for simple rates, else to one part in `PERIOD`."""
     shares = [rate / sum(rates) for rate in rates]
     simple = [share.limit_denominator(_SIMPLE) for share in shares]
     if sum(simple) == 1 and all(abs(a - b) < Fraction(1, 1 << 40) for a, b in zip(simple, shares, strict=True)):

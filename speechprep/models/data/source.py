@@ -1,4 +1,4 @@
-"""A source of a reader: which folder, which of its rows, how much of the mixture."""
+"""A source of a reader: its folder, its rows, and its share of the mixture."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Part = Literal["train", "validation"]
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of `packed` or `tokens`, and what to take of it.
+    """A folder of `packed` or `tokens`, and a selection from it.
 
     Attributes:
         folder: path or URI of a complete dataset folder.
-        weight: share of the tokens, relative to the other sources; None, for all sources alike: as many as it has,
-            so that all end together.
+        weight: share of the tokens, relative to the other sources; None for all sources: shares by size, so that all
+            end together.
         kinds: kinds of rows to take (unit, text, cst_ut, cst_tu, ast, or whatever the folder has); None: all. Only
             for `tokens`: the rows of `packed` mix them.
         documents: how documents of `tokens` fill rows. "split": end to end, cut where a row ends, the rest goes on in
             the next row; no padding but at the end of an epoch. "whole": best fit, rows padded. "single": each
             document a row, padded. For `packed` the rows are as they are.
-        long: what "whole" and "single" do with a document longer than the context: "refuse" or "cut" into pieces.
-        part: None: all documents. "train" and "validation": the two sides of a split by a hash of the utterance id,
-            so that all kinds of an utterance are on one side. Only for `tokens`.
+        long: treatment of documents longer than the context in "whole" and "single": "refuse", or "cut" into pieces.
+        part: None: all documents. "train" and "validation": the two sides of a split by a hash of the utterance id;
+            all kinds of an utterance are on one side. Only for `tokens`.
         validation: share of the groups on the side "validation".
-        group: regular expression; documents whose ids begin with the same match go to the same side, e.g. r"[^-]+"
-            for the speaker in LibriSpeech's ids. None: each utterance by itself.
+        group: regular expression; documents with the same match at the start of their ids are on one side, e.g.
+            r"[^-]+" for the speaker in LibriSpeech's ids. None: each utterance by itself.
     """
 
     folder: str

@@ -1,1 +1,1 @@
-"""DMLM: an OPT decoder that also reads and writes codes of speech and of images (arXiv 2406.06582)."""
+"""DMLM: an OPT decoder over text, speech codes and image codes (arXiv 2406.06582)."""

@@ -1,4 +1,4 @@
-"""What a trained DMLM answers in text: transcripts, translations, captions."""
+"""Text from a trained DMLM: transcripts, translations, captions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load_model(folder: str) -> tuple[DmlmForCausalLM, Text]:
 
 
 def load_corpus(model: DmlmForCausalLM, text: Text, runs: Sequence[str], *, split: str | None = None) -> Corpus:
-    """What runs hold, for a model.
+    """The corpus of runs, for a model.
 
     Raises:
         StaleArtifact: units or image codes of another codebook than the model's; the message names both.
@@ -60,14 +60,14 @@ def answers(
     unseen: bool = False,
     batch: int = 16,
 ) -> dict[str, str]:
-    """Text by id, for a task that ends in text: asr, s2tt_xx or i2t. Only text and </TEXT> may come.
+    """Text by id, for a task with text output: asr, s2tt_xx or i2t. Only text and </TEXT> may come.
 
     Args:
         model, text: of `load_model`.
         corpus: of `load_corpus`.
         name: of the task.
         how: to decode.
-        unseen: only items that the model was not trained on.
+        unseen: only items outside of the training.
         batch: items at a time.
 
     Raises:

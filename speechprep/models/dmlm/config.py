@@ -33,10 +33,10 @@ class DmlmConfig(PretrainedConfig):
         special: names of the tokens behind them, in order.
         loss: "trimodal": each modality's mean times its lambda; "plain": the mean over all tokens.
         lambdas: of speech, text and image.
-        delimiters: "text": they and </s> are targets that count as text; "exclude": no targets. Task tokens never are.
-        codebook: content fingerprint of the codebook whose units the speech codes are; `image_codes` alike.
+        delimiters: "text": they and </s> are targets of the class text; "exclude": no targets. Task tokens never are.
+        codebook: content fingerprint of the codebook of the speech codes; `image_codes` alike.
         dedup: whether repeats of a unit were dropped.
-        held_out: which utterances it was not trained on: arguments of `models.split.held_out`.
+        held_out: its validation split: arguments of `models.split.held_out`.
     """
 
     model_type = "dmlm"
@@ -85,7 +85,7 @@ class DmlmConfig(PretrainedConfig):
         """Id of a special token.
 
         Raises:
-            ConfigError: the model has no such token.
+            ConfigError: unknown token.
         """
         if name not in self.special:
             raise ConfigError(f"the model has no token {name}; it has: {' '.join(self.special)}")

@@ -1,4 +1,4 @@
-"""A DMLM that starts from OPT's weights, with rows added for codes and special tokens."""
+"""A DMLM from OPT's weights, with added rows for codes and special tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHRINK = 1e-5  # of the covariance of the old rows, for the new ones around the
 
 
 def load_opt(source: str) -> torch.nn.Module:
-    """OPT from a folder, or a hub id that this machine has already fetched.
+    """OPT from a folder, or from a hub id in the cache of this machine.
 
     Raises:
         MissingBackend: it cannot be had on this machine.
@@ -34,8 +34,8 @@ def new_rows(old: torch.Tensor, count: int, how: str, seed: int = 0) -> torch.Te
     Args:
         old: the rows there are.
         count: how many more.
-        how: "mean": drawn close around the mean of the old rows, so that the new tokens begin about as likely as an
-            average one; "normal": N(0, 0.02), which beside OPT's rows begins far below them.
+        how: "mean": close around the mean of the old rows, for an average initial probability of the new tokens;
+            "normal": N(0, 0.02), far below OPT's rows at first.
         seed: of the draw.
     """
     if how not in NEW_ROWS:

@@ -37,7 +37,7 @@ class DmlmForCausalLM(DecoderLM):
 
 
 def token_classes(config: DmlmConfig) -> torch.Tensor:
-    """(vocabulary,) int64: index in `CLASSES` of each token. What is no target is of the class "task"."""
+    """(vocabulary,) int64: index in `CLASSES` of each token. Tokens without a loss are of the class "task"."""
     codes = torch.full((config.vocab_size,), CLASSES.index("task"), dtype=torch.int64)
     for name in ("speech", "text", "image"):
         start, stop = config.ranges[name]

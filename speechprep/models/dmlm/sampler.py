@@ -1,7 +1,7 @@
 """Batches of several tasks in stated shares, in one order for any number of ranks, from any place on.
 
-Sample number n of a training is a function of tasks, shares and seed: which task, by `data.schedule`, so that the
-shares hold at all times; which of its items, by a permutation for each epoch of the task. A step of `world` ranks takes
+Sample number n of a training is a function of tasks, shares and seed. `data.schedule` gives the task, with exact
+shares at all times; a permutation for each epoch of the task gives the item. A step of `world` ranks takes
 the next `world * rows` samples. They are fitted into as few rows as can be, each sample a document of its own.
 """
 
@@ -84,7 +84,7 @@ class MixedBatches:
         return list(islice(iter(self), count))
 
     def state(self) -> dict[str, Any]:
-        """Samples taken by all ranks, and what the order was made of."""
+        """Samples taken by all ranks, and the inputs of the order."""
         return {"samples": self.taken, **self.made_of}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Task sequences: what a pair, or an unlabelled item, looks like as tokens.
+"""Task sequences: the token form of a pair, or of an unlabelled item.
 
 asr      </s> <ASR> <SPEECH> s .. </SPEECH> <TEXT> t .. </TEXT> </s>
 t2s      </s> <T2S> <TEXT> t .. </TEXT> <SPEECH> s .. </SPEECH> </s>
@@ -32,10 +32,10 @@ def task_token(task: str) -> str:
 
 
 def check_task(task: str, translations: dict[str, Any]) -> None:
-    """Refuse a task that there is not.
+    """Refuse an unknown task.
 
     Raises:
-        ConfigError: naming it and those there are.
+        ConfigError: naming the task and the known tasks.
     """
     known = [*PLAIN, *(f"s2tt_{language}" for language in translations)]
     if task not in known:
@@ -45,7 +45,7 @@ def check_task(task: str, translations: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Side:
-    """One modality of a task: its sequences, what is added to a code to make an id, and its delimiters."""
+    """One modality of a task: its sequences, the offset from code to id, and its delimiters."""
 
     items: Items
     add: int
@@ -58,13 +58,13 @@ class Task:
 
     Args:
         name: of the task.
-        corpus: what there is.
+        corpus: the corpus.
         config: of the model.
-        chosen: share of the ids that may be used, [low, high) of a hash in 0 .. 1; see `Shares.labelled`.
+        chosen: share of the usable ids, [low, high) of a hash in 0 .. 1; see `Shares.labelled`.
         seed: of the hash.
         prompt_targets: whether the first half of a pair is a target too.
-        needs_answer: False takes items that have only the first half of a pair: for `prompt`.
-        side: which ids may be used besides, True for each; None for all.
+        needs_answer: False takes items with the first half of a pair only: for `prompt`.
+        side: filter of the ids, True for usable ones; None for all.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Task:
         return ids, labels
 
     def head(self, codes: NDArray[Any], second: Side | None) -> list[int]:
-        """What stands before the second half, its opening delimiter included; without one, all but the last </s>."""
+        """Tokens before the second half, with its opening delimiter; without a second half, all but the last </s>."""
         first = self.sides[0]
         body = [first.open, *codes.tolist(), first.close]
         if second is None:

@@ -38,7 +38,7 @@ class Text(Protocol):
         """The string of ids, without white space around it."""
 
     def save(self, folder: Path) -> None:
-        """Into a folder that `load_text` reads."""
+        """Save to a folder for `load_text`."""
 
 
 class HubText:

@@ -69,15 +69,15 @@ class DmlmOptions(TrainOptions):
 
 
 def training_job(data: list[str], options: DmlmOptions) -> TrainingJob:
-    """What the loop needs, with everything checked that can be checked without the model.
+    """The parts of the training, with all checks possible without the model.
 
     Args:
         data: run folders.
         options: see there.
 
     Raises:
-        ConfigError, StaleArtifact, MissingBackend: tasks without items, codebooks that differ, sequences longer than
-            the context, an OPT that is not there.
+        ConfigError, StaleArtifact, MissingBackend: tasks without items, different codebooks, sequences longer than
+            the context, an absent OPT.
     """
     from speechprep.models.dmlm.corpus import load
     from speechprep.models.dmlm.from_opt import from_opt, load_opt
@@ -123,7 +123,7 @@ def training_job(data: list[str], options: DmlmOptions) -> TrainingJob:
 
 
 def make_config(corpus: Corpus, text: Text, options: DmlmOptions, opt: Any) -> DmlmConfig:
-    """The model's configuration: OPT's shape or that of `size`, and a vocabulary for what the corpus has."""
+    """The model's configuration: the shape of OPT or of `size`, and a vocabulary for the modalities of the corpus."""
     from speechprep.models.decoder import opt_config
     from speechprep.models.dmlm.config import DELIMITERS, DmlmConfig
     from speechprep.models.dmlm.tasks import task_token
@@ -159,7 +159,7 @@ def make_config(corpus: Corpus, text: Text, options: DmlmOptions, opt: Any) -> D
 def make_tasks(
     corpus: Corpus, config: DmlmConfig, options: DmlmOptions, part: Literal["train", "validation"] = "train"
 ) -> dict[str, Any]:
-    """The tasks by name, each with the items of a side that it may use, none longer than the context."""
+    """The tasks by name, each with its usable items of a side, none longer than the context."""
     from speechprep.models.dmlm.tasks import Task
     from speechprep.models.split import held_out
 

@@ -1,4 +1,4 @@
-"""Benchmarks: the record in which each scorer declares its command, its options and its input.
+"""Benchmarks: the declaration of each scorer's command, options and input.
 
 A scorer is one file with a `Benchmark` and one line in `registry.py`; another package adds one through the entry-point
 group `speechprep.scorers`.

@@ -1,4 +1,4 @@
-"""BLEU of translations by sacrebleu, with the signature that makes it comparable (Post, WMT 2018)."""
+"""BLEU of translations by sacrebleu, with its signature for comparisons (Post, WMT 2018)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def bleu(
         `how` the signature.
 
     Raises:
-        BadInput: ids that do not agree, or an id without a reference.
+        BadInput: different ids on the two sides, or an id without a reference.
         MissingBackend: sacrebleu is not installed.
     """
     try:

@@ -3,8 +3,8 @@
 A corpus score is a function of sums over utterances. Utterances, or whole speakers, are drawn with replacement as many
 times as there are, the sums are taken anew, and the quantiles of the scores bound the interval (Efron, "Bootstrap
 methods: another look at the jackknife", 1979; for WER: Bisani and Ney, "Bootstrap estimates for confidence intervals in
-ASR performance evaluation", 2004). Utterances of one speaker share that speaker's difficulty: where speakers are known,
-drawing them gives the interval that another set of speakers would justify; it is wider.
+ASR performance evaluation", 2004). Utterances of one speaker share the speaker's difficulty. With known speakers,
+drawing speakers gives the wider interval for another set of speakers.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Bootstrap:
         """The interval of a corpus score; None with fewer than two groups.
 
         Args:
-            ids: (n,) sorted, so that the order of a file does not matter.
-            sums: (n, k) what each utterance adds to the k sums.
+            ids: (n,) sorted: the result does not depend on the order of a file.
+            sums: (n, k) contribution of each utterance to the k sums.
             score: (k,) sums -> the score.
 
         Raises:
@@ -98,8 +98,8 @@ def precision_recall_f1(correct: float, said: float, wanted: float) -> dict[str,
 
     Args:
         correct: labels or entities on both sides.
-        said: those of the hypotheses.
-        wanted: those of the references.
+        said: of the hypotheses.
+        wanted: of the references.
     """
     precision, recall = share(correct, said), share(correct, wanted)
     return {"precision": precision, "recall": recall, "f1": share(2 * precision * recall, precision + recall)}

@@ -2,8 +2,8 @@
 
 CIDEr-D: Vedantam, Zitnick and Parikh, "CIDEr: Consensus-based image description evaluation" (CVPR 2015), with clipped
 counts and the Gaussian length penalty. ROUGE-L: Lin, "ROUGE" (2004), beta 1.2. BLEU: Papineni et al. (2002), closest
-reference length. The document frequencies of CIDEr are those of the references given, one document an item: the score
-of a part of a split is on another scale than that of the whole, and a single item always scores 0.
+reference length. CIDEr takes its document frequencies from the given references, one document an item. So a part of
+a split has another scale than the whole split, and a single item always scores 0.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ def captions(
     Args:
         references: id -> its captions, at least one.
         hypotheses: id -> the caption to score.
-        tokens: `ptb`, or `none` for texts that are tokenized already.
-        bootstrap: how to make CIDEr's interval; the document frequencies stay those of all references.
+        tokens: `ptb`, or `none` for tokenized texts.
+        bootstrap: for CIDEr's interval; the document frequencies come from all references.
 
     Returns:
         `score` is CIDEr, about 0 to 10; `others` holds `cider_x100` (as papers print it), `rouge_l` and `bleu_1` to
         `bleu_4` as shares.
 
     Raises:
-        BadInput: ids that do not agree, or an id without a reference.
+        BadInput: different ids on the two sides, or an id without a reference.
         ConfigError: an unknown tokenizer.
     """
     if tokens not in TOKENIZERS:
@@ -87,7 +87,7 @@ def cider(said: Sequence[Words], wanted: Sequence[Sequence[Words]]) -> NDArray[n
     whole = math.log(len(said))
 
     def weigh(counts: Counter[tuple[str, ...]]) -> tuple[list[Vector], list[float], int]:
-        """tf-idf vector and norm of each order, and the number of bigrams, which stands for the length."""
+        """tf-idf vector and norm of each order, and the number of bigrams as the length."""
         vectors: list[Vector] = [{} for _ in range(ORDERS)]
         for ngram, times in counts.items():
             vectors[len(ngram) - 1][ngram] = times * (whole - math.log(max(documents[ngram], 1)))

@@ -3,9 +3,9 @@
     CRA = 1/n sum_i 1[ argmax over j in C_i of log p(y_i | c_j) = i ]
 
 Each continuation y_i is scored under N contexts, its own among them, so its own length and likelihood cancel out. Only
-its tokens are scored: no switch token, no end token. Four directions, u2u, t2t, u2t and t2u, of which the first letter
-is the context's modality. Candidates come from other speakers, and from the same speaker, by which a model is not
-helped that recognises no more than the voice or the room.
+its tokens are scored: no switch token, no end token. Four directions, u2u, t2t, u2t and t2u: the first letter is the
+modality of the context. Candidates come from other speakers, and from the same speaker. The latter give no advantage
+to a model of voices or rooms alone.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def cra(
         pairs: see `halves.load_pairs`.
         candidates: contexts to choose from, the true one included; fewer where there are not so many.
         directions: of `DIRECTIONS`.
-        pools: of `POOLS`. A pool in which no pair has a candidate gives no score.
+        pools: of `POOLS`. A pool without any candidate gives no score.
         join: how the model was told to change its modality.
         seed: of the choice of candidates.
 
@@ -92,7 +92,7 @@ def log_likelihoods(
     Each context goes through the model once; its keys and values serve all continuations.
 
     Raises:
-        ConfigError: a context and a continuation that do not fit the model together.
+        ConfigError: a context and its continuation are longer than the model's context.
     """
     import torch
 
@@ -151,7 +151,7 @@ def _after(model: Any, context: list[int], continuations: list[list[int]]) -> An
 
 
 def accuracy(table: NDArray[np.float64], candidates: NDArray[np.bool_], metric: str) -> Score:
-    """Share of continuations whose own context is the best; one of several equally good ones counts as its share.
+    """Share of continuations with their own context as the best; ties count in equal parts.
 
     Args:
         table: (n, n) log-likelihoods.

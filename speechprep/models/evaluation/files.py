@@ -1,4 +1,4 @@
-"""Texts keyed by id from the files that recognisers and annotators write: JSON Lines, TSV, CSV, and sclite's .trn."""
+"""Texts by id from the files of recognisers and annotators: JSON Lines, TSV, CSV, and sclite's .trn."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Table:
         id_column: where the ids are.
 
     Raises:
-        ConfigError: no such file, another form, or a column that is not there.
-        BadInput: a line that is not of the form (`bad_row`), or without an id (`no_id`).
+        ConfigError: an absent file, another form, or an absent column.
+        BadInput: a line of another form (`bad_row`), or without an id (`no_id`).
     """
 
     def __init__(self, path: str, id_column: str = "id") -> None:
@@ -48,7 +48,7 @@ class Table:
         """id -> the text of a column.
 
         Raises:
-            BadInput: an id twice (`duplicate_id`), or a cell that is no text (`bad_row`).
+            BadInput: an id twice (`duplicate_id`), or a cell without text (`bad_row`).
         """
         self._require(column)
         found: dict[str, str] = {}
@@ -62,7 +62,7 @@ class Table:
         """id -> the texts of a column, from rows of the same id, or lists in JSON, or both.
 
         Raises:
-            BadInput: a cell that is neither text nor a list of texts (`bad_row`).
+            BadInput: a cell with neither a text nor a list of texts (`bad_row`).
         """
         self._require(column)
         found: dict[str, list[str]] = {}

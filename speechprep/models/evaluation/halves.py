@@ -1,4 +1,4 @@
-"""Utterances cut into a context and a continuation, each as units and as text: what CRA and PELM are asked with.
+"""Pairs of a context and its continuation, each as units and as text: the items of CRA and PELM.
 
 The cut is at the word boundary nearest the middle of the utterance in time. Units are cut at frame level and each half
 is de-duplicated on its own; where the run at the cut goes on behind it, it belongs to the context, and the continuation
@@ -50,13 +50,13 @@ def load_pairs(
 
     Args:
         run: folder with `utterances`, `words` and `units`.
-        vocab: the vocabulary of the model that is asked.
+        vocab: the vocabulary of the evaluated model.
         min_words: shortest utterance.
         split: only utterances of this split.
-        codebook: content fingerprint of the codebook of the model's units; "" where that is not known.
+        codebook: content fingerprint of the codebook of the model's units; "" if unknown.
 
     Raises:
-        StaleArtifact: units of another codebook than the vocabulary's, or no utterance that fits.
+        StaleArtifact: units of another codebook than the vocabulary's, or no suitable utterance.
     """
     opened = open_run(run)
     made = opened["units"].extra

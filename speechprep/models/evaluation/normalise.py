@@ -29,7 +29,7 @@ def normaliser(name: str, spellings: str | None = None) -> Normaliser:
             `normalizer.json` of a Whisper model folder; transformers then normalises.
 
     Raises:
-        ConfigError: no such name, or a file of spellings that is not one or has no use.
+        ConfigError: unknown name, or an invalid or useless file of spellings.
         MissingBackend: `whisper` without either package.
     """
     if name not in NORMALISATIONS:

@@ -1,11 +1,11 @@
-"""PELM: how likely an external language model finds what a SUTLM goes on to say (arXiv 2310.08715).
+"""PELM: perplexity of an external language model on the continuations of a SUTLM (arXiv 2310.08715).
 
     PELM = exp( - sum_i log p_ext(y_i | c_i) / sum_i |y_i| )
 
 y_i is the generated continuation as text, c_i the true text of the prompt, whatever modality the model was prompted in.
 Lower is better, and copying the prompt or repeating oneself is low too: so the shares of words that are copied and
-repeated, and the length, stand beside every figure. Units are turned into text by a transcriber, whose errors count
-against the model: the true continuations through the same path say how much.
+repeated, and the length, stand beside every figure. A transcriber turns units into text, and its errors count
+against the model. The true continuations through the same path show how much.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ExternalLM:
 
     @classmethod
     def load(cls, source: str) -> ExternalLM:
-        """From a folder, or a hub id that this machine has already fetched.
+        """From a folder, or from a hub id in the cache of this machine.
 
         Raises:
             MissingBackend: it cannot be had on this machine.
@@ -52,9 +52,10 @@ class ExternalLM:
         return cls(model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
 
     def log_likelihood(self, before: str, text: str) -> tuple[float, int]:
-        """Sum of log p of the tokens of `text` after `before`, and how many; the last that fit its context.
+        """Sum of log p of the tokens of `text` after `before`, and their number; of a long text, the last tokens
+        within the context.
 
-        The text is encoded with the space before it, and without what the tokenizer puts around a whole input.
+        The text is encoded with the space before it, and without the tokenizer's special tokens.
         """
         import torch
 
@@ -92,7 +93,7 @@ def pelm(
         vocab: its vocabulary.
         pairs: see `halves.load_pairs`.
         external: the judge.
-        directions: first letter the prompt's modality, last that of what is generated.
+        directions: the first letter is the modality of the prompt, the last of the continuation.
         how: to generate.
         samples: continuations of each prompt.
         join: how the model was told to change its modality.
@@ -117,7 +118,7 @@ def pelm(
 def continuations(
     model: Any, pairs: Sequence[Pair], direction: str, how: Decoding, samples: int, join: str
 ) -> list[list[int]]:
-    """What the model says after each context, `samples` times, tokens of the second modality alone."""
+    """Continuations of each context, `samples` times, with tokens of the second modality alone."""
     config, target = model.config, direction[2]
     stop = config.markers[f"{target}_end"]
     allowed = allowed_tokens(config.vocab_size, [config.ranges["unit" if target == "u" else "text"]], [stop])
@@ -128,7 +129,7 @@ def continuations(
 
 
 def sutlm_transcriber(model: Any, vocab: Any, how: Decoding | None = None) -> Transcriber:
-    """Units to text by a SUTLM that was trained on CST: <U_EN> units <EOU> <T_EN>, then greedily to <EOS>."""
+    """Units to text by a SUTLM with CST in its training: <U_EN> units <EOU> <T_EN>, then greedily to <EOS>."""
     config = model.config
     stop = config.markers["t_end"]
     allowed = allowed_tokens(config.vocab_size, [config.ranges["text"]], [stop])
@@ -146,7 +147,7 @@ def sutlm_transcriber(model: Any, vocab: Any, how: Decoding | None = None) -> Tr
 
 
 def judge(metric: str, pairs: Sequence[Pair], texts: Sequence[str], external: ExternalLM) -> Score:
-    """The score of texts that follow the contexts of pairs; empty ones are counted and left out."""
+    """The score of texts after the contexts of pairs; empty texts are counted and left out."""
     total, tokens, empty, copied, repeated, grams, words, wanted = 0.0, 0, 0, 0, 0, 0, 0, 0
     for pair, text in zip(pairs, texts, strict=True):
         log_p, n = external.log_likelihood(pair.context.words, text) if text else (0.0, 0)

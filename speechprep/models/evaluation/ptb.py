@@ -1,9 +1,10 @@
-"""Penn Treebank tokens of captions, lower case, without punctuation: what the caption metrics of COCO are counted on.
+"""Penn Treebank tokens of captions, lower case, without punctuation: the tokens of COCO's caption metrics.
 
 Published CIDEr, ROUGE-L and BLEU of captions stand on the tokens of Stanford CoreNLP 3.4.1's tokenizer, a Java program.
-This module gives its tokens for English captions without Java. It was written from that program's answers: each rule
-states what it does with a kind of text, and the abbreviations are those it keeps of all strings of up to four letters
-and some thousand longer words. At each place the longest match counts, what must follow included; of equals the first.
+This module gives its tokens for English captions without Java. The rules follow the output of the original program:
+each rule states its treatment of a kind of text. The abbreviations are its kept strings, of all strings of up to
+four letters and some thousand longer words. At each place the longest match with its required context counts; of
+equal ones the first.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def _longest(text: str, at: int) -> str:
-    """The token that starts here: of the longest match, what must follow included."""
+    """The token at this place: the longest match with its required context."""
     found = [match for rule in _RULES if (match := rule.match(text, at))]
     best = max(found, key=lambda match: match.end())  # the first of equals
     return next(group for group in best.groups() if group)

@@ -1,4 +1,4 @@
-"""What every scorer takes and gives: texts keyed by id, and a score with its counts and its interval."""
+"""Scores: texts by id as input, and a score with its counts and its interval as output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Interval:
     Attributes:
         level: share of the resampled scores inside, 0.95 for instance.
         samples: how many times the corpus was resampled.
-        over: what was drawn, `utterances` or `speakers`; `groups` of them there are.
+        over: drawn items, `utterances` or `speakers`; `groups`: their number.
     """
 
     low: float
@@ -32,7 +32,7 @@ class Score:
     """The outcome of a scorer.
 
     Attributes:
-        metric: what `score` is.
+        metric: name of `score`.
         score: the headline figure.
         scale: `share` (0.0365 is 3.65 % WER), or `points` on the metric's own scale (CIDEr, BLEU).
         interval: where it lies with another draw of utterances or speakers; None where none was asked for or there
@@ -40,7 +40,7 @@ class Score:
         counts: the whole numbers behind it, summed over all ids.
         others: further figures of the same texts.
         by: figures for each label or tag.
-        how: what a figure must be quoted with: normalisation, tokenizer, signature.
+        how: facts to quote with a figure: normalisation, tokenizer, signature.
     """
 
     metric: str
@@ -77,10 +77,10 @@ def paired(references: Mapping[str, object], hypotheses: Mapping[str, object]) -
 
 
 def several(ids: list[str], references: Mapping[str, Sized]) -> None:
-    """That each id has at least one reference.
+    """Check for at least one reference of each id.
 
     Raises:
-        BadInput: an id whose list is empty.
+        BadInput: an id with an empty list.
     """
     for id in ids:
         if not references[id]:

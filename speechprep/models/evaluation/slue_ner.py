@@ -39,11 +39,11 @@ _PUNCTUATION = re.compile(r"[.;?!]")
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a tagged text says.
+    """Content of a tagged text.
 
     Attributes:
         entities: (tag, phrase) in order.
-        illegal: symbols that made no entity: a start inside an open entity, an end without start or phrase.
+        illegal: symbols without an entity: a start inside an open entity, an end without start or phrase.
     """
 
     entities: tuple[tuple[str, str], ...]
@@ -53,8 +53,8 @@ class Parsed:
 def parse(text: str) -> Parsed:
     """Read tagged text.
 
-    A start symbol inside an open entity discards the open one. An end symbol without a start, or after an empty
-    phrase, yields nothing; nor does an entity that is never ended. Words lose `. ; ? !`.
+    A start symbol inside an open entity discards the open one. An end symbol without a start or after an empty
+    phrase yields nothing, and so does an entity without an end. Words lose `. ; ? !`.
     """
     entities: list[tuple[str, str]] = []
     tag: str | None = None
@@ -124,7 +124,7 @@ def annotation(cell: str) -> list[list[object]]:
 def slue_ner(
     references: Mapping[str, str], hypotheses: Mapping[str, str], *, bootstrap: Bootstrap | None = None
 ) -> Score:
-    """Micro F1 over (tag, phrase, repetition index), and label-F1, for which the phrase does not matter.
+    """Micro F1 over (tag, phrase, repetition index), and label-F1 without the phrase.
 
     Args:
         references: id -> tagged text, see `tagged`.
@@ -136,7 +136,7 @@ def slue_ner(
         `by` the figures of each tag; `counts` says how many symbols of the hypotheses were illegal.
 
     Raises:
-        BadInput: ids that do not agree.
+        BadInput: different ids on the two sides.
     """
     ids = paired(references, hypotheses)
     wanted = [parse(references[id]) for id in ids]

@@ -17,7 +17,7 @@ _READ = {label.casefold(): label for label in LABELS} | {"<mixed>": "Neutral", "
 
 
 def sentiment(label: str) -> str | None:
-    """The class of an annotation: `<mixed>` and `Disagreement` are Neutral; None for what is no label."""
+    """The class of an annotation: `<mixed>` and `Disagreement` are Neutral; None for anything else."""
     return _READ.get(label.strip().casefold())
 
 
@@ -28,16 +28,16 @@ def slue_sentiment(
 
     Args:
         references: id -> annotated label.
-        hypotheses: id -> predicted label. What is no label, as a generating model may write, is a miss of the
-            reference's class and no claim of another; `counts` says how many there are.
+        hypotheses: id -> predicted label. Other text from a generating model is a miss of the reference's class and
+            counts for no other class; `counts` is their number.
         bootstrap: how to make the interval of macro F1.
 
     Returns:
         `others` holds `macro_` and `weighted_` precision, recall and f1 and `accuracy`; `by` the figures of each class.
-        Averages go over the classes that occur on either side, weights are the classes' references.
+        Averages go over the present classes of both sides, weighted by the number of references.
 
     Raises:
-        BadInput: ids that do not agree, or a reference that is no label (`bad_label`).
+        BadInput: different ids on the two sides, or a reference without a label (`bad_label`).
     """
     ids = paired(references, hypotheses)
     names = {id: sentiment(references[id]) for id in ids}

@@ -43,7 +43,7 @@ def wer(
         `insertions`. Of the alignments with fewest errors the one with most hits is counted.
 
     Raises:
-        BadInput: ids that do not agree, a broken alternation, or no word in all references.
+        BadInput: different ids on the two sides, a broken alternation, or no word in all references.
         ConfigError, MissingBackend: see `normaliser`.
     """
     clean = normaliser(normalise, spellings)
@@ -104,7 +104,7 @@ def _score(
 
 
 def _alternatives(text: str, clean: Callable[[str], str]) -> list[str | Alternation]:
-    """Words and alternations of a reference in sclite's `{ A / B }` form, which does not nest."""
+    """Words and alternations of a reference in sclite's `{ A / B }` form, without nesting."""
     items: list[str | Alternation] = []
     for outside, inside in re.findall(r"([^{}]*)(\{[^{}]*\})?", text):
         items += clean(outside).split()

@@ -1,4 +1,4 @@
-"""A SUTLM that classifies: a linear layer on the last token's hidden state (SLUE-SA; SUTLM, arXiv 2310.08715)."""
+"""SUTLM as a classifier: a linear layer on the last token's hidden state (SLUE-SA; SUTLM, arXiv 2310.08715)."""
 
 from __future__ import annotations
 

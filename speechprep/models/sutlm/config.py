@@ -1,4 +1,4 @@
-"""Configuration of SUTLM: a decoder's shape, and the joint vocabulary that it was made for."""
+"""Configuration of SUTLM: the shape of its decoder, and its joint vocabulary."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class SutlmConfig(PretrainedConfig):
 
     Attributes:
         decoder: the shape, an `OPTConfig`.
-        vocabulary: content fingerprint of the `subword` folder whose ids the model speaks.
+        vocabulary: content fingerprint of the `subword` folder of its token ids.
         ranges: ids [start, stop) of "special", "text" and "unit".
         markers: ids of u_start, u_end, t_start, t_end, u2t and t2u.
-        codebook: content fingerprint of the codebook of the units it was trained on; "" where that is not known.
-        held_out: which utterances it was not trained on: arguments of `models.split.held_out`.
+        codebook: content fingerprint of the codebook of its training units; "" if unknown.
+        held_out: its validation split: arguments of `models.split.held_out`.
         labels: of the classifier of a fine-tuned model, in the order of its outputs.
     """
 

@@ -1,4 +1,4 @@
-"""Fine-tuning a SUTLM on SLUE, from speech or from text, so that the transfer to the other can be measured.
+"""Fine-tuning of a SUTLM on SLUE, from speech or from text, for the transfer to the other modality.
 
     task: sa     a linear layer on the last token says the label      <U_EN> u .. <EOU>                    or text alike
     task: ner    the model goes on with the tagged text               <U_EN> u .. <EOU> <T_EN> tagged <EOS>
@@ -56,7 +56,7 @@ def read_labels(path: str, task: str, column: str | None = None) -> dict[str, st
     """Label or tagged text by id; `<mixed>` and `Disagreement` are Neutral, as SLUE has it.
 
     Raises:
-        ConfigError: a sentiment that is none.
+        ConfigError: an unknown sentiment.
     """
     from speechprep.models.evaluation.files import Table
     from speechprep.models.evaluation.slue_sentiment import LABELS, sentiment
@@ -88,7 +88,7 @@ def read_inputs(run: str, modality: Modality) -> dict[str, list[int]]:
 
 
 def asked(tokens: list[int], vocab: Vocabulary) -> list[int]:
-    """Tokens of an utterance, and the begin of the text that is to follow."""
+    """Tokens of an utterance, and the start of the text after it."""
     return [*tokens, vocab.t_start]
 
 
@@ -96,7 +96,7 @@ class ExampleBatches:
     """Examples in an order of their own for each epoch, from any place on; a step of all ranks takes the next ones.
 
     Args:
-        examples: tokens and label numbers (`sa`), or tokens and the tokens that follow (`ner`).
+        examples: tokens and label numbers (`sa`), or tokens and the tokens after them (`ner`).
         rows: of a batch of one rank.
         pad: id of padding.
         seed, rank, world: see `MixedBatches`.
@@ -152,7 +152,7 @@ def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
 
 
 def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
-    """What the loop needs.
+    """The parts of the training.
 
     Raises:
         ConfigError, StaleArtifact: no utterance has a label, another vocabulary than the model's, or examples longer

@@ -1,4 +1,4 @@
-"""A trained SUTLM from its folder, with the vocabulary that lies in it."""
+"""A trained SUTLM and its vocabulary, from its folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 
 def load_config(folder: str) -> tuple[SutlmConfig, Vocabulary]:
-    """Configuration and vocabulary of a trained SUTLM, or of one that was fine-tuned.
+    """Configuration and vocabulary of a trained or fine-tuned SUTLM.
 
     Raises:
         StaleArtifact: there is none in the folder, or the vocabulary beside it is another.

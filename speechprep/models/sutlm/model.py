@@ -2,8 +2,8 @@
 
     L = sum over all targets of -log p(x_t | x_<t) / their number        (arXiv 2310.08715)
 
-Tokens of units, text and modality switches weigh alike in it. They are reported one by one, for what comes after a
-switch is well determined and the switch itself is not.
+Tokens of units, text and modality switches weigh alike in it. They are reported one by one: a token after a switch
+is well determined, the switch itself is not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Training SUTLM: which rows of a run it reads, and the controls of the paper as one option.
+"""Training of SUTLM: selection of the rows of a run, with the controls of the paper as one option.
 
-`data` names what the model is trained on:
+`data` names the training rows:
 
     all                  every row as it is, for a `packed` folder or a run with whatever it has
     speech, text         units alone, text alone: the two controls
@@ -64,7 +64,7 @@ def sources(folders: list[str], options: SutlmOptions, part: str | None) -> list
     """Sources of a reader: each part of the mixture from each folder.
 
     Raises:
-        ConfigError: a `packed` folder where rows have to be chosen, or weights that do not fit the mixture.
+        ConfigError: a `packed` folder with a choice of rows, or another number of weights than parts.
     """
     from speechprep.models.data import Source
 
@@ -114,14 +114,14 @@ def codebook_of(vocabulary: str) -> str:
 
 
 def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
-    """What the loop needs, with everything checked that can be checked without the model.
+    """The parts of the training, with all checks possible without the model.
 
     Args:
         data: run folders, or folders of `tokens` or `packed`.
         options: see there.
 
     Raises:
-        ConfigError, StaleArtifact: vocabularies that differ, nothing to read, rows longer than the context.
+        ConfigError, StaleArtifact: different vocabularies, nothing to read, rows longer than the context.
     """
     from speechprep.models.batches import PackedBatches
     from speechprep.models.data import Codes, Reader

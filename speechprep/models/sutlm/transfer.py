@@ -26,9 +26,9 @@ def transfer(
     """(trained on, asked in, score) of each model in each modality.
 
     Args:
-        folders: models that `train slue` made, of one task.
+        folders: models from `train slue`, of one task.
         run: folder with `tokens` to ask about.
-        labels: file of the true labels or tagged texts; only ids that it has are asked.
+        labels: file of the true labels or tagged texts; only its ids are evaluated.
         column: of the labels.
 
     Raises:
@@ -50,7 +50,7 @@ def transfer(
 
 
 def predict(folder: str, task: str, run: str, modality: Modality, ids: Any, batch: int = 16) -> dict[str, str]:
-    """Labels, or tagged texts, of the utterances of a run that are in `ids`."""
+    """Predicted labels, or tagged texts, of the utterances of a run in `ids`."""
     import torch
 
     config, vocab = load_config(folder)

@@ -1,4 +1,4 @@
-"""Options of training that all models have."""
+"""Training options of all models."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TrainOptions(Options):
 
     @property
     def held_out(self) -> dict[str, Any]:
-        """For a model's configuration: which utterances it has not seen, see `models.split`."""
+        """For a model's configuration: its validation split, see `models.split`."""
         return {"share": self.validation, "group": self.validation_group} if self.validation else {}
 
     @property
@@ -60,7 +60,7 @@ class TrainOptions(Options):
         return min(2000, self.steps // 10) if self.warmup is None else self.warmup
 
     def accumulation(self, row_tokens: int, world: int) -> int:
-        """Batches of each device that make one update, for rows of `row_tokens` tokens on `world` devices."""
+        """Batches of each device for one update, for rows of `row_tokens` tokens on `world` devices."""
         if self.batch_tokens is None:
             return 1
         return max(1, round(self.batch_tokens / (self.rows * row_tokens * world)))

@@ -1,4 +1,4 @@
-"""What a training tells: a line on the screen and a line in `metrics.jsonl`, each from the first rank."""
+"""Progress of a training: a line on the screen and a line in `metrics.jsonl`, each from the first rank."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Progress(TrainerCallback):
         self.began, self.from_step = 0.0, 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Lines of updates that will be made again are dropped."""
+        """Lines of updates after the checkpoint are dropped."""
         self.began, self.from_step = time.perf_counter(), state.global_step
         if not state.is_world_process_zero:
             return

@@ -37,15 +37,15 @@ PLAN, FINISHED = "train.json", "finished.json"
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What a model's own code hands to the loop.
+    """The parts of a training from the model's own code.
 
     Attributes:
         model: makes the model; called when the data have been checked and the seed is set.
         batches: makes the stream of a rank: batches(rank, world).
         validation: makes the batches of a validation, of a rank; empty for none.
         row_tokens: tokens of a row, for `batch_tokens`.
-        facts: what, besides the options, decides the weights: fingerprints of data and vocabulary.
-        finish: writes what else belongs into the model's folder.
+        facts: further facts with an influence on the weights: fingerprints of data and vocabulary.
+        finish: writes the other files of the model's folder.
     """
 
     model: Callable[[], PreTrainedModel]
@@ -59,7 +59,7 @@ class TrainingJob:
 def train(
     job: TrainingJob, options: TrainOptions, out: str | Path, *, rebuild: bool = False, quiet: bool = False
 ) -> bool:
-    """Train, or go on training, or find that it is done; False where `stop_at` ended it before.
+    """Train or resume; returns False if `stop_at` ended the training early.
 
     Raises:
         ConfigError: `out` holds another training than this one, and `rebuild` was not said.
@@ -139,7 +139,7 @@ def training_arguments(options: TrainOptions, out: Path) -> TrainingArguments:
 
 
 def _check(out: Path, plan: dict[str, Any], *, rebuild: bool) -> None:
-    """That the folder is free, or holds this very training; with `rebuild`, another one is removed."""
+    """Check for a free folder or the same training; with `rebuild`, another training is removed."""
     found = out / PLAN
     if rebuild and out.exists():
         if not found.exists():
@@ -198,7 +198,7 @@ def terminable(trainer: ZooTrainer) -> Iterator[None]:
 
 
 class _Terminated(TrainerCallback):
-    """Ends a run with a checkpoint at the end of the update in which SIGTERM arrives."""
+    """Ends a run with a checkpoint after the update with a SIGTERM."""
 
     def __init__(self) -> None:
         self.received = False

@@ -1,7 +1,8 @@
-"""transformers' `Trainer` with three changes: whose data comes in order, how a loss is divided, what is reported.
+"""transformers' `Trainer` with three changes: ordered and resumable data, losses divided over the whole update,
+metrics by term.
 
-* Batches come from a `Batches`, which knows its place and can be put back there: a checkpoint holds that place, and a
-  run that was stopped goes on with the very next batch.
+* Batches come from a `Batches` with a position. A checkpoint holds the position, and a stopped run resumes with the
+very next batch.
 * The counts of targets are added over all batches and ranks of an update before the first of them is run, and each
   batch's loss is a sum divided by them (see `losses`). So one batch of eight rows, eight of one, and eight ranks with a
   row each have the same gradient.
@@ -35,11 +36,11 @@ class Batches(Protocol):
         """The place, for JSON."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a place, also one that another number of ranks had reached."""
+        """Resume from a position, also of another number of ranks."""
 
 
 class TermMeans:
-    """Sums and counts by class that were seen since the last `take`."""
+    """Sums and counts by term since the last `take`."""
 
     def __init__(self, names: tuple[str, ...], device: torch.device) -> None:
         self.names = names
@@ -52,7 +53,7 @@ class TermMeans:
         self.counts += counts
 
     def take(self) -> dict[str, float]:
-        """Mean of each class that was there, over all ranks, and tokens in all; begins anew."""
+        """Mean of each present term over all ranks, and the number of tokens; then a new start."""
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(self.sums)
             torch.distributed.all_reduce(self.counts)
@@ -102,7 +103,7 @@ class ZooTrainer(Trainer):
         return_outputs: bool = False,  # noqa: FBT001, FBT002 - the library's signature
         num_items_in_batch: torch.Tensor | None = None,
     ) -> Any:
-        """This batch's part of the update's loss, times the ranks, over which gradients are averaged."""
+        """This batch's part of the update's loss, times the number of ranks: gradients are averaged over ranks."""
         out = model(**inputs, counts=num_items_in_batch)
         self.seen.add(out.sums, out.counts)
         loss = out.loss * self.args.world_size
@@ -123,7 +124,7 @@ class ZooTrainer(Trainer):
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Losses by class beside transformers' own figures; a loss that is no number ends the run."""
+        """Losses by term beside transformers' own figures; an infinite or undefined loss ends the run."""
         if "loss" in logs:
             now = time.perf_counter()
             logs |= self.seen.take()

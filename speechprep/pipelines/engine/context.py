@@ -1,4 +1,4 @@
-"""What a stage's work sees of the world: its share of the inputs, its output, rejects, progress and randomness."""
+"""Context of a task: its share of the inputs, its output, rejects, progress and keyed random numbers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Input:
 
 @dataclass
 class Work:
-    """What the executor gives to a context: plain facts of one piece of work."""
+    """Facts of one task, from the executor."""
 
     stage: str
     config: Any
@@ -117,7 +117,7 @@ class ShardContext:
         return storage.fetch_folder(self.work.inputs[role].folder, self.scratch / "inputs" / role)
 
     def extra(self, role: str) -> dict[str, Any]:
-        """The facts that the stage behind an input left in its manifest."""
+        """Facts in the manifest of an input, from its stage."""
         return self.work.inputs[role].manifest.extra
 
     def content(self, role: str) -> str:
@@ -132,7 +132,7 @@ class ShardContext:
     # -- outputs -----------------------------------------------------------------------------------------------------
 
     def write(self, data: pa.RecordBatch | pa.Table | Sequence[dict[str, Any]], shard: int | None = None) -> None:
-        """Append rows to the output shard (a stage that reads whole folders may choose which)."""
+        """Append rows to the output shard. A stage over whole folders may choose the shard."""
         if isinstance(data, pa.RecordBatch | pa.Table) and "licence" in data.schema.names:
             self.licences.update(x for x in data.column("licence").unique().to_pylist() if x)
         self.writer(self.shard if shard is None else shard).write(data)
@@ -145,11 +145,11 @@ class ShardContext:
         return self.written[shard]
 
     def open_shards(self, n: int) -> None:
-        """Declare the number of output shards, for a stage that reads whole folders; before the first `write`."""
+        """Declare the number of output shards, for a stage over whole folders; before the first `write`."""
         self.out_shards = n
 
     def reject(self, id: str | None, error: BadInput, audio: str | None = None) -> None:
-        """A record that cannot be used: it goes to `rejects` with its reason and is counted."""
+        """An unusable record: it goes to `rejects` with its reason and is counted."""
         self.rejects.append(
             {
                 "id": id or "",
@@ -191,7 +191,7 @@ class ShardContext:
         storage.write_bytes(str(self.work.progress), json.dumps(state).encode())
 
     def rng(self, key: str) -> np.random.Generator:
-        """A generator that depends on the run's seed, the stage and `key`, and on nothing else."""
+        """A random generator from the run's seed, the stage and `key`, and nothing else."""
         seed = hashlib.sha256(f"{self.seed}\0{self.stage}\0{key}".encode()).digest()
         return np.random.Generator(np.random.PCG64(int.from_bytes(seed[:16], "little")))
 
@@ -199,7 +199,7 @@ class ShardContext:
 
     @contextmanager
     def guard(self, ids: Sequence[str]) -> Iterator[None]:
-        """Leave word of who is being worked on, so that a record that kills the process can be told from its shard.
+        """Record the ids under work, for the identification of a record with a crash.
 
         It is left only where a process has died in the shard before.
         """

@@ -29,15 +29,16 @@ REJECT_FOLDER = "rejects"
 
 @dataclass(frozen=True)
 class Task:
-    """A piece of work as plain data: what crosses process and machine borders.
+    """A task as plain data, for other processes and machines.
 
     Attributes:
-        key: digest of all that decides the output; the commit record carries it.
+        key: digest of everything with an influence on the output, stored in the commit record.
         inputs: role -> (folder, file or None).
-        work: local folder for temporary files; None on a worker that shares no disk with the driver.
-        rejects: what planning already found to be unusable.
-        suspects: ids on which a process has died twice.
-        alone: a process has died in this shard: one record at a time, so that a record can be blamed for the next.
+        work: local folder for temporary files; None on a worker without the driver's disk.
+        rejects: records rejected by the planning.
+        suspects: ids with two process deaths.
+        alone: True after a process death in this shard: one record at a time, so that the next death identifies a
+            record.
     """
 
     stage: str
@@ -76,7 +77,7 @@ class Task:
         return asdict(self)
 
 
-SizeOf = Callable[[str], int | None]  # name of a file in the folder -> bytes, None if there is no such file
+SizeOf = Callable[[str], int | None]  # name of a file in the folder -> bytes, None for an absent file
 
 
 class FolderSizes:
@@ -91,7 +92,7 @@ class FolderSizes:
         self._listed = {STATE: storage.sizes(storage.join(folder, STATE))}
 
     def __call__(self, name: str) -> int | None:
-        """Bytes of a file, None if there is no such file."""
+        """Bytes of a file, None for an absent file."""
         parent, _, file = name.rpartition("/")
         if parent not in self._listed:
             self._listed[parent] = storage.sizes(storage.join(self._folder, parent) if parent else self._folder)
@@ -106,7 +107,7 @@ def intact(task: Task, committed: list[Shard], size_of: SizeOf) -> bool:
 
 
 def read_record(task: Task, size_of: SizeOf) -> list[Shard] | None:
-    """The shards that an earlier run committed for this very work, None if there are none or a file is missing."""
+    """Committed shards of an earlier run for this task; None without a commit, or with a missing file."""
     if not size_of(task.record_name):
         return None
     body = json.loads(storage.read_bytes(task.record))

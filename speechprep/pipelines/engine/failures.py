@@ -1,7 +1,7 @@
 """How an error on a worker reaches the person at the driver as one line.
 
-Engines hand a worker's exception to the driver as text inside text. The worker therefore marks its message with JSON
-that the driver finds again, whatever the engine wrapped around it.
+Engines hand a worker's exception to the driver as text inside text. The worker therefore marks its message with
+JSON, and the driver finds it in any wrapping of the engine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class WorkerDied(RuntimeError):
 
 @contextmanager
 def marked(task: Task) -> Iterator[None]:
-    """Errors raised inside leave as a RuntimeError whose text `unmark` understands."""
+    """Errors raised inside leave as a RuntimeError with a text for `unmark`."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the process edge: whatever it is, the driver must learn of it

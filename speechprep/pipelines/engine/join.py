@@ -1,8 +1,8 @@
 """Joining two datasets of a shard by key, in one pass over each and without holding either.
 
-The ids of both sides are read first (they are small), which settles every match; then one side is streamed and the
-matching rows of the other are fetched through a window. Where both sides are in the same order, as all stages leave
-them, the window is two batches wide; any other order is right too, and costs the memory of the rows that wait.
+The ids of both sides are read first (they are small), for all matches. Then one side is streamed, and the matching
+rows of the other are fetched through a window. With both sides in the same order, as written by all stages, the
+window is two batches wide. Another order is possible too, and costs the memory of the waiting rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def read_ids(batches: Iterable[pa.RecordBatch], where: str) -> pa.ChunkedArray:
     """The `id` column of a dataset's batches.
 
     Raises:
-        SchemaMismatch: an id that stands twice, for then nothing can be joined by id.
+        SchemaMismatch: an id in two rows: a join by id is impossible.
     """
     ids = pa.chunked_array([batch.column("id") for batch in batches], pa.string())
     if pc.count_distinct(ids).as_py() != len(ids):
@@ -45,7 +45,7 @@ class RowWindow:
 
     Args:
         batches: the stream.
-        wanted: all positions that will be asked for.
+        wanted: all positions to fetch.
     """
 
     def __init__(self, batches: Iterator[pa.RecordBatch], wanted: Ints) -> None:
@@ -72,7 +72,7 @@ class RowWindow:
         return rows
 
     def _gather(self, where: Ints, owner: Ints, starts: Ints) -> list[pa.RecordBatch]:
-        """Stretches of neighbouring rows become slices, which copy nothing."""
+        """Neighbouring rows become slices without a copy."""
         cuts = np.flatnonzero((np.diff(where, prepend=-2) != 1) | (np.diff(owner, prepend=-1) != 0))
         ends = np.append(cuts[1:], len(where))
         if len(cuts) <= 16:
@@ -89,7 +89,7 @@ class RowWindow:
 
 
 def unmatched(found: Ints, n: int) -> NDArray[np.bool_]:
-    """(n,) True for positions of the other side that no match points at."""
+    """(n,) True for positions of the other side without a match."""
     alone = np.ones(n, bool)
     alone[found[found >= 0]] = False
     return alone

@@ -14,7 +14,7 @@ from typing import Any
 
 from speechprep.pipelines.engine.stage import find_stage
 
-STAGES_KEPT = 2  # whose backends stay in memory
+STAGES_KEPT = 2  # stages with backends in memory
 
 _loading = threading.Lock()  # a model is read by one thread at a time, and a shared one is read once
 

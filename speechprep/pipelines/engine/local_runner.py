@@ -1,10 +1,11 @@
 """Beam's own in-process runner, made fit for long work on one machine.
 
-Plain FnApiRunner starts worker processes that it never notices to have died: a job then hangs for ever. Here a dead
-worker answers all that was asked of it with an error, which surfaces as `WorkerDied`. Nothing is downloaded (the runner
+Plain FnApiRunner does not notice the death of a worker process: the job then hangs for ever. Here every open request
+to a dead worker ends with an error, raised as `WorkerDied`. Nothing is downloaded (the runner
 called DirectRunner would try to) and worker processes are fresh interpreters, never forks.
 
-Relies on private names of Beam 2.77, which the package pins; `tests/pipelines/test_local_runner.py` holds each of them.
+Relies on private names of Beam 2.77, pinned by the package; `tests/pipelines/test_local_runner.py` holds each of
+them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class LocalRunner(fn_runner.FnApiRunner):
         )
         environment = None
         if mode == "process":
-            # `exec`: the shell that Beam starts gives way to the worker, so that it cannot outlive or speak of it
+            # `exec`: the worker replaces Beam's shell, so that the shell neither outlives it nor prints
             command = f"exec {shlex.quote(sys.executable)} -m speechprep.pipelines.engine.worker"
             environment = environments.SubprocessSDKEnvironment.from_command_string(command)
         encoded = JobServiceHandle.encode_pipeline_options({})
@@ -67,7 +68,7 @@ class LocalRunner(fn_runner.FnApiRunner):
 class _Patched:
     """Swaps two classes of Beam for the time of one pipeline, and keeps its worker threads from printing tracebacks.
 
-    They would land in the terminal beside the one line that the error becomes.
+    They would appear in the terminal beside the one line of the error.
     """
 
     def __init__(self, deaths: list[str]) -> None:
@@ -92,7 +93,7 @@ class _Patched:
 
 
 def _starter(deaths: list[str]) -> Any:
-    """A `start_worker` whose worker, when it dies, answers every instruction, open or to come, with an error."""
+    """A `start_worker` with an error for every open or later instruction to a dead worker."""
 
     def start_worker(handler: Any) -> None:
         worker = local_job_service.SubprocessSdkWorker(
@@ -114,13 +115,13 @@ def _starter(deaths: list[str]) -> Any:
 
 
 def _stop_worker(handler: Any) -> None:
-    """Wait for a worker to end; one that is only now starting, as another dies, has not been told to yet."""
+    """Wait for the end of a worker. A worker in its start at the death of another has not received the stop yet."""
     handler.control_conn._push_queue.put(worker_handlers.BeamFnControlServicer._DONE_MARKER)
     handler.worker_thread.join()
 
 
 def _answer_for_the_dead(connection: Any) -> None:
-    """Nobody reads this connection any more: what waits on it would wait for ever."""
+    """This connection has no reader any more: a wait on it would never end."""
     push = connection.push
 
     def answer(id: str) -> Any:
@@ -139,7 +140,7 @@ def _answer_for_the_dead(connection: Any) -> None:
 
 def _quiet_servicer() -> Any:
     class Quiet(local_job_service.BeamFnLoggingServicer):
-        """Drops what workers log: failures reach the driver as marked errors."""
+        """Drops the logs of workers: failures reach the driver as marked errors."""
 
         def Logging(self, bundles: Any, context: Any = None) -> Any:  # noqa: N802 - gRPC's name
             for _ in bundles:

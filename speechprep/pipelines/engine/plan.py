@@ -1,4 +1,4 @@
-"""From a step to its tasks: fingerprints, keys, and what need not be done again."""
+"""From a step to its tasks: fingerprints, keys, and committed work."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK, FolderSizes, Task, intact, read_record
 from speechprep.pipelines.engine.stage import Stage, StageConfig
 
-PLAN = "plan.json"  # in STATE: what an unfinished folder is meant to be
+PLAN = "plan.json"  # in STATE: body of the fingerprint of an unfinished folder
 
 
 @dataclass(frozen=True)
 class Step:
-    """A stage with its options, its inputs (role -> folder) and its folder. `sources`: what `ingest` reads."""
+    """A stage with its options, its inputs (role -> folder) and its folder. `sources`: files for `ingest`."""
 
     name: str
     stage: Stage
@@ -33,12 +33,12 @@ class Step:
 
 @dataclass
 class Prepared:
-    """A step whose inputs are complete, held against what its folder has.
+    """A step with complete inputs, compared with its folder.
 
     Attributes:
         made_of: the body of the fingerprint.
         work: local folder for temporary files.
-        tasks: all of them; `committed`: by task number, the shards that need not be made again.
+        tasks: all of them; `committed`: task number -> committed shards.
         finished: the manifest, where the folder is complete and nothing has changed.
     """
 
@@ -52,7 +52,7 @@ class Prepared:
 
     @property
     def fingerprint(self) -> str:
-        """What the folder is meant to be."""
+        """Fingerprint of the folder."""
         return digest(self.made_of)
 
     @property
@@ -62,18 +62,18 @@ class Prepared:
 
 
 def prepare(step: Step, *, work: str, rebuild: bool = False, shares_disk: bool = True) -> Prepared:
-    """Compare a step with its folder; nothing is changed but that `rebuild` empties a folder made otherwise.
+    """Compare a step with its folder. Only `rebuild` changes anything: it empties a folder of another fingerprint.
 
     Args:
-        step: whose.
+        step: the step.
         work: local folder for temporary files.
         rebuild: see above.
         shares_disk: the workers see this machine's disk.
 
     Raises:
-        StaleArtifact: an input is incomplete or of another kind, inputs do not belong together, or the folder was
-            made otherwise (saying what differs).
-        ConfigError: the folder holds files that are not ours.
+        StaleArtifact: an incomplete input, one of another kind, inputs of different runs, or a folder of another
+            fingerprint (naming the differences).
+        ConfigError: the folder holds files of another tool.
     """
     inputs = {role: manifest.read(folder) for role, folder in step.inputs.items()}
     _check_kinds(step, inputs)
@@ -129,7 +129,7 @@ def _check_folder(step: Step, made_of: dict[str, Any], *, rebuild: bool) -> None
 
 
 def _remove_ours(folder: str, known: Manifest | None) -> None:
-    """Empty a folder of what this tool wrote; whatever else is there stays."""
+    """Remove the files of this tool from a folder; other files stay."""
     ours = [s.name for s in known.shards] if known else shard_names(list(storage.sizes(folder)))
     for name in [manifest.NAME, *ours, REJECT_FOLDER, STATE, WORK]:
         storage.remove(storage.join(folder, name))
@@ -179,7 +179,7 @@ def _tasks(
 
 
 def _planned(step: Step, base: Task, fingerprint: str, scratch: Path) -> list[Task]:
-    """Tasks of a stage that divides its sources itself; what it found unusable is committed with the first shard."""
+    """Tasks of a stage with its own plan of the sources; its rejects are committed with the first shard."""
     scratch.mkdir(parents=True, exist_ok=True)
     assert step.stage.plan is not None  # noqa: S101 - the caller looked
     planned = step.stage.plan(step.config, [storage.absolute(s) for s in step.sources], scratch)
@@ -201,7 +201,7 @@ def _planned(step: Step, base: Task, fingerprint: str, scratch: Path) -> list[Ta
 
 
 def _aligned_shards(step: Step, inputs: dict[str, Manifest]) -> list[float]:
-    """Cost in seconds of each shard of the sharded inputs, which must be cut alike."""
+    """Cost in seconds of each shard of the sharded inputs. All of them must have the same shards."""
     cuts = {
         read.role: [s.name for s in inputs[read.role].shards]
         for read in step.stage.reads
@@ -228,7 +228,7 @@ def _against_folder(prepared: Prepared) -> Prepared:
     for shard in known.shards if known else []:
         by_key.setdefault((shard.key, shard.name if step.stage.sharded else ""), []).append(shard)
     for task in prepared.tasks:
-        # Shards of equal content have equal keys, so a key alone does not name the task that made a shard.
+        # Shards of equal content have equal keys: a key alone does not identify the task of a shard.
         found = by_key.get((task.key, shard_name(task.shard, task.shards) if step.stage.sharded else ""))
         found = found if found and intact(task, found, size_of) else read_record(task, size_of)
         if found:
@@ -239,7 +239,7 @@ def _against_folder(prepared: Prepared) -> Prepared:
 
 
 def stale_files(prepared: Prepared, shards: list[Shard]) -> list[str]:
-    """Files of an earlier state of the folder that its manifest will not name: shards, rejects, temporary files."""
+    """Files of an earlier state of the folder, absent from its manifest: shards, rejects, temporary files."""
     folder = prepared.step.folder
     names = {s.name for s in shards}
     with_rejects = {

@@ -1,4 +1,4 @@
-"""A recipe: which stages, with which options, over which inputs. Data, not code."""
+"""A recipe: stages, their options and their inputs. Data, not code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RecipeStep(Options):
 
     Attributes:
         stage: its name; `name`: how the recipe calls this use of it (default: the stage's name).
-        out: folder below the run's (default: what the stage writes); `options`: of the stage.
+        out: folder below the run folder (default: the kind written by the stage); `options`: of the stage.
         inputs: role -> name of an earlier step, where the nearest earlier one of the right kind is not meant.
     """
 
@@ -50,7 +50,7 @@ class Recipe(Options):
         """The recipe with `step.option=value` settings applied; values are YAML.
 
         Raises:
-            ConfigError: a setting that is not of this form, or names no step.
+            ConfigError: a setting of another form, or of an unknown step.
         """
         steps = list(self.steps)
         titles = [step.title() for step in steps]
@@ -71,7 +71,7 @@ class Recipe(Options):
         """The recipe with the options of some steps replaced: step -> option -> value.
 
         Raises:
-            ConfigError: no such step.
+            ConfigError: unknown step.
         """
         titles = [step.title() for step in self.steps]
         for name in options:
@@ -85,7 +85,7 @@ class Recipe(Options):
 
 
 def shipped() -> dict[str, str]:
-    """Names of the recipes that come with the package, with their descriptions."""
+    """Names of the recipes in the package, with their descriptions."""
     folder = resources.files("speechprep") / "recipes"
     names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
     return {name: load(name).description for name in names}
@@ -95,7 +95,7 @@ def load(recipe: str) -> Recipe:
     """A recipe by the name of a shipped one or by path.
 
     Raises:
-        ConfigError: it is not there, not YAML, or has keys that a recipe does not have.
+        ConfigError: an absent file, not YAML, or unknown keys.
     """
     path = resources.files("speechprep") / "recipes" / f"{recipe}.yaml"
     if not ("/" in recipe or recipe.endswith((".yaml", ".yml"))) and path.is_file():
@@ -138,7 +138,7 @@ def build(recipe: Recipe, sources: list[str], out: str) -> list[Step]:
     """The steps of a recipe with their folders and inputs resolved.
 
     Raises:
-        ConfigError: an unknown stage or option, an input that no earlier step makes, two steps into one folder.
+        ConfigError: an unknown stage or option, an input without an earlier step, two steps with one folder.
     """
     steps: list[Step] = []
     for entry in recipe.steps:
@@ -168,11 +168,11 @@ def _provider(steps: list[Step], kind: str, name: str | None, asker: str) -> Ste
 
 
 def single(stage: Stage, options: dict[str, Any], seed: int, sources: list[str], out: str) -> list[Step]:
-    """The steps for one stage alone: itself, and before it those small ones whose output is missing.
+    """The steps for one stage: before it, the small stages with missing output.
 
-    `sources` are folders of this tool (told apart by their manifests) or run folders that hold such; for `ingest`, what
-    is to be read. A missing input that a stage can make from what is there is made beside `out` (`cluster` needs a
-    `sample` of the features; nobody should have to know).
+    `sources` are folders of this tool (recognised by their manifests) or run folders; for `ingest`, the files to
+    read. A missing input is made beside `out` if a stage can make it from the given folders: `cluster` needs a
+    `sample` of the features.
     """
     if stage.plan is not None:
         return [Step(stage.name, stage, stage.configure(options), seed, {}, out, sources)]
@@ -210,7 +210,7 @@ def _by_kind(sources: list[str]) -> dict[str, str]:
             continue
         inner = {name: manifest.find(storage.join(source, name)) for name in storage.folders(source)}
         ours = [(name != known.kind, name, known.kind) for name, known in inner.items() if known is not None]
-        for _, name, kind in sorted(ours):  # a folder with the name of its kind before others of that kind
+        for _, name, kind in sorted(ours):  # of two folders of a kind, the one with its name comes first
             found.setdefault(kind, storage.join(source, name))
     return found
 

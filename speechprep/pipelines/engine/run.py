@@ -1,4 +1,4 @@
-"""Drives steps one after the other: prepare, run what is to do, check rejects, write the manifest."""
+"""Runs steps one after the other: prepare, run the open tasks, check rejects, write the manifest."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class Options:
     """How to run.
 
     Attributes:
-        rebuild: replace folders that were made otherwise.
-        max_reject_fraction: rejects of a step over its records; more ends the run after all that is good is committed.
-        slice: (i, n): do only the tasks i, i + n, ...; for job arrays that share the out folder.
+        rebuild: replace folders of another fingerprint.
+        max_reject_fraction: largest share of rejected records of a step. Above it the run ends, after the commit of
+            all good records.
+        slice: (i, n): run only the tasks i, i + n, ...; for job arrays with a shared out folder.
     """
 
     engine: Engine = field(default_factory=Engine)
@@ -84,7 +85,8 @@ def run_step(step: Step, options: Options, listener: Listener) -> StepResult:
 def _work_folder(step: Step, options: Options) -> Iterator[str]:
     """A local folder for temporary files.
 
-    Beside local output it stays after a crash, so that the next run finds where a process died. For output on object
+    Beside local output it stays after a crash: the next run finds the shard of the dead process in it. For output on
+        object
     storage it is a temporary folder of this machine, and a crash is seen only within the run.
     """
     if not storage.is_local(step.folder):
@@ -97,7 +99,7 @@ def _work_folder(step: Step, options: Options) -> Iterator[str]:
 
 
 def _begin(prepared: Prepared) -> None:
-    """From here on the folder is not complete: shards that stay get records, and the manifest goes."""
+    """Mark the folder as incomplete: kept shards get commit records, and the manifest is removed."""
     folder = prepared.step.folder
     storage.write_bytes(storage.join(folder, STATE, PLAN), manifest.canonical(prepared.made_of).encode())
     known = manifest.find(folder)
@@ -111,9 +113,10 @@ def _begin(prepared: Prepared) -> None:
 
 
 def _run_todo(prepared: Prepared, alone: set[int], options: Options, listener: Listener) -> None:
-    """Run what is not committed; after the death of a worker, what is left, without whom it died on twice.
+    """Run uncommitted tasks. After the death of a worker, run the rest, without records with two deaths.
 
-    A shard in which a process has died is done again one record at a time (`alone`). Only a death there accuses.
+    A shard with a dead process is run again one record at a time (`alone`). Only deaths in this mode count for a
+    record.
 
     Raises:
         WorkerDied: again and again, or in a shard but on none of its records.
@@ -146,7 +149,8 @@ def _run_todo(prepared: Prepared, alone: set[int], options: Options, listener: L
 
 
 def _run(todo: list[Task], engine: Engine, local: Literal["thread", "process"]) -> None:
-    """Run tasks. Threads share the fate of this process: what may kill it goes first, in another, one by one."""
+    """Run tasks. A crash in a thread kills this process: suspicious tasks run first, one by one, in another
+    process."""
     apart = [task for task in todo if task.alone and local == "thread"]
     if apart:
         run_tasks(apart, replace(engine, workers=1), "process")
@@ -156,7 +160,7 @@ def _run(todo: list[Task], engine: Engine, local: Literal["thread", "process"]) 
 
 
 def _update_committed(prepared: Prepared) -> None:
-    """Compare all commits with the folder, by one listing: new ones are added, those that lack a file are dropped."""
+    """Compare all commits with the folder, by one listing: add new ones, drop those with a missing file."""
     size_of = FolderSizes(prepared.step.folder)
     for task in prepared.tasks:
         earlier = prepared.committed.pop(task.shard, None)
@@ -167,7 +171,7 @@ def _update_committed(prepared: Prepared) -> None:
 
 
 def _dead(work: str) -> dict[int, list[str]]:
-    """Shards that processes were working on when they died, and on which records alone. Read once: it is swept."""
+    """Shards of dead processes, with the record under work if it ran alone. Read once: it is swept."""
     found: dict[int, list[str]] = {}
     for name in storage.folders(work):
         scratch = re.match(r"task-(\d+)-", name)

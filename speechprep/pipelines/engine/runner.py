@@ -1,4 +1,4 @@
-"""Where tasks run. The only file that names a runner."""
+"""Where tasks run. The only file with the name of a runner."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LOCAL = "local"
 
 @dataclass(frozen=True)
 class Engine:
-    """Which Beam runner, and with how many workers.
+    """The Beam runner and the number of workers.
 
     Attributes:
-        runner: "local", or any runner that Beam knows by name (FlinkRunner, DataflowRunner, SparkRunner, ...).
+        runner: "local", or a runner of Beam by name (FlinkRunner, DataflowRunner, SparkRunner, ...).
         workers: local workers.
         beam_args: options of the named runner, as on Beam's own command line.
     """
@@ -34,10 +34,10 @@ class Engine:
 
 
 def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "process"]) -> None:
-    """Execute all tasks; what they did is in their commit records.
+    """Execute all tasks; their results are in their commit records.
 
     Raises:
-        SpeechprepError: what a task raised.
+        SpeechprepError: the error of a task.
         WorkFailed: a fault of the program in a task.
         WorkerDied: a worker process was lost; tasks without a commit record can be run again.
     """
@@ -75,7 +75,7 @@ def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "proce
 
 
 def _deal(tasks: list[Task], workers: int) -> list[Task]:
-    """Beam deals element i to worker i % n and never again: longest first, back and forth, so that costs even out."""
+    """Beam deals element i to worker i % n once: the longest first, back and forth, for equal costs."""
     by_cost = sorted(tasks, key=lambda t: (-t.seconds, t.shard))
     dealt: list[Task] = []
     for turn, start in enumerate(range(0, len(by_cost), workers)):

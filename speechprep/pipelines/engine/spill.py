@@ -68,7 +68,7 @@ class Spill:
         self.chunks += 1
 
     def close(self) -> int:
-        """No more documents; returns the number of buckets, which depends on the tokens only."""
+        """End of the documents; returns the number of buckets, a function of the tokens only."""
         if self._held:
             self._write()
         self._writer.close()
@@ -77,7 +77,8 @@ class Spill:
         return min(PARTS, max(1, -(-self.tokens // self.bucket_tokens)))
 
     def load(self, bucket: int, buckets: int, keep: Keep) -> tuple[Hashes, Documents]:
-        """Keys and documents of a bucket that `keep` (keys, groups -> mask) takes, in the order of keys, then names."""
+        """Selected keys and documents of a bucket (`keep`: keys, groups -> mask), in the order of keys, then
+        names."""
         parts = []
         for chunk in range(self.chunks):
             for part in range(bucket * PARTS // buckets, (bucket + 1) * PARTS // buckets):
@@ -103,7 +104,7 @@ def _order(batch: pa.RecordBatch) -> NDArray[np.int64]:
 
 
 def _reorder(batch: pa.RecordBatch, order: NDArray[np.int64]) -> pa.RecordBatch:
-    """`batch.take(order)`; the token lists by one gather, which is faster than Arrow's own for lists."""
+    """`batch.take(order)`; the token lists by one gather, faster than Arrow's own for lists."""
     values, offsets = ragged.of_arrow(batch.column("tokens"))
     lengths = np.diff(offsets)[order]
     tokens = ragged.gather(np.asarray(values), offsets[:-1][order], lengths)

@@ -1,7 +1,7 @@
-"""What a stage is: a configuration, a pure piece of work over one shard, and what it reads and writes.
+"""Declaration of a stage: its options, its work over one shard, its inputs and its output.
 
-A stage never sees Beam. The engine (`execute.py` beneath, `runner.py` above) hands it a `ShardContext`, commits what it
-wrote and knows from keys what need not be done again.
+A stage never sees Beam. The engine (`execute.py` beneath, `runner.py` above) gives it a `ShardContext`, commits its
+output, and skips tasks with a committed key.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Read:
     """One input of a stage.
 
     Attributes:
-        role: what the stage calls it.
-        kind: what the input's manifest must say it is.
+        role: its name in the stage.
+        kind: required kind of the input's manifest.
         sharded: True where output shard i reads shard i; False where the work needs the whole folder.
         optional: the stage works without it.
     """
@@ -51,8 +51,8 @@ class ShardPlan:
 
     Attributes:
         payloads: a local file for each shard, handed to the worker as `ctx.payload`.
-        keys: for each shard, a digest of all that decides its rows.
-        rejects: what was already found to be unusable, (id, error, audio).
+        keys: for each shard, a digest of everything with an influence on its rows.
+        rejects: records rejected by the planning, (id, error, audio).
     """
 
     payloads: list[Path]
@@ -62,7 +62,7 @@ class ShardPlan:
 
 @dataclass(frozen=True)
 class Finished:
-    """The shards of a stage after the last one: what `facts` may look at."""
+    """The shards of a finished stage, for `facts`."""
 
     folder: str
     config: Any
@@ -88,8 +88,8 @@ class Stage:
         run: the work of one shard.
         schema: of the output; a function of the context where it depends on inputs; None for an artifact folder.
         backend: makes the unloaded backend of a configuration (and of the inputs, by their manifests' `extra`).
-        local: "process" for work that holds the GIL.
-        plan: for a stage that reads no dataset: divides the inputs into shards.
+        local: "process" for work under the GIL.
+        plan: division of the inputs into shards, for a stage without input datasets.
         facts: further entries of the manifest, computed once after the last shard.
         help: text of `speechprep NAME --help`: the first sentence is the summary in lists.
         examples: command lines for the help.
@@ -118,7 +118,7 @@ class Stage:
         """Validated options.
 
         Raises:
-            ConfigError: naming each bad option, its value and what is allowed.
+            ConfigError: naming each bad option, its value and the allowed values.
         """
         config: StageConfig = checked(self.config, options, self.name)
         return config
@@ -128,7 +128,7 @@ def find_stage(name: str) -> Stage:
     """The stage behind a registered name, or behind a "module:attribute".
 
     Raises:
-        ConfigError: no such stage; the message lists the registered ones.
+        ConfigError: unknown stage; the message lists the stages.
     """
     if ":" not in name:
         stage: Stage = resolve("stages", name)

@@ -1,4 +1,4 @@
-"""The one pipeline shape: `Create(tasks) | ParDo(execute)`. What crosses Beam is a small dict, never audio or rows."""
+"""The one pipeline shape: `Create(tasks) | ParDo(execute)`. Beam transports small dicts only, never audio or rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from speechprep.pipelines.engine.failures import marked
 
 
 class ExecuteTask(beam.DoFn):
-    """Runs one piece of work and yields what it committed; counters serve the engines' own monitors."""
+    """Runs one task and yields its commit; counters serve the monitors of the engines."""
 
     def process(self, element: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """One task in, one summary out; an error crosses the engine as a marked message."""

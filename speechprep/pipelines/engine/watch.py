@@ -1,4 +1,4 @@
-"""Who watches a run: what a listener is told, and the sums of the workers' progress files that it is told."""
+"""Progress reporting: the listener interface, and a thread with the sums of the workers' progress files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speechprep.pipelines.engine.plan import Prepared, Step
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step gave. `made` is the number of tasks run now (0: all was there); `wall` in seconds."""
+    """Result of a step. `made` is the number of tasks run now (0: all was there); `wall` in seconds."""
 
     name: str
     folder: str
@@ -30,7 +30,7 @@ class StepResult:
 
 
 class Listener(Protocol):
-    """Who watches a run. All calls come from the driver's thread but `progressed`, which comes from another."""
+    """Who watches a run. All calls come from the driver's thread, except `progressed`, from another thread."""
 
     def started(self, step: Step, todo: int, tasks: int, seconds: float) -> None:
         """A step has `todo` of `tasks` to do, `seconds` of audio in all (0: not known)."""

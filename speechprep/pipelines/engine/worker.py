@@ -15,7 +15,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends all of the group; Python would print a traceback each
     settle()
     warnings.filterwarnings("ignore")
-    # A handler on the root keeps Beam's import-time warning from installing one that writes to stderr.
+    # With a handler on the root logger, Beam's import-time warning installs no handler for stderr.
     logging.getLogger().addHandler(logging.NullHandler())
     from apache_beam.runners.worker import sdk_worker, sdk_worker_main
 

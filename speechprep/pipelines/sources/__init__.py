@@ -1,4 +1,4 @@
-"""Inputs of `ingest`: which dialect an input is written in, and its entries.
+"""Inputs of `ingest`: the dialect of an input, and its entries.
 
 The dialect follows from the content. The file name decides only between texts with several possible readings.
 """
@@ -27,7 +27,7 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
         options: of the stage.
 
     Raises:
-        ConfigError: no such input, or one of an unknown dialect.
+        ConfigError: absent input, or one of an unknown dialect.
     """
     if not storable(uri):
         raise ConfigError(f"the path {printable(uri)!r} is not valid Unicode; rename it")
@@ -49,7 +49,7 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
 
 
 def corpus_of(uri: str) -> str | None:
-    """Name of the folder of an input; None for the current folder, which has no name in the input."""
+    """Name of the folder of an input; None for the current folder, because the input has no name for it."""
     folder = uri if storage.is_dir(uri) else files.root_of(uri)
     name = posixpath.basename(folder.rstrip("/"))
     return None if name in ("", ".", "..") else printable(name)
@@ -84,7 +84,7 @@ def locate(uri: str, format: str = "auto") -> list[tuple[str, str]]:
 
 
 def _in_folder(uri: str) -> list[tuple[str, str]]:
-    """By a file that stands for the folder, by its top level, else by the first folder below with known files."""
+    """By a manifest file of the folder, by its top level, else by the first folder below with known files."""
     names = files.names_in(uri)
     table = dialects().values()
     for dialect in table:

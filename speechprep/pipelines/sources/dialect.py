@@ -1,4 +1,4 @@
-"""Input dialects: the record in which each dialect declares how it is recognised and read.
+"""Input dialects: the declaration of recognition and reading of each dialect.
 
 A dialect is one file with a `DIALECT`. The table finds the files of this package by itself; another package adds its
 dialect through the entry-point group `speechprep.dialects` (name -> "module:DIALECT").
@@ -69,12 +69,12 @@ class Dialect:
         name: value of the option `format`.
         summary: one line for help and documentation.
         read: (URI, options) -> entries and rejects, as a stream.
-        rank: order of recognition; the lowest rank that recognises an input reads it. Ties go by name.
+        rank: order of recognition; of several matches the lowest rank reads the input. Ties go by name.
         whole_folder: True if one input is a folder, False if it is a file.
         file: True for a file of this dialect.
         pattern: file names to look for in a folder, if the dialect is named by `format`.
         by_suffix: True if a matching file name is enough when no dialect recognises the content.
-        manifests: file names that stand for the whole folder; the file itself is then recognised by its content.
+        manifests: file names in place of the whole folder; the file itself is then recognised by its content.
         top: (names of the files in a folder, URI) -> True if the folder itself is of this dialect.
         below: file names of any folder below -> True if the input has files of this dialect.
         archive: URI -> open reader, for container files.

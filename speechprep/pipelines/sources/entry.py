@@ -1,4 +1,4 @@
-"""What every input form is turned into: light entries, and rejects for what cannot be one.
+"""Entries and rejects: the common form of all inputs.
 
 An entry names an utterance and where its audio lies; nothing of the audio has been read yet.
 """
@@ -57,7 +57,7 @@ MAX_RANK = 1 + max(map(len, ALIASES.values()))
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says about the input; see `ingest.Config`."""
+    """Options for the input; see `ingest.Config`."""
 
     audio_root: str | None = None
     words: Literal["use", "ignore"] = "use"
@@ -66,7 +66,7 @@ class Options:
 
     @cached_property
     def naming(self) -> dict[str, list[tuple[str, int]]]:
-        """Column -> the fields that it serves, each with its rank among that field's names."""
+        """Column -> its fields, each with the rank of the column among the field's names."""
         found: dict[str, list[tuple[str, int]]] = {}
         for name, aliases in ALIASES.items():
             for rank, column in enumerate((self.columns[name],) if name in self.columns else aliases):
@@ -80,13 +80,13 @@ class Entry:
 
     Attributes:
         id: unique in the dataset.
-        where: the place that states it ("manifest.jsonl:12"), for messages.
-        audio: URI of the audio file, or of the archive that holds it.
+        where: its place in the input ("manifest.jsonl:12"), for messages.
+        audio: URI of the audio file, or of its archive.
         offset: seconds into the file; None: the utterance is the whole file and `duration` is only a claim.
         words: {text, start, end} in seconds from the start of the utterance.
         archive: "tar" or "parquet" where `audio` is an archive; `member` then names the audio in it, `start` is a byte
             offset or a row, `size` its bytes.
-        order: sorts before the id; the position in an archive, so that shards read archives front to back.
+        order: sort key before the id: the position in an archive, for reading front to back.
     """
 
     id: str
@@ -114,14 +114,15 @@ class Entry:
         return {name: getattr(self, name) for name in ENTRIES.names}
 
     def digest(self, stamp: str) -> bytes:
-        """16 bytes that change with anything that can change the utterance; `stamp` stands for the audio's content."""
+        """Digest of 16 bytes over everything with an influence on the utterance; `stamp` stands for the audio's
+        content."""
         facts = [getattr(self, name) for name in ENTRIES.names if name != "where"]
         return hashlib.blake2b(repr((facts, stamp)).encode(), digest_size=16).digest()
 
 
 @dataclass(slots=True)
 class Rejected:
-    """A record that cannot be an entry. `claims`: the id is the record's own, so no other record may have it."""
+    """A record without an entry. `claims`: the id is the record's own, so no other record may have it."""
 
     id: str
     error: BadInput
@@ -133,7 +134,7 @@ Record = Entry | Rejected
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """Text that any terminal and any table can hold: no control characters, no lone surrogates, not too long."""
+    """Text for any terminal and any table: no control characters, no lone surrogates, limited length."""
     text = text if len(text) <= limit else text[:limit] + "..."
     text = _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}", text)
     return text.encode("utf-8", "backslashreplace").decode()
@@ -178,7 +179,7 @@ def clean_text(text: str, what: str = "text") -> str:
     """Text as it is, without outer whitespace, newlines as spaces.
 
     Raises:
-        BadInput: `text_encoding` for lone surrogates and control characters, which mean a wrong encoding.
+        BadInput: `text_encoding` for lone surrogates and control characters, signs of a wrong encoding.
     """
     text = text.strip()
     if text.isprintable():

@@ -43,10 +43,10 @@ def normalise(row: Mapping[str, Any], options: Options) -> Fields:
 
 
 def check_columns(names: list[str], options: Options, where: str) -> None:
-    """A table must have a column with audio, and those that the user named.
+    """A table must have a column with audio, and the columns named by the user.
 
     Raises:
-        ConfigError: naming the columns that are there.
+        ConfigError: naming the present columns.
     """
     lacking = [column for column in options.columns.values() if column not in names]
     if lacking or not ("audio" in options.columns or any(alias in names for alias in ALIASES["audio"])):
@@ -57,7 +57,7 @@ def check_columns(names: list[str], options: Options, where: str) -> None:
 
 
 def to_record(row: Mapping[str, Any], base: Base, where: str, options: Options) -> Entry | Rejected:
-    """A manifest record as an entry, or as a reject that says what is wrong with it."""
+    """A manifest record as an entry, or as a reject with the reason."""
     fields = normalise(row, options)
     try:
         path = _path(fields.get("audio"))
@@ -73,7 +73,7 @@ def to_record(row: Mapping[str, Any], base: Base, where: str, options: Options) 
 
 
 def reject(fields: Fields, error: BadInput, where: str) -> Rejected:
-    """A reject that carries the record's own id where it has a usable one, else its place."""
+    """A reject with the id of the record if it is usable, else with its place."""
     id, path = fields.get("id"), fields.get("audio")
     known = isinstance(id, str | int) and error.code != "bad_id"
     return Rejected(
@@ -100,7 +100,7 @@ def _path(value: Any) -> str | None:
 
 
 def describe(entry: Entry, fields: Fields, options: Options) -> None:
-    """Fill in all that is not the id and the audio.
+    """Fill in all fields but the id and the audio.
 
     Raises:
         BadInput: `bad_field`, `bad_words` or `text_encoding`.
@@ -168,7 +168,7 @@ def _texts(fields: Fields, name: str) -> list[str] | None:
 
 
 def _unpack(value: Any) -> Any:
-    """A list that a table holds as JSON."""
+    """A list from a JSON cell of a table."""
     if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
         try:
             return json.loads(value)

@@ -1,4 +1,4 @@
-"""Folders and paths of an input, local or remote: listing in a fixed order, and relative paths that stay inside."""
+"""Folders and paths of an input, local or remote: listing in a fixed order, and confined relative paths."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def names_in(folder: str) -> list[str]:
 
 
 def expand(pattern: str) -> list[str]:
-    """Sorted files that match a glob pattern; `**` is any depth."""
+    """Sorted matches of a glob pattern; `**` is any depth."""
     if storage.is_local(pattern):
         return sorted(p for p in glob.glob(str(storage.local_path(pattern)), recursive=True) if os.path.isfile(p))
     fs, path = _filesystem(pattern)
@@ -80,12 +80,12 @@ def expand(pattern: str) -> list[str]:
 
 
 def root_of(pattern: str) -> str:
-    """The folder that all matches of a glob pattern lie in; of a path without wildcards, its own."""
+    """The common folder of all matches of a glob pattern; the own folder of a path without wildcards."""
     return posixpath.dirname(re.split(r"[*?[]", pattern, maxsplit=1)[0])
 
 
 def stamps(uris: Sequence[str]) -> list[str]:
-    """For each file a word that changes when its content does (size and time, or the store's tag); "" where missing."""
+    """A version mark for each file (size and time, or the store's tag); "" for absent files."""
     if all(storage.is_local(uri) for uri in uris):
         return [_local_stamp(uri) for uri in uris]
     with ThreadPoolExecutor(_PARALLEL) as pool:
@@ -121,8 +121,8 @@ class Base:
     """Where relative audio paths of a manifest start, and how far up they may lead.
 
     Attributes:
-        folder: URI that relative paths start from.
-        limit: URI that they must stay in.
+        folder: base URI of relative paths.
+        limit: URI of the folder around all paths.
     """
 
     folder: str
@@ -141,7 +141,7 @@ class Base:
         """URI of an audio path. Absolute paths and URIs are taken as they are: they are the user's own statement.
 
         Raises:
-            BadInput: `path_outside`, or `bad_path` for what no file can be called.
+            BadInput: `path_outside`, or `bad_path` for an impossible file name.
         """
         if not path.strip() or "\0" in path or not storable(path):
             raise BadInput("bad_path", f"{printable(path)!r} cannot be the path of a file")

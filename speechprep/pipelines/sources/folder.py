@@ -31,7 +31,7 @@ def read_files(root: str, paths: list[str]) -> Iterator[Record]:
 
 
 def in_folder(root: str, folder: str, names: list[str]) -> Iterator[Record]:
-    """Entries of one folder whose file names are known."""
+    """Entries of one folder, from its file names."""
     there = set(names)
     place = storage.join(root, *_parts(folder))
     for name in names:

@@ -30,11 +30,11 @@ IMAGE = ("image", "image_path", "image_file", "img", "img_path", "file_name", "f
 SUFFIXES = re.compile(r".*\.(jpg|jpeg|jpe|jfif|png|webp|gif|bmp|tif|tiff|ppm|pgm|jp2|avif)", re.IGNORECASE)
 CAPTIONS = ".txt"
 MAX_CAPTIONS = 1 << 20  # bytes of a caption file beside an image
-MAX_JSON = 1 << 31  # bytes of a COCO file; those of COCO 2014 have 70 MB
+MAX_JSON = 1 << 31  # bytes of a COCO file; COCO 2014 has 70 MB
 
 
 class ImageOptions(Options):
-    """What the user says about the input; the field `audio` of an entry is the image here."""
+    """Options for the input; the field `audio` of an entry is the image here."""
 
     @cached_property
     def naming(self) -> dict[str, list[tuple[str, int]]]:
@@ -54,7 +54,7 @@ def read(uri: str, format: str, options: ImageOptions) -> Iterator[Record]:
     """Entries and rejects of one input.
 
     Raises:
-        ConfigError: nothing there, or nothing that is known.
+        ConfigError: no such input, or one of an unknown form.
     """
     if not storable(uri):
         raise ConfigError(f"the path {printable(uri)!r} is not valid Unicode; rename it")
@@ -184,7 +184,7 @@ def to_record(fields: Fields, base: Base, where: str, options: ImageOptions) -> 
 
 
 def _merged(records: Iterable[tuple[Record, bool]]) -> Iterator[Record]:
-    """Captions of records that are one image by its path, gathered in their order."""
+    """Captions of records with one image path, gathered in their order."""
     images: dict[str, Entry] = {}
     for record, by_path in records:
         if isinstance(record, Rejected) or not by_path:

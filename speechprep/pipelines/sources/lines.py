@@ -12,7 +12,7 @@ from typing import IO, cast
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput, ConfigError
 
-MAX_LINE = 64 << 20  # bytes; a "line" that is longer is not one
+MAX_LINE = 64 << 20  # bytes of the longest line
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -52,7 +52,7 @@ def read_lines(uri: str) -> Iterator[tuple[int, bytes]]:
 
     Raises:
         ConfigError: the file is UTF-16.
-        BadInput: `manifest_damaged` after the last line that could be read.
+        BadInput: `manifest_damaged` after the last readable line.
     """
     number = 0
     with open_plain(uri) as file:

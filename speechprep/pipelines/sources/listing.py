@@ -1,7 +1,7 @@
 """Entries of any number of inputs, refused where ids collide, sorted, dealt to shards, and read there.
 
-The order in which inputs list their entries never shows: entries stand by id (those inside archives by archive and
-position, so that shards read archives front to back), and of two records with one id neither is kept. Entries wait on
+The result does not depend on the order of the inputs. Entries are sorted by id; entries in archives by archive and
+position, so that shards read archives front to back. Of two records with one id neither is kept. Entries wait on
 disk; memory holds their ids and 16 bytes for each.
 """
 
@@ -39,7 +39,7 @@ Rows = NDArray[np.int64]
 
 @dataclass
 class _Known:
-    """What is kept in memory of all entries, in the order in which they came."""
+    """Facts of all entries in memory, in the order of the inputs."""
 
     ids: list[pa.Array] = field(default_factory=list)
     orders: list[pa.Array] = field(default_factory=list)
@@ -65,10 +65,10 @@ def plan(
 
     Args:
         inputs: URIs.
-        records: those of one input.
+        records: of one input.
         shards, scratch: see `deal`.
-        forms: what an input can be, for the message.
-        thing: what a record is, for the message.
+        forms: possible inputs, for the message.
+        thing: name of a record, for the message.
 
     Raises:
         ConfigError: no input, or not a single record in them.
@@ -82,7 +82,7 @@ def plan(
 
 
 def with_defaults(records: Iterable[Record], stated: dict[str, str | None]) -> Iterator[Record]:
-    """The same records, with the values for fields that they do not state themselves."""
+    """The same records, with values for their empty fields."""
     for record in records:
         if isinstance(record, Entry):
             for name, value in stated.items():
@@ -91,7 +91,7 @@ def with_defaults(records: Iterable[Record], stated: dict[str, str | None]) -> I
 
 
 def dealt(ctx: ShardContext) -> Iterator[dict[str, Any]]:
-    """The entries of a shard, in order, but those on which processes have died: they are rejected."""
+    """The entries of a shard, in order; entries with dead worker processes are rejected."""
     with pq.ParquetFile(ctx.payload) as file:
         for batch in file.iter_batches(batch_size=_READ):
             for entry in batch.to_pylist():
@@ -136,7 +136,7 @@ def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardP
 
 
 def _spill(records: Iterable[Record], path: Path) -> _Known:
-    """All entries to disk in the order in which they come; what sorting needs stays."""
+    """All entries to disk in the order of the inputs; the sort keys stay in memory."""
     known = _Known()
     stream = iter(records)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, ENTRIES) as writer:
@@ -160,7 +160,7 @@ def _entries(stream: Iterator[Record], rejects: list[Rejected]) -> Iterator[Entr
 
 
 def _resolve(known: _Known, reader: pa.RecordBatchFileReader) -> Rows:
-    """Row numbers of the entries that stay, in their final order; all others become rejects."""
+    """Row numbers of the kept entries, in their final order; the others become rejects."""
     ids = pa.chunked_array(known.ids, pa.string())
     by_id = pc.sort_indices(ids).to_numpy()
     in_order = ids.take(pa.array(by_id))
@@ -177,7 +177,7 @@ def _resolve(known: _Known, reader: pa.RecordBatchFileReader) -> Rows:
 
 
 def _refuse(doubled: pa.Table, rejects: list[Rejected]) -> list[Rejected]:
-    """All records that share an id: which of them is meant cannot be known."""
+    """All records with an id in common: the intended one is unknown."""
     places: dict[str, list[str]] = {}
     for reject in rejects:
         if reject.claims:

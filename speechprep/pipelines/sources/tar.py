@@ -94,7 +94,7 @@ def _record(entry: Entry, name: str, beside: dict[str, bytes], options: Options)
 
 
 def _described(name: str, beside: dict[str, bytes]) -> dict[str, Any]:
-    """What the members beside an audio member say; a sample's key ends at the first dot of its base name."""
+    """Facts from the members beside an audio member; a sample's key ends at the first dot of its base name."""
     stem = posixpath.splitext(name)[0]
     folder, base = posixpath.split(name)
     stems = (stem, posixpath.join(folder, base.split(".")[0]))
@@ -142,7 +142,7 @@ class Reader(AbstractContextManager["Reader"]):
 
 
 def _chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
-    """At most `size` bytes; a size that lies costs no memory."""
+    """At most `size` bytes; a false size costs no memory."""
     while size > 0 and (chunk := file.read(min(size, _CHUNK))):
         size -= len(chunk)
         yield chunk

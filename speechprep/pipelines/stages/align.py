@@ -2,24 +2,24 @@
 
 One output shard for each input shard.
 
-Reads `utterances`; writes one row for each that has usable audio: id, text (the transcript that was aligned: its tokens
-joined by single spaces), source_text (as it came with the corpus), words list<{text, start, end, score, timing}>,
-duration, the scores, kept, reason. Times are seconds from the start of the utterance, in [0, duration], starts and
+Reads `utterances`. Writes one row for each utterance with usable audio: id, text (the aligned transcript: tokens
+joined by single spaces), source_text (of the corpus), words list<{text, start, end, score, timing}>, duration, the
+scores, kept, reason. Times are seconds from the start of the utterance, in [0, duration], starts and
 ends never go backwards. `timing` is "aligned", "interpolated" (nothing of the token was found in the audio) or "given"
 (by the corpus, taken over as they are).
 
-Scores: score (mean over the words that have one) and local_score (of the worst passage), words_per_second, wer and cer
-(source_text against text, as spoken; null without source_text), aligned_share, compression_ratio and repeated_share
-(loops of a recogniser), level (of the loudest passage), uncovered and trust (do the word times fit the loudness of the
-audio?), language and language_probability (by an aligner that hears it; else the corpus's own, without one). See
+Scores: score (mean of the word scores) and local_score (worst passage), words_per_second, wer and cer (source_text
+against text, as spoken; null without source_text), aligned_share, compression_ratio and repeated_share (loops of a
+recogniser), level (loudest passage), uncovered and trust (agreement of word times and loudness), language and
+language_probability (detected by the aligner; else the language of the corpus, without a probability). See
 `speechprep.tokenizers.alignment.transcript_scores` and `.trust`.
 
-Thresholds only set `kept` and `reason`; rows and scores stay, so that a threshold is a view, which `filter` can change
-without the audio. Reasons: those of `speechprep.pipelines.thresholds`, and `no_words` (nothing was said, or there is
-no transcript and none was wanted).
+Thresholds set `kept` and `reason` only. Rows and scores stay, and `filter` can apply other thresholds without the
+audio. Reasons: those of `speechprep.pipelines.thresholds`, and `no_words` (no speech, or no transcript with
+transcribe=never).
 
-Rejected: what cannot be decoded, and what the aligner refuses (`no_alignable_text`, `audio_too_short`, `text_too_long`,
-`align_failed`, `no_align_model`), each with what to do.
+Rejected: undecodable audio, and refusals of the aligner (`no_alignable_text`, `audio_too_short`, `text_too_long`,
+`align_failed`, `no_align_model`), each with its remedy.
 """
 
 from __future__ import annotations
@@ -46,15 +46,16 @@ Samples = NDArray[np.float32]
 
 
 class AlignerConfig(StageConfig):
-    """Which aligner, and what of the corpus it is given."""
+    """Choice of the aligner, and of its input from the corpus."""
 
     backend: str = Field("pocketsphinx", description="name of the aligner; see: speechprep backends list")
     options: dict[str, Any] = Field(default_factory=dict, description="its parameters, for example {window: 20}")
     transcribe: Literal["missing", "always", "never"] = Field(
         "missing",
-        description="recognise what has no transcript, everything (the transcript stays in source_text), or nothing",
+        description="recognise utterances without a transcript (missing), all of them (the transcript of the corpus "
+        "stays in source_text), or none",
     )
-    given_words: Literal["use", "ignore"] = Field("use", description="word times that came with the corpus")
+    given_words: Literal["use", "ignore"] = Field("use", description="use or ignore the word times of the corpus")
 
 
 class Config(Thresholds, AlignerConfig):
@@ -62,12 +63,14 @@ class Config(Thresholds, AlignerConfig):
 
     min_score: float | Literal["auto"] | None = Field(
         "auto",
-        description="mean word score below which a row is not kept, on the aligner's own scale; auto: -4 with "
-        "pocketsphinx, off with others, whose scales depend on the model; null: off",
+        description="drop rows with a lower mean word score, on the scale of the aligner; auto: -4 with "
+        "pocketsphinx, off with other aligners; null: off",
     )
 
     min_level: float | None = Field(
-        -65.0, description="level in dBFS of the loudest 0.1 s; what is softer is silence, whatever its transcript says"
+        -65.0,
+        description="drop rows whose loudest 0.1 s is below this level in dBFS: they are silence even if they have a "
+        "transcript",
     )
 
     def judging(self, aligner: Aligner) -> Thresholds:
@@ -93,7 +96,7 @@ def given(text: str | None, words: Sequence[dict[str, Any]]) -> Transcript:
 
 
 def monotone(words: Sequence[Word], duration: float) -> list[Word]:
-    """The words with times inside of [0, duration] and starts and ends that never go backwards."""
+    """The words with times in [0, duration], starts and ends in ascending order."""
     result = []
     start = end = 0.0
     for word in words:
@@ -116,7 +119,7 @@ def spoken_errors(source_text: str, text: str) -> tuple[float, float]:
 def words_row(
     limits: Thresholds, utterance: dict[str, Any], transcript: Transcript, duration: float, power: NDArray[np.float32]
 ) -> dict[str, Any]:
-    """A row of `words` from what was found in an utterance; `power`: of its audio, see `trust.Levels`."""
+    """A row of `words` from the transcript of an utterance; `power`: loudness of its audio, see `trust.Levels`."""
     words = monotone(transcript.words, duration)
     scores = [word.score for word in words if word.score is not None]
     source = utterance["text"]
@@ -178,7 +181,7 @@ def run(ctx: ShardContext) -> None:
 
 
 def _wanted_text(config: Config, text: str | None) -> str | None:
-    """What to align; None: recognise."""
+    """Text to align; None for recognition."""
     if config.transcribe == "always":
         return None
     return "" if text is None and config.transcribe == "never" else text
@@ -202,7 +205,7 @@ class _Heard:
         return block
 
     def all(self) -> int:
-        """Samples of the whole stream; what was not heard yet is passed over."""
+        """Number of samples of the whole stream; the unread rest is read and dropped."""
         for _ in self:
             pass
         return self._samples
@@ -212,7 +215,7 @@ def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Aligner:
     """The unloaded aligner.
 
     Raises:
-        ConfigError: no such aligner, or it has no such parameter.
+        ConfigError: unknown aligner or parameter.
     """
     aligner: Aligner = make("aligners", config.backend, config.options)
     return aligner

@@ -3,10 +3,10 @@
 No audio and no model: only the columns `kept` and `reason` change.
 
 Reads `words`, shard by shard, and writes `words` again, the same rows in the same shards, with the verdict of these
-thresholds. Nothing is rejected. Thresholds that are not given are off, whatever `align` judged by; with `refine`, rows
-that are not kept already stay so, with their reason.
+thresholds. Nothing is rejected. Unset thresholds are off, whatever the thresholds of `align`. With `refine`, dropped
+rows stay dropped, with their reason.
 
-`survey` and `sweep` are the view behind `speechprep filter`: what thresholds would keep, without writing anything.
+`survey` and `sweep` serve `speechprep filter`: hours kept by thresholds, without writing anything.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 class Config(Thresholds):
     """Options of `filter`."""
 
-    refine: bool = Field(default=False, description="rows that are not kept already stay so, with the reason they have")
+    refine: bool = Field(default=False, description="dropped rows stay dropped, with their reason")
 
 
 def run(ctx: ShardContext) -> None:
@@ -91,7 +91,7 @@ def check_columns(schema: pa.Schema, folder: str) -> None:
     """The dataset must have the score columns.
 
     Raises:
-        StaleArtifact: it was made by a version that had none of them.
+        StaleArtifact: the folder of an older version without these scores.
     """
     missing = [name for name in WORDS.names if name not in schema.names]
     if missing:
@@ -157,12 +157,12 @@ def load(folder: str) -> Scored:
 
 
 def survey(scored: Scored, config: Config) -> dict[str, Any]:
-    """What thresholds keep, and what each takes away: rows and seconds.
+    """Rows and seconds kept by thresholds, and lost by each of them.
 
     Returns:
         rows, seconds, kept_rows, kept_seconds, reasons: [{reason, option, limit, rows, seconds, alone_rows,
-        alone_seconds, unscored_rows}]. A row counts for the first reason that holds; `alone`: for no other one, so what
-        would come back without it; `unscored`: rows that pass because they lack the score.
+        alone_seconds, unscored_rows}]. A row counts for its first reason. `alone`: rows with this reason alone, back
+        without it. `unscored`: rows without the score; they pass.
     """
     failed = failures(config, scored.scores, scored.language)
     first, times = first_failure(failed), sum(f.astype(np.int8) for f in failed.values())
@@ -184,7 +184,7 @@ def survey(scored: Scored, config: Config) -> dict[str, Any]:
 
 
 def stored(scored: Scored) -> dict[str, Any]:
-    """The verdict that stands in the dataset, in the form of `survey`, with the quantiles of each score."""
+    """The verdict in the dataset, in the form of `survey`, with the quantiles of each score."""
     reasons = sorted(_earlier(scored, ~scored.kept), key=lambda r: (-r["seconds"], r["reason"]))
     return {
         **_count(scored, np.ones(len(scored.kept), np.bool_)),
@@ -203,7 +203,7 @@ def _quantiles(values: NDArray[np.float32]) -> dict[str, float]:
 
 
 def _earlier(scored: Scored, rows: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Rows and seconds by the reason that they have in the dataset."""
+    """Rows and seconds by their reason in the dataset."""
     if not rows.any():
         return []
     codes = scored.reason.fill_null("not kept").combine_chunks().dictionary_encode()
@@ -240,13 +240,13 @@ def parse_sweep(text: str) -> tuple[str, list[float]]:
 
 
 def sweep(scored: Scored, config: Config, option: str, values: list[float]) -> list[dict[str, Any]]:
-    """What is kept at each value of one threshold, the others as they are.
+    """Rows and seconds kept at each value of one threshold, with the others as set.
 
     Returns:
         [{value, kept_rows, kept_seconds, lost: {reason: seconds}}]
 
     Raises:
-        ConfigError: a value that the option cannot have.
+        ConfigError: an invalid value of the option.
     """
     rows = []
     for value in values:

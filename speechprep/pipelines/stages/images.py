@@ -5,8 +5,8 @@ Reads folders and globs of images, CSV, TSV and JSONL manifests and caption file
 row from the top left, captions list<string>, split, licence, image_sha256. The driver lists and sorts the images; a
 shard reads each of its files once. Codes do not depend on the shards, the workers or the neighbours of an image.
 
-Rejected, one row each: files that are missing, empty, damaged, no image, too large or of pixels that are not RGB
-(`image_*`, see `artifacts.image`), ids that cannot be used or that two records share, records that cannot be parsed.
+Rejected, one row each: files without a usable image (missing, empty, damaged, no image, too large, no RGB pixels;
+`image_*`, see `artifacts.image`), unusable or repeated ids, unreadable records.
 """
 
 from __future__ import annotations
@@ -54,12 +54,14 @@ class Config(StageConfig):
     format: Literal["auto", "folder", "jsonl", "table", "coco"] = Field(
         "auto", description="form of the input; auto: by content"
     )
-    image_root: str | None = Field(None, description="folder that relative image paths start from and must stay in")
-    columns: dict[Literal["id", "image", "captions", "split", "licence"], str] = Field(
-        {}, description="field -> column of one's own, e.g. columns.captions=alt_text"
+    image_root: str | None = Field(
+        None, description="base folder of relative image paths; a path out of it is rejected"
     )
-    split: str | None = Field(None, description="split of records that state none")
-    licence: str | None = Field(None, description="licence of records that state none")
+    columns: dict[Literal["id", "image", "captions", "split", "licence"], str] = Field(
+        {}, description="field -> your column, e.g. columns.captions=alt_text"
+    )
+    split: str | None = Field(None, description="split of records without one")
+    licence: str | None = Field(None, description="licence of records without one")
     max_pixels: int = Field(image.MAX_PIXELS, ge=1, description="images of more pixels are rejected, not decoded")
     shards: int | None = Field(None, ge=1, description="number of shards; default: up to 16, then one for 512 images")
 
@@ -83,7 +85,7 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one reading of a file gave: its picture, ready for the codec."""
+    """Result of one reading of a file: its picture, ready for the codec."""
 
     prepared: NDArray[np.float32]
     width: int
@@ -178,7 +180,7 @@ def make_codec(config: Config) -> ImageCodec:
 
 
 def facts(finished: Finished) -> dict[str, Any]:
-    """The codec, the number of codes there are and of those that an image has."""
+    """The codec, the size of its codebook, and the number of codes for each image."""
     codec = make_codec(finished.config)
     return {"codec": codec.identity(), "vocab": codec.vocab, "length": codec.length}
 

@@ -5,11 +5,10 @@ times in seconds. The driver lists and sorts the entries (`plan`); a shard then 
 content hash, header, bounds. No sample is decoded unless `verify_audio` asks for it, so damage inside a file is found
 by the stage that decodes it.
 
-Rejected, one row each, the rest goes on: records that cannot be parsed (`bad_json`, `bad_row`, `text_encoding`,
-`missing_field`, `bad_field`, ...), ids that cannot be used or that two records share (`bad_id`, `duplicate_id`), paths
-that leave the manifest's surroundings (`path_outside`), files that are missing, empty or no audio (`audio_*`), segments
-outside of their file (`segment_outside`), word times that cannot be (`bad_words`), broken archives
-(`archive_damaged`).
+Rejected, one row each: unreadable records (`bad_json`, `bad_row`, `text_encoding`, `missing_field`, `bad_field`,
+...); unusable or repeated ids (`bad_id`, `duplicate_id`); paths out of the manifest's folder (`path_outside`);
+missing or empty files and files without audio (`audio_*`); segments outside of their file (`segment_outside`);
+impossible word times (`bad_words`); broken archives (`archive_damaged`).
 
 Absolute paths and URIs in a manifest are read as they stand: a manifest is the user's own statement. Relative ones may
 climb at most to the parent of the manifest's folder, or start from `audio_root` and stay there.
@@ -49,9 +48,9 @@ REMOTE_THREADS = 16  # requests at a time to an object store; local files are re
 FILES_AHEAD = 256  # files examined together
 BYTES_AHEAD = 16  # the same where their bytes are kept
 PIECE = 1 << 20  # bytes read and hashed at a time
-WORD_OVERHANG = 0.1  # seconds that a word may end after its utterance; it is cut there
-WORD_OVERLAP = 0.25  # seconds that two words may overlap (hand-labelled TIMIT has 0.15)
-CLAIM_TOLERANCE = (0.1, 0.05)  # seconds and share by which a stated duration may differ before it is counted as wrong
+WORD_OVERHANG = 0.1  # seconds of allowed overhang of a word beyond its utterance; the word is cut there
+WORD_OVERLAP = 0.25  # seconds of allowed overlap of two words (hand-labelled TIMIT has 0.15)
+CLAIM_TOLERANCE = (0.1, 0.05)  # tolerance of a stated duration: seconds, and share of the duration
 
 
 FieldName = Literal[
@@ -82,18 +81,18 @@ class Config(StageConfig):
     shards: int | None = Field(
         None, ge=1, description="number of shards; default: up to 16, then one for 512 utterances"
     )
-    audio_root: str | None = Field(None, description="folder that relative audio paths start from and must stay in")
-    words: Literal["use", "ignore"] = Field("use", description="word times that come with the corpus")
-    columns: dict[FieldName, str] = Field({}, description="field -> column of one's own, e.g. columns.text=utterance")
-    archive_ids: bool = Field(default=False, description="put the archive's name before ids of tar and Parquet inputs")
-    language: str | None = Field(None, description="language of records that state none")
-    licence: str | None = Field(None, description="licence of records that state none")
-    split: str | None = Field(None, description="split of records that state none")
-    corpus: str | None = Field(
-        None, description="corpus of records that state none; default: the name of the folder they came from"
+    audio_root: str | None = Field(
+        None, description="base folder of relative audio paths; a path out of it is rejected"
     )
+    words: Literal["use", "ignore"] = Field("use", description="use or ignore the word times of the corpus")
+    columns: dict[FieldName, str] = Field({}, description="field -> your column, e.g. columns.text=utterance")
+    archive_ids: bool = Field(default=False, description="put the archive's name before ids of tar and Parquet inputs")
+    language: str | None = Field(None, description="language of records without one")
+    licence: str | None = Field(None, description="licence of records without one")
+    split: str | None = Field(None, description="split of records without one")
+    corpus: str | None = Field(None, description="corpus of records without one; default: the name of their folder")
     embed_audio: bool = Field(default=False, description="store the encoded files in the shards (archives always are)")
-    verify_audio: bool = Field(default=False, description="decode every utterance and reject what is damaged inside")
+    verify_audio: bool = Field(default=False, description="decode every utterance, and reject files with damage inside")
 
     @field_validator("format")
     @classmethod
@@ -127,7 +126,7 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
 
 @dataclass(frozen=True)
 class AudioFile:
-    """What one reading of a file tells. `data`: its bytes, where they are to be kept."""
+    """Result of one reading of a file. `data`: its bytes, where they are to be kept."""
 
     info: AudioInfo
     sha256: str
@@ -156,7 +155,7 @@ def examine(source: str | bytes | BadInput, *, keep: bool) -> AudioFile | BadInp
 
 
 def to_row(entry: dict[str, Any], file: AudioFile) -> dict[str, Any]:
-    """A row of UTTERANCES from an entry and what its file says.
+    """A row of UTTERANCES from an entry and the header of its file.
 
     Raises:
         BadInput: `segment_outside` or `bad_words`.

@@ -1,9 +1,9 @@
 """interleave: words + units -> tokens, rows of units, text, CST and AST.
 
 Reads `words` (optional: speech without transcripts gives unit rows) and `units`, shard by shard, and the vocabulary in
-`subword`. Writes `tokens` (see `speechprep.tokenizers.interleave.rows` for the layouts and what a row keeps). Words and
-units are joined by id: units without words give unit rows, words without units text rows, words that the filters of
-`align` did not keep are not used. Rejected, with their unit rows still made: `word_not_reversible` (a word that the
+`subword`. Writes `tokens` (see `speechprep.tokenizers.interleave.rows` for layouts and columns). Words and units are
+joined by id: units without words give unit rows, words without units give text rows. Words dropped by the thresholds
+of `align` are not used. Rejected, with their unit rows still made: `word_not_reversible` (a word that the
 text model does not give back as written) and `word_without_time`.
 """
 
@@ -50,15 +50,15 @@ class InterleaveConfig(StageConfig):
     )
     policy: Literal["ast", "word", "poisson", "spirit"] = Field(
         "ast",
-        description="which words of an ast row are spoken: alternating spans, each word, Poisson spans, SPIRIT-LM",
+        description="choice of the spoken words of an ast row: alternating spans, each word, Poisson spans, SPIRIT-LM",
     )
     text_words: str = Field(
         "poisson:5", description="words in a text span of policy ast: poisson:M, fixed:N, range:A-B"
     )
     speech_words: str = Field("poisson:5", description="words in a speech span of policy ast")
-    p_speech: float = Field(0.5, ge=0, le=1, description="policy word: chance that a word is spoken")
+    p_speech: float = Field(0.5, ge=0, le=1, description="policy word: probability of a spoken word")
     mean: float = Field(10.0, gt=0, le=1000, description="policy poisson: mean words in a speech span")
-    share: float = Field(0.3, ge=0, le=1, description="policy poisson: share of the words that is spoken")
+    share: float = Field(0.3, ge=0, le=1, description="policy poisson: share of spoken words")
 
     @field_validator("kinds")
     @classmethod
@@ -110,9 +110,9 @@ def _tokens(rows: pa.RecordBatch) -> int:
 
 
 def utterances(ctx: ShardContext) -> Iterator[tuple[Utterances, dict[str, int]]]:
-    """The shard's utterances in batches, words joined to units by id, each with counts of what was found.
+    """The utterances of the shard in batches, words joined to units by id, each with its counts.
 
-    First all utterances with units, in the order of `units`, then those that have words only, in the order of `words`.
+    First all utterances with units, in the order of `units`, then those with words only, in the order of `words`.
     """
     unit_ids = read_ids(ctx.batches("units", ["id"], 8192), "units")
     word_ids = pa.chunked_array([], pa.string())
@@ -149,7 +149,7 @@ def _words_only(ctx: ShardContext, alone: NDArray[np.bool_]) -> Iterator[tuple[U
 def _assemble(
     ids: pa.StringArray, has: NDArray[np.bool_], rows: list[pa.RecordBatch], units: NDArray[Any], unit_offsets: Any
 ) -> tuple[Utterances, dict[str, int]]:
-    """Utterances from the rows of `words` that match those of `ids` marked in `has`, in the same order."""
+    """Utterances from the rows of `words` for the ids of `ids` marked in `has`, in the same order."""
     counts = np.zeros(len(ids), np.int64)
     kept = np.zeros(len(ids), bool)
     parts = [ragged.of_arrow(row.column("words")) for row in rows]
@@ -176,7 +176,7 @@ def _floats(array: pa.Array) -> NDArray[np.float64]:
 
 
 def facts(done: Finished) -> dict[str, Any]:
-    """For the manifest: what a reader of the rows needs to invert them."""
+    """Entries of the manifest for the inverse of the rows."""
     units = done.inputs["units"].extra
     return {"grid": units["grid"], "k": units["k"], "vocabulary": done.inputs["subword"].content}
 

@@ -5,8 +5,8 @@ within the row, -1 on padding), `modality_ids`, each of `context` int values, an
 documents. Documents end to end, cut where a row ends (the rest goes on in the next row under the same name); or, with
 `split = false`, kept whole by best fit, each row padded. Nothing is rejected.
 
-The order is that of a hash of seed, utterance id and kind, so the rows are the same however `tokens` was sharded; the
-sorting goes through a file in the scratch folder and memory stays flat (see `spill`). As in SPIRIT-LM (arXiv
+The order is a hash of seed, utterance id and kind, so the rows do not depend on the shards of `tokens`. Sorting goes
+through a file in the scratch folder, and memory stays flat (see `spill`). As in SPIRIT-LM (arXiv
 2402.05755) and SUTLM (arXiv 2310.08715), mixture weights count tokens, not rows.
 """
 
@@ -65,7 +65,7 @@ class PackConfig(StageConfig):
 
 
 def run(ctx: ShardContext) -> None:
-    """The whole work: one pass that sorts, one that packs."""
+    """The whole work: one pass for sorting, one for packing."""
     config: PackConfig = ctx.config
     made_with = ctx.extra("tokens").get("vocabulary")  # noqa: S610
     if made_with is not None and made_with != ctx.content("subword"):
@@ -82,7 +82,7 @@ def run(ctx: ShardContext) -> None:
     ctx.done(documents_tokens=spill.tokens, **{f"tokens.{g}": int(n) for g, n in zip(GROUPS, taken, strict=True)})
     placed = rows = last = 0
     for batch, counts in _rows(_documents(spill, mixture), layout, split=config.split):
-        # A row goes to the shard in whose equal share of the tokens it begins.
+        # Shards have equal shares of the tokens; a row goes to the shard of its first token.
         shard = np.minimum((placed + np.cumsum(counts) - counts) * shards // max(total, 1), shards - 1)
         for begin, end in _stretches(shard):
             if shard[begin] != last:
@@ -125,7 +125,7 @@ def _mixed(documents: Documents, order: Any) -> Documents:
 
 
 def _rows(parts: Iterator[Documents], layout: Layout, *, split: bool) -> Iterator[tuple[pa.RecordBatch, Any]]:
-    """Packed rows, and the tokens in each that are not padding."""
+    """Packed rows, and the number of tokens without padding in each."""
     rest = Documents.none()
     for documents in parts:
         if split:
@@ -148,7 +148,7 @@ def _stretches(shard: Any) -> Iterator[tuple[int, int]]:
 
 
 def facts(done: Finished) -> dict[str, Any]:
-    """For the manifest: what a reader of the rows needs."""
+    """Entries of the manifest for readers of the rows."""
     extra = done.inputs["tokens"].extra
     return {"context": done.config.context, "vocabulary": done.inputs["subword"].content, "grid": extra.get("grid")}
 

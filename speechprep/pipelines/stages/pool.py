@@ -1,10 +1,11 @@
 """pool: utterances -> pooled, one teacher vector for each.
 
 Reads `utterances`. Writes `pooled`, one output shard for each input shard.
-Row: id, mean list<float32> over the valid frames, mean_all over all frames the extractor makes (one that does not pad
-its input gives the same vector twice), n_valid. Sums are
-float64, frame by frame. The manifest's `mean` and `std` are those of `mean` over the corpus, for standardising.
-Rejected: what cannot be decoded, and `audio_too_short` for less than one frame.
+Row: id, mean list<float32> over the valid frames, mean_all over all frames of the extractor (the same vector for an
+extractor without padding), n_valid. Sums are
+float64, frame by frame. The manifest has `mean` and `std`: mean and standard deviation of `mean` over the corpus,
+for standardising.
+Rejected: undecodable audio, and `audio_too_short` for less than one frame.
 """
 
 from __future__ import annotations

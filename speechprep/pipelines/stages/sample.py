@@ -2,14 +2,14 @@
 
 Reads `utterances` (and the lengths of the whole corpus). Writes `sample`, one output shard for each input shard.
 Row: id, frames list<int32> (frame numbers), silent list<bool>, features large_binary ((len(frames), dim) float32,
-little-endian). A frame is kept iff hash(seed, utterance id, frame number) is below a threshold that makes the corpus
-give about `max_frames`; so the same plan keeps the same frames, whatever the shards and workers. To take 200,000 frames
-of a large corpus only part of its utterances is decoded: enough that `spread` frames are extracted for each one kept.
+little-endian). A frame is kept iff hash(seed, utterance id, frame number) is below a threshold, chosen for about
+`max_frames` of the corpus. The same plan keeps the same frames for any shards and workers. For 200,000 frames of a
+large corpus only part of its utterances is decoded: about `spread` frames are extracted for each kept one.
 
 `balance` makes groups give the same number of frames.
 
 Silent is a frame whose level is `SILENCE_DB` below the loud part of its utterance; `cluster` limits their share.
-Rejected: what cannot be decoded, and `audio_too_short` for less than one frame.
+Rejected: undecodable audio, and `audio_too_short` for less than one frame.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ class Config(ExtractorConfig):
     max_frames: int = Field(200_000, ge=1, description="frames to keep of the corpus, about")
     balance: Balance = Field(
         "none",
-        description="as many frames of each corpus, speaker, language, split or licence, as far as they go; a list, "
-        "e.g. [corpus, speaker]: of each corpus, and within it of each speaker",
+        description="take equal numbers of frames from each corpus, speaker, language, split or licence; a list such"
+        " as [corpus, speaker] balances the corpora, then the speakers in each",
     )
     spread: float = Field(20.0, ge=1.0, description="extract at most this many frames for each one kept")
 
     @property
     def columns(self) -> list[str]:
-        """Columns of `utterances` whose values are balanced, the outermost first."""
+        """Balanced columns of `utterances`, the outermost first."""
         named = [self.balance] if isinstance(self.balance, str) else list(self.balance)
         return [column for column in named if column != "none"]
 
@@ -75,7 +75,7 @@ class SamplingPlan:
 
     Attributes:
         seed: of the run; `share`: of the frames of each group; `spread`: see `Config`.
-        columns: a group is what agrees in these columns; without any there is one group, ().
+        columns: utterances with equal values in these columns are a group; without columns there is one group, ().
     """
 
     seed: int
@@ -99,7 +99,7 @@ class SamplingPlan:
         return bool(uniform(self.seed, row["id"], np.zeros(1, np.int64))[0] < looked_into)
 
     def keep(self, row: dict[str, Any], start: int, stop: int) -> NDArray[np.int64]:
-        """Which of the frames [start, stop) to keep of an utterance that is wanted."""
+        """Kept frames of [start, stop) of a chosen utterance."""
         share = self._group(row)
         draws = uniform(self.seed, row["id"], np.arange(start + 1, stop + 1))
         return start + np.flatnonzero(draws < share / min(1.0, share * self.spread))
@@ -132,7 +132,7 @@ def fair_shares(frames_of: dict[Group, float], total: float) -> dict[Group, floa
 
 
 def group_of(row: dict[str, Any], columns: list[str]) -> Group:
-    """The group of an utterance; what is not known is a group of its own."""
+    """The group of an utterance; unknown values are a group of their own."""
     return tuple(row.get(column) or "" for column in columns)
 
 
@@ -148,7 +148,7 @@ def uniform(seed: int, key: str, numbers: NDArray[np.int64]) -> NDArray[np.float
 
 
 class LevelMeter:
-    """Measures the level of each stride of the audio that passes through."""
+    """Measures the level of each stride of passing audio."""
 
     def __init__(self, stride: int) -> None:
         self._stride = stride
@@ -194,11 +194,11 @@ def sample_utterance(
 
 
 def frames_by_group(ctx: ShardContext, grid: FrameGrid) -> dict[Group, float]:
-    """Frames of the whole corpus, by the columns that are balanced."""
+    """Frames of the whole corpus, by the balanced columns."""
     columns = ctx.config.columns
     if not columns:
         return {(): round(ctx.total("corpus")["seconds"], 3) * grid.rate}
-    # In whole samples: a sum that does not depend on the order of the rows, nor on how they are cut into shards.
+    # In whole samples: the sum depends neither on the order of the rows nor on the shards.
     found: dict[Group, int] = defaultdict(int)
     for batch in ctx.batches("corpus", [*columns, "duration"], rows=4096):
         for row in batch.to_pylist():

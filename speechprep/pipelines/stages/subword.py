@@ -1,14 +1,14 @@
 """subword: units + words -> SentencePiece models and the joint vocabulary.
 
 Reads all shards as one piece of work and writes an artifact. It holds vocab.json (sizes, id ranges, special tokens),
-token_modality.npy, the SentencePiece models text.model and units.model, the files with which
-`transformers.AutoTokenizer.from_pretrained(folder)` loads it (see `speechprep.tokenizers.subword.vocabulary`), and
-coverage.json: what was seen, what was trained on, that nothing was skipped, and the compression from frames to runs to
-tokens, beside that of the text.
+token_modality.npy, the SentencePiece models text.model and units.model, and the files for
+`transformers.AutoTokenizer.from_pretrained(folder)` (see `speechprep.tokenizers.subword.vocabulary`). coverage.json
+has the counts of read and used records, the check against skipped input, and the compression from frames to runs to
+tokens, of units and of text.
 
-Units are trained on without repeats. Memory is bounded: of a corpus beyond `max_units` (`max_characters` for text)
-those utterances are taken whose ids hash lowest, so the choice depends on the seed and the ids, and not on shards or
-order. Only transcripts that were kept count. Nothing is rejected.
+Units are trained on without repeats. Memory is bounded: beyond `max_units` (`max_characters` for text) the
+utterances with the lowest hashes of their ids are taken. The choice depends on the seed and the ids, and not on
+shards or order. Only kept transcripts count. Nothing is rejected.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Config(StageConfig):
 
 @dataclass
 class HashSample:
-    """Of records of any number those whose ids hash lowest, `limit` in all by size, at least one.
+    """The records with the lowest hashes of their ids, up to `limit` by total size, at least one.
 
-    The result depends on which records there are, not on their order.
+    The result depends on the set of records, not on their order.
     """
 
     limit: int
@@ -82,7 +82,7 @@ class HashSample:
         return [record for *_, record in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
 
     def coverage(self) -> dict[str, int]:
-        """Records and sizes used of those seen."""
+        """Used and read records, with their sizes."""
         return {"seen": self.seen, "used": len(self._heap), "size_seen": self.total_seen, "size_used": self.total}
 
 

@@ -6,8 +6,8 @@ extracted and assigned in one pass and are never stored. Frame i covers [i * str
 is one unit for each frame, however long the audio is and however it is cut for the work. Run-length form is derived
 from these rows by whoever needs it, without loss.
 
-The extractor is the codebook's own; naming another one is an error unless it is the same in all that decides a frame.
-Rejected: what cannot be decoded, and `audio_too_short` for less than one frame.
+The extractor is that of the codebook. Another one is an error, unless its identity is equal.
+Rejected: undecodable audio, and `audio_too_short` for less than one frame.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A stream: the rows of one source, epoch after epoch, each row to be had by its number.
 
-A stream knows how many rows an epoch has before it reads any, so that a mixture can say for every row of the world
-which row of which source it is.
+The number of rows of an epoch is known before reading. So a mixture maps every global row to a row of a source.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ class Stream(ABC):
     Attributes:
         rows: of an epoch.
         tokens: of an epoch, padding not counted.
-        sizes: (n,) of its pieces, in what `Epoch` counts.
-        identity: all that decides the order, for a reader's state.
+        sizes: (n,) of its pieces, in the unit of `Epoch`.
+        identity: everything with an influence on the order, for a reader's state.
     """
 
     rows: int
@@ -58,7 +57,7 @@ class Stream(ABC):
 
     @abstractmethod
     def load(self, order: Epoch, window: int) -> Any:
-        """What `fill_from` needs of a window."""
+        """Content of a window, for `fill_from`."""
 
     def order(self, epoch: int) -> Epoch:
         """The order of an epoch; the last one asked for is kept."""
@@ -68,7 +67,7 @@ class Stream(ABC):
 
     @abstractmethod
     def window_size(self) -> int:
-        """Size of a window, in what `sizes` count."""
+        """Size of a window, in the unit of `sizes`."""
 
     def held(self, epoch: int, window: int) -> Any:
         """A window as `load` gives it; the last one asked for is kept."""
@@ -91,7 +90,7 @@ def place(out: NDArray[Any], into: Ints, values: NDArray[Any]) -> None:
 
 
 def nothing_taken(source: Source) -> str:
-    """Message for a source of which nothing is left."""
+    """Message for an empty source."""
     wanted = [] if source.kinds is None else [f"kinds {', '.join(source.kinds)}"]
     wanted += [] if source.part is None else [f"part {source.part!r} with validation={source.validation:g}"]
     return f"{source.folder} has no documents" + (f" of {' and '.join(wanted)}" if wanted else "")

@@ -1,4 +1,4 @@
-"""Which stream serves a source: that of its kind of folder, and of what is to be done with its documents."""
+"""Choice of the stream of a source: by the kind of its folder and the treatment of its documents."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def open_stream(source: Source, context: int, codes: Codes, seed: int, window: i
     """The stream of a source.
 
     Raises:
-        ConfigError: options that the kind of folder does not have; no rows; rows of another length; documents longer
-            than the context where they are to stay whole.
+        ConfigError: options without a meaning for the kind of folder; no rows; rows of another length; whole
+            documents longer than the context.
         StaleArtifact, SchemaMismatch: see `open_folder`.
     """
     folder = open_folder(source.folder, codes)

@@ -1,4 +1,4 @@
-"""The stream of a `tokens` folder whose documents stay whole: best fit, or each document a row; rows are padded.
+"""The stream of a `tokens` folder with whole documents: best fit, or one document a row; rows are padded.
 
 Documents are fitted within pieces of some neighbouring row groups, in an order of hashes; that is done once when the
 stream is opened, to know the rows, and again for a piece when it is read. So the rows are the same in each epoch and

@@ -1,4 +1,4 @@
-"""Streams whose rows are made once and for all and shuffled in each epoch: of `packed`, and of fitted documents."""
+"""Streams of fixed rows, shuffled in each epoch: of `packed`, and of fitted documents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Rows:
 
 
 def shaped(column: pa.ListArray, context: int) -> NDArray[np.int32]:
-    """A column whose lists all have `context` values, as (n, context); nothing is copied."""
+    """A column of lists of `context` values each, as (n, context), without a copy."""
     return np.asarray(column.flatten()).reshape(-1, context)
 
 

@@ -1,4 +1,4 @@
-"""The stream of a `tokens` folder whose documents stand end to end, cut where a row ends.
+"""The stream of a `tokens` folder with concatenated documents, cut at the ends of rows.
 
 In each epoch the documents are shuffled anew and row i is tokens i * context to (i + 1) * context of them all, put end
 to end. So an epoch has as many rows in any order of its documents, and no padding but in its last row.
@@ -33,7 +33,7 @@ class _Held:
 
 
 class RunningStream(Stream):
-    """See the module's text. A piece is a row group, `sizes` are the tokens of it that are taken.
+    """See the module's text. A piece is a row group, `sizes` are its selected tokens.
 
     Raises:
         ConfigError: no document is taken.
@@ -103,7 +103,7 @@ class RunningStream(Stream):
 
     @staticmethod
     def _name(held: _Held, at: int, first: Ints, stop: Ints, rows: Ints, into: Ints, out: Any) -> None:
-        """Add the names of a window's documents to those of the rows that they lie in."""
+        """Add the names of a window's documents to the names of their rows."""
         begin = np.searchsorted(held.offsets, np.maximum(first[rows] - at, 0), side="right") - 1
         end = np.searchsorted(held.offsets, np.minimum(stop[rows] - at, len(held.tokens)), side="left")
         for row, a, b in zip(rows.tolist(), begin.tolist(), end.tolist(), strict=True):

@@ -1,1 +1,1 @@
-"""Input dialects that list recordings in a file: JSON Lines, tables, Parquet, lhotse."""
+"""Input dialects with a list of recordings in a file: JSON Lines, tables, Parquet, lhotse."""

@@ -17,7 +17,7 @@ from speechprep.pipelines.sources.lines import read_lines
 
 
 def read(uri: str, options: Options) -> Iterator[Record]:
-    """Entries of a manifest; a bad line is a reject that names it, the others stay."""
+    """Entries of a manifest; a bad line is a reject with its number, the others stay."""
     base = Base.of(uri, options.audio_root)
     for where, found in objects(uri):
         if isinstance(found, BadInput):
@@ -27,7 +27,7 @@ def read(uri: str, options: Options) -> Iterator[Record]:
 
 
 def objects(uri: str) -> Iterator[tuple[str, dict[str, Any] | BadInput]]:
-    """(place, object or what is wrong) of each line."""
+    """(place, object or error) of each line."""
     name = posixpath.basename(uri)
     try:
         for number, line in read_lines(uri):

@@ -65,7 +65,7 @@ def _source(recording: dict[str, Any]) -> str:
 
 
 def _only(supervisions: list[dict[str, Any]], name: str) -> str | None:
-    """The value that all supervisions share."""
+    """The common value of all supervisions."""
     found = {s.get(name) for s in supervisions}
     return found.pop() if len(found) == 1 else None
 

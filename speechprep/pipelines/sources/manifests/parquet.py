@@ -57,7 +57,7 @@ def _open(uri: str) -> Iterator[pq.ParquetFile]:
 
 
 def _columns(schema: pa.Schema, audio: str, options: Options) -> list[str]:
-    """What is read to list a file: all that fields.py knows, and of the audio its path only."""
+    """Columns for the listing of a file: all known fields, and of the audio its path only."""
     wanted = {alias for aliases in ALIASES.values() for alias in aliases} | set(options.columns.values())
     path = f"{audio}.path" if pa.types.is_struct(schema.field(audio).type) else audio
     columns = [c for c in schema.names if c in wanted and c != audio]

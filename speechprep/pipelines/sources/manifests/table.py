@@ -26,7 +26,7 @@ def read(uri: str, options: Options) -> Iterator[Record]:
 
 
 def rows(uri: str, options: Options) -> Iterator[Row]:
-    """(place, row by lower-case column name or what is wrong) of each line after the header.
+    """(place, row by lower-case column name or error) of each line after the header.
 
     Raises:
         ConfigError: no header, or none of its columns holds audio.
@@ -42,7 +42,7 @@ def rows(uri: str, options: Options) -> Iterator[Row]:
 
 
 def by_column(names: list[str], table: Iterator[Cells]) -> Iterator[Row]:
-    """(place, row by column name or what is wrong) of lines of cells; an empty cell is None."""
+    """(place, row by column name or error) of lines of cells; an empty cell is None."""
     for where, found in table:
         if isinstance(found, BadInput):
             yield where, found
@@ -53,7 +53,7 @@ def by_column(names: list[str], table: Iterator[Cells]) -> Iterator[Row]:
 
 
 def cells(uri: str, delimiter: str | None = None) -> Iterator[Cells]:
-    """(place, cells or what is wrong) of each line.
+    """(place, cells or error) of each line.
 
     Tabs and bars are taken literally, as Common Voice and LJSpeech write them; comma and semicolon tables may quote.
     """
@@ -63,7 +63,7 @@ def cells(uri: str, delimiter: str | None = None) -> Iterator[Cells]:
     def decoded() -> Iterator[str]:
         nonlocal number
         for number, line in read_lines(uri):  # noqa: B007 - read by the loop below
-            # What is not UTF-8 survives as lone surrogates; the fields that are used are checked for them.
+            # Bytes outside of UTF-8 become lone surrogates; the used fields are checked for them.
             yield line.decode("utf-8", "surrogateescape") + "\n"
 
     lines = decoded()

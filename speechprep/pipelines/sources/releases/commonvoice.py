@@ -21,8 +21,9 @@ _COLUMNS = {"audio": "path", "text": "sentence", "speaker": "client_id", "langua
 def read(uri: str, options: Options) -> Iterator[Record]:
     """Entries of one table, or of a release folder.
 
-    Of a folder, `validated.tsv` is read where it is there (it holds all of train, dev and test, which say the split),
-    else those that are; `invalidated.tsv` and `other.tsv` only when they are named. The id is the clip's name.
+    In a folder, `validated.tsv` is read if it is present: it holds all of train, dev and test, and these give the
+    split. Else the present ones are read. `invalidated.tsv` and `other.tsv` are read only by name. The id is the
+    clip's name.
     """
     if not storage.is_dir(uri):
         split = posixpath.basename(uri).removesuffix(".tsv")

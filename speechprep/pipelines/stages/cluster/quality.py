@@ -26,7 +26,7 @@ Labelled = tuple[str, NDArray[np.float64], NDArray[np.float64], list[str]]
 
 
 class Bars(Protocol):
-    """What a codebook must reach; see the options of `cluster`."""
+    """Limits for a codebook; see the options of `cluster`."""
 
     min_perplexity: float
     max_unused: float
@@ -90,10 +90,11 @@ def frame_labels(sample: FrameSample, rows: Iterator[Labelled], grid: FrameGrid)
 
 
 def agreement(units: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float]:
-    """Purity and PNMI of units against labels, over frames whose label is not negative.
+    """Purity and PNMI of units against labels, over frames with a label of 0 or more.
 
-    `label_purity`: share of frames that have their unit's most frequent label; `cluster_purity`: the other way round;
-    `pnmi`: I(label; unit) / H(label), the share of the label's information that the unit tells.
+    `label_purity`: share of frames with the most frequent label of their unit; `cluster_purity`: share of frames
+        with the most frequent unit of their label; `pnmi`: I(label; unit) / H(label), the share of the label's
+        information in the unit.
     """
     known = labels >= 0
     if not known.any():
@@ -119,7 +120,7 @@ def agreement(units: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float
 
 
 def duplicates(centroids: F32, radius: float) -> int:
-    """Centroids that lie within `radius` of one with a lower index."""
+    """Centroids within `radius` of a centroid with a lower index."""
     found = np.zeros(len(centroids), bool)
     wide = centroids.astype(np.float64)
     for i in range(1, len(wide)):
@@ -128,7 +129,7 @@ def duplicates(centroids: F32, radius: float) -> int:
 
 
 def quality(fit: KMeansFit, frame_rate: float) -> dict[str, Any]:
-    """What `quality.json` says of a fit, without labels."""
+    """Entries of `quality.json` for a fit, without labels."""
     k = len(fit.counts)
     varied = perplexity(fit.counts)
     dead = int((fit.counts == 0).sum())
@@ -151,7 +152,7 @@ def quality(fit: KMeansFit, frame_rate: float) -> dict[str, Any]:
 
 
 def gate(report: dict[str, Any], config: Bars) -> None:
-    """Refuse a codebook that has collapsed.
+    """Refuse a collapsed codebook.
 
     Raises:
         ConfigError: with the numbers.

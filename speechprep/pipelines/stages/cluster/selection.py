@@ -1,4 +1,4 @@
-"""The frames that k-means is given: which of the sampled ones are kept, and where they lie in one raw file.
+"""The frames for k-means: selection from the sample, and their places in one raw file.
 
 The features are never held: a first pass over the shards of `sample` reads who and where the frames are, the second
 copies the kept ones into the file, a shard's batch at a time.
@@ -30,7 +30,7 @@ class FrameSample:
     row: NDArray[np.int64]
 
     def take(self, kept: NDArray[np.int64]) -> FrameSample:
-        """Only these frames, which are in rising order."""
+        """Only these frames, in ascending order."""
         return FrameSample(self.ids, self.utterance[kept], self.frame[kept], self.silent[kept], self.row[kept])
 
     def keys(self, seed: int) -> Hashes:
@@ -55,7 +55,7 @@ def read_frames(batches: Iterator[Any]) -> FrameSample:
 
 
 def limit_silence(sample: FrameSample, max_share: float, seed: int) -> FrameSample:
-    """The sample with at most `max_share` silent frames; which of them stay depends on (seed, id, frame) alone."""
+    """The sample with at most `max_share` silent frames; the choice depends on (seed, id, frame) alone."""
     silent = np.flatnonzero(sample.silent)
     voiced = len(sample.silent) - len(silent)
     allowed = len(silent) if max_share >= 1 else int(max_share / (1 - max_share) * voiced)
@@ -66,19 +66,19 @@ def limit_silence(sample: FrameSample, max_share: float, seed: int) -> FrameSamp
     for owner in np.unique(owners):
         mine = owners == owner
         draws[mine] = uniform(seed, f"silence\0{sample.ids[owner]}", sample.frame[silent[mine]])
-    # Equal draws are a matter of 2^-53; the order of rows is that of the corpus, so even they are settled.
+    # Equal draws have a probability of 2^-53; the order of the corpus decides them.
     kept = silent[np.argsort(draws, kind="stable")[:allowed]]
     return sample.take(np.sort(np.concatenate([np.flatnonzero(~sample.silent), kept])))
 
 
 def spill(sample: FrameSample, batches: Iterator[Any], dim: int, first: NDArray[np.bool_], path: Path) -> None:
-    """Write the features of the frames to a raw float32 file: those of `first` (a mask), then the others.
+    """Write the features of the frames to a raw float32 file: first the frames of `first` (a mask), then the others.
 
     Args:
         sample: the frames to write, in the order of the dataset.
         batches: of the whole `sample` dataset; needs the column features.
         dim: values of a frame.
-        first: which frames k-means' subset is made of: they lie together, so reading them reads no others.
+        first: mask of the frames of k-means' subset; they lie together in the file.
         path: of the file.
     """
     size = 4 * dim
@@ -97,7 +97,7 @@ def spill(sample: FrameSample, batches: Iterator[Any], dim: int, first: NDArray[
 
 
 def places(first: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """For each frame its row in the file that `spill` writes."""
+    """Row of each frame in the file of `spill`."""
     found = np.empty(len(first), np.int64)
     found[np.concatenate([np.flatnonzero(first), np.flatnonzero(~first)])] = np.arange(len(first))
     return found

@@ -1,14 +1,15 @@
 """cluster: sample -> codebook, the centroids of the units.
 
 Reads all shards of `sample` and, where there are some, of `words`. Writes the artifact `codebook`.
-The folder holds the codebook (centroids and passport) and `quality.json`: dead units, duplicates, perplexity, bit rate,
+The folder holds the codebook (centroids and metadata) and `quality.json`: dead units, duplicates, perplexity, bit
+rate,
 inertia by iteration and, where `words` are there or a table of labels is given, how well units tell them apart (purity
 and PNMI as in HuBERT, arXiv 2106.07447, section IV-C, with silence as one more class).
 
 The sample is copied into one raw file in the scratch folder and read from there by blocks, so features are never held.
-Every sampled frame is used, but that silent ones are thinned to a share of `max_silence`. After each iteration its
-state is kept beside the plan of the unfinished work: a run that was killed goes on with the next iteration and ends
-with the same bytes.
+Every sampled frame is used, with silent frames thinned to a share of `max_silence`. After each iteration the state
+is kept beside the plan of the unfinished work. A killed run resumes with the next iteration and ends with the same
+bytes.
 
 A codebook that has collapsed is refused: perplexity below `min_perplexity` * k, or more than `max_unused` of its units
 dead or duplicates.
@@ -41,7 +42,7 @@ VERSION = 3
 QUALITY = "quality.json"
 SAVED = "k-means.npz"
 SPILLED = "frames.f32"
-ROWS = 16  # utterances read at once: their features are what is held
+ROWS = 16  # utterances read at once: their features are in memory
 
 
 class Config(StageConfig):
@@ -54,7 +55,7 @@ class Config(StageConfig):
     progressive: bool = Field(default=True, description="false: plain Lloyd iterations, all on all frames")
     restarts: int = Field(1, ge=1, description="runs from other starting points; the best is kept")
     init: Init = Field("random", description="starting points: random or kmeans++")
-    device: Device = Field("auto", description="auto takes a GPU that torch or FAISS sees; the result is the same")
+    device: Device = Field("auto", description="auto takes a GPU if torch or FAISS has one; the result is the same")
     labels: str | None = Field(
         None, description="table (CSV, TSV, Parquet) of id, start, end, label, e.g. phones, for purity and PNMI"
     )
@@ -64,7 +65,7 @@ class Config(StageConfig):
 
 
 def fitted(ctx: ShardContext, sample: FrameSample, dim: int) -> KMeansFit:
-    """Cluster the frames of a sample; `units` of what is returned are in the order of the sample."""
+    """Cluster the frames of a sample; `units` of the result are in the order of the sample."""
     config: Config = ctx.config
     kmeans: KMeansQuantizer = ctx.backend
     keys = sample.keys(ctx.seed)

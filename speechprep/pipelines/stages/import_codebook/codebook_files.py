@@ -1,7 +1,7 @@
-"""Centroids from the files of others: scikit-learn k-means models that `joblib.dump` wrote, and `.npy` matrices.
+"""Centroids from published files: scikit-learn k-means models of `joblib.dump`, and `.npy` matrices.
 
 fairseq, textless and mHuBERT publish the former (`km.bin`, `..._L11_km1000.bin`), Seamless the latter. Both are read
-without executing anything that stands in them (`inert_pickle`; NumPy without pickle), compressed or plain.
+without executing their content (`inert_pickle`; NumPy without pickle), compressed or plain.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from speechprep.pipelines.stages.import_codebook.pickle_values import Damaged, G
 NPY = b"\x93NUMPY"
 MODELS = ("KMeans", "MiniBatchKMeans")  # of sklearn.cluster: the unit is the nearest centroid
 _BLOCK = 1 << 20
-# First bytes of what people have and what cannot be read, with what to do.
+# First bytes of unreadable formats, with the remedy.
 _OTHERS = {
     b"ZF": "a file of joblib before 0.10; load and dump it once with a newer joblib",
     b"\x04\x22\x4d\x18": "packed with LZ4; dump it again without compression",
@@ -39,7 +39,7 @@ _OTHERS = {
 
 
 class _Inflated(io.RawIOBase):
-    """A zlib stream as a file that is read forward."""
+    """A zlib stream as a file for forward reading."""
 
     def __init__(self, packed: IO[bytes]) -> None:
         self._packed, self._inflate = packed, zlib.decompressobj()
@@ -75,12 +75,12 @@ _PACKED: dict[bytes, tuple[str, Callable[[IO[bytes]], IO[bytes]]]] = {
 
 
 def read_centroids(uri: str) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """The (k, dim) float32 centroids of a file, and where they come from: what a passport says of it.
+    """The (k, dim) float32 centroids of a file, and their origin for the codebook metadata.
 
     Centroids stored in float64 are rounded to float32; the origin then says `dtype: float64`.
 
     Raises:
-        ConfigError: no such file, one of another kind, damaged, or without usable centroids.
+        ConfigError: an absent or damaged file, one of another kind, or one without usable centroids.
     """
     name = posixpath.basename(uri.rstrip("/"))
     try:
@@ -101,7 +101,7 @@ def read_centroids(uri: str) -> tuple[NDArray[np.float32], dict[str, Any]]:
 
 
 def _npy(file: IO[bytes]) -> tuple[NDArray[Any], dict[str, Any]]:
-    """A matrix that `numpy.save` wrote."""
+    """A matrix written by `numpy.save`."""
     try:
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -150,7 +150,7 @@ def _pickled(file: IO[bytes], head: bytes) -> tuple[NDArray[Any], dict[str, Any]
 
 
 def _kind(value: Any) -> str:
-    """What a value is, in words that are safe to print."""
+    """Description of a value, safe to print."""
     if isinstance(value, Record):
         value = value.what
     return ascii(str(value)[:120]) if isinstance(value, Global) else type(value).__name__
@@ -160,7 +160,7 @@ def _checked(found: NDArray[Any], name: str) -> NDArray[np.float32]:
     """As a codebook holds them.
 
     Raises:
-        ConfigError: no unit, or values that are not finite in float32.
+        ConfigError: no unit, or values outside of finite float32.
     """
     if not found.size:
         raise ConfigError(f"{name}: centroids of shape {found.shape}: there is no unit in it")

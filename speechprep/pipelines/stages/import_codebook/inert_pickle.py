@@ -1,10 +1,11 @@
-"""Pickles of others as plain data: the stream of `joblib.dump` (and of `pickle.dump`) read without executing anything.
+"""Safe reader of pickles: the stream of `joblib.dump` (and of `pickle.dump`) as plain data, without executing
+anything.
 
-Unpickling runs whatever a file says. Here the opcodes are walked (`pickletools.genops`) over a stack of inert values: a
-class or function is its name (`Global`), an object is a `Record` of what would have been called and with what. Nothing
+Unpickling runs whatever a file says. Here the opcodes are walked (`pickletools.genops`) over a stack of inert
+values: a class or function is its name (`Global`), an object is a `Record` of the call and its arguments. Nothing
 is imported, called or looked up, so a hostile file can do no more than be refused.
 
-What older joblib (before 0.10) wrote keeps its arrays in files beside the pickle, and is refused.
+Files of joblib before 0.10 keep their arrays beside the pickle, and are refused.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def load(file: IO[bytes]) -> Any:
     """The value of a pickle as plain data: numbers, strings, containers, arrays, and `Global`, `Record`, `Skipped`.
 
     Raises:
-        Damaged: no pickle, one that breaks off, or one that needs what only real unpickling could give.
+        Damaged: no pickle, a truncated one, or one in need of real unpickling.
     """
     stream = Stream(file)
     value = _walk(stream)
@@ -66,7 +67,7 @@ def _walk(stream: Stream) -> Any:
 
 @dataclass
 class _Machine:
-    """The stack machine that pickle is, over inert values."""
+    """The stack machine of pickle, over inert values."""
 
     stream: Stream
     stack: list[Any] = field(default_factory=list)
@@ -142,7 +143,7 @@ class _Machine:
     def op_list(self, _: Any) -> None:
         self.stack.append(self.pop_to_mark())
 
-    op_frozenset = op_list  # members may be what cannot be hashed here
+    op_frozenset = op_list  # members may be unhashable here
 
     def op_append(self, _: Any) -> None:
         self._extend([self.pop()])
@@ -173,7 +174,8 @@ class _Machine:
             pairs = zip(items[::2], items[1::2], strict=True)
             self.stack[-1].update({key: value for key, value in pairs if isinstance(key, str)})
 
-    # -- what would be code ------------------------------------------------------------------------------------------
+    # -- opcodes of code -----
+    # ------------------------------------------------------------------------------------------
 
     def op_global(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
@@ -233,7 +235,7 @@ _LITERALS = frozenset((
 
 
 def _called(what: Any, args: Any) -> Any:
-    """What a call would have given: a record; for the few that only restore data, the data."""
+    """Result of a call: a record; the data itself for the few calls with data alone."""
     if isinstance(what, Global) and isinstance(args, tuple) and args:
         if what.name == "_reconstructor" and what.module in ("copyreg", "copy_reg"):  # how protocols 0 and 1 make one
             return Record(args[0])

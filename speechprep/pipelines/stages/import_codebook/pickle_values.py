@@ -1,11 +1,11 @@
-"""What a pickle of others becomes when nothing of it is executed: inert values, and the arrays among them.
+"""Inert values of a pickle: its content without executing it, and the arrays in it.
 
-Joblib (0.10 and newer) writes the bytes of an array into the stream, behind the opcode that completes the array's
-`NumpyArrayWrapper` (dtype, shape, order; from joblib 1.2 on a byte with the length of a padding and the padding come
-first). Matrices of floats are kept, other arrays are passed over and become `Skipped`.
+Joblib (0.10 and newer) writes the bytes of an array into the stream, after the opcode of the array's
+`NumpyArrayWrapper` (dtype, shape, order). From joblib 1.2 on, a byte with the length of a padding and the padding
+come first. Matrices of floats are kept, other arrays are passed over and become `Skipped`.
 
-Every value here comes from a file that may be hostile: nothing is hashed, printed, compared or multiplied before it is
-known to be a plain string or a small number.
+Every value may come from a hostile file: only plain strings and small numbers are hashed, printed, compared or
+multiplied.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BLOCK = 1 << 20
 
 
 class Damaged(ValueError):
-    """The stream is no pickle that can be read; the message says why."""
+    """The stream is not a readable pickle; the message has the reason."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Global:
 
 @dataclass
 class Record:
-    """An object that was not made: what would have been called, with what, and the state it would have got."""
+    """An object left uncreated: the call, its arguments, and the state."""
 
     what: Any
     args: Any = ()
@@ -51,7 +51,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An array that was not kept."""
+    """An array left unread."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -75,7 +75,7 @@ class Stream:
         """Ask for `n` bytes of memory.
 
         Raises:
-            Damaged: that is more than a codebook can need.
+            Damaged: larger than any codebook.
         """
         self.held += n
         if self.held > MAX_HELD:
@@ -124,7 +124,7 @@ class Stream:
 
 
 def dtype_of(record: Any) -> np.dtype[Any] | str:
-    """The dtype that a record of `numpy.dtype` stands for; its name where it is no plain number."""
+    """The dtype in a record of `numpy.dtype`; its name if it is no plain number."""
     if not (isinstance(record, Record) and isinstance(record.args, tuple) and record.args):
         raise Damaged("an array without a dtype")
     code = record.args[0]
@@ -138,7 +138,7 @@ def dtype_of(record: Any) -> np.dtype[Any] | str:
 
 
 def shape_of(found: Any) -> tuple[int, ...]:
-    """A shape, from the number or the tuple that says it."""
+    """A shape, from a number or a tuple."""
     sizes = (found,) if isinstance(found, int) else found
     if isinstance(sizes, tuple) and len(sizes) <= 32 and all(isinstance(n, int) and 0 <= n < MAX_SIZE for n in sizes):
         return sizes
@@ -146,7 +146,7 @@ def shape_of(found: Any) -> tuple[int, ...]:
 
 
 def array_behind(stream: Stream, state: Any, walk: Callable[[Stream], Any]) -> NDArray[Any] | Skipped:
-    """The array whose bytes stand behind its wrapper in the stream; `walk` reads the pickle that one of objects is."""
+    """The array with its bytes after its wrapper in the stream; `walk` reads the pickle of an object array."""
     if not isinstance(state, dict) or not {"dtype", "shape", "order"} <= state.keys():
         raise Damaged("an array without dtype, shape and order")
     dtype, shape = dtype_of(state["dtype"]), shape_of(state["shape"])

@@ -1,8 +1,8 @@
-"""Published codebooks: what they are centroids of, so that they are not used with other frames.
+"""Published codebooks with their extractors: a codebook is refused for other frames.
 
-Files and their sha256 are those that textless-lib's checkpoint manager names (facebookresearch/textlesslib,
-`textless/checkpoint_manager`); layers are those of its encoder and of the file names, in fairseq's count, which is that
-of `hidden_states`. Seamless: `xlsr2_1b_v2`, its layer index 34 counted from 0 (seamless_communication,
+Files and sha256 come from textless-lib's checkpoint manager (facebookresearch/textlesslib,
+`textless/checkpoint_manager`). Layers come from its encoder and from the file names, in fairseq's count, as in
+`hidden_states`. Seamless: `xlsr2_1b_v2`, its layer index 34 counted from 0 (seamless_communication,
 `UnitExtractor`). `normalize`: False where fairseq's recipe says so (`hubert_base_librispeech.yaml`; the folders of the
 same models on the Hugging Face hub may say otherwise), True for Seamless, None where the recipe is not published: then
 the model's folder decides.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Extractor
 
-NONE = "none"  # take a file that is known for an unknown one
+NONE = "none"  # treat a known file as unknown
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class KnownCodebook:
 
     Attributes:
         name: for `--preset`.
-        model: whose frames; `layers`, `dim`: of its encoder.
+        model: the extractor's model; `layers`, `dim`: options of its encoder.
         layer, k: the layer and the number of units.
         normalize: whether the audio was brought to mean 0 and variance 1; None: not known.
         sha256: of the published file; empty where it was not published with one.
@@ -45,17 +45,17 @@ class KnownCodebook:
     extractor: str = "hubert"
 
     def options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The extractor's options, with what is known where nothing is given."""
+        """Options of the extractor, with the known values as defaults."""
         known: dict[str, Any] = {"layer": self.layer}
         if self.normalize is not None:
             known["normalize"] = self.normalize
         return {**known, **given}
 
     def check(self, centroids: NDArray[np.float32], extractor: Extractor) -> None:
-        """Do the file and the extractor fit what is known?
+        """Check of the file and the extractor against the known facts.
 
         Raises:
-            ConfigError: naming the first thing that does not.
+            ConfigError: the first mismatch.
         """
         if centroids.shape != (self.k, self.dim):
             raise ConfigError(
@@ -126,7 +126,7 @@ def recognise(sha256: str, preset: str | None) -> KnownCodebook | None:
     """The published codebook that a file is: the one named, or the one with these bytes; None for neither.
 
     Raises:
-        ConfigError: there is no such preset, or the file is another published one.
+        ConfigError: unknown preset, or another published file.
     """
     if preset == NONE:
         return None

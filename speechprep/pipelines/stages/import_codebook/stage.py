@@ -3,8 +3,9 @@
 Reads a file: a scikit-learn k-means model dumped by joblib (fairseq, textless, mHuBERT) or a `.npy` matrix (Seamless),
 (k, dim) centroids. Writes the artifact `codebook`, as `cluster` does. Nothing in the file is executed.
 
-A file does not say what its centroids are centroids of: the extractor must be named, or the file be a published one
-(`known_codebooks`), of which layer and normalisation are known and held against the extractor. Refused: a file that is
+The file alone does not identify its extractor: you must name the extractor, or the file must be a published one
+(`known_codebooks`). Layer and normalisation of published codebooks are known, and compared with the extractor.
+Refused: a file that is
 damaged or of another kind, centroids with NaN, and centroids of another dimension than the extractor's frames.
 """
 
@@ -37,12 +38,12 @@ class Config(StageConfig):
         default_factory=dict, description="its parameters, for example {model: M, layer: 9}"
     )
     preset: str | None = Field(
-        None, description="published codebook that it is; default: by its sha256; none: take it for an unknown one"
+        None, description="name of the published codebook; default: found by sha256; none: treat the file as unknown"
     )
 
 
 def imported(config: Config) -> Codebook:
-    """The codebook in a file, with its passport.
+    """The codebook of a file, with its metadata.
 
     Raises:
         ConfigError: see the module's text.
@@ -78,13 +79,13 @@ def imported(config: Config) -> Codebook:
 
 
 class Importer(Backend):
-    """What the engine asks who made a folder: the file's bytes and the extractor."""
+    """Identity of the folder for the engine: the bytes of the file, and the extractor."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def identity(self) -> dict[str, Any]:
-        """The file, by content, and the codebook that it makes."""
+        """Content hash of the file, and fingerprint of its codebook."""
         book = imported(self.config)
         return {"name": "imported", "sha256": book.origin["sha256"], "codebook": book.fingerprint}
 

@@ -1,4 +1,4 @@
-"""Vectors of what utterances sound like, for the stage `index`: decoding, windows, and what an earlier index knows.
+"""Audio vectors of utterances for the stage `index`: decoding, windows, and reuse of an earlier index.
 
 A sound that an earlier index of the same embedder holds (same bytes, same part of them) is neither decoded nor embedded
 again. Its vectors are the very ones a new computation would give, so the index does not depend on how it grew.
@@ -33,7 +33,7 @@ PerRow = Literal["window", "utterance"]
 
 
 class Heard(NamedTuple):
-    """What was heard of one utterance: `vectors` (n, dim) of the parts `times` [(t0, t1)] in seconds."""
+    """Audio vectors of one utterance: `vectors` (n, dim) of the parts `times` [(t0, t1)] in seconds."""
 
     times: list[tuple[float, float]]
     vectors: F32
@@ -63,7 +63,7 @@ class Earlier:
         self._rows = _groups(items)
 
     def get(self, sound: str | None) -> Heard | None:
-        """What is known of a sound."""
+        """The stored vectors of a sound."""
         if sound is None or sound not in self._rows:
             return None
         first, stop = self._rows[sound]
@@ -71,7 +71,7 @@ class Earlier:
 
 
 def _groups(items: pa.Table) -> dict[str, tuple[int, int]]:
-    """[first, stop) of the rows of each sound; of a sound that several items have, those of the first item."""
+    """[first, stop) of the rows of each sound; for a sound of several items, the rows of the first item."""
     found: dict[str, tuple[int, int]] = {}
     owner: dict[str, str] = {}
     for row, (sound, id) in enumerate(
@@ -104,7 +104,7 @@ def hear(embedder: Embedder, sounds: list[F32], per_row: PerRow) -> list[Heard]:
 def heard(
     ctx: ShardContext, embedder: Embedder, per_row: PerRow, earlier: Earlier | None
 ) -> Iterator[list[tuple[dict[str, Any], str | None, Heard]]]:
-    """All utterances that can be heard, some at a time and in order: (row, digest of its sound, what was heard)."""
+    """All utterances with readable audio, some at a time and in order: (row, digest of its sound, its vectors)."""
     for batch in ctx.batches("utterances", SOUND_COLUMNS, rows=ROWS):
         rows = batch.select(PLAIN_COLUMNS).to_pylist()
         sounds = [sound_of(row) for row in rows]

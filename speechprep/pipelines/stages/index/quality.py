@@ -1,4 +1,4 @@
-"""How good an index is: what the stage `index` measures on its own rows and stores beside them."""
+"""Quality of an index: measures of the stage `index` on its own rows, stored beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.index import SCORE_NOISE, VectorIndex, exact_scores, recall
 from speechprep.pipelines.backends import Embedder
 
-PROBES = 1000  # items that recall and self-retrieval are measured with, evenly spaced
+PROBES = 1000  # evenly spaced items for the measurement of recall and self-retrieval
 NEIGHBOURS = 10
 
 F32 = NDArray[np.float32]
@@ -55,7 +55,7 @@ def _rows_of(blocks: Iterator[F32], places: NDArray[np.int64]) -> F32:
 
 def _measured(index: VectorIndex, queries: F32, blocks: Blocks) -> dict[str, float]:
     found = index.search(queries, NEIGHBOURS)
-    # Unit vectors: a first hit with the score of the item itself is the item, or one that is the same to the embedder.
+    # Unit vectors: a first hit with the score of the item itself is the item, or an equal one for the embedder.
     own = np.einsum("ij,ij->i", queries, queries)
     first = [bool(hits) and hits[0].score >= score - SCORE_NOISE for hits, score in zip(found, own, strict=True)]
     return {

@@ -1,22 +1,22 @@
 """index: utterances -> embeddings and a retrieval index.
 
 Reads all shards of `utterances`. Writes the artifact `index`.
-The folder holds the embeddings (`part-00000-of-00001.parquet`: id, t0, t1, vector of unit length, caption), the FAISS
-index over them (`index.faiss`, row i is row i of `items.parquet`) and what makes the embedder again (`embedder.json`
-and its weights, where it has fitted some). Memory holds the index, not the corpus.
+The folder holds the embeddings (`part-00000-of-00001.parquet`: id, t0, t1, vector of unit length, caption), the
+FAISS index over them (`index.faiss`, row i is row i of `items.parquet`) and the description of the embedder
+(`embedder.json`, with fitted weights if it has some). Memory holds the index, not the corpus.
 
 An embedder that hears (`clap`) embeds the sound of each utterance: a row for each window of it, or one for their mean.
-No caption is needed; where there is one it stands in the row. Other embedders (`caption`) embed the text that stands
-for an item, its captions and labels or else its transcript (`text` says which), in two passes over the corpus, the
-first for the word statistics. One space, so sounds are found by words and, with an embedder that hears, by sounds.
+No caption is needed; where there is one it stands in the row. Other embedders (`caption`) embed a text of each item:
+its captions and labels, or else its transcript (option `text`). They make two passes over the corpus, the first for
+the word statistics. The space is shared: sounds are found by words, and by sounds with an audio embedder.
 
-Stored with it: recall of the index against exact search, and self-retrieval: the share of items that come first when
-their own vector or text is the query (they, or an item with the same vector: "door knock" and "Knock on door"); and
-where sounds have captions, the share of captions whose own item is the first hit, or among the first ten.
+Stored with it: recall of the index against exact search, and self-retrieval, the share of items at the first place
+for their own vector or text (or an item with the same vector: "door knock" and "Knock on door"). For sounds with
+captions: the share of captions with their own item at the first place, or among the first ten.
 
-Rejected: audio that cannot be read, by an embedder that hears. By others, `no_caption` for an item without what `text`
-asks for. With `auto` nothing is asked for: speech that nobody transcribed is no fault of the corpus, so such items are
-counted (`undescribed`) and the index may even be empty.
+Rejected: unreadable audio, with an audio embedder. With other embedders, `no_caption` for an item without the text
+of the option `text`. With `auto` an item without a text is no reject: it is counted (`undescribed`), and the index
+may be empty.
 """
 
 from __future__ import annotations
@@ -71,19 +71,19 @@ class Config(StageConfig):
         "auto", description="captions (with labels), transcript, or auto: captions where an item has some"
     )
     rows: PerRow = Field(
-        "window", description="of an embedder that hears: a row for each window of a sound, or one for the utterance"
+        "window", description="with an audio embedder: a row for each window of a sound, or one for the utterance"
     )
     factory: str = Field(
         AUTO,
         description="FAISS's name of a kind of index; auto: Flat (exact) up to 200,000 rows, then HNSW32, then IVF",
     )
     previous: str | None = Field(
-        None, description="an earlier index folder; sounds that it knows are not embedded again, the result is the same"
+        None, description="folder of an earlier index: its sounds are not embedded again; the result is the same"
     )
 
 
 def describe(row: dict[str, Any], which: Description) -> str:
-    """The text that stands for an item.
+    """The text of an item.
 
     Raises:
         BadInput: `no_caption`.
@@ -131,7 +131,7 @@ def run(ctx: ShardContext) -> None:
 
 
 def write_sounds(ctx: ShardContext, embedder: Embedder) -> pa.Table:
-    """The embeddings shard of an embedder that hears; returns the items in its order."""
+    """The embeddings shard of an audio embedder; returns the items in its order."""
     earlier = None
     if ctx.config.previous is not None:
         folder = storage.fetch_folder(ctx.config.previous, ctx.scratch / "previous")
@@ -215,9 +215,9 @@ def search(index: str, query: str | None = None, k: int = 10, audio: str | None 
 
     Args:
         index: the folder.
-        query: what to look for in words, or
-        audio: an audio file (a URI) to find the likes of; as many windows of it as there are, the best match counts.
-        k: how many; of an embedder that does not hear, rows without any likeness are left out.
+        query: a description in words, or
+        audio: URI of an audio file with the wanted sound; the best match of its windows counts.
+        k: number of results; with a text embedder, rows without any similarity are left out.
 
     Raises:
         StaleArtifact: the folder is not a complete index, or its embedder has changed since.
@@ -255,7 +255,7 @@ def _sound_query(embedder: Embedder, audio: str, folder: Path) -> F32:
 
 
 def load_embedder(folder: Path) -> Embedder:
-    """The embedder that an index was made with, ready to use.
+    """The embedder of an index, ready to use.
 
     Raises:
         StaleArtifact: there is none, or it is not the same any more.
@@ -277,7 +277,7 @@ def make_embedder(config: Config) -> Embedder:
     """The unloaded embedder of a configuration.
 
     Raises:
-        ConfigError: no such embedder, or it has no such parameter.
+        ConfigError: unknown embedder or parameter.
     """
     embedder: Embedder = make("embedders", config.backend, config.options)
     return embedder
