@@ -137,6 +137,15 @@ def test_only_the_runner_names_a_runner():
     assert named == ["runner.py"]
 
 
+def test_random_numbers_come_from_the_keyed_functions():
+    """NumPy generators, BLAKE2 keys and the `random` module only in `keyed_random`; torch's take seeds made there."""
+    makers = ("np.random.default_rng", "np.random.PCG64", "np.random.seed", "import random")
+    for path in modules():
+        if path != PACKAGE / "tokenizers/arrays/keyed_random.py":
+            text = path.read_text()
+            assert not [maker for maker in makers if maker in text], f"{path}: use tokenizers.arrays.keyed_random"
+
+
 @pytest.mark.parametrize("name", list(STAGES))
 def test_every_stage_is_found_and_its_file_says_what_it_reads_and_writes(name):
     stage = find_stage(name)

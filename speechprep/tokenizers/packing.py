@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.schemas import PACKED
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.arrays.draws import Hashes, mix64, record_keys, salted
+from speechprep.tokenizers.arrays.keyed_random import Hashes, mix64, record_keys, salted
 from speechprep.tokenizers.arrays.ragged import Ints, gather, offsets_of, ranges, to_arrow
 
 GROUPS = ("speech", "text", "mixed")  # what mixture weights speak of

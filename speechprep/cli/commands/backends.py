@@ -163,9 +163,10 @@ def _embed(backend: Any) -> str:
 def _quantize(backend: Any) -> str:
     import numpy as np
 
+    from speechprep.tokenizers.arrays.keyed_random import fixed_generator
     from speechprep.tokenizers.kmeans.nearest import Centroids
 
-    points = np.random.Generator(np.random.PCG64(0)).normal(size=(SECOND // 10, 13)).astype(np.float32)
+    points = fixed_generator().normal(size=(SECOND // 10, 13)).astype(np.float32)
     fit = backend.fit(points, 8, 0)
     units = Centroids(fit.centroids).assign(points)
     return f"8 units from {len(points)} random points, {len(np.unique(units))} of them in use"

@@ -22,7 +22,7 @@ from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.data.masks import IGNORED
 from speechprep.models.data.order import permutation, source_key
 from speechprep.models.training.options import TrainOptions
-from speechprep.tokenizers.arrays.draws import salted
+from speechprep.tokenizers.arrays.keyed_random import salted
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.tokenizers.arrays import ragged
-from speechprep.tokenizers.arrays.draws import Hashes
+from speechprep.tokenizers.arrays.keyed_random import Hashes
 from speechprep.tokenizers.arrays.ragged import offsets_of
 from speechprep.tokenizers.packing import Documents
 

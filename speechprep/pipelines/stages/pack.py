@@ -25,7 +25,7 @@ from speechprep.errors import StaleArtifact
 from speechprep.pipelines.engine.spill import Spill
 from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
 from speechprep.tokenizers.arrays import ragged
-from speechprep.tokenizers.arrays.draws import salted
+from speechprep.tokenizers.arrays.keyed_random import salted
 from speechprep.tokenizers.arrays.ragged import offsets_of
 from speechprep.tokenizers.packing import GROUPS, Documents, Layout, Mixture, best_fit, cut_long, document_keys
 from speechprep.tokenizers.subword.vocabulary import Vocabulary

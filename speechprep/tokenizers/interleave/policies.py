@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.arrays.draws import Draws
+from speechprep.tokenizers.arrays.keyed_random import Draws
 from speechprep.tokenizers.arrays.ragged import Ints
 
 Labels = NDArray[np.bool_]

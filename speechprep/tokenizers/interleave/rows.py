@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.arrays.draws import Draws, record_keys
+from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys
 from speechprep.tokenizers.arrays.ragged import Ints, offsets_of, ranges
 from speechprep.tokenizers.interleave.policies import POLICIES, PolicyOptions
 from speechprep.tokenizers.interleave.render import AST, CST_TU, CST_UT, KINDS, TEXT, UNIT, Runs, Utterances, render

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.arrays.draws import record_keys, salted
+from speechprep.tokenizers.arrays.keyed_random import record_keys, salted
 from speechprep.tokenizers.kmeans import seeding
 from speechprep.tokenizers.kmeans.frames import Subset
 from speechprep.tokenizers.kmeans.lloyd import Lloyd, Threads, measure

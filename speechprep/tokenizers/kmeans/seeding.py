@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.tokenizers.arrays.draws import salted
+from speechprep.tokenizers.arrays.keyed_random import salted, unit_interval
 from speechprep.tokenizers.kmeans.frames import Block, Subset
 from speechprep.tokenizers.kmeans.lloyd import Threads
 from speechprep.tokenizers.kmeans.nearest import F32, F64, Centroids, Finder
@@ -65,4 +65,4 @@ def _lowest(keys: Keys, k: int) -> NDArray[np.int64]:
 
 
 def _exponential(bits: Keys) -> F64:
-    return np.asarray(-np.log1p(-((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)))
+    return np.asarray(-np.log1p(-unit_interval(bits)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.arrays.draws import Draws, record_keys
+from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys
 from speechprep.tokenizers.arrays.ragged import offsets_of
 from speechprep.tokenizers.interleave.policies import POLICIES, LengthRule, PolicyOptions
 

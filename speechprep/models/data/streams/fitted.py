@@ -20,7 +20,7 @@ from speechprep.models.data.order import permutation
 from speechprep.models.data.source import Source
 from speechprep.models.data.streams.base import nothing_taken
 from speechprep.models.data.streams.rowed import RowedStream, Rows, shaped
-from speechprep.tokenizers.arrays.draws import salted
+from speechprep.tokenizers.arrays.keyed_random import salted
 from speechprep.tokenizers.packing import Documents, Layout, best_fit, cut_long
 
 PIECE_TOKENS = 1 << 20

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.codebook import Codebook
 from speechprep.pipelines.backends.extractors.encoder import fast_dtypes
 from speechprep.registry import make
+from speechprep.tokenizers.arrays.keyed_random import fixed_generator
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
 F32 = NDArray[np.float32]
@@ -83,7 +84,7 @@ def units_in_batches(extractor: Any, centroids: Centroids, audio: list[F32], siz
     if hasattr(extractor, "batch_seconds"):
         extractor.batch_seconds = 0.0 if size == 1 else WHOLE_BATCH
     made: dict[int, Units] = {}
-    order = np.random.default_rng(0).permutation(len(audio)).tolist()
+    order = fixed_generator().permutation(len(audio)).tolist()
     for start in range(0, len(order), size):
         picked = order[start : start + size]
         together = [audio[i] for i in picked]
