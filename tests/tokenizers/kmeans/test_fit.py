@@ -18,7 +18,7 @@ from speechprep.tokenizers.kmeans import fit as kmeanses
 from speechprep.tokenizers.kmeans import lloyd as lloyds
 from speechprep.tokenizers.kmeans.fit import AMPLE_FRAMES, KMeans, schedule
 from speechprep.tokenizers.kmeans.frames import FrameFile, Subset
-from speechprep.tokenizers.kmeans.gpu import TorchFinder
+from speechprep.tokenizers.kmeans.gpu import TorchSearch
 from speechprep.tokenizers.kmeans.nearest import assign, perplexity
 from speechprep.tokenizers.kmeans.state import Checkpoint, Progress
 
@@ -124,7 +124,7 @@ def test_inertia_never_rises_while_the_frames_are_the_same(seed: int, k: int, pr
     frames = np.repeat(rng.standard_normal((80, dim)) * 10, rng.integers(1, 60, 80), axis=0).astype(np.float32)
     said: list[Progress] = []
     kmeans = KMeans(16, device="cpu", progressive=progressive)
-    fit = kmeans.fit(frames, min(k, len(frames)), seed, said=said.append)
+    fit = kmeans.fit(frames, min(k, len(frames)), seed, on_iteration=said.append)
     tolerance = 1e-6 * float((frames.astype(np.float64) ** 2).sum(axis=1).mean())
     for before, after in pairwise(said):
         if before.frames == after.frames:
@@ -261,7 +261,7 @@ def test_a_sample_that_is_not_finite_is_refused(bad: float) -> None:
 
 
 def test_a_gpu_asked_for_but_not_there_is_an_error_not_a_slow_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speechprep.tokenizers.kmeans.gpu.gpu_finder", lambda: None)
+    monkeypatch.setattr("speechprep.tokenizers.kmeans.gpu.gpu_search", lambda: None)
     with pytest.raises(ConfigError, match="device = 'gpu'"):
         KMeans(device="gpu").fit(blobs(100, 3, 2), 2, seed=0)
 
@@ -269,11 +269,11 @@ def test_a_gpu_asked_for_but_not_there_is_an_error_not_a_slow_run(monkeypatch: p
 def test_a_device_gives_the_bytes_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The path of a GPU, on torch's CPU tensors: it is chosen, used in every iteration, and changes nothing."""
     pytest.importorskip("torch")
-    finder = TorchFinder("cpu", cache=1 << 20)
+    search = TorchSearch("cpu", cache=1 << 20)
     asked = []
-    original = finder.top2
-    monkeypatch.setattr(finder, "top2", lambda block: asked.append(len(block)) or original(block))
-    monkeypatch.setattr("speechprep.tokenizers.kmeans.gpu.gpu_finder", lambda: finder)
+    original = search.top2
+    monkeypatch.setattr(search, "top2", lambda block: asked.append(len(block)) or original(block))
+    monkeypatch.setattr("speechprep.tokenizers.kmeans.gpu.gpu_search", lambda: search)
     frames = blobs(4000, 24, 40)
     there = KMeans(8, init="kmeans++", device="gpu").fit(frames, 30, seed=0)
     assert there.device == "gpu"
@@ -296,7 +296,7 @@ def test_a_file_gives_the_bytes_of_the_array(tmp_path: Path) -> None:
         assert same(held, KMeans(6, block=100).fit(file, 20, seed=0))
     mapped = np.memmap(tmp_path / "frames", "<f4", "r", shape=(3000, 8))
     assert same(held, KMeans(6).fit(mapped, 20, seed=0))
-    with pytest.raises(ConfigError, match="no whole number of frames"):
+    with pytest.raises(ConfigError, match="not a multiple of"):
         FrameFile(tmp_path / "frames", 7)
 
 
@@ -310,7 +310,7 @@ def test_a_fit_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path: Pa
     frames = blobs(1500, 6, 20)
     kmeans = KMeans(6, restarts=3, init=init, device="cpu")
     whole: list[Progress] = []
-    wanted = kmeans.fit(frames, 15, seed=2, said=whole.append)
+    wanted = kmeans.fit(frames, 15, seed=2, on_iteration=whole.append)
     saved = Checkpoint(str(tmp_path / "state.npz"), "key")
     seen: list[Progress] = []
 
@@ -320,11 +320,11 @@ def test_a_fit_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path: Pa
             raise Killed
 
     with pytest.raises(Killed):
-        kmeans.fit(frames, 15, seed=2, checkpoint=saved, said=dying)
-    assert same(wanted, kmeans.fit(frames, 15, seed=2, checkpoint=saved, said=seen.append))
+        kmeans.fit(frames, 15, seed=2, checkpoint=saved, on_iteration=dying)
+    assert same(wanted, kmeans.fit(frames, 15, seed=2, checkpoint=saved, on_iteration=seen.append))
     assert seen == whole  # each iteration once, none again
     again: list[Progress] = []
-    assert same(wanted, kmeans.fit(frames, 15, seed=2, checkpoint=saved, said=again.append))
+    assert same(wanted, kmeans.fit(frames, 15, seed=2, checkpoint=saved, on_iteration=again.append))
     assert again == []
 
 
