@@ -89,7 +89,7 @@ def run(ctx: ShardContext) -> None:
     made = Interleaver(vocab, FrameGrid(**facts["grid"]), config.kinds, config.policy, config.options, ctx.seed)
     for batch, counted in utterances(ctx):
         rows = made.rows(batch)
-        for i in np.flatnonzero(rows.lost | rows.untimed):
+        for i in np.flatnonzero(rows.irreversible | rows.untimed):
             ctx.reject(batch.ids[int(i)].as_py(), _why(untimed=bool(rows.untimed[i])))
         ctx.write(rows.tokens)
         ctx.done(utterances=len(batch.ids), **counted, rows=rows.tokens.num_rows, tokens=_tokens(rows.tokens))

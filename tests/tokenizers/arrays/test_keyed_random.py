@@ -109,3 +109,13 @@ def test_the_choices_made_by_keys_equal_the_recorded_ones():
     for i in range(20):
         sample.add(f"u{i}", 1, f"u{i}")
     assert sample.records() == ["u2", "u15", "u14"]
+
+
+def test_numbers_without_a_purpose_are_even_and_depend_on_seed_key_and_number() -> None:
+    draws = uniform_numbers(1, "u", np.arange(50_000))
+    assert 0 <= draws.min() < draws.max() < 1
+    assert np.histogram(draws, 10, (0, 1))[0].std() < 150
+    assert abs(np.corrcoef(draws[:-1], draws[1:])[0, 1]) < 0.02
+    assert np.array_equal(uniform_numbers(1, "u", np.array([7, 3])), draws[[7, 3]])
+    for other in (uniform_numbers(2, "u", np.arange(5)), uniform_numbers(1, "v", np.arange(5))):
+        assert not np.array_equal(other, draws[:5])

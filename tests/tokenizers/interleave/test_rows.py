@@ -157,7 +157,7 @@ def test_pieces_and_runs_never_cross_a_switch(vocab):
 def test_words_that_would_not_come_back_are_reported_and_not_used(vocab, word):
     bad = {**HELLO, "id": "bad", "words": [*HELLO["words"], {"text": word, "start": 0.18, "end": 0.19}]}
     found = interleaver(vocab).rows(made.flat([HELLO, bad]))
-    assert found.lost.tolist() == [False, True]
+    assert found.irreversible.tolist() == [False, True]
     assert [r["kind"] for r in found.tokens.to_pylist() if r["id"] == "bad"] == ["unit"]
     assert found.tokens.to_pylist()[:5] == rows(vocab, [HELLO])
 
@@ -192,15 +192,15 @@ def test_slices_of_arrow_arrays_are_read_right(vocab):
     [
         ((), "no kinds"),
         (("units",), "'units'"),
-        (("cst", "cst_ut"), "leave it out"),
-        (("cst", "cst_both"), "leave it out"),
+        (("cst", "cst_ut"), "remove it"),
+        (("cst", "cst_both"), "remove it"),
     ],
 )
-def test_kinds_that_cannot_be_are_refused(vocab, kinds, message):
+def test_wrong_kinds_are_refused(vocab, kinds, message):
     with pytest.raises(ConfigError, match=message):
         interleaver(vocab, kinds=kinds)
 
 
-def test_an_unknown_policy_is_refused_with_those_there_are(vocab):
-    with pytest.raises(ConfigError, match="'nobody'; there are: ast, word, poisson, spirit"):
+def test_an_unknown_policy_is_refused_with_the_known_ones(vocab):
+    with pytest.raises(ConfigError, match="'nobody'; choose from: ast, word, poisson, spirit"):
         interleaver(vocab, policy="nobody")
