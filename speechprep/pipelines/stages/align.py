@@ -12,7 +12,7 @@ Scores: score (mean over the words that have one) and local_score (of the worst 
 (source_text against text, as spoken; null without source_text), aligned_share, compression_ratio and repeated_share
 (loops of a recogniser), level (of the loudest passage), uncovered and trust (do the word times fit the loudness of the
 audio?), language and language_probability (by an aligner that hears it; else the corpus's own, without one). See
-`speechprep.tokenizers.alignment.transcript_scores` and `.trust`.
+`speechprep.tokenizers.alignment.transcript_scores` and `.plausibility`.
 
 Thresholds only set `kept` and `reason`; rows and scores stay, so that a threshold is a view, which `filter` can change
 without the audio. Reasons: those of `speechprep.pipelines.thresholds`, and `no_words` (nothing was said, or there is
@@ -116,7 +116,7 @@ def spoken_errors(source_text: str, text: str) -> tuple[float, float]:
 def words_row(
     limits: Thresholds, utterance: dict[str, Any], transcript: Transcript, duration: float, power: NDArray[np.float32]
 ) -> dict[str, Any]:
-    """A row of `words` from what was found in an utterance; `power`: of its audio, see `trust.Levels`."""
+    """A row of `words` from what was found in an utterance; `power`: of its audio, see `plausibility.FramePower`."""
     words = monotone(transcript.words, duration)
     scores = [word.score for word in words if word.score is not None]
     source = utterance["text"]
@@ -137,7 +137,7 @@ def words_row(
         "aligned_share": transcript_scores.aligned_share([word.timing for word in words]),
         "compression_ratio": transcript_scores.compression_ratio(tokens(transcript.text)),
         "repeated_share": transcript_scores.repeated_share(tokens(transcript.text)),
-        "level": plausibility.loudest(power),
+        "level": plausibility.loudest_level(power),
         **_trust(words, power),
         "language": transcript.language or utterance.get("language"),
         "language_probability": transcript.language_probability,
@@ -151,8 +151,8 @@ def _trust(words: Sequence[Word], power: NDArray[np.float32]) -> dict[str, float
     if not words:
         return {"uncovered": None, "trust": None}
     letters = [sum(len(said) for form in spoken_forms(word.text) for said in form) for word in words]
-    found = plausibility.evidence([word.start for word in words], [word.end for word in words], letters, power)
-    return {"uncovered": found.uncovered, "trust": found.trust}
+    found = plausibility.timing_evidence([word.start for word in words], [word.end for word in words], letters, power)
+    return {"uncovered": found.uncovered, "trust": found.plausibility}
 
 
 def run(ctx: ShardContext) -> None:
@@ -199,7 +199,7 @@ class _Heard:
     def __init__(self, blocks: Iterator[Samples], rate: int) -> None:
         self._blocks = blocks
         self._samples = 0
-        self.levels = plausibility.Levels(rate)
+        self.levels = plausibility.FramePower(rate)
 
     def __iter__(self) -> Iterator[Samples]:
         return self

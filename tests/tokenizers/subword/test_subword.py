@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.tokenizers.subword import spm_proto
-from speechprep.tokenizers.subword.hf_tokenizer import merges_of
+from speechprep.tokenizers.subword.hf_tokenizer import bpe_merges
 from speechprep.tokenizers.subword.model import TextSubword, UnitSubword
 from speechprep.tokenizers.subword.train import train_text, train_units
 from speechprep.tokenizers.subword.unit_text import to_text
@@ -209,7 +209,7 @@ def test_a_vocabulary_too_small_for_the_units_is_refused_with_the_size_needed(tm
 def test_a_unit_that_the_codebook_has_not_is_refused(tmp_path, models):
     with pytest.raises(StaleArtifact, match="unit 7 in the data, but the codebook has 5"):
         train_units([np.array([1, 7])], 5, 10, tmp_path / "m")
-    with pytest.raises(StaleArtifact, match="unit 7, but the subword model knows units below 5"):
+    with pytest.raises(StaleArtifact, match="unit 7, but the subword model has units below 5"):
         models[5, "bpe"].encode(np.array([7]))
 
 
@@ -328,7 +328,7 @@ def piece_sets(draw: st.DrawFn) -> list[str]:
 @settings(max_examples=150)
 @given(piece_sets(), st.lists(st.text("ab", min_size=1, max_size=24), min_size=1, max_size=8))
 def test_ranking_pieces_and_ranking_merges_give_the_same(pieces, texts):
-    merges = merges_of(pieces, "ab")
+    merges = bpe_merges(pieces, "ab")
     for text in texts:
         assert by_piece(text, pieces) == by_merge(text, merges)
 

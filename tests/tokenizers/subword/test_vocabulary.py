@@ -106,9 +106,9 @@ def test_text_keeps_to_its_range_and_decodes_exactly(vocabulary):
 
 def test_ids_of_the_wrong_modality_are_refused(vocabulary):
     units, _ = vocabulary.encode_units(np.array([1, 2]), np.array([0, 2]))
-    with pytest.raises(StaleArtifact, match="those of text are 16 to"):
+    with pytest.raises(StaleArtifact, match="ids of text are 16 to"):
         vocabulary.decode_text(units)
-    with pytest.raises(StaleArtifact, match="those of units are"):
+    with pytest.raises(StaleArtifact, match="ids of units are"):
         vocabulary.decode_units(np.array([vocabulary.eos]))
     with pytest.raises(StaleArtifact, match="unit 60, but"):
         Vocabulary.build(None, None, K).encode_units(np.array([K]), np.array([0, 1]))
@@ -148,7 +148,7 @@ def test_models_that_do_not_belong_are_refused(saved, models, tmp_path):
     vocabulary, folder = saved
     with pytest.raises(StaleArtifact, match="no vocabulary in"):
         Vocabulary.load(tmp_path / "nowhere")
-    with pytest.raises(StaleArtifact, match="trained on 60 units, the codebook has 61"):
+    with pytest.raises(StaleArtifact, match="trained on 60 units, but the codebook has 61"):
         Vocabulary.build(None, models[1], K + 1)
     if vocabulary.text is not None:
         for path in folder.iterdir():

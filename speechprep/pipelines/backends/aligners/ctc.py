@@ -30,7 +30,7 @@ from speechprep.pipelines.backends.aligners.ctc_model import RATE, CtcModel, Log
 from speechprep.pipelines.backends.aligners.sliding_window import Window
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
-from speechprep.tokenizers.alignment.ctc import ctc_align, greedy
+from speechprep.tokenizers.alignment.ctc import ctc_align, greedy_decode
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
 VERSION = 2  # raise when the same input would give other times
@@ -138,7 +138,7 @@ class CtcAligner(StreamAligner):
         upper = all(text == text.upper() for text in ids.values())
         words: list[str] = [""]
         parts: list[list[Any]] = [[]]
-        for emitted in greedy(np.concatenate(labels), np.concatenate(scores), self.model.blank):
+        for emitted in greedy_decode(np.concatenate(labels), np.concatenate(scores), self.model.blank):
             if emitted.token == self.model.delimiter():
                 words.append("")
                 parts.append([])
