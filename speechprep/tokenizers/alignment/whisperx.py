@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speechprep.tokenizers.alignment.whisperx_sweep import backtrack, sweep_loops, sweep_numpy
 from speechprep.tokenizers.arrays.compiled import compiled, has_numba
 
 BLOCK = 4096  # frames between two stored rows
@@ -65,8 +66,8 @@ def token_times(
     emissions = np.ascontiguousarray(log_probs, np.float32)
     ids = np.ascontiguousarray(tokens, np.uint32)
     fast = has_numba() if numba is None else numba
-    sweep: Callable[..., Any] = compiled(_sweep) if fast else _sweep_numpy
-    trace: Callable[..., Any] = compiled(_trace) if fast else _trace
+    sweep: Callable[..., Any] = compiled(sweep_loops) if fast else sweep_numpy
+    trace: Callable[..., Any] = compiled(backtrack) if fast else backtrack
     frames, n = len(emissions), len(ids)
     edge = np.zeros(frames + 1, np.float32)  # the column before the first token
     edge[1:] = np.cumsum(emissions[:, blank], dtype=np.float64)
@@ -90,86 +91,6 @@ def token_times(
             return _scored(emissions, ids, blank, starts, end)
         stop = start
     return None
-
-
-def _sweep(emissions, ids, blank, edge, row, start, stop, low, high, last, steps):  # type: ignore[no-untyped-def]
-    """The trellis row after `stop` frames from the row after `start` frames, for tokens [low, high).
-
-    `row[j + 1]` belongs to token j. If `last` is not empty, it receives the last column. If `steps` is not empty,
-    steps[t, j - low] is set to 1 if token j was entered at frame start + t.
-    """
-    old, new = row.copy(), row.copy()
-    trace = steps.shape[0] > 0
-    keep = last.shape[0] > 0
-    for t in range(start, stop):
-        top = min(high, t + 1)
-        at_blank = emissions[t, blank]
-        emission = emissions[t]
-        old[0] = edge[t]
-        count = max(top - low, 0)  # the compiler vectorises only loops over views that start at 0
-        token_scores, previous_scores, to, columns = (
-            old[low + 1 : top + 1],
-            old[low:top],
-            new[low + 1 : top + 1],
-            ids[low:top],
-        )
-        if trace:
-            out = steps[t - start]
-            for i in range(count):
-                stayed = token_scores[i] + at_blank
-                changed = previous_scores[i] + emission[columns[i]]
-                out[i] = changed > stayed
-                to[i] = changed if changed > stayed else stayed
-        else:
-            for i in range(count):
-                stayed = token_scores[i] + at_blank
-                changed = previous_scores[i] + emission[columns[i]]
-                to[i] = changed if changed > stayed else stayed
-        old, new = new, old
-        if keep:
-            last[t + 1] = old[-1]
-    return old
-
-
-def _sweep_numpy(
-    emissions: Scores,
-    ids: NDArray[np.uint32],
-    blank: int,
-    edge: Scores,
-    row: Scores,
-    start: int,
-    stop: int,
-    low: int,
-    high: int,
-    last: Scores,
-    steps: NDArray[np.uint8],
-) -> Scores:
-    """NumPy twin of `_sweep`, one frame at a time."""
-    old, new = row.copy(), row.copy()
-    for t in range(start, stop):
-        top = min(high, t + 1)
-        old[0] = edge[t]
-        if top > low:
-            stayed = old[low + 1 : top + 1] + emissions[t, blank]
-            changed = old[low:top] + emissions[t, ids[low:top]]
-            np.maximum(stayed, changed, out=new[low + 1 : top + 1])
-            if len(steps):
-                np.greater(changed, stayed, out=steps[t - start, : top - low], casting="unsafe")
-        old, new = new, old
-        if len(last):
-            last[t + 1] = old[-1]
-    return old
-
-
-def _trace(steps, start, stop, low, at, starts):  # type: ignore[no-untyped-def]
-    """Follow the steps back from token `at - 1` at frame `stop - 1`; returns the next token, 0 after the first one."""
-    for t in range(stop - 1, start - 1, -1):
-        if steps[t - start, at - 1 - low]:
-            at -= 1
-            starts[at] = t
-            if at == 0:
-                break
-    return at
 
 
 def _scored(emissions: Scores, ids: NDArray[np.uint32], blank: int, starts: Ids, end: int) -> TokenTimes:

@@ -109,7 +109,7 @@ def _move_currency(written: list[str], forms: list[list[str]]) -> None:
                 scale.append(notation.MONEY[match[1]][1])
 
 
-# -- readings of a whole token; None for other kinds of tokens -----------------------------------------------------------
+# -- readings of a whole token; None for other kinds of tokens ---------------------------------------------------------
 
 
 def _money(token: str, context: _Context) -> list[str] | None:
@@ -210,7 +210,7 @@ def _abbreviation(token: str, context: _Context) -> list[str] | None:
     return None
 
 
-# -- readings of the parts between hyphens and slashes -------------------------------------------------------------------
+# -- readings of the parts between hyphens and slashes -----------------------------------------------------------------
 
 
 def _part(part: str, context: _Context) -> list[str]:
