@@ -74,8 +74,10 @@ def test_best_fit_keeps_every_document_whole_and_no_row_over_full(lengths, conte
     assert all(sum(int(pieces.lengths[i]) for i in b) <= context for b in bins)
     rows = Layout(context, 0, MODALITY).padded_rows(pieces, bins).to_pylist()
     for row, b in zip(rows, bins, strict=True):
-        own = [int(pieces.lengths[i]) for i in b]
-        assert row["document_ids"] == [d for d, n in enumerate(own) for _ in range(n)] + [-1] * (context - sum(own))
+        bin_lengths = [int(pieces.lengths[i]) for i in b]
+        assert row["document_ids"] == [d for d, n in enumerate(bin_lengths) for _ in range(n)] + [-1] * (
+            context - sum(bin_lengths)
+        )
         assert row["ids"] == [pieces.names[i].as_py() for i in b]
     assert not any(goes_on[i] for b in bins for i in b[1:])
     tails = [r for r, b in enumerate(bins) if goes_on[b[0]]]
@@ -142,9 +144,9 @@ def test_shares_of_tokens_follow_the_weights(weights, repeat, expected):
     mixture = Mixture(weights, repeat=repeat)
     for part in np.array_split(np.arange(len(keys)), 5):
         mixture.count(keys[part], groups[part], lengths[part])
-    told = mixture.decide()
-    assert taken(mixture, keys, groups, lengths).tolist() == told.tolist()
-    assert np.abs(told - expected).max() <= 100
+    targets = mixture.decide()
+    assert taken(mixture, keys, groups, lengths).tolist() == targets.tolist()
+    assert np.abs(targets - expected).max() <= 100
 
 
 def test_nothing_is_repeated_unless_asked_for():

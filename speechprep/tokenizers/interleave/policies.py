@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +83,8 @@ class PolicyOptions:
         mean, share: mean length of a spoken span, and share of spoken words, for `poisson`.
     """
 
-    text_words: LengthRule
-    speech_words: LengthRule
+    text_words: LengthRule = field(default_factory=lambda: LengthRule.parse("poisson:5"))
+    speech_words: LengthRule = field(default_factory=lambda: LengthRule.parse("poisson:5"))
     p_speech: float = 0.5
     mean: float = 10.0
     share: float = 0.3

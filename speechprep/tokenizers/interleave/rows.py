@@ -33,7 +33,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.errors import ConfigError
+from speechprep.errors import BadInput, ConfigError
 from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys
 from speechprep.tokenizers.arrays.ragged import Ints, offsets_of, ranges
 from speechprep.tokenizers.interleave.policies import POLICIES, PolicyOptions
@@ -61,6 +61,18 @@ class Rows:
     tokens: pa.RecordBatch
     irreversible: NDArray[np.bool_]
     untimed: NDArray[np.bool_]
+
+    def problem(self, utterance: int) -> BadInput | None:
+        """Reason for the unused words of an utterance; None if its words were used."""
+        if self.untimed[utterance]:
+            return BadInput("word_without_time", "a word has no finite start or end; align the utterance again")
+        if self.irreversible[utterance]:
+            return BadInput(
+                "word_not_reversible",
+                "a word contains a space, or the text model does not decode it to its spelling; "
+                "train the text model with byte fallback",
+            )
+        return None
 
 
 class Interleaver:

@@ -93,9 +93,9 @@ def evidence(starts, ends, sound=None):
 
 
 def test_right_times_are_trusted():
-    found = evidence(STARTS, ENDS)
-    assert found == pytest.approx((0, -0.2, 0), abs=1e-9)
-    assert found.plausibility == 1
+    result = evidence(STARTS, ENDS)
+    assert result == pytest.approx((0, -0.2, 0), abs=1e-9)
+    assert result.plausibility == 1
 
 
 @given(st.floats(0.5, 20), st.sampled_from([-1, 1]), st.integers(1, 6))
@@ -120,8 +120,8 @@ def test_a_word_pulled_over_a_gap_and_words_without_room_are_doubted():
 
 
 def test_words_whose_length_is_not_known_are_not_measured():
-    found = plausibility.timing_evidence([0.0, 3.0], [3.0, 3.0], [0, 0], np.zeros(300, np.float32))
-    assert found == (0, 0, 0)
+    result = plausibility.timing_evidence([0.0, 3.0], [3.0, 3.0], [0, 0], np.zeros(300, np.float32))
+    assert result == (0, 0, 0)
 
 
 def test_a_hum_or_silence_is_no_speech():

@@ -66,9 +66,9 @@ def test_frames_half_way_between_two_centroids_go_to_the_lower_index() -> None:
 @pytest.mark.parametrize(("k", "dtype"), [(2, np.uint16), (65_536, np.uint16), (65_537, np.uint32)])
 def test_ids_are_as_wide_as_the_vocabulary_needs(k: int, dtype: Any) -> None:
     centroids = np.arange(k, dtype=np.float32)[:, None]
-    found = Centroids(centroids).assign(np.array([[k - 1.0]], np.float32))
-    assert found.dtype == dtype
-    assert found[0] == k - 1
+    result = Centroids(centroids).assign(np.array([[k - 1.0]], np.float32))
+    assert result.dtype == dtype
+    assert result[0] == k - 1
 
 
 def test_no_frames_give_no_units() -> None:
@@ -98,12 +98,12 @@ class Careless(NumpySearch):
 
 
 def searches() -> list[Any]:
-    found: list[Any] = [Careless(0.5)]
+    result: list[Any] = [Careless(0.5)]
     if find_spec("faiss"):
-        found.append(FaissSearch(gpu=False))
+        result.append(FaissSearch(gpu=False))
     with contextlib.suppress(ImportError):
-        found.append(TorchSearch("cpu"))
-    return found
+        result.append(TorchSearch("cpu"))
+    return result
 
 
 @pytest.mark.parametrize("search", searches(), ids=lambda f: type(f).__name__)
@@ -113,8 +113,8 @@ def test_all_search_backends_give_equal_units(search: Any, k: int, dim: int, see
     rng = np.random.default_rng(seed)
     frames = rng.integers(-3, 4, (200, dim)).astype(np.float32)  # whole numbers: many ties
     centroids = np.concatenate([frames[: k // 2], rng.standard_normal((k - k // 2, dim))]).astype(np.float32)
-    found = Centroids(centroids, search).nearest(Block.of(frames))
-    assert np.array_equal(found, assign(frames, centroids))
+    result = Centroids(centroids, search).nearest(Block.of(frames))
+    assert np.array_equal(result, assign(frames, centroids))
 
 
 def test_a_search_with_a_wrong_error_bound_gives_wrong_units() -> None:

@@ -41,8 +41,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module", params=PARTS)
 def saved(request, models, tmp_path_factory) -> tuple[Vocabulary, Path]:
     """A vocabulary of each make-up and the folder that it was saved in."""
-    wanted = (model if there else None for model, there in zip(models, PARTS[request.param], strict=True))
-    vocabulary = Vocabulary.build(*wanted, K)
+    expected = (model if there else None for model, there in zip(models, PARTS[request.param], strict=True))
+    vocabulary = Vocabulary.build(*expected, K)
     folder = tmp_path_factory.mktemp("vocabulary")
     vocabulary.save(folder)
     return vocabulary, folder
@@ -219,13 +219,13 @@ def test_transformers_reads_a_whole_interleaved_row(saved, fast):
     vocabulary, _ = saved
     units = units_like_speech(30)
     unit_ids, _ = vocabulary.encode_units(units, np.array([0, 30]))
-    wanted, row = [vocabulary.u_start, *unit_ids.tolist()], "<U_EN>" + to_text(units)
+    expected, row = [vocabulary.u_start, *unit_ids.tolist()], "<U_EN>" + to_text(units)
     if vocabulary.text is not None:
         text_ids, _ = vocabulary.encode_texts([" She had"])
-        wanted, row = [*wanted, vocabulary.u2t, *text_ids.tolist(), vocabulary.t_end], row + "<U2T> She had<EOS>"
-    assert fast(row)["input_ids"] == wanted
-    assert fast.decode(wanted) == row
-    assert fast.decode(wanted, skip_special_tokens=True).startswith(to_text(units))
+        expected, row = [*expected, vocabulary.u2t, *text_ids.tolist(), vocabulary.t_end], row + "<U2T> She had<EOS>"
+    assert fast(row)["input_ids"] == expected
+    assert fast.decode(expected) == row
+    assert fast.decode(expected, skip_special_tokens=True).startswith(to_text(units))
 
 
 @pytest.mark.reference
