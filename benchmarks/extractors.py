@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from speechprep.pipelines.backends.extractors.encoder import fast_dtypes
 from speechprep.pipelines.backends.extractors.hubert import HubertExtractor
+from speechprep.pipelines.backends.extractors.precision import fast_dtypes
 from speechprep.pipelines.backends.extractors.whisper import WhisperExtractor
 from speechprep.tokenizers.kmeans.nearest import Centroids
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from speechprep.models.sutlm.train import OPTIONS, SutlmOptions, task
+from speechprep.models.sutlm.train import SutlmOptions, training_job
 from speechprep.models.training import run as training
 from speechprep.models.training.trainer import ZooTrainer
 
@@ -89,7 +89,7 @@ def measure(data: str, options: SutlmOptions, out: Path) -> tuple[float, float, 
 
     training.ZooTrainer, plain = trainer, training.ZooTrainer  # type: ignore[misc, assignment]
     try:
-        training.train(task([data], options), options, out, quiet=True)
+        training.train(training_job([data], options), options, out, quiet=True)
     finally:
         training.ZooTrainer = plain  # type: ignore[misc]
     return made[0].stopped - made[0].start, made[0].inside.seconds, made[0]
@@ -125,7 +125,7 @@ def main() -> None:
         if data is None:
             data = f"{scratch}/demo"
             subprocess.run([sys.executable, "-m", "speechprep", "demo", "--out", data, "-q"], check=True)
-        options = OPTIONS.of(
+        options = SutlmOptions.of(
             {
                 "size": arguments.size, "context": arguments.context, "rows": arguments.rows, "batch_tokens": None,
                 "steps": arguments.steps + 1, "log_every": 1, "save_every": 10_000,

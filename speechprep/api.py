@@ -19,7 +19,7 @@ from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.manifest import canonical
 from speechprep.artifacts.media import audio as media
 from speechprep.errors import ConfigError
-from speechprep.pipelines.backends import Transcript
+from speechprep.pipelines.backends import Aligner, Extractor, Transcript
 from speechprep.pipelines.driver import session
 from speechprep.pipelines.driver.outcome import Outcome
 from speechprep.pipelines.driver.request import check_places, recipe_steps
@@ -152,9 +152,8 @@ def align(
         BadInput: the audio cannot be decoded, or the text does not fit it.
         ConfigError, MissingBackend: unknown aligner or parameter; absent package or model.
     """
-    aligner = _loaded("aligners", backend, canonical(dict(options or {})))
-    transcript: Transcript = aligner.align(_samples(audio, sample_rate, aligner.sample_rate), text)
-    return transcript
+    aligner: Aligner = _loaded("aligners", backend, canonical(dict(options or {})))
+    return aligner.align(_samples(audio, sample_rate, aligner.sample_rate), text)
 
 
 def units(
@@ -175,7 +174,7 @@ def units(
         StaleArtifact: the extractor on this machine is not the codebook's.
     """
     book = codebook if isinstance(codebook, Codebook) else Codebook.load(Path(codebook))
-    extractor = _loaded("extractors", book.backend["extractor"], canonical(book.backend["options"]))
+    extractor: Extractor = _loaded("extractors", book.backend["extractor"], canonical(book.backend["options"]))
     book.check(extractor)
     samples = _samples(audio, sample_rate, extractor.sample_rate)
     frames = extractor.extract([samples])[0]

@@ -1,6 +1,7 @@
 """Plug-ins by name: name -> "module:attribute", imported on first use.
 
-Families: stages, and the backends (aligners, extractors, embedders, image codecs, quantizers). Another package adds a
+Families: stages, dataset kinds, input dialects, backends (aligners, extractors, embedders, image codecs, quantizers),
+models of the zoo and scorers. Another package adds a
 name through the entry-point group `speechprep.<family>`. A name never changes its meaning.
 """
 
@@ -10,6 +11,7 @@ import ast
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,19 @@ FAMILIES: dict[str, dict[str, str]] = {
         "index": "speechprep.pipelines.stages.index.stage:STAGE",
         "images": "speechprep.pipelines.stages.images:STAGE",
     },
+    "models": {
+        "sutlm": "speechprep.models.sutlm.declaration:SUTLM",
+        "dmlm": "speechprep.models.dmlm.declaration:DMLM",
+        "slue": "speechprep.models.sutlm.declaration:SLUE",
+    },
+    "scorers": {
+        "wer": "speechprep.models.evaluation.wer:WER",
+        "cer": "speechprep.models.evaluation.wer:CER",
+        "captions": "speechprep.models.evaluation.captions:CAPTIONS",
+        "bleu": "speechprep.models.evaluation.bleu:BLEU",
+        "slue-sa": "speechprep.models.evaluation.slue_sentiment:SLUE_SENTIMENT",
+        "slue-ner": "speechprep.models.evaluation.slue_ner:SLUE_NER",
+    },
     "dialects": {},  # the built-in input dialects are found in `pipelines/sources`
     "datasets": {},  # the built-in kinds are the table of `artifacts.datasets`
     "aligners": {
@@ -51,11 +66,18 @@ FAMILIES: dict[str, dict[str, str]] = {
         "dvae": "speechprep.pipelines.backends.image_codecs.dvae:DvaeCodec",
     },
     "quantizers": {
-        "kmeans": "speechprep.tokenizers.kmeans.fit:KMeans",
+        "kmeans": "speechprep.pipelines.backends.quantizers.kmeans:KMeansQuantizer",
     },
 }
 
-BACKENDS = ("aligners", "extractors", "embedders", "image_codecs", "quantizers")
+_BASES = {
+    "aligners": "Aligner",
+    "extractors": "Extractor",
+    "embedders": "Embedder",
+    "image_codecs": "ImageCodec",
+    "quantizers": "Quantizer",
+}
+BACKENDS = tuple(_BASES)
 """Families listed by `speechprep backends`."""
 
 
@@ -68,7 +90,7 @@ def names(family: str) -> dict[str, str]:
 
 
 def resolve(family: str, name: str) -> Any:
-    """The class behind a name.
+    """The object registered under a name: a `Stage`, or the class of a backend.
 
     Raises:
         ConfigError: unknown name; the message lists the names of the family.
@@ -106,13 +128,69 @@ def _source(module: str) -> Path | None:
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
-def make(family: str, name: str, options: dict[str, Any]) -> Any:
-    """The unloaded backend of a name and its options.
+def backend_class(family: str, name: str) -> Any:
+    """The class of a backend, with the defaults of its family.
 
     Raises:
-        ConfigError: unknown name or option, or an option of the wrong type.
+        ConfigError: unknown name, or the class lacks a required method.
     """
+    base, module = _base(family)
+    return module.completed(base, resolve(family, name), _label(family, name))
+
+
+def make(family: str, name: str, options: dict[str, Any]) -> Any:
+    """The unloaded backend of a name and its options, with all methods of its family.
+
+    Raises:
+        ConfigError: unknown name; an option that is unknown, missing or of the wrong type; a backend that lacks a
+            required method or attribute.
+    """
+    base, module = _base(family)
+    label = _label(family, name)
+    target = backend_class(family, name)
+    _check_options(label, target, options)
     try:
-        return resolve(family, name)(**options)
+        backend = target(**options)
     except TypeError as error:
-        raise ConfigError(f"{singular(family)} {name!r} with options {options!r}: {error}") from None
+        raise ConfigError(f"{label} with options {options!r}: {error}") from None
+    module.check_members(base, backend, label)
+    return backend
+
+
+def _label(family: str, name: str) -> str:
+    return f"{singular(family)} {name!r}"
+
+
+def _base(family: str) -> tuple[Any, Any]:
+    """Base class of a family, and the module that completes a class by it. Both are imported on first use."""
+    backends = "speechprep.pipelines.backends"
+    return getattr(import_module(backends), _BASES[family]), import_module(f"{backends}.completion")
+
+
+def _check_options(label: str, target: Any, options: dict[str, Any]) -> None:
+    parameters, open_ended = _parameters(target)
+    unknown = [option for option in options if option not in parameters]
+    if unknown and not open_ended:
+        has = f"its options: {', '.join(parameters)}" if parameters else "it has no options"
+        raise ConfigError(f"{label} has no option {unknown[0]!r} (= {options[unknown[0]]!r}); {has}")
+    absent = [name for name, value in parameters.items() if value.default is value.empty and name not in options]
+    if absent:
+        raise ConfigError(f"{label} needs a value for {' and '.join(absent)}; set it in its options")
+
+
+def _parameters(target: Any) -> tuple[dict[str, Parameter], bool]:
+    """Parameters of a constructor, and True if it takes any others too.
+
+    A constructor with `**shared` passes them on to its base class, so the parameters of the base class count as well.
+    """
+    bound = not isinstance(target, type)
+    chain = [target] if bound else [vars(one)["__init__"] for one in target.__mro__ if "__init__" in vars(one)]
+    named: dict[str, Parameter] = {}
+    for function in chain:
+        parameters = list(signature(function).parameters.values())[0 if bound else 1 :]  # without self
+        for parameter in parameters:
+            if parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY):
+                named.setdefault(parameter.name, parameter)
+        if not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
+            return named, False
+    return named, True

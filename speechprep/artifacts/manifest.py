@@ -97,7 +97,7 @@ class Manifest:
             if isinstance(error, SchemaMismatch):
                 raise
             raise SchemaMismatch(
-                f"{where} is not a speechprep manifest ({error}); delete it or choose another folder"
+                f"{where} is not a speechprep manifest ({error}); delete the folder, or choose another one"
             ) from error
 
 

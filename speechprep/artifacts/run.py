@@ -76,6 +76,11 @@ class Dataset:
         for name in self.shards if shard is None else [shard]:
             yield from shards.read_batches(storage.join(self.uri, name), columns, rows)
 
+    def records(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Rows as dicts, in order."""
+        for batch in self.batches(columns):
+            yield from batch.to_pylist()
+
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows at once.
 
@@ -179,7 +184,7 @@ class Run:
             return
         column = "text" if source == "aligned" else "source_text"
         for batch in self["words"].batches(["id", column, "kept"]):
-            yield from _texts(batch.filter(batch.column("kept")), column)
+            yield from _texts(batch.filter(batch.column("kept").fill_null(fill_value=True)), column)
 
 
 def _texts(batch: pa.RecordBatch, column: str) -> Iterator[tuple[str, str]]:

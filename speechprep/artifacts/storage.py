@@ -6,6 +6,7 @@ is written to a local temporary file and uploaded in one request.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
@@ -40,17 +41,25 @@ def join(uri: str, *parts: str) -> str:
     return "/".join([uri.rstrip("/") or "/", *parts]) if parts else uri
 
 
+def parent(uri: str) -> str:
+    """The folder that a file or folder lies in; object storage does not resolve "..", so it is cut from the text."""
+    return absolute(uri).rstrip("/").rsplit("/", 1)[0] or "/"
+
+
 def _remote(uri: str) -> tuple[Any, str]:
     fs, path = fsspec.core.url_to_fs(uri)
     return fs, path
 
 
 def open(uri: str, mode: str = "rb") -> IO[bytes]:  # noqa: A001 - reads as storage.open
-    """Open a file for reading. Writing goes through `replace` or `write_bytes`."""
+    """Open a file for reading. Writing goes through `replace` or `write_bytes`.
+
+    Files of object storage have the methods of a local file too: `readline` of fsspec takes no limit.
+    """
     if is_local(uri):
         return local_path(uri).open(mode)
     fs, path = _remote(uri)
-    return fs.open(path, mode)  # type: ignore[no-any-return]
+    return io.BufferedReader(fs.open(path, mode))
 
 
 def exists(uri: str) -> bool:
@@ -67,6 +76,15 @@ def is_dir(uri: str) -> bool:
         return local_path(uri).is_dir()
     fs, path = _remote(uri)
     return bool(fs.isdir(path))
+
+
+def size(uri: str) -> int | None:
+    """Bytes of a file, None if there is no such file."""
+    if is_local(uri):
+        path = local_path(uri)
+        return path.stat().st_size if path.is_file() else None
+    fs, path_ = _remote(uri)
+    return int(fs.size(path_)) if fs.isfile(path_) else None
 
 
 def sizes(folder: str) -> dict[str, int]:
@@ -96,7 +114,9 @@ def folders(folder: str) -> list[str]:
     fs, path_ = _remote(folder)
     if not fs.isdir(path_):
         return []
-    return sorted(f["name"].rstrip("/").rsplit("/", 1)[-1] for f in fs.ls(path_, detail=True) if f["type"] != "file")
+    return sorted(
+        f["name"].rstrip("/").rsplit("/", 1)[-1] for f in fs.ls(path_, detail=True, refresh=True) if f["type"] != "file"
+    )
 
 
 def read_bytes(uri: str) -> bytes:

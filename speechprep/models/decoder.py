@@ -70,9 +70,15 @@ class DecoderOutput(ModelOutput):
     last_hidden_state: torch.Tensor | None = None
 
 
-def document_mask(document_ids: torch.Tensor) -> torch.Tensor:
-    """(b, l) -> (b, 1, l, l) bool: True where a position may look at an earlier one of its own document."""
-    return (document_ids[:, :, None] == document_ids[:, None, :]).tril()[:, None]
+def document_mask(document_ids: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Additive attention mask of packed documents: (b, l) -> (b, 1, l, l).
+
+    0 where a position attends to itself or to an earlier position of its document, else the lowest value of `dtype`.
+    transformers takes no boolean mask on CUDA: `AttentionMaskConverter._unmask_unattended` raises an error. Padding
+    attends to padding, so no row is masked as a whole.
+    """
+    allowed = (document_ids[:, :, None] == document_ids[:, None, :]).tril()[:, None]
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, torch.finfo(dtype).min)
 
 
 def document_positions(document_ids: torch.Tensor) -> torch.Tensor:
@@ -93,11 +99,7 @@ def decode(
     """Run OPT's decoder; rows that are one document each keep the fast path without a mask."""
     if document_ids is not None:
         position_ids = document_positions(document_ids) if position_ids is None else position_ids
-        mask = document_mask(document_ids)
-        if model.config._attn_implementation == "eager":  # which adds its mask
-            lowest = torch.finfo(model.dtype).min
-            mask = torch.where(mask, 0.0, lowest).to(model.dtype)
-        other["attention_mask"] = mask
+        other["attention_mask"] = document_mask(document_ids, model.dtype)
     return model(input_ids, position_ids=position_ids, **other)
 
 

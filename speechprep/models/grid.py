@@ -19,14 +19,13 @@ import json
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from speechprep.errors import ConfigError
-from speechprep.models.training import MODELS
+from speechprep.models.zoo import find_model, load
 from speechprep.options import Options
 
 UNSEEN = "unseen"
@@ -65,9 +64,7 @@ def cells(grid: Grid) -> list[Cell]:
     Raises:
         ConfigError: no such model, or options that it does not take.
     """
-    if grid.model not in MODELS:
-        raise ConfigError(f"model {grid.model!r}; there are: {', '.join(MODELS)}")
-    options_of = import_module(MODELS[grid.model]).OPTIONS.of
+    options_of = find_model(grid.model).options.of
     found = []
     for chosen in itertools.product(*(axis.items() for axis in grid.axes.values())):
         merged = dict(grid.options)
@@ -93,12 +90,12 @@ def run(grid: Grid, out: str, tell: Callable[[str], None]) -> list[tuple[Cell, d
     """
     from speechprep.models.training.run import train
 
-    module = import_module(MODELS[grid.model])
+    model = find_model(grid.model)
     found, every = [], cells(grid)
     for number, cell in enumerate(every, 1):
         folder = Path(out) / cell.name
-        options = module.OPTIONS.of(cell.options)
-        train(module.task(cell.runs, options), options, folder, quiet=True)
+        options = model.options.of(cell.options)
+        train(model.training_job(cell.runs, options), options, folder, quiet=True)
         figures = asked(grid, cell, folder)
         tell(
             f"{number}/{len(every)} {cell.name}: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
@@ -114,44 +111,17 @@ def asked(grid: Grid, cell: Cell, folder: Path) -> dict[str, float]:
         known = json.loads(path.read_text(encoding="utf-8"))
         if known["ask"] == wanted:
             return dict(known["figures"])
+    target = find_model(grid.model).figures
+    if target is None:
+        raise ConfigError(f"the model {grid.model!r} has no figures for a grid; use speechprep eval")
+    figures_of = load(target)
     figures: dict[str, float] = {}
     for name, place in wanted.items():
         runs = cell.runs if place == UNSEEN else [place]
-        scores = FIGURES[grid.model](str(folder), runs, unseen=place == UNSEEN)
+        scores = figures_of(str(folder), runs, unseen=place == UNSEEN)
         figures |= {f"{name} {figure}": value for figure, value in scores.items()}
     path.write_text(json.dumps({"ask": wanted, "figures": figures}, indent=1) + "\n", encoding="utf-8")
     return figures
-
-
-def word_errors(folder: str, runs: list[str], *, unseen: bool) -> dict[str, float]:
-    """Word error rate of a DMLM, case folded, greedy."""
-    from speechprep.models.dmlm.answer import answers, load_corpus, load_model
-    from speechprep.models.dmlm.corpus import transcripts
-    from speechprep.models.evaluation import scorer
-    from speechprep.models.generation import Decoding
-
-    model, text = load_model(folder)
-    said = answers(model, text, load_corpus(model, text, runs), "asr", Decoding(), unseen=unseen)
-    right = {id: t for run in runs for id, t in transcripts(run).items() if id in said}
-    return {"WER": scorer("wer")(right, {id: said[id] for id in right}).score}
-
-
-def retrieval(folder: str, runs: list[str], *, unseen: bool) -> dict[str, float]:
-    """CRA of a SUTLM in all directions, candidates from other speakers."""
-    from speechprep.models.evaluation.cra import cra
-    from speechprep.models.evaluation.halves import load_pairs
-    from speechprep.models.split import unseen_of
-    from speechprep.models.sutlm.load import load_model
-
-    model, vocab = load_model(folder)
-    pairs = [pair for run in runs for pair in load_pairs(run, vocab, codebook=model.config.codebook)]
-    if unseen:
-        keep = unseen_of(model.config)([pair.id for pair in pairs])
-        pairs = [pair for pair, kept in zip(pairs, keep, strict=True) if kept]
-    return {score.metric: score.score for score in cra(model, pairs, pools=("other",))}
-
-
-FIGURES: dict[str, Callable[..., dict[str, float]]] = {"dmlm": word_errors, "sutlm": retrieval}
 
 
 def table(grid: Grid, found: list[tuple[Cell, dict[str, float]]]) -> str:

@@ -1,9 +1,8 @@
-"""What `sample`, `units` and `pool` share: the frames of each utterance, in blocks, without a feature ever on disk.
+"""Feature extraction for `sample`, `units` and `pool`: the frames of each utterance, in blocks, never stored on disk.
 
-Utterances of up to `LONG_SECONDS` are decoded ahead and given as one block; longer ones are decoded and extracted piece
-by piece, so that memory does not grow with their length. Both ways give the same frames. Where the extractor gains by
-batches (on a GPU), some minutes of utterances are decoded and given to it at once, for it to sort them by length; the
-rows come out in their order all the same.
+Utterances up to `LONG_SECONDS` are decoded ahead, as one block. Longer utterances are decoded and extracted in blocks,
+so memory does not grow with their length. Both ways give the same frames. For an extractor with `window_seconds` (on a
+GPU), some minutes of utterances are decoded and extracted together. The rows are written in their original order.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pydantic import Field
 
 from speechprep.artifacts.media import audio
 from speechprep.errors import BadInput
+from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import StageConfig
 
@@ -29,16 +29,18 @@ F32 = NDArray[np.float32]
 
 
 class ExtractorConfig(StageConfig):
-    """Which extractor, and its parameters."""
+    """Name and options of an extractor."""
 
     ALIASES: ClassVar[Mapping[str, str]] = {"extractor": "backend"}
 
     backend: str = Field("mfcc", description="name of the extractor; see: speechprep backends list")
-    options: dict[str, Any] = Field(default_factory=dict, description="its parameters, for example {cmvn: utterance}")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the extractor, for example {cmvn: utterance}"
+    )
 
 
-def described(config: ExtractorConfig, extractor: Any) -> dict[str, Any]:
-    """What a manifest must say of the extractor, so that a later stage can make the same one and check it."""
+def described(config: ExtractorConfig, extractor: Extractor) -> dict[str, Any]:
+    """Entries of a manifest from which a later stage makes the same extractor and checks it."""
     return {
         "backend": {"extractor": config.backend, "options": config.options},
         "extractor": extractor.identity(),
@@ -51,7 +53,7 @@ class Sound(Iterator[F32]):
     """The audio of one utterance in blocks of samples (n,), to be read once.
 
     Attributes:
-        ready: what `together` of `for_each_utterance` made of it; None where it did not run.
+        ready: result of `together` of `for_each_utterance` for this utterance; None if it did not run.
     """
 
     def __init__(self, blocks: Iterable[F32], ready: Any = None) -> None:
@@ -68,82 +70,81 @@ def for_each_utterance(
     ctx: ShardContext,
     work: Work,
     columns: Iterable[str] = (),
-    wanted: Callable[[dict[str, Any]], bool] = lambda row: True,
+    select: Callable[[dict[str, Any]], bool] = lambda row: True,
     together: Callable[[list[F32]], list[Any]] | None = None,
 ) -> None:
-    """Give each utterance's audio to `work` and write the rows it returns; a BadInput becomes a reject.
+    """Call `work` with the audio of each utterance and write the rows it returns; a BadInput becomes a reject.
 
     Args:
         ctx: reads the role `utterances`.
-        work: (row without its audio bytes, audio at the backend's rate) -> output row, None for none.
-        columns: what `row` shall hold beside id, audio, offset and duration.
-        wanted: rows for which it is False are passed over, not decoded.
-        together: of many utterances' samples what can be computed at once; `work` finds its own in `Sound.ready`. It
-            runs where the backend's `window_seconds` is more than 0, and not for long utterances, nor in a shard in
-            which a process has died.
+        work: (row without its audio bytes, audio at the rate of the backend) -> output row, or None.
+        columns: columns of `row` in addition to id, audio, offset and duration.
+        select: rows with the value False are skipped and not decoded.
+        together: computes one result for each of many utterances at once; `work` reads its result from `Sound.ready`.
+            It runs only if `window_seconds` of the backend is above 0. It does not run for long utterances, nor in a
+            shard after the death of a process.
     """
     names = [*AUDIO_COLUMNS, *(c for c in columns if c not in AUDIO_COLUMNS)]
     queue = _Queue(ctx, work, together)
     for batch in ctx.batches("utterances", names, rows=BATCH):
         rows = batch.drop_columns(["audio_bytes"]).to_pylist()
-        picked = [i for i, row in enumerate(rows) if wanted(row)]
-        for i, found in _audio(ctx, batch, rows, picked):
-            queue.add(rows[i], found)
+        selected = [i for i, row in enumerate(rows) if select(row)]
+        for i, samples in _audio(ctx, batch, rows, selected):
+            queue.add(rows[i], samples)
         queue.end_batch()
     queue.flush()
 
 
 class _Queue:
-    """Utterances that wait to be run together; without `together` none waits."""
+    """Queue of decoded utterances until `together` runs; without `together` each utterance runs at once."""
 
     def __init__(self, ctx: ShardContext, work: Work, together: Callable[[list[F32]], list[Any]] | None) -> None:
         self._ctx, self._work, self._together = ctx, work, together
-        window = 0.0 if together is None or ctx.work.alone else getattr(ctx.backend, "window_seconds", 0.0)
+        window = 0.0 if together is None or ctx.work.alone else ctx.backend.window_seconds
         self._window = float(window)
-        self._held: list[tuple[dict[str, Any], F32] | None] = []  # None: the end of a batch of rows
+        self._waiting: list[tuple[dict[str, Any], F32] | None] = []  # None: the end of a batch of rows
         self._seconds = 0.0
-        self._made: list[dict[str, Any]] = []
+        self._rows: list[dict[str, Any]] = []  # output, not yet written
 
-    def add(self, row: dict[str, Any], found: F32 | BadInput | Iterator[F32]) -> None:
-        """One more utterance: its audio, what is wrong with it, or its audio in blocks."""
-        if isinstance(found, BadInput):
-            self._ctx.reject(row["id"], found, row["audio"])
-        elif not isinstance(found, np.ndarray):
-            self.flush()  # what came before it goes before it
+    def add(self, row: dict[str, Any], samples: F32 | BadInput | Iterator[F32]) -> None:
+        """Add an utterance: its audio, the error of its decoding, or its audio in blocks."""
+        if isinstance(samples, BadInput):
+            self._ctx.reject(row["id"], samples, row["audio"])
+        elif not isinstance(samples, np.ndarray):
+            self.flush()  # keeps the order of the rows
             with self._ctx.guard([row["id"]]):
-                self._do(row, Sound(found))
+                self._do(row, Sound(samples))
         elif self._window:
-            self._held.append((row, found))
-            self._seconds += len(found) / self._ctx.backend.sample_rate
+            self._waiting.append((row, samples))
+            self._seconds += len(samples) / self._ctx.backend.sample_rate
         else:
-            self._do(row, Sound([found]))
+            self._do(row, Sound([samples]))
 
     def end_batch(self) -> None:
-        """A batch of rows has been read; what is made of it is written together, however it was computed."""
-        self._held.append(None)
+        """Mark the end of a batch of rows; its output rows are written together in either way of computation."""
+        self._waiting.append(None)
         if self._seconds >= self._window:
             self.flush()
 
     def flush(self) -> None:
-        """Run all that waits."""
-        ready = self._run_together()
-        for number, held in enumerate(self._held):
-            if held is None:
+        """Process all waiting utterances."""
+        results = self._run_together()
+        for number, entry in enumerate(self._waiting):
+            if entry is None:
                 self._write()
             else:
-                row, samples = held
-                self._do(row, Sound([samples], ready.get(number)))
-        self._held, self._seconds = [], 0.0
+                row, samples = entry
+                self._do(row, Sound([samples], results.get(number)))
+        self._waiting, self._seconds = [], 0.0
 
     def _run_together(self) -> dict[int, Any]:
-        """What `together` makes of those that wait, by their number; not of those that it would refuse."""
+        """Results of `together` by number in the queue; audio of less than one frame is left out."""
         if not self._window or self._together is None:
             return {}
         frames_of = self._ctx.backend.grid.num_frames
-        chosen = {
-            number: held[1] for number, held in enumerate(self._held) if held is not None and frames_of(len(held[1]))
-        }
-        return dict(zip(chosen, self._together(list(chosen.values())), strict=True)) if chosen else {}
+        numbered = {number: entry[1] for number, entry in enumerate(self._waiting) if entry is not None}
+        batch = {number: samples for number, samples in numbered.items() if frames_of(len(samples))}
+        return dict(zip(batch, self._together(list(batch.values())), strict=True)) if batch else {}
 
     def _do(self, row: dict[str, Any], sound: Sound) -> None:
         try:
@@ -152,36 +153,36 @@ class _Queue:
             self._ctx.reject(row["id"], error, row["audio"])
             return
         if result is not None:
-            self._made.append(result)
+            self._rows.append(result)
         self._ctx.done(utterances=1, seconds=row["duration"] or 0.0)
 
     def _write(self) -> None:
-        if self._made:
-            self._ctx.write(pa.RecordBatch.from_pylist(self._made, schema=self._ctx.schema))
-        self._made = []
+        if self._rows:
+            self._ctx.write(pa.RecordBatch.from_pylist(self._rows, schema=self._ctx.schema))
+        self._rows = []
 
 
 def _audio(
-    ctx: ShardContext, batch: pa.RecordBatch, rows: list[dict[str, Any]], picked: list[int]
+    ctx: ShardContext, batch: pa.RecordBatch, rows: list[dict[str, Any]], selected: list[int]
 ) -> Iterator[tuple[int, F32 | BadInput | Iterator[F32]]]:
-    """(row number, its audio; of a long one in blocks, whose reading may raise BadInput) in order."""
+    """(row number, audio) in order; long audio as an iterator of blocks, and reading it may raise BadInput."""
     start = 0
-    while start < len(picked):
+    while start < len(selected):
         stop = start
-        while stop < len(picked) and not _is_long(rows[picked[stop]]):
+        while stop < len(selected) and not _is_long(rows[selected[stop]]):
             stop += 1
         if stop > start:
-            short = picked[start:stop]
-            for i, found in ctx.audio(_rows(batch, short)):
-                yield short[i], found
-        if stop < len(picked):
-            yield picked[stop], _streamed(ctx, batch, rows[picked[stop]], picked[stop])
+            short = selected[start:stop]
+            for i, samples in ctx.audio(_rows(batch, short)):
+                yield short[i], samples
+        if stop < len(selected):
+            yield selected[stop], _streamed(ctx, batch, rows[selected[stop]], selected[stop])
             stop += 1
         start = stop
 
 
 def _rows(batch: pa.RecordBatch, numbers: list[int]) -> pa.RecordBatch:
-    """Some rows of a batch; embedded audio is not copied where they are neighbours."""
+    """Some rows of a batch; embedded audio is not copied if the rows are adjacent."""
     part = batch.select(AUDIO_COLUMNS)
     if numbers[-1] - numbers[0] + 1 == len(numbers):
         return part.slice(numbers[0], len(numbers))
@@ -202,21 +203,19 @@ def _streamed(ctx: ShardContext, batch: pa.RecordBatch, row: dict[str, Any], i: 
 
 
 def frames(
-    extractor: Any, blocks: Iterator[F32], through: Callable[[Iterator[F32]], Iterator[F32]] = iter
+    extractor: Extractor, blocks: Iterator[F32], tap: Callable[[Iterator[F32]], Iterator[F32]] = iter
 ) -> Iterator[F32]:
-    """The frames (some, dim) of one utterance, in order; an extractor that cannot stream gets the audio whole.
+    """The frames of one utterance in order, in blocks (some frames, dim).
 
     Args:
-        extractor: whose frames.
-        blocks: the audio; of a `Sound` whose frames are ready, those are given.
-        through: sees all of the audio in any case.
+        extractor: computes the frames, unless `blocks` is a `Sound` with the frames in `ready`.
+        blocks: the audio.
+        tap: wraps `blocks` and receives all of the audio, also if the frames are ready.
     """
-    heard = through(blocks)
+    tapped = tap(blocks)
     if isinstance(blocks, Sound) and blocks.ready is not None:
-        for _ in heard:
+        for _ in tapped:
             pass
         yield blocks.ready
-    elif hasattr(extractor, "extract_stream"):
-        yield from extractor.extract_stream(heard)
     else:
-        yield extractor.extract([np.concatenate(list(heard))])[0]
+        yield from extractor.extract_stream(tapped)

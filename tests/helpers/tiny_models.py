@@ -47,3 +47,23 @@ def whisper(folder: Path, seed: int = 0) -> Path:
     transformers.WhisperForConditionalGeneration(config).save_pretrained(folder)
     transformers.WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)
     return folder
+
+
+def image_codebook(folder: Path, seed: int = 0, **config: Any) -> Path:
+    """A small FlavaImageCodebook with random weights that give many different codes, with its processor."""
+    torch().manual_seed(seed)
+    from transformers import FlavaImageCodebook, FlavaImageCodebookConfig, FlavaImageProcessor
+
+    made = FlavaImageCodebook(FlavaImageCodebookConfig(**{"hidden_size": 16, "vocab_size": 600, **config}))
+    with torch().no_grad():
+        for name, parameter in made.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            else:
+                torch().nn.init.kaiming_normal_(parameter)
+        last = made.blocks.output.conv.weight
+        last -= last.mean(dim=1, keepdim=True)  # else the code with the largest sum always wins
+        last /= last.norm(dim=1, keepdim=True)
+    made.save_pretrained(folder)
+    FlavaImageProcessor(return_codebook_pixels=True).save_pretrained(folder)
+    return folder

@@ -24,7 +24,7 @@ from speechprep.models.dmlm.from_opt import from_opt, load_opt, new_rows  # noqa
 from speechprep.models.dmlm.model import DmlmForCausalLM  # noqa: E402
 from speechprep.models.dmlm.sampler import MixedBatches, fit  # noqa: E402
 from speechprep.models.dmlm.text import RunText  # noqa: E402
-from speechprep.models.dmlm.train import OPTIONS, make_config, make_tasks, task  # noqa: E402
+from speechprep.models.dmlm.train import DmlmOptions, make_config, make_tasks, training_job  # noqa: E402
 from speechprep.models.generation import Decoding  # noqa: E402
 from speechprep.models.losses import IGNORE  # noqa: E402
 from speechprep.models.training.run import train  # noqa: E402
@@ -44,7 +44,7 @@ def corpus(run, text):
 
 
 def setting(corpus, text, **given):
-    options = OPTIONS.of({"size": "tiny", "context": 512, "rows": 8, "shares": ALL, "dropout": 0.0, **given})
+    options = DmlmOptions.of({"size": "tiny", "context": 512, "rows": 8, "shares": ALL, "dropout": 0.0, **given})
     config = make_config(corpus, text, options, None)
     return options, config, make_tasks(corpus, config, options)
 
@@ -185,7 +185,7 @@ def test_opts_weights_are_kept_and_new_rows_begin_near_their_mean(corpus, text, 
     opt.get_input_embeddings().weight.data += 1.0
     opt.save_pretrained(tmp_path / "opt")
     opt = load_opt(str(tmp_path / "opt"))
-    options = OPTIONS.of({"opt": str(tmp_path / "opt"), "context": 512, "shares": {"asr": 1}})
+    options = DmlmOptions.of({"opt": str(tmp_path / "opt"), "context": 512, "shares": {"asr": 1}})
     assert options.lr == 1e-4
     config = make_config(corpus, text, options, opt)
     model = from_opt(opt, config).eval()
@@ -206,11 +206,11 @@ def test_opts_weights_are_kept_and_new_rows_begin_near_their_mean(corpus, text, 
 @pytest.fixture(scope="module")
 def trained(run, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("dmlm") / "asr"
-    options = OPTIONS.of({
+    options = DmlmOptions.of({
         "size": "tiny", "context": 256, "rows": 8, "steps": 150, "lr": 5e-3, "shares": {"asr": 1}, "dropout": 0.0,
         "dedup": True, "save_every": 1000, "log_every": 50,
     })  # fmt: skip
-    assert train(task([str(run)], options), options, out, quiet=True)
+    assert train(training_job([str(run)], options), options, out, quiet=True)
     return out
 
 
@@ -232,8 +232,8 @@ def test_a_trained_model_answers_in_text_alone_and_knows_what_it_learnt(run, tra
 
 def test_what_does_not_fit_is_refused_with_both_sides_named(run, text, trained, tmp_path):
     def ask(**given):
-        options = OPTIONS.of({"size": "tiny", "context": 512, "shares": {"asr": 1}, **given})
-        return task([str(run)], options)
+        options = DmlmOptions.of({"size": "tiny", "context": 512, "shares": {"asr": 1}, **given})
+        return training_job([str(run)], options)
 
     with pytest.raises(ConfigError, match=r"task 'asr': 's\d-\d+' has \d+ tokens, the context is 64"):
         ask(context=64)

@@ -14,7 +14,7 @@ pytest.importorskip("accelerate")
 from speechprep.errors import ConfigError, StaleArtifact  # noqa: E402
 from speechprep.models.dmlm.corpus import transcripts  # noqa: E402
 from speechprep.models.sutlm import finetune  # noqa: E402
-from speechprep.models.sutlm.train import OPTIONS, task  # noqa: E402
+from speechprep.models.sutlm.train import SutlmOptions, training_job  # noqa: E402
 from speechprep.models.sutlm.transfer import transfer  # noqa: E402
 from speechprep.models.training.run import train  # noqa: E402
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.reference
 @pytest.fixture(scope="module")
 def sutlm(run, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("base") / "sutlm"
-    options = OPTIONS.of({"size": "tiny", "context": 512, "rows": 4, "steps": 20, "save_every": 1000})
-    train(task([str(run)], options), options, out, quiet=True)
+    options = SutlmOptions.of({"size": "tiny", "context": 512, "rows": 4, "steps": 20, "save_every": 1000})
+    train(training_job([str(run)], options), options, out, quiet=True)
     return out
 
 
@@ -43,11 +43,11 @@ def labels(run, tmp_path_factory) -> Path:
 
 
 def fit(run, sutlm, labels, out, **given):
-    options = finetune.OPTIONS.of({
+    options = finetune.SlueOptions.of({
         "init": str(sutlm), "labels": str(labels), "rows": 16, "lr": 3e-3, "dropout": 0.0, "log_every": 50,
         "save_every": 1000, **given,
     })  # fmt: skip
-    assert train(finetune.task([str(run)], options), options, out, quiet=True)
+    assert train(finetune.training_job([str(run)], options), options, out, quiet=True)
     return str(out)
 
 

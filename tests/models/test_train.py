@@ -19,7 +19,7 @@ pytest.importorskip("accelerate")
 from safetensors.torch import load_file  # noqa: E402
 
 from speechprep.errors import ConfigError, StaleArtifact  # noqa: E402
-from speechprep.models.sutlm.train import OPTIONS, task  # noqa: E402
+from speechprep.models.sutlm.train import SutlmOptions, training_job  # noqa: E402
 from speechprep.models.training.run import train  # noqa: E402
 
 pytestmark = pytest.mark.reference
@@ -27,8 +27,8 @@ SMALL = {"size": "tiny", "context": 64, "rows": 4, "steps": 6, "log_every": 2, "
 
 
 def fit(run: Path, out: Path, **options) -> bool:
-    chosen = OPTIONS.of({**SMALL, **options})
-    return train(task([str(run)], chosen), chosen, out, quiet=True)
+    chosen = SutlmOptions.of({**SMALL, **options})
+    return train(training_job([str(run)], chosen), chosen, out, quiet=True)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -142,7 +142,7 @@ def test_validation_keeps_utterances_out_and_is_reported(run, tmp_path):
 
 def test_what_does_not_fit_is_refused_with_both_sides_named(run, trained, tmp_path):
     with pytest.raises(ConfigError, match="no option 'size_of_model'"):
-        OPTIONS.of({"size_of_model": 3})
+        SutlmOptions.of({"size_of_model": 3})
     with pytest.raises(StaleArtifact, match="neither a run"):
         fit(tmp_path, tmp_path / "x")
     with pytest.raises(ConfigError, match=r"rows of 128 tokens.*64 positions"):

@@ -12,6 +12,7 @@ Header = tuple[int, int, int]  # frames, rate in Hz, channels
 _WAV = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _FLAC = struct.Struct(">4sIHH3s3sQ16s")
 _PCM_BITS = (8, 16, 24, 32)
+_FLAC_BITS = (8, 16, 24)  # libsndfile opens no FLAC of 32 bits
 _STREAMINFO = (0x00000022, 0x80000022)  # block type 0, 34 bytes; the last metadata block or not
 
 
@@ -42,6 +43,6 @@ def _flac(head: bytes) -> Header | None:
     _, block, smallest, largest, _, _, packed, _ = _FLAC.unpack_from(head)
     # 20 bits of rate, 3 of channels - 1, 5 of bits - 1, 36 of samples.
     rate, channels, bits, frames = packed >> 44, (packed >> 41 & 7) + 1, (packed >> 36 & 31) + 1, packed & (1 << 36) - 1
-    if block not in _STREAMINFO or not 16 <= smallest <= largest or bits not in _PCM_BITS or not frames or not rate:
+    if block not in _STREAMINFO or not 16 <= smallest <= largest or bits not in _FLAC_BITS or not frames or not rate:
         return None
     return frames, rate, channels

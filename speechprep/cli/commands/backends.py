@@ -1,18 +1,22 @@
-"""`speechprep backends`: which there are, whether they can run here, and a trial of one."""
+"""`speechprep backends`: the list of all backends with their missing packages, and a trial of one backend."""
 
 from __future__ import annotations
 
 import time
-from importlib.util import find_spec
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from speechprep.cli import options as opt
 from speechprep.cli.output import console, print_json, table
 
-# A name of its own: a group is looked up by it even while it has few commands.
+if TYPE_CHECKING:
+    from speechprep.pipelines.backends import Aligner, Embedder, Extractor, ImageCodec, Quantizer
+
+# A `Typer` of its own, because a group with one command would otherwise lose its name.
 app = typer.Typer(name="backends", rich_markup_mode=None, add_completion=False)
+POINTS = 1600  # random points for the trial of a quantizer
 
 
 @app.callback(invoke_without_command=True)
@@ -22,42 +26,23 @@ def backends(ctx: typer.Context) -> None:
         typer.echo(ctx.get_help())
 
 
-# Module that a backend needs, and the extra that brings it ("": it comes with the core). Backends of other packages
-# come with what they need.
-NEEDS = {
-    ("aligners", "pocketsphinx"): ("pocketsphinx", ""),
-    ("aligners", "whisperx"): ("whisperx", "whisperx"),
-    ("aligners", "ctc"): ("torchaudio", "hf"),
-    ("extractors", "mfcc"): ("numpy", ""),
-    ("extractors", "hubert"): ("torch", "hf"),
-    ("extractors", "whisper"): ("torch", "hf"),
-    ("embedders", "caption"): ("numpy", ""),
-    ("embedders", "clap"): ("torch", "hf"),
-    ("image_codecs", "dvae"): ("torch", "hf"),
-    ("quantizers", "kmeans"): ("numpy", ""),
-}
-SECOND = 16_000
-
-
 @app.command("list", epilog="\b\nExamples:\n  speechprep backends list\n  speechprep backends list --json")
 def list_backends(*, json: opt.Json = False) -> None:
-    """List all backends, and what to install for those that cannot run here."""
+    """List all backends, and the extra to install if a package is missing."""
     rows = [_entry(family, name, target) for family, name, target in _all()]
     if json:
         print_json(rows)
         return
-    made = table("family", "name", "here", "to install it", "from")
-    last = ""
+    screen = table("family", "name", "here", "to install it", "from")
+    family = ""
     for row in rows:
         here = "[green]yes[/]" if row["here"] else "[yellow]no[/]"
-        hint = (
-            f"pip install 'speechprep[{row['extra']}]'".replace("[", r"\[") if not row["here"] and row["extra"] else ""
-        )
-        made.add_row(
-            row["family"] if row["family"] != last else "", row["name"], here, hint, f"[dim]{row['target']}[/]"
-        )
-        last = row["family"]
-    console().print(made)
+        command = f"pip install 'speechprep[{row['extra']}]'".replace("[", r"\[")
+        hint = command if not row["here"] and row["extra"] else ""
+        first = row["family"] if row["family"] != family else ""
+        screen.add_row(first, row["name"], here, hint, f"[dim]{row['target']}[/]")
+        family = row["family"]
+    console().print(screen)
 
 
 def _all() -> list[tuple[str, str, str]]:
@@ -67,13 +52,23 @@ def _all() -> list[tuple[str, str, str]]:
 
 
 def _entry(family: str, name: str, target: str) -> dict[str, Any]:
-    module, extra = NEEDS.get((family, name), (target.partition(":")[0].partition(".")[0], ""))
-    return {"family": family, "name": name, "here": find_spec(module) is not None, "extra": extra, "target": target}
+    """One row of the list: `here` is False if a declared package is missing, or the module cannot be imported."""
+    from speechprep import registry
+    from speechprep.pipelines.backends.base import installed
+
+    try:
+        packages = registry.backend_class(family, name).packages
+        here = all(map(installed, packages))
+    except ImportError:  # the module of another package
+        packages, here = {}, False
+    extra = next((extra for extra in packages.values() if extra), "")
+    return {"family": family, "name": name, "here": here, "extra": extra, "target": target}
 
 
 @app.command(
     "check",
-    epilog="\b\nExamples:\n  speechprep backends check faiss\n  speechprep backends check mfcc --set cmvn=utterance",
+    epilog="\b\nExamples:\n  speechprep backends check pocketsphinx\n"
+    "  speechprep backends check mfcc --set cmvn=utterance",
 )
 def check(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a backend; see: speechprep backends list.")],
@@ -81,15 +76,15 @@ def check(
     settings: opt.Settings = None,
     json: opt.Json = False,
 ) -> None:
-    """Load a backend and run it on a few seconds of the demo corpus; print who it says it is and what it gave."""
+    """Load a backend, run it on a few seconds of the demo corpus, and print its identity and its result."""
     from speechprep import registry
     from speechprep.errors import ConfigError
     from speechprep.options import read_value
 
     families = [family for family in registry.BACKENDS if name in registry.names(family)]
     if not families:
-        known = sorted({n for _, n, _ in _all()})
-        raise ConfigError(f"unknown backend {name!r}; there are: {', '.join(known)}")
+        names = sorted({backend for _, backend, _ in _all()})
+        raise ConfigError(f"unknown backend {name!r}; there are: {', '.join(names)}")
     options = {}
     for setting in settings or []:
         key, equals, value = setting.partition("=")
@@ -105,7 +100,7 @@ def check(
         screen.print(f"[bold]{result['family']}: {name}[/]  loaded in {result['load_seconds']:.2f} s", soft_wrap=True)
         for key, value in result["identity"].items():
             screen.print(f"  {key} = {value}", markup=False, soft_wrap=True)
-        screen.print(f"  [green]gave[/] {result['gave']} in {result['run_seconds']:.2f} s", soft_wrap=True)
+        screen.print(f"  [green]result[/] {result['gave']} in {result['run_seconds']:.2f} s", soft_wrap=True)
 
 
 def _try(family: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -113,22 +108,22 @@ def _try(family: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
 
     backend = registry.make(family, name, options)
     began = time.monotonic()
-    if hasattr(backend, "load"):
-        backend.load()
+    backend.check()
+    backend.load()
     loaded = time.monotonic()
-    gave = _TRIALS[family](backend)
+    result = _TRIALS[family](backend)
     return {
         "family": family,
         "name": name,
         "identity": backend.identity(),
         "load_seconds": round(loaded - began, 3),
         "run_seconds": round(time.monotonic() - loaded, 3),
-        "gave": gave,
+        "gave": result,
     }
 
 
 def _utterance(sample_rate: int) -> tuple[Any, str]:
-    """An utterance of the demo corpus and what is said in it."""
+    """An utterance of the demo corpus: samples (n,) and transcript."""
     import json
 
     from speechprep.artifacts.media import audio
@@ -138,54 +133,52 @@ def _utterance(sample_rate: int) -> tuple[Any, str]:
     return audio.decode(str(corpus_path() / first["audio"]), sample_rate=sample_rate), first["text"]
 
 
-def _align(backend: Any) -> str:
-    sound, text = _utterance(backend.sample_rate)
-    words = backend.align(sound, text).words
+def _align(aligner: Aligner) -> str:
+    audio, text = _utterance(aligner.sample_rate)
+    words = aligner.align(audio, text).words
     return f"{len(words)} words: " + " ".join(f"{w.text}@{w.start:.2f}" for w in words[:6]) + " ..."
 
 
-def _extract(backend: Any) -> str:
-    sound, _ = _utterance(backend.sample_rate)
-    found = backend.extract([sound])[0]
-    wanted = backend.grid.num_frames(len(sound))
-    state = "as its grid says" if len(found) == wanted else f"but its grid says {wanted}"
-    return f"{found.shape[0]} frames of {found.shape[1]} values for {len(sound) / backend.sample_rate:.2f} s, {state}"
+def _extract(extractor: Extractor) -> str:
+    audio, _ = _utterance(extractor.sample_rate)
+    frames = extractor.extract([audio])[0]
+    expected = extractor.grid.num_frames(len(audio))
+    state = "as its grid states" if len(frames) == expected else f"but its grid states {expected}"
+    seconds = len(audio) / extractor.sample_rate
+    return f"{frames.shape[0]} frames of {frames.shape[1]} values for {seconds:.2f} s, {state}"
 
 
-def _embed(backend: Any) -> str:
-    found = backend.embed_text(["a dog barks", "dogs are barking", "rain on a roof"])
-    like, unlike = float(found[0] @ found[1]), float(found[0] @ found[2])
-    return (
-        f"vectors of {found.shape[1]}; 'a dog barks' ~ 'dogs are barking' {like:.2f}, ~ 'rain on a roof' {unlike:.2f}"
-    )
+def _embed(embedder: Embedder) -> str:
+    vectors = embedder.embed_text(["a dog barks", "dogs are barking", "rain on a roof"])
+    like, unlike = float(vectors[0] @ vectors[1]), float(vectors[0] @ vectors[2])
+    scores = f"'a dog barks' ~ 'dogs are barking' {like:.2f}, ~ 'rain on a roof' {unlike:.2f}"
+    return f"vectors of {vectors.shape[1]}; {scores}"
 
 
-def _quantize(backend: Any) -> str:
+def _quantize(quantizer: Quantizer) -> str:
     import numpy as np
 
     from speechprep.tokenizers.arrays.keyed_random import fixed_generator
     from speechprep.tokenizers.kmeans.nearest import Centroids
 
-    points = fixed_generator().normal(size=(SECOND // 10, 13)).astype(np.float32)
-    fit = backend.fit(points, 8, 0)
-    units = Centroids(fit.centroids).assign(points)
+    points = fixed_generator().normal(size=(POINTS, 13)).astype(np.float32)
+    units = Centroids(quantizer.fit(points, 8, 0).centroids).assign(points)
     return f"8 units from {len(points)} random points, {len(np.unique(units))} of them in use"
 
 
-def _code(backend: Any) -> str:
+def _encode(codec: ImageCodec) -> str:
     import numpy as np
 
     ramp = np.linspace(0, 255, 64 * 96 * 3).reshape(64, 96, 3).astype(np.uint8)
-    codes = backend.encode([backend.prepare(ramp)])[0]
-    return (
-        f"{len(codes)} codes of {backend.vocab} for a picture of 96 x 64 pixels, {len(np.unique(codes))} of them in use"
-    )
+    codes = codec.encode([codec.prepare(ramp)])[0]
+    used = len(np.unique(codes))
+    return f"{len(codes)} codes of {codec.vocab} for an image of 96 x 64 pixels, {used} of them in use"
 
 
-_TRIALS = {
+_TRIALS: dict[str, Callable[[Any], str]] = {
     "aligners": _align,
     "extractors": _extract,
     "embedders": _embed,
-    "image_codecs": _code,
+    "image_codecs": _encode,
     "quantizers": _quantize,
 }

@@ -85,7 +85,7 @@ def _locate(folder: str) -> tuple[str, str | None]:
     if manifest.find(folder) is None and manifest.find(inner) is not None:
         folder = inner
     known = manifest.find(folder)
-    beside = storage.join(storage.absolute(folder), "..", "words")
+    beside = storage.join(storage.parent(folder), "words")
     words = manifest.find(beside)
     same = known and words and known.made_of.get("inputs", {}).get("words") == words.fingerprint
     return folder, beside if same else None

@@ -1,4 +1,4 @@
-"""`speechprep doctor`: checks of what this machine makes of a model."""
+"""`speechprep doctor`: numerical checks of a model on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Examples:
 
 @app.callback(invoke_without_command=True, epilog=EXAMPLES)
 def doctor(ctx: typer.Context) -> None:
-    """Check what this machine makes of a model."""
+    """Numerical checks of a model on this machine."""
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
@@ -31,10 +31,10 @@ def doctor(ctx: typer.Context) -> None:
 @app.command("units", epilog=EXAMPLES)
 def units(
     *,
-    codebook: Annotated[str, typer.Option("--codebook", metavar="FOLDER", help="The codebook to make units with.")],
+    codebook: Annotated[str, typer.Option("--codebook", metavar="FOLDER", help="Folder of the codebook.")],
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="MODEL", help="Its model on this machine.  [default: what the codebook names]"),
+        typer.Option("--model", metavar="MODEL", help="Path of its model.  [default: the path in the codebook]"),
     ] = None,
     batch: Annotated[
         list[int] | None,
@@ -45,30 +45,30 @@ def units(
         typer.Option(
             "--dtype",
             metavar="DTYPE",
-            help="bf16 or fp16, beside fp32; may be repeated.  [default: what this machine has instructions for]",
+            help="bf16 or fp16, in addition to fp32; may be repeated.  [default: those with processor instructions]",
         ),
     ] = None,
     json: opt.Json = False,
 ) -> None:
-    """Miss rate of units: how many change with the batch and with the precision, on the demo corpus.
+    """Miss rate: the percentage of units that change with batch size and precision, on the demo corpus.
 
-    Each utterance is run alone and in shuffled, padded batches.
+    Each utterance runs alone and in shuffled, padded batches.
     """
     from speechprep.artifacts.codebook import Codebook
     from speechprep.pipelines.backends.extractors.miss_rate import miss_rates
 
     book = Codebook.load(codebook)
     options = {**book.backend.get("options", {}), **({"model": model} if model else {})}
-    found = miss_rates(book, options, _speech(book.grid.sample_rate), batch or [8, 32], dtype)
+    rates = miss_rates(book, options, _speech(book.grid.sample_rate), batch or [8, 32], dtype)
     if json:
-        print_json([asdict(row) for row in found])
+        print_json([asdict(row) for row in rates])
         return
     right = ("batch", "frames", "miss rate %", "against fp32 %")
-    made = table("dtype", *right, right=right)
-    for row in found:
+    screen = table("dtype", *right, right=right)
+    for row in rates:
         shares = (f"{100 * missed / row.frames:.3f}" for missed in (row.missed, row.missed_fp32))
-        made.add_row(row.dtype, str(row.batch), str(row.frames), *shares)
-    console().print(made)
+        screen.add_row(row.dtype, str(row.batch), str(row.frames), *shares)
+    console().print(screen)
 
 
 def _speech(sample_rate: int) -> list[NDArray[np.float32]]:

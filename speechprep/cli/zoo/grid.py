@@ -34,9 +34,10 @@ def grid(
     from pathlib import Path
 
     from speechprep.cli.output import print_json
-    from speechprep.cli.zoo.evaluate_model import need_torch, write_lines
+    from speechprep.cli.zoo.scores import write_lines
     from speechprep.cli.zoo.train import read_options
     from speechprep.models.grid import Grid, cells, run, table
+    from speechprep.models.zoo import require_torch
 
     wanted = Grid.of(read_options(file, [], Grid))
     every = cells(wanted)
@@ -46,7 +47,7 @@ def grid(
         else:
             typer.echo("\n".join(cell.name for cell in every))
         return
-    need_torch()
+    require_torch("grid")
     found = run(wanted, out, lambda line: None if json else typer.echo(line))
     lines = [{"name": cell.name, **asdict(cell), "figures": figures} for cell, figures in found]
     write_lines(f"{out}/results.jsonl", lines)

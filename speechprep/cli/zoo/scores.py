@@ -1,17 +1,39 @@
-"""How commands print a score: JSON, or a headline with its interval, the counts, and further figures."""
+"""Output of scores: JSON, or a headline with its interval, the counts and further figures."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json as codec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from speechprep.cli.output import console, number, print_json, table
 
 if TYPE_CHECKING:
     from speechprep.models.evaluation.score import Score
+    from speechprep.models.zoo import Answer
 
 
-def show(score: Score, *, json: bool) -> None:
-    """Print a score: JSON, or a headline, its counts, further figures and those of each label."""
+def print_answer(answer: Answer, *, json: bool) -> None:
+    """Print the answer to a question: JSON, its table, or its one score."""
+    if not answer.columns:
+        print_score(answer.scores[0], json=json)
+    elif json:
+        print_json(answer.json if answer.json is not None else [score.as_dict() for score in answer.scores])
+    else:
+        grid = table(*answer.columns, right=answer.columns[1:])
+        for row in answer.rows:
+            grid.add_row(*row)
+        console().print(grid)
+
+
+def write_lines(path: str, rows: list[dict[str, Any]]) -> None:
+    """Write rows as JSON Lines."""
+    text = "".join(codec.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def print_score(score: Score, *, json: bool) -> None:
+    """Print a score: JSON, or a headline, its counts, further figures and the figures of each label."""
     if json:
         print_json(score.as_dict())
         return
@@ -19,21 +41,21 @@ def show(score: Score, *, json: bool) -> None:
     screen.print(f"{score.metric} {_figure(score, score.score)}{_interval(score)}")
     if score.how:
         screen.print("; ".join(f"{name}: {value}" for name, value in score.how.items()), style="dim")
-    made = table("count", "", right=("",))
+    rows = table("count", "", right=("",))
     for name, value in score.counts.items():
-        made.add_row(name.replace("_", " "), number(value))
-    screen.print(made)
+        rows.add_row(name.replace("_", " "), number(value))
+    screen.print(rows)
     if score.others:
-        made = table("figure", "", right=("",))
+        rows = table("figure", "", right=("",))
         for name, other in score.others.items():
-            made.add_row(name.replace("_", " "), f"{other:.4f}")
-        screen.print(made)
+            rows.add_row(name.replace("_", " "), f"{other:.4f}")
+        screen.print(rows)
     if score.by:
         columns = tuple(next(iter(score.by.values())))
-        made = table("label", *columns, right=columns)
+        rows = table("label", *columns, right=columns)
         for label, figures in score.by.items():
-            made.add_row(label, *(number(v) if k == "support" else f"{v:.4f}" for k, v in figures.items()))
-        screen.print(made)
+            rows.add_row(label, *(number(v) if k == "support" else f"{v:.4f}" for k, v in figures.items()))
+        screen.print(rows)
 
 
 def _figure(score: Score, value: float) -> str:
@@ -41,8 +63,8 @@ def _figure(score: Score, value: float) -> str:
 
 
 def _interval(score: Score) -> str:
-    found = score.interval
-    if found is None:
+    span = score.interval
+    if span is None:
         return ""
-    low, high = _figure(score, found.low), _figure(score, found.high)
-    return f" ({found.level:.0%} interval {low} to {high}; {found.samples:,} samples of {found.groups:,} {found.over})"
+    low, high = _figure(score, span.low), _figure(score, span.high)
+    return f" ({span.level:.0%} interval {low} to {high}; {span.samples:,} samples of {span.groups:,} {span.over})"

@@ -1,86 +1,121 @@
-"""`speechprep train`: a model of the zoo on what a run has made."""
+"""`speechprep train`: one command for each model of the zoo, built from its record."""
 
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from speechprep import registry
 from speechprep.cli import options as opt
+from speechprep.cli.zoo.build import examples
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+if TYPE_CHECKING:
+    from speechprep.models.zoo import Model
 
 EXAMPLES = """\b
 Examples:
-  speechprep train sutlm --data out --out models/sutlm --set size=mini --set steps=2000
-  speechprep train sutlm --data out --out models/text --set size=mini --set data=text
-  speechprep train dmlm --data out --out models/asr --set size=mini --set tasks='[asr]'
-  speechprep train slue --data out --out models/sa --set init=models/sutlm --set labels=train.tsv
-  torchrun --nproc_per_node 8 -m speechprep train sutlm --data out --out models/sutlm --config sutlm.yaml
+  speechprep train sutlm --help
+  speechprep train sutlm --data run --out models/sutlm --set size=mini --set steps=2000
+  torchrun --nproc_per_node 8 -m speechprep train sutlm --data run --out models/sutlm --config sutlm.yaml
 
-The same command again goes on where the last one was stopped, with the very next batch."""
+The same command resumes a stopped training with the very next batch. Needs: pip install 'speechprep[train]'."""
+
+
+class Trainings(TyperGroup):
+    """A group with a command for each model of the zoo."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The models."""
+        return list(registry.names("models"))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Build the command of a model from its record."""
+        if cmd_name not in registry.names("models"):
+            from speechprep.errors import ConfigError
+
+            raise ConfigError(f"no model {cmd_name!r}; there are: {', '.join(registry.names('models'))}")
+        from speechprep.models.zoo import find_model
+
+        model = find_model(cmd_name)
+        program = typer.Typer(rich_markup_mode=None, add_completion=False)
+        text = f"Train {model.summary} (arXiv {model.paper}). On one device, or by torchrun on many."
+        program.command(cmd_name, cls=TrainCommand, help=text, epilog=examples(model.examples))(_training(model))
+        return typer.main.get_command(program)
+
+    @property
+    def commands(self) -> Any:
+        """Name -> command, for "did you mean" and for tests of the surface."""
+        return {name: self.get_command(None, name) for name in self.list_commands(None)}
+
+    @commands.setter
+    def commands(self, value: Any) -> None:
+        """The commands follow from the records."""
 
 
 class TrainCommand(TyperCommand):
-    """A command whose help also lists the options of each model."""
+    """A command with the options of its model in its help."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """The common options, then those for `--set`."""
+        """The common options, then the options for `--set`."""
         super().format_options(ctx, formatter)
-        from speechprep.models.training import MODELS
         from speechprep.models.training.options import TrainOptions
+        from speechprep.models.zoo import find_model
         from speechprep.options import option_rows
 
-        common = set(TrainOptions.model_fields)
+        rows = option_rows(find_model(self.name or "").options)
+        shared = set(TrainOptions.model_fields)
+        with formatter.section(f"Options of {self.name} (--set NAME=VALUE)"):
+            formatter.write_dl([row for row in rows if row[0] not in shared])
         with formatter.section("Options of every model (--set NAME=VALUE)"):
-            formatter.write_dl(option_rows(TrainOptions))
-        for name, module in MODELS.items():
-            rows = option_rows(import_module(module).OPTIONS)
-            with formatter.section(f"Options of {name}"):
-                formatter.write_dl([row for row in rows if row[0] not in common])
+            formatter.write_dl([row for row in rows if row[0] in shared])
 
 
-@app.command(cls=TrainCommand, epilog=EXAMPLES)
-def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="sutlm, dmlm or slue.")],
-    *,
-    data: Annotated[
-        list[str],
-        typer.Option("--data", "-d", metavar="FOLDER", help="Run folder, or tokens or packed; may be repeated."),
-    ],
-    out: opt.Out,
-    config: Annotated[
-        str | None, typer.Option("--config", metavar="FILE", help="YAML file of options; --set goes over it.")
-    ] = None,
-    settings: opt.Settings = None,
-    seed: opt.Seed = None,
-    rebuild: opt.Rebuild = False,
-    quiet: opt.Quiet = False,
-) -> None:
-    """Train a model of the zoo: `sutlm` or `dmlm`; or fine-tune a SUTLM on SLUE. On one device, or by torchrun on many.
+app = typer.Typer(name="train", cls=Trainings, rich_markup_mode=None, add_completion=False)
 
-    Needs: pip install 'speechprep[train]'.
-    """
-    from speechprep.errors import ConfigError, MissingBackend
-    from speechprep.models.training import MODELS
 
-    if model not in MODELS:
-        raise ConfigError(f"no model {model!r}; there are: {', '.join(MODELS)}")
-    module = import_module(MODELS[model])
-    given = read_options(config, settings or [], module.OPTIONS)
-    if seed is not None:
-        given["seed"] = seed
-    options = module.OPTIONS.of(given)
-    try:
+@app.callback(invoke_without_command=True, epilog=EXAMPLES)
+def train(ctx: typer.Context) -> None:
+    """Train a model of the zoo on a run."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+Data = Annotated[
+    list[str],
+    typer.Option("--data", "-d", metavar="FOLDER", help="Run folder, or its tokens or packed. Repeat it for several."),
+]
+Config = Annotated[
+    str | None, typer.Option("--config", metavar="FILE", help="YAML file of options. --set goes over it.")
+]
+
+
+def _training(model: Model) -> Callable[..., None]:
+    def training(
+        *,
+        data: Data,
+        out: opt.Out,
+        config: Config = None,
+        settings: opt.Settings = None,
+        seed: opt.Seed = None,
+        rebuild: opt.Rebuild = False,
+        quiet: opt.Quiet = False,
+    ) -> None:
+        values = read_options(config, settings or [], model.options)
+        if seed is not None:
+            values["seed"] = seed
+        options = model.options.of(values)
+        job = model.training_job(data, options)
         from speechprep.models.training.run import train as fit
-    except ModuleNotFoundError as error:
-        raise MissingBackend.package("training", error.name or "torch", "train") from error
-    done = fit(module.task(data, options), options, out, rebuild=rebuild, quiet=quiet)
-    if not quiet and os.environ.get("RANK", "0") == "0":
-        typer.echo(f"{out}: done" if done else f"{out}: stopped; the same command goes on")
+
+        done = fit(job, options, out, rebuild=rebuild, quiet=quiet)
+        if not quiet and os.environ.get("RANK", "0") == "0":
+            typer.echo(f"{out}: done" if done else f"{out}: stopped; the same command resumes")
+
+    return training
 
 
 def read_options(config: str | None, settings: list[str], model: type[Any]) -> dict[str, Any]:

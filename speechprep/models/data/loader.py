@@ -25,7 +25,8 @@ class ReaderDataset(IterableDataset[dict[str, Any]]):
 
     Args:
         labels: add `labels`, see `causal_labels`.
-        mask: add `attention_mask` (b, 1, L, L), see `attention_mask`.
+        mask: add an additive `attention_mask` (b, 1, L, L) float32: 0 where `masks.attention_mask` is True, else the
+            lowest float32. Models of transformers refuse a boolean mask on CUDA.
     """
 
     def __init__(self, reader: Reader, *, labels: bool = True, mask: bool = False) -> None:
@@ -44,7 +45,8 @@ class ReaderDataset(IterableDataset[dict[str, Any]]):
         if self.labels:
             out["labels"] = torch.from_numpy(causal_labels(batch["input_ids"], batch["document_ids"]))
         if self.mask:
-            out["attention_mask"] = torch.from_numpy(attention_mask(batch["document_ids"]))
+            allowed = torch.from_numpy(attention_mask(batch["document_ids"]))
+            out["attention_mask"] = torch.where(allowed, 0.0, torch.finfo(torch.float32).min)
         if "names" in batch:
             out["names"] = batch["names"]
         return out

@@ -6,7 +6,7 @@ Memory is that of the codes: a thousand hours of units at 50 Hz are 360 MB.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts import manifest, shards, storage
+from speechprep.artifacts import manifest
+from speechprep.artifacts.run import Run, open_run
 from speechprep.errors import StaleArtifact
 from speechprep.models.dmlm.text import Text
 from speechprep.tokenizers.arrays.ragged import Ints, offsets_of
@@ -90,18 +91,18 @@ def load(
     captions: list[tuple[str, str]] = []
     facts = []
     for run in runs:
-        made = {kind: manifest.find(storage.join(run, kind)) for kind in KINDS}
-        facts += [found.content for found in made.values() if found is not None]
-        if (about := made["units"]) is not None:
-            units.of(about.extra.get("codebook", about.extra["k"]), about.extra["k"], run)
-            chosen = _split(run, split)
-            for row in _rows(run, "units", ("id", "units")):
+        opened = open_run(run)
+        facts += [opened[kind].manifest.content for kind in KINDS if kind in opened]
+        if (coded := opened.get("units")) is not None:
+            units.of(coded.extra.get("codebook", coded.extra["k"]), coded.extra["k"], run)
+            chosen = _split(opened, split)
+            for row in coded.records(("id", "units")):
                 if chosen is None or row["id"] in chosen:
                     units.add(row["id"], row["units"], run)
             texts |= {id: t for id, t in transcripts(run).items() if chosen is None or id in chosen}
-        if (about := made["image_codes"]) is not None:
-            images.of(manifest.digest(about.extra["codec"]), about.extra["vocab"], run)
-            for row in _rows(run, "image_codes", ("id", "codes", "captions", "split")):
+        if (pictures := opened.get("image_codes")) is not None:
+            images.of(manifest.digest(pictures.extra["codec"]), pictures.extra["vocab"], run)
+            for row in pictures.records(("id", "codes", "captions", "split")):
                 if split is None or row["split"] == split:
                     images.add(row["id"], row["codes"], run)
                     captions += [(row["id"], caption) for caption in row["captions"] or []]
@@ -166,26 +167,21 @@ def _encoded(pairs: list[tuple[str, str]], text: Text) -> Items:
     return Items([id for id, _ in pairs], flat, offsets)
 
 
-def _split(run: str, split: str | None) -> set[str] | None:
+def _split(run: Run, split: str | None) -> set[str] | None:
     if split is None:
         return None
-    return {row["id"] for row in _rows(run, "utterances", ("id", "split")) if row["split"] == split}
+    return {row["id"] for row in run["utterances"].records(("id", "split")) if row["split"] == split}
 
 
 def transcripts(run: str) -> dict[str, str]:
-    """Text by id: as it came with the corpus, else as it was aligned."""
-    found: dict[str, str] = {}
-    for kind, columns in (("words", ("id", "text")), ("utterances", ("id", "text"))):
-        if manifest.find(storage.join(run, kind)) is not None:
-            found |= {row["id"]: row["text"] for row in _rows(run, kind, columns) if row["text"]}
-    return found
+    """Text by id, as SUTLM reads it: the aligned text of rows kept by the thresholds.
 
-
-def _rows(run: str, kind: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    folder = storage.join(run, kind)
-    for shard in manifest.read(folder).shards:
-        for batch in shards.read_batches(storage.join(folder, shard.name), columns, 1024):
-            yield from batch.to_pylist()
+    A run without `words` has the transcripts of its corpus.
+    """
+    opened = open_run(run)
+    if "words" not in opened and "utterances" not in opened:
+        return {}
+    return {id: text for id, text in opened.transcripts() if text}
 
 
 def _jsonl(path: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from speechprep.models.dmlm.corpus import Corpus
     from speechprep.models.dmlm.sampler import MixedBatches
     from speechprep.models.dmlm.text import Text
-    from speechprep.models.training.run import Task as Training
+    from speechprep.models.training.run import TrainingJob
 
 PAIRS = ("asr", "t2s", "i2t", "s2tt")
 TEXT_FOLDER = "text"  # of the model: its tokenizer
@@ -68,10 +68,7 @@ class DmlmOptions(TrainOptions):
         return shares
 
 
-OPTIONS = DmlmOptions
-
-
-def task(data: list[str], options: DmlmOptions) -> Training:
+def training_job(data: list[str], options: DmlmOptions) -> TrainingJob:
     """What the loop needs, with everything checked that can be checked without the model.
 
     Args:
@@ -88,7 +85,7 @@ def task(data: list[str], options: DmlmOptions) -> Training:
     from speechprep.models.dmlm.sampler import MixedBatches
     from speechprep.models.dmlm.tasks import check_task
     from speechprep.models.dmlm.text import load_text
-    from speechprep.models.training.run import Task as Training
+    from speechprep.models.training.run import TrainingJob
 
     for name in options.shares:
         check_task(name, options.translations)
@@ -115,7 +112,7 @@ def task(data: list[str], options: DmlmOptions) -> Training:
 
     tokens = sum(float(t.lengths.mean()) * options.shares[name] for name, t in tasks.items())
     mean = tokens / sum(options.shares.values())
-    return Training(
+    return TrainingJob(
         model=model,
         batches=lambda rank, world: batches(tasks, rank, world),
         validation=lambda rank, world: batches(unseen, rank, world).first(options.validate_batches),

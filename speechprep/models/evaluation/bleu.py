@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from speechprep.errors import MissingBackend
+from speechprep.models.evaluation.benchmark import Benchmark, lists
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.score import Score, paired, several
+from speechprep.options import Options
 
 
 def bleu(
@@ -65,3 +68,20 @@ def bleu(
 
         interval = bootstrap.interval(ids, np.array(rows), score)
     return Score("bleu", float(found.score), interval, counts, others, how=how, scale="points")
+
+
+class BleuOptions(Options):
+    """Options of `bleu`."""
+
+    lowercase: bool = Field(default=False, description="Fold upper and lower case.")
+
+
+BLEU = Benchmark(
+    name="bleu",
+    help="BLEU of translations by sacrebleu, with its signature.\n\nSeveral references of an id are several rows, or a "
+    "list in JSON.",
+    score=bleu,
+    options=BleuOptions,
+    references=lists,
+    examples=(" --lowercase",),
+)

@@ -14,11 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from speechprep.errors import ConfigError
+from speechprep.models.evaluation.benchmark import Benchmark, lists
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.ptb import tokenize
 from speechprep.models.evaluation.score import Score, paired, several
+from speechprep.options import Options
 
 TOKENIZERS: dict[str, Callable[[str], list[str]]] = {"ptb": tokenize, "none": str.split}
 ORDERS = 4
@@ -147,3 +150,21 @@ def _common(a: Words, b: Words) -> int:
         for j, y in enumerate(b, 1):
             diagonal, row[j] = row[j], diagonal + 1 if x == y else max(row[j], row[j - 1])
     return row[-1]
+
+
+class CaptionOptions(Options):
+    """Options of `captions`."""
+
+    tokens: str = Field("ptb", description="ptb, or none for tokenized texts.")
+
+
+CAPTIONS = Benchmark(
+    name="captions",
+    help="CIDEr, ROUGE-L and BLEU of captions.\n\nSeveral references of an id are several rows, or a list in JSON. "
+    "Give the references of the whole split: the document frequencies of CIDEr come from them.",
+    score=captions,
+    options=CaptionOptions,
+    references=lists,
+    by_speaker=False,
+    examples=(" --reference-column references", " --json"),
+)

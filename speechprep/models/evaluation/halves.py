@@ -7,14 +7,13 @@ begins with the next unit, in every direction and for every candidate alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts import manifest, shards, storage
+from speechprep.artifacts.run import open_run
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.tokenizers.arrays.runlength import dedup
@@ -59,7 +58,8 @@ def load_pairs(
     Raises:
         StaleArtifact: units of another codebook than the vocabulary's, or no utterance that fits.
     """
-    made = manifest.read(storage.join(run, "units")).extra
+    opened = open_run(run)
+    made = opened["units"].extra
     if made["k"] != vocab.k:
         raise StaleArtifact(f"the vocabulary is of {vocab.k} units, those in {run} are of {made['k']}")
     if codebook and made.get("codebook", codebook) != codebook:
@@ -67,10 +67,10 @@ def load_pairs(
             f"the model knows units of codebook {codebook[:12]}, those in {run} are of {made['codebook'][:12]}"
         )
     grid = FrameGrid(**made["grid"])
-    known = {row["id"]: row for row in rows(run, "utterances")}
-    spoken = {row["id"]: row["words"] for row in rows(run, "words") if row["kept"] is not False}
+    known = {row["id"]: row for row in opened["utterances"].records(_COLUMNS["utterances"])}
+    spoken = {row["id"]: row["words"] for row in opened["words"].records(_COLUMNS["words"]) if row["kept"] is not False}
     found = []
-    for row in rows(run, "units"):
+    for row in opened["units"].records(_COLUMNS["units"]):
         words, about = spoken.get(row["id"]) or [], known.get(row["id"], {})
         if len(words) < max(min_words, 2) or (split is not None and about.get("split") != split):
             continue
@@ -80,14 +80,6 @@ def load_pairs(
     if not found:
         raise StaleArtifact(f"{run} has no utterance of {min_words} words and more" + (f" in {split}" if split else ""))
     return sorted(found, key=lambda pair: pair.id)
-
-
-def rows(run: str, kind: str) -> Iterator[dict[str, Any]]:
-    """Rows of a dataset of a run, in order."""
-    folder = storage.join(run, kind)
-    for shard in manifest.read(folder).shards:
-        for batch in shards.read_batches(storage.join(folder, shard.name), _COLUMNS[kind]):
-            yield from batch.to_pylist()
 
 
 def _cut(

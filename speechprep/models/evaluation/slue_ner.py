@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput
+from speechprep.models.evaluation.benchmark import Benchmark
 from speechprep.models.evaluation.bootstrap import Bootstrap, precision_recall_f1, share
+from speechprep.models.evaluation.files import Table
 from speechprep.models.evaluation.score import Score, paired
 
 STARTS = {"LAW": "!", "NORP": "@", "ORG": "#", "PERSON": "$", "PLACE": "%", "QUANT": "^", "WHEN": "&"}
@@ -187,3 +189,21 @@ def _words(text: str) -> list[str]:
         elif bare:
             words.append(bare)
     return [word for word in words if word]
+
+
+def tagged_references(table: Table, column: str) -> dict[str, str]:
+    """Tagged texts of a column, or of the columns normalized_text and normalized_ner of the release."""
+    if table.has(column) or not (table.has("normalized_text") and table.has("normalized_ner")):
+        return table.texts(column)
+    spans = table.texts("normalized_ner")
+    return {id: tagged(text, annotation(spans[id])) for id, text in table.texts("normalized_text").items()}
+
+
+SLUE_NER = Benchmark(
+    name="slue-ner",
+    help="Named entities of SLUE-VoxPopuli: F1 and label-F1 of tagged text.\n\nReferences are tagged text (`$ barack "
+    "obama ] visited % paris ]`), or a TSV of the release with the columns normalized_text and normalized_ner.",
+    score=slue_ner,
+    references=tagged_references,
+    examples=(" --speaker-column speaker_id",),
+)

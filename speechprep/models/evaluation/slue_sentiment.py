@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput
+from speechprep.models.evaluation.benchmark import Benchmark
 from speechprep.models.evaluation.bootstrap import Bootstrap, precision_recall_f1, share
 from speechprep.models.evaluation.score import Score, paired
 
@@ -72,3 +73,12 @@ def slue_sentiment(
     counts |= {name.lower(): int(wanted[i]) for i, name in enumerate(LABELS)}
     by = {name: {figure: float(value) for figure, value in figures.items()} for name, figures in by.items()}
     return Score("macro_f1", others["macro_f1"], interval, counts, others, by, {"labels": ", ".join(LABELS)})
+
+
+SLUE_SENTIMENT = Benchmark(
+    name="slue-sa",
+    help="Sentiment of SLUE-VoxCeleb: macro and weighted precision, recall and F1.",
+    score=slue_sentiment,
+    column="sentiment",
+    examples=(" --reference-column label --hypothesis-column label",),
+)

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from speechprep.errors import BadInput
+from speechprep.models.evaluation.benchmark import Benchmark, NormaliseOptions
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.normalise import normaliser
 from speechprep.models.evaluation.score import Score, paired
@@ -112,3 +114,27 @@ def _alternatives(text: str, clean: Callable[[str], str]) -> list[str | Alternat
     if text.count("{") != text.count("}") or text.count("{") != sum(not isinstance(item, str) for item in items):
         raise BadInput("bad_alternation", f"{text!r}: alternatives are written {{ A / B }} and do not nest")
     return items
+
+
+class WerOptions(NormaliseOptions):
+    """Options of `wer`."""
+
+    alternations: bool = Field(
+        default=False, description="Read { A / B } in references as sclite does: the better one counts."
+    )
+
+
+WER = Benchmark(
+    name="wer",
+    help="Word error rate: substitutions, deletions and insertions for each word of the references.",
+    score=wer,
+    options=WerOptions,
+    examples=(" --normalise whisper", " --speaker-column speaker --json"),
+)
+CER = Benchmark(
+    name="cer",
+    help="Character error rate; a run of white space is one character.",
+    score=cer,
+    options=NormaliseOptions,
+    examples=(" --normalise none",),
+)

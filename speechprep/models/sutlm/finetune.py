@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from speechprep.artifacts import manifest, shards, storage
+from speechprep.artifacts import manifest, storage
+from speechprep.artifacts.run import open_run
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.data.masks import IGNORED
 from speechprep.models.data.order import permutation, source_key
@@ -27,7 +28,7 @@ from speechprep.tokenizers.arrays.keyed_random import salted
 if TYPE_CHECKING:
     import torch
 
-    from speechprep.models.training.run import Task
+    from speechprep.models.training.run import TrainingJob
     from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 Modality = Literal["speech", "text"]
@@ -46,7 +47,6 @@ class SlueOptions(TrainOptions):
     lr: float = Field(3e-5, gt=0, description="highest learning rate")
 
 
-OPTIONS = SlueOptions
 Example = tuple[list[int], Any]  # tokens, and a label or the tokens that follow
 
 
@@ -75,14 +75,14 @@ def read_inputs(run: str, modality: Modality) -> dict[str, list[int]]:
     Raises:
         StaleArtifact: its `tokens` have no rows of that kind.
     """
-    folder = storage.join(run, "tokens")
-    found = {}
-    for shard in manifest.read(folder).shards:
-        for batch in shards.read_batches(storage.join(folder, shard.name), ["id", "kind", "input_ids"], 1024):
-            found.update({row["id"]: row["input_ids"] for row in batch.to_pylist() if row["kind"] == KIND[modality]})
-    if not found:
-        raise StaleArtifact(f"{folder} has no rows of kind {KIND[modality]!r}; run interleave with it")
-    return found
+    inputs = {
+        row["id"]: row["input_ids"]
+        for row in open_run(run)["tokens"].records(("id", "kind", "input_ids"))
+        if row["kind"] == KIND[modality]
+    }
+    if not inputs:
+        raise StaleArtifact(f"{run} has no rows of kind {KIND[modality]!r}; run interleave with it")
+    return inputs
 
 
 def asked(tokens: list[int], vocab: Vocabulary) -> list[int]:
@@ -149,7 +149,7 @@ def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "document_ids": torch.where(inside, 0, -1), "labels": labels}
 
 
-def task(data: list[str], options: SlueOptions) -> Task:
+def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
     """What the loop needs.
 
     Raises:
@@ -158,7 +158,7 @@ def task(data: list[str], options: SlueOptions) -> Task:
     """
     from speechprep.models.sutlm.classify import SutlmForSequenceClassification
     from speechprep.models.sutlm.load import load_model
-    from speechprep.models.training.run import Task
+    from speechprep.models.training.run import TrainingJob
 
     trained, vocab = load_model(options.init, dropout=options.dropout)
     trained = trained.cpu()
@@ -195,7 +195,7 @@ def task(data: list[str], options: SlueOptions) -> Task:
     def finish(out: Path) -> None:
         shutil.copytree(Path(options.init) / "subword", out / "subword", dirs_exist_ok=True)
 
-    return Task(
+    return TrainingJob(
         model=model,
         batches=batches,
         validation=lambda rank, world: [],

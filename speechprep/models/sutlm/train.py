@@ -23,7 +23,7 @@ from speechprep.models.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from speechprep.models.data import Source
-    from speechprep.models.training.run import Task
+    from speechprep.models.training.run import TrainingJob
 
 SPEECH, TEXT, CST, AST = ("unit",), ("text",), ("cst_ut", "cst_tu"), ("ast",)
 DATA: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -113,10 +113,7 @@ def codebook_of(vocabulary: str) -> str:
     return "" if made is None else str(made.extra.get("codebook", ""))
 
 
-OPTIONS = SutlmOptions
-
-
-def task(data: list[str], options: SutlmOptions) -> Task:
+def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
     """What the loop needs, with everything checked that can be checked without the model.
 
     Args:
@@ -131,7 +128,7 @@ def task(data: list[str], options: SutlmOptions) -> Task:
     from speechprep.models.sutlm.config import SutlmConfig
     from speechprep.models.sutlm.load import load_model
     from speechprep.models.sutlm.model import SutlmForCausalLM
-    from speechprep.models.training.run import Task, check_vocabulary
+    from speechprep.models.training.run import TrainingJob, check_vocabulary
     from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
     places = [locate(folder) for folder in data]
@@ -170,7 +167,7 @@ def task(data: list[str], options: SutlmOptions) -> Task:
 
     train_part = "train" if options.validation else None
     reader(0, 1, train_part)  # every check of the data, before the first step
-    return Task(
+    return TrainingJob(
         model=model,
         batches=lambda rank, world: reader(rank, world, train_part),
         validation=lambda rank, world: reader(rank, world, "validation" if options.validation else None).first(

@@ -32,7 +32,7 @@ PLAN, FINISHED = "train.json", "finished.json"
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingJob:
     """What a model's own code hands to the loop.
 
     Attributes:
@@ -52,7 +52,9 @@ class Task:
     finish: Callable[[Path], None]
 
 
-def train(task: Task, options: TrainOptions, out: str | Path, *, rebuild: bool = False, quiet: bool = False) -> bool:
+def train(
+    job: TrainingJob, options: TrainOptions, out: str | Path, *, rebuild: bool = False, quiet: bool = False
+) -> bool:
     """Train, or go on training, or find that it is done; False where `stop_at` ended it before.
 
     Raises:
@@ -61,23 +63,23 @@ def train(task: Task, options: TrainOptions, out: str | Path, *, rebuild: bool =
     out = Path(out)
     arguments = training_arguments(options, out)
     rank, world = arguments.process_index, arguments.world_size
-    accumulate = options.accumulation(task.row_tokens, world)
+    accumulate = options.accumulation(job.row_tokens, world)
     arguments.gradient_accumulation_steps = accumulate
-    batches = task.batches(rank, world)
+    batches = job.batches(rank, world)
     first = arguments.should_save
-    plan = json.loads(json.dumps({"options": options.model_dump(exclude=set(FREE)), **task.facts}))
+    plan = json.loads(json.dumps({"options": options.model_dump(exclude=set(FREE)), **job.facts}))
     with arguments.main_process_first(desc="plan"):
         _check(out, plan, rebuild=rebuild and first)
     arguments.distributed_state.wait_for_everyone()  # nothing is written before all have looked
     if (out / FINISHED).exists():
         return True
     set_seed(options.seed)
-    model = task.model()
+    model = job.model()
     if first:  # only now: a model that is refused leaves no folder behind
         out.mkdir(parents=True, exist_ok=True)
         (out / PLAN).write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
     checkpoint = last_checkpoint(out)
-    validation = task.validation(rank, world) if options.validate_every else []
+    validation = job.validation(rank, world) if options.validate_every else []
     trainer = ZooTrainer(
         model=model, args=arguments, batches=batches, validation=validation, eval_dataset=validation or None,
         train_dataset=batches, callbacks=[Progress(out, options.steps, quiet=quiet), _StopAt(options.stop_at)],
@@ -88,7 +90,7 @@ def train(task: Task, options: TrainOptions, out: str | Path, *, rebuild: bool =
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     done: bool = trainer.state.global_step >= options.steps
     if done and first:
-        task.finish(out)
+        job.finish(out)
         model.save_pretrained(out)
         (out / FINISHED).write_text(json.dumps({"steps": options.steps}) + "\n", encoding="utf-8")
     trainer.accelerator.wait_for_everyone()

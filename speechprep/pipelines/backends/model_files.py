@@ -1,8 +1,8 @@
-"""Where the files of a Hugging Face model are on this machine, that none is missing, and what they hash to.
+"""Files of Hugging Face models on this machine: location, completeness and sha256.
 
-A model is a local folder or the name of one on the Hugging Face hub. Of the hub the local cache is asked first, so a
-model that was fetched once needs no network; a process with HF_HUB_OFFLINE=1 never asks for more. A model that is
-absent, lacks a file or is damaged is one error, MissingBackend: it has to be brought to this machine, whole.
+A model is a local folder or a name on the Hugging Face hub. The local hub cache is searched first, so a downloaded
+model needs no network. With HF_HUB_OFFLINE=1 nothing is downloaded. An absent, incomplete or damaged model raises
+MissingBackend: copy the whole model to this machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from speechprep.errors import MissingBackend, first_line
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
-# In the order in which transformers looks for them.
+# In the search order of transformers.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -26,90 +26,117 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 def folder_of(
     model: str, patterns: list[str], enough: tuple[str, ...], revision: str | None = None, more: str | None = None
 ) -> Path:
-    """The local folder of a model.
+    """The local folder of a model, downloaded from the Hugging Face hub if it is absent.
 
     Args:
         model: a folder, or a name on the hub.
-        patterns: files to fetch, should it have to be fetched.
-        enough: a copy in the hub's cache counts as whole where one of these is there.
-        revision: of the hub's model: a commit, tag or branch.
-        more: files to fetch where the first fetch brought none of `enough`.
+        patterns: files to download.
+        enough: a copy in the hub cache is complete if one of these files exists.
+        revision: commit, tag or branch on the hub.
+        more: files to download if the first download brought none of `enough`.
 
     Raises:
-        MissingBackend: it is not here and cannot be fetched.
+        MissingBackend: the model is absent and cannot be downloaded.
+    """
+    folder = folder_without_download(model, enough, revision)
+    if folder is not None:
+        return folder
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+        if more is not None and not any((folder / name).exists() for name in enough):
+            folder = Path(snapshot_download(model, revision=revision, allow_patterns=[*patterns, more]))
+    except (OSError, ValueError) as error:
+        reason = "the hub cannot be reached" if isinstance(error, LocalEntryNotFoundError) else first_line(error)[:120]
+        raise absent(model, "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else reason) from None
+    return folder
+
+
+def folder_without_download(model: str, enough: tuple[str, ...], revision: str | None = None) -> Path | None:
+    """The local folder of a model, or its complete copy in the hub cache; None if it must be downloaded.
+
+    Raises:
+        MissingBackend: the name is neither a folder nor a possible hub name, or `huggingface_hub` is not installed.
     """
     local = Path(model).expanduser()
     if local.is_dir():
         return local
     if local.exists():
-        raise MissingBackend(f"the model {model} is a file; a folder or a name on the Hugging Face hub is needed")
+        raise MissingBackend(f"the model {model} is a file; give a folder, or a name on the Hugging Face hub")
     if not _HUB_NAME.fullmatch(model):
-        raise MissingBackend(f"there is no folder {model}, and it cannot be a name on the Hugging Face hub")
+        raise MissingBackend(f"there is no folder {model}, and it cannot be a name on the Hugging Face hub; check it")
     try:
-        from huggingface_hub import constants, snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
+        from huggingface_hub import snapshot_download
     except ImportError:
         raise MissingBackend.package(f"the model {model}", "transformers", "hf") from None
-
-    def fetch(files: list[str], *, here: bool) -> Path:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=files, local_files_only=here))
-
     try:
-        found = fetch(patterns, here=True)
-        if any((found / name).exists() for name in enough):
-            return found
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
     except (OSError, ValueError):
-        pass  # not in the cache
-    try:
-        found = fetch(patterns, here=False)
-        if more is not None and not any((found / name).exists() for name in enough):
-            found = fetch([*patterns, more], here=False)
-    except (OSError, ValueError) as error:
-        reason = "the hub cannot be reached" if isinstance(error, LocalEntryNotFoundError) else first_line(error)[:120]
-        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else reason
-        raise MissingBackend(
-            f"the model {model!r} is not on this machine and could not be fetched ({reason}); "
-            "copy its folder here and give its path"
-        ) from None
-    return found
+        return None
+    return folder if any((folder / name).exists() for name in enough) else None
+
+
+def checked_folder(model: str, enough: tuple[str, ...], revision: str | None = None) -> Path | None:
+    """As `folder_without_download`; an absent model is an error if downloads are switched off.
+
+    Raises:
+        MissingBackend: see above.
+    """
+    folder = folder_without_download(model, enough, revision)
+    if folder is None:
+        from huggingface_hub import constants
+
+        if constants.HF_HUB_OFFLINE:
+            raise absent(model, "HF_HUB_OFFLINE is set")
+    return folder
+
+
+def absent(model: str, reason: str) -> MissingBackend:
+    """The error for a model that is not on this machine."""
+    return MissingBackend(
+        f"the model {model!r} is not on this machine and could not be fetched ({reason}); "
+        "copy its folder here and give its path"
+    )
 
 
 def require(folder: Path, *choices: tuple[str, ...]) -> list[Path]:
-    """One existing file of each choice (of several equivalent names the first that is there).
+    """One existing file of each choice; of several equivalent names, the first existing one.
 
     Raises:
-        MissingBackend: a choice of which no file is there.
+        MissingBackend: no file of a choice exists.
     """
-    found = []
+    files = []
     for names in choices:
-        there = [folder / name for name in names if (folder / name).is_file()]
-        if not there:
+        existing = [folder / name for name in names if (folder / name).is_file()]
+        if not existing:
             raise MissingBackend(f"the model folder {folder} lacks {' or '.join(names)}; copy the model again, whole")
-        found.append(there[0])
-    return found
+        files.append(existing[0])
+    return files
 
 
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON file of a model folder.
 
     Raises:
-        MissingBackend: it is missing or damaged.
+        MissingBackend: the file is missing or damaged.
     """
     require(file.parent, (file.name,))
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise MissingBackend(f"{file} cannot be read ({error}); copy the model again, whole") from None
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise MissingBackend(f"{file} cannot be read (it holds no JSON object); copy the model again, whole")
-    return found
+    return values
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights, those of a model in several parts in their order.
+    """The weight files; for a model in several parts, the index and the parts in their order.
 
     Raises:
-        MissingBackend: there are none, or a part is missing.
+        MissingBackend: there is no weight file, or a part is missing.
     """
     (first,) = require(folder, WEIGHTS)
     if not first.name.endswith(".index.json"):
@@ -121,10 +148,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def weights_sha256(folder: Path) -> str:
-    """sha256 of the weights' file, as the hub shows it; where there are several, of the sha256 of each.
+    """sha256 of the weight file, as shown on the hub; for several files, sha256 over the sha256 of each.
 
     Raises:
-        MissingBackend: there are none, or a part is missing.
+        MissingBackend: there is no weight file, or a part is missing.
     """
     first, *parts = weight_files(folder)
     if not parts:
@@ -133,7 +160,7 @@ def weights_sha256(folder: Path) -> str:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files that decide what ids a text has.
+    """The files of the tokenizer.
 
     Raises:
         MissingBackend: there is no tokenizer.
@@ -144,7 +171,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def digest_of(files: list[Path]) -> str:
-    """sha256 over the names and contents of files; a file is read again only when its size or time changed."""
+    """sha256 over the names and contents of files; a file is read again only after a change of its size or time."""
     whole = hashlib.sha256()
     for file in files:
         whole.update(f"{file.name}\0{_sha256(*_state(file))}\n".encode())
@@ -152,8 +179,8 @@ def digest_of(files: list[Path]) -> str:
 
 
 def _state(file: Path) -> tuple[str, int, int]:
-    found = file.stat()
-    return str(file.resolve()), found.st_size, found.st_mtime_ns
+    status = file.stat()
+    return str(file.resolve()), status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=64)

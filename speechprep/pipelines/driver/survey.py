@@ -5,9 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, replace
 
-from speechprep.artifacts import storage
 from speechprep.errors import SpeechprepError
-from speechprep.pipelines.engine.execute import WORK
 from speechprep.pipelines.engine.plan import Prepared, Step, prepare
 
 
@@ -68,13 +66,5 @@ def _standing(step: Step, waits: list[str]) -> Standing:
 
 def _prepare(step: Step) -> Prepared:
     """As `prepare`, without the temporary files left by the planning of a source."""
-    if not storage.exists(step.folder):
-        with tempfile.TemporaryDirectory() as elsewhere:
-            return prepare(replace(step, folder=f"{elsewhere}/{step.stage.writes}"))
-    work = storage.join(step.folder, WORK)
-    remove = not storage.exists(work)
-    try:
-        return prepare(step)
-    finally:
-        if remove:
-            storage.remove(work)
+    with tempfile.TemporaryDirectory() as work:
+        return prepare(step, work=work)

@@ -1,18 +1,17 @@
 """One piece of work, from its description to its commit. Knows nothing of Beam; every engine calls `execute`.
 
 The commit protocol: rejects, then shards, each under a temporary name and renamed, then the record `_state/<task>.json`
-with their hashes. Work whose record has the right key is never done again; work without a record is done whole.
+with their hashes. Work is not done again if its record has the right key and every file of the record is in the folder
+with its recorded size. All other work is done whole.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from speechprep.artifacts import manifest, shards, storage
 from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.pipelines.engine.context import Input, ShardContext, Work
+from speechprep.pipelines.engine.loaded import loaded_backend
 from speechprep.pipelines.engine.stage import Stage, find_stage
 
 STATE = "_state"
@@ -57,26 +57,69 @@ class Task:
     seconds: float = 0.0
 
     @property
+    def record_name(self) -> str:
+        """Name of the commit record in the folder."""
+        return f"{STATE}/{self.shard:05d}-of-{self.shards:05d}.json"
+
+    @property
     def record(self) -> str:
         """URI of the commit record."""
-        return storage.join(self.folder, STATE, f"{self.shard:05d}-of-{self.shards:05d}.json")
+        return storage.join(self.folder, self.record_name)
+
+    @property
+    def rejects_name(self) -> str:
+        """Name of the file of rejects in the folder."""
+        return f"{REJECT_FOLDER}/{shards.shard_name(self.shard, self.shards)}"
 
     def to_dict(self) -> dict[str, Any]:
         """For a runner; `Task(**d)` reads it back."""
         return asdict(self)
 
 
-def read_record(task: Task) -> list[Shard] | None:
-    """The shards that an earlier run committed for this very work, None where there are none."""
-    if not storage.exists(task.record):
+SizeOf = Callable[[str], int | None]  # name of a file in the folder -> bytes, None if there is no such file
+
+
+class FolderSizes:
+    """Sizes of the files of a folder by name. Each subfolder is listed once, at the first question about it.
+
+    `_state` is listed at once: a worker writes a record after its files, so the files of each record listed here are in
+    the later listings.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._listed = {STATE: storage.sizes(storage.join(folder, STATE))}
+
+    def __call__(self, name: str) -> int | None:
+        """Bytes of a file, None if there is no such file."""
+        parent, _, file = name.rpartition("/")
+        if parent not in self._listed:
+            self._listed[parent] = storage.sizes(storage.join(self._folder, parent) if parent else self._folder)
+        return self._listed[parent].get(file)
+
+
+def intact(task: Task, committed: list[Shard], size_of: SizeOf) -> bool:
+    """True if every file of a commit is in the folder: shards with their recorded sizes, rejects with any content."""
+    if any(shard.rejects for shard in committed) and not size_of(task.rejects_name):
+        return False
+    return all(size_of(shard.name) == shard.size for shard in committed)
+
+
+def read_record(task: Task, size_of: SizeOf) -> list[Shard] | None:
+    """The shards that an earlier run committed for this very work, None if there are none or a file is missing."""
+    if not size_of(task.record_name):
         return None
     body = json.loads(storage.read_bytes(task.record))
-    return [Shard(**s) for s in body["shards"]] if body["key"] == task.key else None
+    committed = [Shard(**s) for s in body["shards"]] if body["key"] == task.key else None
+    return committed if committed is not None and intact(task, committed, size_of) else None
 
 
 def execute(task: Task) -> list[Shard]:
-    """Do the work and commit it, or find it committed."""
-    done = read_record(task)
+    """Do the work and commit it, or find it committed.
+
+    A listing of the whole folder for each task would cost more than a look at the few files of one record.
+    """
+    done = read_record(task, lambda name: storage.size(storage.join(task.folder, name)))
     if done is not None:
         return done
     stage = find_stage(task.stage)
@@ -107,7 +150,7 @@ def _describe(task: Task, stage: Stage, scratch: Path) -> Work:
         shards=task.shards,
         out_folder=task.folder,
         inputs=inputs,
-        backend=_backend(task.stage, manifest.canonical(task.config), manifest.canonical(extras)),
+        backend=loaded_backend(task.stage, manifest.canonical(task.config), manifest.canonical(extras)),
         scratch=scratch,
         payload=Path(task.payload) if task.payload else None,
         progress=local / f"progress-{task.shard:05d}.json" if local else None,
@@ -117,25 +160,6 @@ def _describe(task: Task, stage: Stage, scratch: Path) -> Work:
         retry=task.retry,
         rejects=task.rejects,
     )
-
-
-_loading = threading.Lock()  # two threads of one process share one model; it is read once
-
-
-def _backend(stage: str, config: str, extras: str) -> Any:
-    with _loading:
-        return _load_backend(stage, config, extras)
-
-
-@lru_cache(maxsize=2)
-def _load_backend(name: str, config: str, extras: str) -> Any:
-    stage = find_stage(name)
-    if stage.backend is None:
-        return None
-    backend = stage.backend(stage.configure(json.loads(config)), json.loads(extras))
-    if backend is not None:
-        backend.load()
-    return backend
 
 
 def _dataset(stage: Stage, ctx: ShardContext, task: Task) -> list[Shard]:
@@ -205,7 +229,7 @@ def _counters(ctx: ShardContext) -> dict[str, float]:
 
 
 def _write_rejects(ctx: ShardContext, task: Task) -> str:
-    uri = storage.join(task.folder, REJECT_FOLDER, shards.shard_name(task.shard, task.shards))
+    uri = storage.join(task.folder, task.rejects_name)
     if not ctx.rejects:
         storage.remove(uri)
         return ""

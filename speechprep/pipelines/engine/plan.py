@@ -12,7 +12,7 @@ from speechprep.artifacts.manifest import Manifest, Shard, differences, digest
 from speechprep.artifacts.schemas import SCHEMA_VERSION
 from speechprep.artifacts.shards import shard_name, shard_names
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK, Task, read_record
+from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK, FolderSizes, Task, intact, read_record
 from speechprep.pipelines.engine.stage import Stage, StageConfig
 
 PLAN = "plan.json"  # in STATE: what an unfinished folder is meant to be
@@ -37,7 +37,7 @@ class Prepared:
 
     Attributes:
         made_of: the body of the fingerprint.
-        work: folder for temporary files.
+        work: local folder for temporary files.
         tasks: all of them; `committed`: by task number, the shards that need not be made again.
         finished: the manifest, where the folder is complete and nothing has changed.
     """
@@ -61,14 +61,14 @@ class Prepared:
         return [task for task in self.tasks if task.shard not in self.committed]
 
 
-def prepare(step: Step, *, rebuild: bool = False, shares_disk: bool = True, work: str | None = None) -> Prepared:
+def prepare(step: Step, *, work: str, rebuild: bool = False, shares_disk: bool = True) -> Prepared:
     """Compare a step with its folder; nothing is changed but that `rebuild` empties a folder made otherwise.
 
     Args:
         step: whose.
+        work: local folder for temporary files.
         rebuild: see above.
         shares_disk: the workers see this machine's disk.
-        work: folder for temporary files, if not the step's own.
 
     Raises:
         StaleArtifact: an input is incomplete or of another kind, inputs do not belong together, or the folder was
@@ -79,8 +79,8 @@ def prepare(step: Step, *, rebuild: bool = False, shares_disk: bool = True, work
     _check_kinds(step, inputs)
     made_of = _made_of(step, inputs)
     _check_folder(step, made_of, rebuild=rebuild)
-    work = storage.absolute(work or storage.join(step.folder, WORK))
-    tasks = _tasks(step, made_of, inputs, work if storage.is_local(work) and shares_disk else None)
+    work = storage.absolute(work)
+    tasks = _tasks(step, made_of, inputs, work, shares_disk=shares_disk)
     return _against_folder(Prepared(step, made_of, inputs, work, tasks, {}, None))
 
 
@@ -115,7 +115,10 @@ def _check_folder(step: Step, made_of: dict[str, Any], *, rebuild: bool) -> None
     old = known.made_of if known else json.loads(storage.read_bytes(state)) if storage.exists(state) else None
     if old is None:
         if storage.sizes(step.folder) or set(storage.folders(step.folder)) - {STATE, WORK, REJECT_FOLDER}:
-            raise ConfigError(f"{step.folder} holds files that speechprep did not make; choose another --out")
+            raise ConfigError(
+                f"{step.folder} holds files that speechprep did not make: it has no {manifest.NAME}; choose another "
+                "--out, or delete the folder if an earlier run made it"
+            )
     elif digest(old) != digest(made_of):
         if not rebuild:
             changed = "; ".join(differences(old, made_of)[:4])
@@ -132,7 +135,9 @@ def _remove_ours(folder: str, known: Manifest | None) -> None:
         storage.remove(storage.join(folder, name))
 
 
-def _tasks(step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], work: str | None) -> list[Task]:
+def _tasks(
+    step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], work: str, *, shares_disk: bool
+) -> list[Task]:
     fingerprint = digest(made_of)
     base = Task(
         stage=step.stage.name,
@@ -143,11 +148,11 @@ def _tasks(step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], wor
         key="",
         folder=storage.absolute(step.folder),
         inputs={},
-        work=work,
+        work=work if shares_disk else None,
         retry=f"speechprep {step.stage.name} --input RUN --out RUN/{step.stage.writes}",
     )
     if step.stage.plan is not None:
-        return _planned(step, base, fingerprint)
+        return _planned(step, base, fingerprint, Path(work))
     shards = _aligned_shards(step, inputs)
     tasks = []
     for i in range(len(shards) or 1):
@@ -173,9 +178,8 @@ def _tasks(step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], wor
     return tasks
 
 
-def _planned(step: Step, base: Task, fingerprint: str) -> list[Task]:
+def _planned(step: Step, base: Task, fingerprint: str, scratch: Path) -> list[Task]:
     """Tasks of a stage that divides its sources itself; what it found unusable is committed with the first shard."""
-    scratch = Path(base.work) if base.work else Path(storage.local_path(base.folder)) / WORK
     scratch.mkdir(parents=True, exist_ok=True)
     assert step.stage.plan is not None  # noqa: S101 - the caller looked
     planned = step.stage.plan(step.config, [storage.absolute(s) for s in step.sources], scratch)
@@ -219,26 +223,19 @@ def _aligned_shards(step: Step, inputs: dict[str, Manifest]) -> list[float]:
 def _against_folder(prepared: Prepared) -> Prepared:
     step = prepared.step
     known = manifest.find(step.folder)
-    there = storage.sizes(step.folder)
-    rejects = storage.sizes(storage.join(step.folder, REJECT_FOLDER))
-    by_key: dict[str, list[Shard]] = {}
+    size_of = FolderSizes(step.folder)
+    by_key: dict[tuple[str, str], list[Shard]] = {}
     for shard in known.shards if known else []:
-        by_key.setdefault(shard.key, []).append(shard)
+        by_key.setdefault((shard.key, shard.name if step.stage.sharded else ""), []).append(shard)
     for task in prepared.tasks:
-        found = by_key.get(task.key) or read_record(task)
-        if found and all(_there(step, s, task, there, rejects) for s in found):
+        # Shards of equal content have equal keys, so a key alone does not name the task that made a shard.
+        found = by_key.get((task.key, shard_name(task.shard, task.shards) if step.stage.sharded else ""))
+        found = found if found and intact(task, found, size_of) else read_record(task, size_of)
+        if found:
             prepared.committed[task.shard] = found
     if known and not prepared.todo and len(known.shards) == sum(map(len, prepared.committed.values())):
         prepared.finished = known
     return prepared
-
-
-def _there(step: Step, shard: Shard, task: Task, files: dict[str, int], rejects: dict[str, int]) -> bool:
-    if shard.rejects and shard_name(task.shard, task.shards) not in rejects:
-        return False
-    if "/" in shard.name:
-        return storage.exists(storage.join(step.folder, shard.name))
-    return files.get(shard.name) == shard.size
 
 
 def stale_files(prepared: Prepared, shards: list[Shard]) -> list[str]:
@@ -246,13 +243,9 @@ def stale_files(prepared: Prepared, shards: list[Shard]) -> list[str]:
     folder = prepared.step.folder
     names = {s.name for s in shards}
     with_rejects = {
-        shard_name(task.shard, task.shards)
-        for task in prepared.tasks
-        if any(s.rejects for s in prepared.committed.get(task.shard, []))
+        task.rejects_name for task in prepared.tasks if any(s.rejects for s in prepared.committed.get(task.shard, []))
     }
     found = [f for f in shard_names(list(storage.sizes(folder))) if f not in names]
     found += [f for f in storage.sizes(folder) if storage.TEMPORARY in f]
-    found += [
-        f"{REJECT_FOLDER}/{f}" for f in storage.sizes(storage.join(folder, REJECT_FOLDER)) if f not in with_rejects
-    ]
-    return found
+    rejects = [f"{REJECT_FOLDER}/{f}" for f in storage.sizes(storage.join(folder, REJECT_FOLDER))]
+    return found + [f for f in rejects if f not in with_rejects]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -13,7 +16,7 @@ from typing import Any, Literal
 from speechprep.artifacts import card, manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, TooManyRejects
-from speechprep.pipelines.engine.execute import STATE, WORK, Task, read_record
+from speechprep.pipelines.engine.execute import STATE, WORK, FolderSizes, Task, intact, read_record
 from speechprep.pipelines.engine.failures import WorkerDied
 from speechprep.pipelines.engine.plan import PLAN, Prepared, Step, prepare, stale_files
 from speechprep.pipelines.engine.runner import Engine, run_tasks
@@ -58,25 +61,39 @@ def run_steps(steps: list[Step], options: Options, listener: Listener | None = N
 def run_step(step: Step, options: Options, listener: Listener) -> StepResult:
     """One step: see `run_steps`."""
     began = time.monotonic()
-    work = storage.join(step.folder, WORK)
-    if options.slice is not None:  # others may be at work in the same folder
-        work = storage.join(work, "slice-{}-of-{}".format(*options.slice))
-    alone = set(_dead(work)) if step.stage.local == "thread" else set()
-    storage.remove(work)
-    prepared = prepare(step, rebuild=options.rebuild, shares_disk=options.engine.shares_disk, work=work)
-    todo = prepared.todo
-    seconds = sum(task.seconds for task in todo)
-    listener.started(step, len(todo), len(prepared.tasks), seconds)
-    known = prepared.finished
-    if known is None:
-        _begin(prepared)
-        _run_todo(prepared, alone, options, listener)
-        known = _finish(prepared, options)
+    with _work_folder(step, options) as work:
+        alone = set(_dead(work)) if step.stage.local == "thread" else set()
+        storage.remove(work)
+        prepared = prepare(step, work=work, rebuild=options.rebuild, shares_disk=options.engine.shares_disk)
+        todo = prepared.todo
+        seconds = sum(task.seconds for task in todo)
+        listener.started(step, len(todo), len(prepared.tasks), seconds)
+        known = prepared.finished
+        if known is None:
+            _begin(prepared)
+            _run_todo(prepared, alone, options, listener)
+            known = _finish(prepared, options)
     storage.remove(storage.join(step.folder, WORK))
     result = _result(step, known, len(prepared.tasks), len(todo), time.monotonic() - began)
     listener.finished(result)
     _check_rejects(result, options.max_reject_fraction)
     return result
+
+
+@contextmanager
+def _work_folder(step: Step, options: Options) -> Iterator[str]:
+    """A local folder for temporary files.
+
+    Beside local output it stays after a crash, so that the next run finds where a process died. For output on object
+    storage it is a temporary folder of this machine, and a crash is seen only within the run.
+    """
+    if not storage.is_local(step.folder):
+        with tempfile.TemporaryDirectory(prefix="speechprep-") as folder:
+            yield storage.join(folder, WORK)
+        return
+    work = storage.join(step.folder, WORK)
+    # Other slices may be at work in the same folder.
+    yield work if options.slice is None else storage.join(work, "slice-{}-of-{}".format(*options.slice))
 
 
 def _begin(prepared: Prepared) -> None:
@@ -103,12 +120,12 @@ def _run_todo(prepared: Prepared, alone: set[int], options: Options, listener: L
     """
     died_on: Counter[str] = Counter()
     died_in: Counter[int] = Counter()  # shards, but on none of their records
-    todo = prepared.todo
-    if options.slice is not None:
-        todo = [task for task in todo if task.shard % options.slice[1] == options.slice[0]]
+    index, slices = options.slice or (0, 1)
     for attempt in range(ATTEMPTS):
         suspects = sorted(id for id, times in died_on.items() if times >= DEATHS_TO_REJECT)
-        todo = [replace(t, suspects=suspects, alone=t.shard in alone) for t in todo if not _record(prepared, t.shard)]
+        _update_committed(prepared)
+        todo = [task for task in prepared.todo if task.shard % slices == index]
+        todo = [replace(task, suspects=suspects, alone=task.shard in alone) for task in todo]
         if not todo:
             return
         try:
@@ -138,13 +155,15 @@ def _run(todo: list[Task], engine: Engine, local: Literal["thread", "process"]) 
         run_tasks(rest, engine, local)
 
 
-def _record(prepared: Prepared, shard: int) -> list[Shard] | None:
-    if shard not in prepared.committed:
-        found = read_record(prepared.tasks[shard])
-        if found is None:
-            return None
-        prepared.committed[shard] = found
-    return prepared.committed[shard]
+def _update_committed(prepared: Prepared) -> None:
+    """Compare all commits with the folder, by one listing: new ones are added, those that lack a file are dropped."""
+    size_of = FolderSizes(prepared.step.folder)
+    for task in prepared.tasks:
+        earlier = prepared.committed.pop(task.shard, None)
+        intact_now = earlier is not None and intact(task, earlier, size_of)
+        committed = earlier if intact_now else read_record(task, size_of)
+        if committed is not None:
+            prepared.committed[task.shard] = committed
 
 
 def _dead(work: str) -> dict[int, list[str]]:
@@ -161,12 +180,13 @@ def _dead(work: str) -> dict[int, list[str]]:
 
 
 def _finish(prepared: Prepared, options: Options) -> Manifest:
-    missing = [task.shard for task in prepared.tasks if _record(prepared, task.shard) is None]
+    _update_committed(prepared)
+    missing = [task.shard for task in prepared.todo]
     step = prepared.step
     if missing:
         if options.slice is not None:
             raise UnfinishedSlices(f"{step.name}: this slice is done, {len(missing)} shards of other slices are not")
-        raise RuntimeError(f"{step.name}: shards {missing[:5]} have no commit record after the run")
+        raise RuntimeError(f"{step.name}: shards {missing[:5]} have no commit record or no file after the run")
     shards = [s for i in sorted(prepared.committed) for s in prepared.committed[i]]
     for name in stale_files(prepared, shards):
         storage.remove(storage.join(step.folder, name))

@@ -20,6 +20,7 @@ from speechprep.options import Options, checked
 from speechprep.registry import resolve
 
 if TYPE_CHECKING:
+    from speechprep.pipelines.backends import Backend
     from speechprep.pipelines.engine.context import ShardContext
 
 
@@ -101,7 +102,7 @@ class Stage:
     config: type[StageConfig]
     run: Callable[[ShardContext], None]
     schema: pa.Schema | Callable[[ShardContext], pa.Schema] | None
-    backend: Callable[[Any, dict[str, dict[str, Any]]], Any] | None = None
+    backend: Callable[[Any, dict[str, dict[str, Any]]], Backend | None] | None = None
     local: Literal["thread", "process"] = "thread"
     plan: Callable[[Any, list[str], Path], ShardPlan] | None = None
     facts: Callable[[Finished], dict[str, Any]] | None = None

@@ -87,7 +87,7 @@ def decode_dataset(
     """
     found = manifest.read(folder)
     wanted = None if ids is None else frozenset(ids)
-    vocab = load_vocabulary(vocab_dir or storage.join(folder, "..", "subword"))
+    vocab = load_vocabulary(vocab_dir or storage.join(storage.parent(folder), "subword"))
     if found.kind == "tokens":
         yield from _decode_tokens(folder, found, vocab, wanted, words)
     elif found.kind == "packed":

@@ -25,6 +25,7 @@ from speechprep.pipelines.engine.stage import find_stage
 from speechprep.pipelines.inspect.verify_rows import Neighbours, RowChecks
 
 CHUNK = 1 << 22  # bytes hashed at a time
+REPAIR = "run the same command again: it makes what is missing or has another size"
 RUN_FILES = {"run.json", "run.log", "report.html"}
 
 
@@ -56,7 +57,7 @@ def verify(folder: str) -> Verdict:
     verdict = Verdict()
     place = folder.rstrip("/") or "/"
     if storage.exists(storage.join(place, manifest.NAME)) or storage.is_dir(storage.join(place, STATE)):
-        parent = storage.absolute(place).rsplit("/", 1)[0] or "/"
+        parent = storage.parent(place)
         _folder(place, _neighbours(parent, Verdict()), verdict)
         return verdict
     around = _neighbours(place, verdict)
@@ -160,7 +161,7 @@ def _reject_name(shard: Shard, there: dict[str, int]) -> str:
 
 def _file(uri: str, name: str, sha256: str, size: int | None, verdict: Verdict) -> str | None:
     if not storage.exists(uri):
-        return f"{name} is missing"
+        return f"{name} is missing; {REPAIR}"
     digest, length = hashlib.sha256(), 0
     with storage.open(uri) as f:
         while block := f.read(CHUNK):
@@ -169,9 +170,9 @@ def _file(uri: str, name: str, sha256: str, size: int | None, verdict: Verdict) 
     verdict.files += 1
     verdict.bytes += length
     if size is not None and length != size:
-        return f"{name} has {length} bytes, the manifest says {size}; delete the folder's manifest.json and run again"
+        return f"{name} has {length} bytes, the manifest says {size}; {REPAIR}"
     if digest.hexdigest() != sha256:
-        return f"{name} was changed: its sha256 is not the manifest's"
+        return f"{name} was changed: its sha256 is not the manifest's; delete this file, then {REPAIR}"
     return None
 
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from speechprep.artifacts.schemas import WORDS
-from speechprep.pipelines.backends import Transcript, Word
+from speechprep.pipelines.backends import Aligner, Transcript, Word
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.features import for_each_utterance
@@ -70,9 +70,9 @@ class Config(Thresholds, AlignerConfig):
         -65.0, description="level in dBFS of the loudest 0.1 s; what is softer is silence, whatever its transcript says"
     )
 
-    def judging(self, aligner: Any) -> Thresholds:
+    def judging(self, aligner: Aligner) -> Thresholds:
         """The thresholds for rows of an aligner."""
-        own = getattr(aligner, "min_score", None) if self.min_score == "auto" else self.min_score
+        own = aligner.min_score if self.min_score == "auto" else self.min_score
         return self.model_copy(update={"min_score": own})
 
 
@@ -158,15 +158,16 @@ def _trust(words: Sequence[Word], power: NDArray[np.float32]) -> dict[str, float
 def run(ctx: ShardContext) -> None:
     """One shard."""
     config: Config = ctx.config
-    rate = ctx.backend.sample_rate
-    limits = config.judging(ctx.backend)
+    aligner: Aligner = ctx.backend
+    rate = aligner.sample_rate
+    limits = config.judging(aligner)
 
     def work(row: dict[str, Any], blocks: Iterator[Samples]) -> dict[str, Any]:
         heard = _Heard(blocks, rate)
         if config.given_words == "use" and row["words"] and config.transcribe != "always":
             transcript = given(row["text"], row["words"])
         else:
-            transcript = _align(ctx.backend, heard, _wanted_text(config, row["text"]))
+            transcript = aligner.align_stream(heard, _wanted_text(config, row["text"]))
         duration = heard.all() / rate
         made = words_row(limits, row, transcript, duration, heard.levels.power())
         timings = [word["timing"] for word in made["words"]]
@@ -181,16 +182,6 @@ def _wanted_text(config: Config, text: str | None) -> str | None:
     if config.transcribe == "always":
         return None
     return "" if text is None and config.transcribe == "never" else text
-
-
-def _align(aligner: Any, blocks: Iterator[Samples], text: str | None) -> Transcript:
-    """By stream where the aligner can, so that memory does not grow with the length."""
-    if hasattr(aligner, "align_stream"):
-        found: Transcript = aligner.align_stream(blocks, text)
-        return found
-    parts = list(blocks)
-    whole: Transcript = aligner.align(np.concatenate(parts) if parts else np.zeros(0, np.float32), text)
-    return whole
 
 
 class _Heard:
@@ -217,13 +208,14 @@ class _Heard:
         return self._samples
 
 
-def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Any:
+def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Aligner:
     """The unloaded aligner.
 
     Raises:
         ConfigError: no such aligner, or it has no such parameter.
     """
-    return make("aligners", config.backend, config.options)
+    aligner: Aligner = make("aligners", config.backend, config.options)
+    return aligner
 
 
 STAGE = Stage(

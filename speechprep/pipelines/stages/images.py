@@ -27,6 +27,7 @@ from speechprep.artifacts import storage
 from speechprep.artifacts.media import image
 from speechprep.artifacts.schemas import IMAGE_CODES
 from speechprep.errors import BadInput
+from speechprep.pipelines.backends import ImageCodec
 from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage, StageConfig
 from speechprep.pipelines.sources import images as sources
 from speechprep.pipelines.sources import listing
@@ -105,7 +106,7 @@ def fetch(uri: str) -> bytes | BadInput:
     return data
 
 
-def look(codec: Any, data: bytes | BadInput, max_pixels: int) -> Seen | BadInput:
+def look(codec: ImageCodec, data: bytes | BadInput, max_pixels: int) -> Seen | BadInput:
     """Hash, decode and prepare one image."""
     if isinstance(data, BadInput):
         return data
@@ -170,9 +171,10 @@ def _write(ctx: ShardContext, block: list[dict[str, Any]], seen: list[Seen | Bad
     ctx.done(utterances=len(rows), captions=captions, animated=sum(found.animated for _, found in good))
 
 
-def make_codec(config: Config) -> Any:
+def make_codec(config: Config) -> ImageCodec:
     """The unloaded codec of a configuration."""
-    return make("image_codecs", config.backend, config.options)
+    codec: ImageCodec = make("image_codecs", config.backend, config.options)
+    return codec
 
 
 def facts(finished: Finished) -> dict[str, Any]:

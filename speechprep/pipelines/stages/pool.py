@@ -10,12 +10,14 @@ Rejected: what cannot be decoded, and `audio_too_short` for less than one frame.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.schemas import POOLED
+from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage
 from speechprep.pipelines.features import (
@@ -23,7 +25,6 @@ from speechprep.pipelines.features import (
     Sound,
     described,
     for_each_utterance,
-    frames,
 )
 from speechprep.registry import make
 
@@ -57,34 +58,28 @@ class RunningMean:
         return np.asarray(self._total / self.n, np.float32)
 
 
-def mean_of(blocks: Iterator[F32]) -> tuple[F32, int]:
-    """Mean (dim,) and number of the frames in blocks (some, dim)."""
-    mean = RunningMean()
-    for block in blocks:
-        mean.add(block)
-    return mean.value, mean.n
+def pool_utterance(extractor: Extractor, row: dict[str, Any], blocks: Iterator[F32]) -> dict[str, Any]:
+    """Output row of one utterance: the mean of its valid frames, and of all frames with those of the padding.
 
-
-def pool_utterance(extractor: Any, row: dict[str, Any], blocks: Iterator[F32]) -> dict[str, Any]:
-    """Output row of one utterance; an extractor that pads its input says so by having `extract_padded`.
-
-    Where `blocks` is a `Sound` that ran with its neighbours, `ready` is what the extractor made of it.
+    `ready` of a `Sound` holds the blocks of `extract_padded_batch`, if the utterance ran together with others.
     """
-    if not hasattr(extractor, "extract_padded"):
-        mean, n = mean_of(frames(extractor, blocks))
-        return {"id": row["id"], "mean": mean, "mean_all": mean, "n_valid": n}
     ready = blocks.ready if isinstance(blocks, Sound) else None
-    valid, everything = RunningMean(), RunningMean()
+    valid, everything = RunningMean(), None
     for block, n in extractor.extract_padded(blocks) if ready is None else ready:
+        if everything is None and n < len(block):  # up to the first padding both means are the same
+            everything = copy(valid)
         valid.add(block[:n])
-        everything.add(block)
-    return {"id": row["id"], "mean": valid.value, "mean_all": everything.value, "n_valid": valid.n}
+        if everything is not None:
+            everything.add(block)
+    return {"id": row["id"], "mean": valid.value, "mean_all": (everything or valid).value, "n_valid": valid.n}
 
 
 def run(ctx: ShardContext) -> None:
     """One shard."""
-    together = getattr(ctx.backend, "padded", ctx.backend.extract)
-    for_each_utterance(ctx, lambda row, sound: pool_utterance(ctx.backend, row, sound), together=together)
+    extractor: Extractor = ctx.backend
+    for_each_utterance(
+        ctx, lambda row, sound: pool_utterance(extractor, row, sound), together=extractor.extract_padded_batch
+    )
 
 
 def moments(vectors: Iterator[F64], dim: int) -> tuple[F64, F64]:
@@ -100,7 +95,7 @@ def moments(vectors: Iterator[F64], dim: int) -> tuple[F64, F64]:
 
 def facts(finished: Finished) -> dict[str, Any]:
     """The extractor, and mean and standard deviation of the vectors, to float32."""
-    extractor = make("extractors", finished.config.backend, finished.config.options)
+    extractor: Extractor = make("extractors", finished.config.backend, finished.config.options)
     blocks = (
         batch.column("mean").flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1).astype(np.float64)
         for batch in finished.batches(["mean"])

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from speechprep.artifacts.timebase import FrameGrid, num_samples
+from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage
 from speechprep.pipelines.features import ExtractorConfig, described, for_each_utterance, frames
@@ -161,7 +162,7 @@ class LevelMeter:
 
 
 def sample_utterance(
-    extractor: Any, plan: SamplingPlan, row: dict[str, Any], blocks: Iterator[F32]
+    extractor: Extractor, plan: SamplingPlan, row: dict[str, Any], blocks: Iterator[F32]
 ) -> tuple[dict[str, Any] | None, int]:
     """Output row of one utterance (None where no frame is kept), and its number of frames."""
     meter = LevelMeter(extractor.grid.stride)
@@ -210,7 +211,7 @@ def run(ctx: ShardContext) -> None:
 
 def facts(finished: Finished) -> dict[str, Any]:
     """The extractor, the plan, and how many frames there were, were extracted and were kept."""
-    extractor = make("extractors", finished.config.backend, finished.config.options)
+    extractor: Extractor = make("extractors", finished.config.backend, finished.config.options)
     counters = [s.counters for s in finished.shards]
     total = {name: int(sum(c.get(name, 0) for c in counters)) for name in ("frames_extracted", "frames_kept")}
     corpus = round(finished.inputs["corpus"].seconds * extractor.grid.rate)

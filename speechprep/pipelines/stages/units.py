@@ -22,9 +22,10 @@ from pydantic import Field
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.schemas import units_schema
+from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
-from speechprep.pipelines.features import Sound, for_each_utterance, frames
+from speechprep.pipelines.features import Sound, for_each_utterance
 from speechprep.registry import make
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
@@ -40,34 +41,35 @@ class Config(StageConfig):
     options: dict[str, Any] = Field(default_factory=dict, description="its parameters, where `backend` is given")
 
 
-def units_of(extractor: Any, centroids: Centroids, blocks: Iterator[F32]) -> NDArray[np.unsignedinteger]:
+def units_of(extractor: Extractor, centroids: Centroids, blocks: Iterator[F32]) -> NDArray[np.unsignedinteger]:
     """Audio blocks (n,) of one utterance -> (grid.num_frames(n),) unit ids."""
-    if hasattr(extractor, "units_stream"):
-        return np.concatenate(list(extractor.units_stream(blocks, centroids)))
-    return np.concatenate([centroids.assign(part) for part in frames(extractor, blocks)])
+    return np.concatenate(list(extractor.units_stream(blocks, centroids)))
 
 
 def run(ctx: ShardContext) -> None:
     """One shard."""
+    extractor: Extractor = ctx.backend
     codebook = Codebook.load(ctx.path("codebook"))
-    codebook.check(ctx.backend)
+    codebook.check(extractor)
     centroids = Centroids(codebook.centroids)
     fingerprint = codebook.fingerprint
 
     def work(row: dict[str, Any], sound: Sound) -> dict[str, Any]:
-        units = units_of(ctx.backend, centroids, sound) if sound.ready is None else sound.ready
+        units = units_of(extractor, centroids, sound) if sound.ready is None else sound.ready
         ctx.done(frames=len(units))
         return {"id": row["id"], "units": units, "codebook": fingerprint}
 
-    for_each_utterance(ctx, work, together=lambda batch: ctx.backend.units(batch, centroids))
+    for_each_utterance(ctx, work, together=lambda batch: extractor.units(batch, centroids))
 
 
-def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Any:
+def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Extractor:
     """The extractor named, or the one the codebook was made with."""
-    if config.backend is not None:
-        return make("extractors", config.backend, config.options)
-    made_with = extras["codebook"]["backend"]
-    return make("extractors", made_with["extractor"], made_with["options"])
+    name, options = config.backend, config.options
+    if name is None:
+        made_with = extras["codebook"]["backend"]
+        name, options = made_with["extractor"], made_with["options"]
+    extractor: Extractor = make("extractors", name, options)
+    return extractor
 
 
 def schema(ctx: ShardContext) -> pa.Schema:

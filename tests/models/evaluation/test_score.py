@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechprep.errors import BadInput, ConfigError
-from speechprep.models.evaluation import SCORERS, scorer
+from speechprep.models.evaluation import scorer
 from speechprep.models.evaluation.bootstrap import Bootstrap, precision_recall_f1
+from speechprep.registry import FAMILIES
 
 PAIRS = {
     "wer": ("a b c", "a x c"),
@@ -57,7 +58,7 @@ def test_a_score_is_plain_types_and_frozen(name):
 
 
 def test_the_registry_names_what_there_is():
-    assert all(callable(scorer(name)) for name in SCORERS)
+    assert all(callable(scorer(name)) for name in FAMILIES["scorers"])
     with pytest.raises(ConfigError, match="unknown scorer 'rouge'; there are: wer"):
         scorer("rouge")
 

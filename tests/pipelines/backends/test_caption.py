@@ -22,9 +22,7 @@ CAPTIONS = [
 
 
 def fitted() -> CaptionEmbedder:
-    embedder = CaptionEmbedder()
-    embedder.fit(CAPTIONS)
-    return embedder
+    return CaptionEmbedder().fit(CAPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -54,16 +52,14 @@ def test_a_text_of_function_words_alone_keeps_them() -> None:
 
 
 def test_the_order_of_the_corpus_does_not_change_the_weights() -> None:
-    first, second = CaptionEmbedder(), CaptionEmbedder()
-    first.fit(CAPTIONS)
-    second.fit(reversed(CAPTIONS))
+    plain = CaptionEmbedder()
+    first, second = plain.fit(CAPTIONS), plain.fit(reversed(CAPTIONS))
+    assert plain.identity() == CaptionEmbedder().identity(), "fit must not change the embedder that threads share"
     assert first.identity() == second.identity() != fitted_on_less().identity()
 
 
 def fitted_on_less() -> CaptionEmbedder:
-    embedder = CaptionEmbedder()
-    embedder.fit(CAPTIONS[:3])
-    return embedder
+    return CaptionEmbedder().fit(CAPTIONS[:3])
 
 
 def test_saved_weights_give_the_same_vectors(tmp_path: Path) -> None:
@@ -90,8 +86,7 @@ def test_a_dimension_too_small_to_tell_words_apart_is_refused() -> None:
 def test_class_names_find_sounds_by_their_titles_alone(shared_data: Path) -> None:
     rows = [json.loads(line) for line in (shared_data / "esc50" / "manifest.jsonl").read_text().splitlines()]
     labels = np.array([row["labels"][0] for row in rows])
-    embedder = CaptionEmbedder()
-    embedder.fit(row["title"] for row in rows)
+    embedder = CaptionEmbedder().fit(row["title"] for row in rows)
     classes = sorted(set(labels))
     scores = (
         embedder.embed_text([c.replace("_", " ") for c in classes]) @ embedder.embed_text([r["title"] for r in rows]).T

@@ -1,108 +1,96 @@
-"""What every extractor and embedder must hold to. A backend that is registered is tested here."""
+"""The contract of each family, run over every registered backend, and over one with the required methods only."""
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
-from collections.abc import Callable
-from functools import cache, partial
-from pathlib import Path
+import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import tiny_clap
-from helpers import tiny_models as tiny
+from helpers.small_backends import SMALL, loaded
 
-from speechprep.errors import MissingBackend
-from speechprep.registry import names, resolve
+from speechprep.artifacts.media import audio as media
+from speechprep.demo import corpus_path
+from speechprep.pipelines.backends import Aligner, Embedder, Extractor, ImageCodec, Quantizer
+from speechprep.tokenizers.kmeans.nearest import Centroids
 
-# How to make each backend small, and one other value for each parameter. A backend missing here fails its test.
-EXTRACTORS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
-    "mfcc": ({}, [{"cmvn": "utterance"}, {"deltas": 1}]),
-    "hubert": (
-        {"model": tiny.speech_encoder, "layer": 2, "device": "cpu", "window": 2.0, "overlap": 0.4},
-        [
-            {"model": partial(tiny.speech_encoder, seed=1)},
-            {"layer": 1},
-            {"normalize": False},
-            {"dtype": "bf16"},
-            {"window": 3.0},
-            {"overlap": 0.2},
-        ],
-    ),
-    "whisper": (
-        {"model": tiny.whisper, "layer": 2, "device": "cpu"},
-        [
-            {"model": partial(tiny.whisper, seed=1)},
-            {"layer": 1},
-            {"truncate": True},
-            {"dtype": "bf16"},
-            {"overlap": 1.0},
-        ],
-    ),
-}
-EMBEDDERS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
-    "caption": ({}, [{"dim": 256}]),
-    "clap": (
-        {"model": tiny_clap.folder, "device": "cpu"},
-        [{"model": partial(tiny_clap.folder, seed=1)}, {"hop": 5.0}, {"batch": 2}],
-    ),
-}
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries
 
 
-@cache
-def folder_of(build: Callable[[Path], Path]) -> Path:
-    """The folder that a builder fills; one for each builder of the tables."""
-    folder = Path(tempfile.mkdtemp(prefix="speechprep-model-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return build(folder)
+# -- aligners ----------------------------------------------------------------------------------------------------------
 
 
-def ready(options: dict[str, Any]) -> dict[str, Any]:
-    """Options whose builders of models have given way to what they built; the test skips where they cannot."""
-    return {key: str(folder_of(value)) if callable(value) else value for key, value in options.items()}
+def speech(rate: int, count: int = 2) -> list[tuple[np.ndarray, str]]:
+    lines = (corpus_path() / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["text"]][:count]
+    return [(media.decode(str(corpus_path() / row["audio"]), sample_rate=rate), row["text"]) for row in rows]
 
 
-def make(family: str, name: str, options: dict[str, Any]) -> Any:
-    backend = resolve(family, name)(**ready(options))
-    try:
-        backend.load()
-    except MissingBackend as error:
-        pytest.skip(str(error))
-    return backend
+def test_every_token_has_a_time_within_the_audio(aligner: Aligner) -> None:
+    for audio, text in speech(aligner.sample_rate):
+        transcript = aligner.align(audio, text)
+        assert [word.text for word in transcript.words] == text.split() == transcript.text.split()
+        for word in transcript.words:
+            assert 0 <= word.start <= word.end <= len(audio) / aligner.sample_rate
+            assert word.timing in ("aligned", "interpolated")
 
 
-@pytest.fixture(params=sorted(names("extractors")))
-def extractor(request: pytest.FixtureRequest) -> Any:
-    return make("extractors", request.param, EXTRACTORS[request.param][0])
+def test_a_stream_gives_the_words_of_the_whole_and_earlier_audio_changes_nothing(aligner: Aligner) -> None:
+    (first, text), (second, other) = speech(aligner.sample_rate)
+    whole = aligner.align(first, text)
+    aligner.align(second, other)
+    assert aligner.align(first, text) == whole
+    assert aligner.align_stream(np.array_split(first, 7), text) == whole
 
 
-@pytest.fixture(params=sorted(names("embedders")))
-def embedder(request: pytest.FixtureRequest) -> Any:
-    return make("embedders", request.param, EMBEDDERS[request.param][0])
+def test_audio_without_a_transcript_is_recognised_and_the_audio_is_unchanged(aligner: Aligner) -> None:
+    ((audio, _),) = speech(aligner.sample_rate, 1)
+    before = audio.copy()
+    transcript = aligner.align(audio, None)
+    assert aligner.align(audio, None) == transcript
+    assert transcript.text == " ".join(word.text for word in transcript.words)
+    assert np.array_equal(audio, before)
 
 
-def clips(extractor: Any) -> list[np.ndarray]:
+@pytest.mark.parametrize("name", list(SMALL["aligners"]))
+def test_two_aligners_made_alike_give_the_same_words(name: str) -> None:
+    first, second = loaded("aligners", name), loaded("aligners", name)
+    ((audio, text),) = speech(first.sample_rate, 1)
+    assert first.align(audio, text) == second.align(audio, text)
+
+
+def test_a_thread_safe_aligner_gives_the_same_words_in_several_threads(aligner: Aligner) -> None:
+    if not aligner.thread_safe:
+        pytest.skip("each thread loads its own")
+    clips = speech(aligner.sample_rate, 4)
+    alone = [aligner.align(*clip) for clip in clips]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda clip: aligner.align(*clip), clips)) == alone
+
+
+# -- extractors --------------------------------------------------------------------------------------------------------
+
+
+def clips(extractor: Extractor) -> list[np.ndarray]:
     """Mixed lengths: one frame, a little more, odd ones, some seconds; one silent, one loud."""
     rng = np.random.default_rng(7)
     grid = extractor.grid
     lengths = [grid.window, grid.window + grid.stride - 1, 3 * grid.window + 1, 20_011, 48_000, 16_000]
-    made = [(rng.standard_normal(n) * 0.1).astype(np.float32) for n in lengths]
-    made[-1][:] = 0
-    made[-2] = np.clip(made[-2] * 20, -1, 1)
-    return made
+    audio = [(rng.standard_normal(n) * 0.1).astype(np.float32) for n in lengths]
+    audio[-1][:] = 0
+    audio[-2] = np.clip(audio[-2] * 20, -1, 1)
+    return audio
 
 
-def test_frames_are_float32_and_as_many_as_the_grid_says(extractor: Any) -> None:
+def test_frames_are_float32_and_as_many_as_the_grid_states(extractor: Extractor) -> None:
     for audio, frames in zip(clips(extractor), extractor.extract(clips(extractor)), strict=True):
         assert frames.shape == (extractor.grid.num_frames(len(audio)), extractor.dim)
         assert frames.dtype == np.float32
         assert np.isfinite(frames).all()
 
 
-def test_neighbours_in_a_batch_do_not_change_a_frame(extractor: Any) -> None:
+def test_neighbours_in_a_batch_do_not_change_a_frame(extractor: Extractor) -> None:
     audio = clips(extractor)
     together = extractor.extract(audio)
     backwards = extractor.extract(audio[::-1])[::-1]
@@ -111,47 +99,64 @@ def test_neighbours_in_a_batch_do_not_change_a_frame(extractor: Any) -> None:
         assert np.array_equal(alone, second)
 
 
-def test_a_stream_gives_the_frames_of_the_whole(extractor: Any) -> None:
-    if not hasattr(extractor, "extract_stream"):
-        pytest.skip("this extractor hears whole utterances only")
+def test_a_stream_gives_the_frames_of_the_whole(extractor: Extractor) -> None:
     for audio in clips(extractor):
         streamed = np.concatenate(list(extractor.extract_stream(np.array_split(audio, 5))))
         assert np.array_equal(streamed, extractor.extract([audio])[0])
 
 
-def test_the_audio_given_is_left_as_it_was(extractor: Any) -> None:
+def test_units_are_the_nearest_centroids_of_the_frames_one_by_one_in_a_batch_and_in_a_stream(
+    extractor: Extractor,
+) -> None:
+    audio = clips(extractor)
+    frames = extractor.extract(audio)
+    centroids = Centroids(np.ascontiguousarray(frames[4][::9][:16]))
+    expected = [centroids.assign(part) for part in frames]
+    for one, wanted, together in zip(audio, expected, extractor.units(audio, centroids), strict=True):
+        streamed = np.concatenate(list(extractor.units_stream(np.array_split(one, 3), centroids)))
+        assert np.array_equal(together, wanted)
+        assert np.array_equal(streamed, wanted)
+        assert together.dtype == streamed.dtype == wanted.dtype
+
+
+def test_a_thread_safe_extractor_gives_the_same_bits_in_several_threads(extractor: Extractor) -> None:
+    if not extractor.thread_safe:
+        pytest.skip("each thread loads its own")
+    audio = clips(extractor)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda one: extractor.extract([one])[0], audio))
+    assert all(map(np.array_equal, together, extractor.extract(audio)))
+
+
+def test_padded_frames_begin_with_the_frames_of_the_utterance(extractor: Extractor) -> None:
+    audio = clips(extractor)
+    for one, together in zip(audio, extractor.extract_padded_batch(audio), strict=True):
+        alone = list(extractor.extract_padded(iter([one])))
+        for blocks in (alone, together):
+            valid = np.concatenate([frames[:n] for frames, n in blocks])
+            np.testing.assert_allclose(valid, extractor.extract([one])[0], atol=1e-5)
+        assert sum(len(frames) for frames, _ in alone) == sum(len(frames) for frames, _ in together)
+
+
+def test_the_audio_given_is_left_as_it_was(extractor: Extractor) -> None:
     audio = clips(extractor)
     before = [a.copy() for a in audio]
     extractor.extract(audio)
     assert all(np.array_equal(a, b) for a, b in zip(audio, before, strict=True))
 
 
-@pytest.mark.parametrize("name", sorted(names("extractors")))
+@pytest.mark.parametrize("name", list(SMALL["extractors"]))
 def test_two_extractors_made_alike_give_the_same_bits(name: str) -> None:
-    first, second = (make("extractors", name, EXTRACTORS[name][0]) for _ in range(2))
+    first, second = loaded("extractors", name), loaded("extractors", name)
     assert first.identity() == second.identity()
     for a, b in zip(first.extract(clips(first)), second.extract(clips(second)), strict=True):
         assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize(
-    ("family", "name", "change"),
-    [
-        (family, name, change)
-        for family, table in (("extractors", EXTRACTORS), ("embedders", EMBEDDERS))
-        for name, (_, changes) in table.items()
-        for change in changes
-    ],
-)
-def test_identity_changes_with_every_parameter_and_needs_no_load(
-    family: str, name: str, change: dict[str, Any]
-) -> None:
-    usual = (EXTRACTORS if family == "extractors" else EMBEDDERS)[name][0]
-    made = resolve(family, name)
-    assert made(**ready(usual)).identity() != made(**ready({**usual, **change})).identity()
+# -- embedders ---------------------------------------------------------------------------------------------------------
 
 
-def test_texts_become_unit_vectors_that_do_not_depend_on_their_neighbours(embedder: Any) -> None:
+def test_texts_become_unit_vectors_that_do_not_depend_on_their_neighbours(embedder: Embedder) -> None:
     texts = ["a dog barks", "Rain on a tin roof", "", "wind", "a dog barks"]
     together = embedder.embed_text(texts)
     assert together.shape == (5, embedder.dim)
@@ -163,9 +168,9 @@ def test_texts_become_unit_vectors_that_do_not_depend_on_their_neighbours(embedd
         assert np.array_equal(embedder.embed_text([text])[0], vector)
 
 
-def test_sounds_become_unit_vectors_that_do_not_depend_on_their_neighbours(embedder: Any) -> None:
+def test_sounds_become_unit_vectors_that_do_not_depend_on_their_neighbours(embedder: Embedder) -> None:
     if not embedder.hears_audio:
-        pytest.skip("this embedder reads only")
+        pytest.skip("this embedder takes text only")
     rng = np.random.default_rng(7)
     sounds = [(rng.standard_normal(n) * 0.1).astype(np.float32) for n in (embedder.sample_rate * 12, 3, 48_000)]
     together = embedder.embed_audio(sounds)
@@ -174,3 +179,54 @@ def test_sounds_become_unit_vectors_that_do_not_depend_on_their_neighbours(embed
         assert vectors.dtype == np.float32
         assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
         assert np.array_equal(embedder.embed_audio([sound])[0], vectors)
+
+
+def test_a_fitted_embedder_is_restored_from_its_folder_and_the_first_one_is_unchanged(
+    embedder: Embedder, tmp_path: Any
+) -> None:
+    before = json.dumps(embedder.identity())
+    fitted = embedder.fit(["a dog barks", "rain"])
+    assert json.dumps(embedder.identity()) == before
+    fitted.save(tmp_path)
+    embedder.restore(tmp_path)
+    assert embedder.identity() == fitted.identity()
+    assert np.array_equal(embedder.embed_text(["a dog"]), fitted.embed_text(["a dog"]))
+
+
+# -- image codecs ------------------------------------------------------------------------------------------------------
+
+
+def pictures() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (height, width, 3), np.uint8) for height, width in ((48, 48), (9, 60), (200, 31))]
+
+
+def test_codes_are_uint16_below_the_vocabulary_and_do_not_depend_on_their_neighbours(codec: ImageCodec) -> None:
+    prepared = [codec.prepare(pixels) for pixels in pictures()]
+    together = codec.encode(prepared)
+    assert codec.vocab <= 1 << 16
+    for one, codes in zip(prepared, together, strict=True):
+        assert codes.shape == (codec.length,)
+        assert codes.dtype == np.uint16
+        assert int(codes.max()) < codec.vocab
+        assert np.array_equal(codec.encode([one])[0], codes)
+    assert all(np.array_equal(a, b) for a, b in zip(codec.encode(prepared[::-1])[::-1], together, strict=True))
+    assert codec.encode([]) == []
+
+
+@pytest.mark.parametrize("name", list(SMALL["image_codecs"]))
+def test_two_codecs_made_alike_give_the_same_codes(name: str) -> None:
+    first, second = loaded("image_codecs", name), loaded("image_codecs", name)
+    for pixels in pictures():
+        assert np.array_equal(first.encode([first.prepare(pixels)])[0], second.encode([second.prepare(pixels)])[0])
+
+
+# -- quantizers --------------------------------------------------------------------------------------------------------
+
+
+def test_centroids_are_float32_and_the_same_bytes_for_the_same_frames_and_seed(quantizer: Quantizer) -> None:
+    frames = np.random.default_rng(0).standard_normal((500, 5)).astype(np.float32)
+    first, second = (quantizer.fit(frames, 7, 3).centroids.copy() for _ in range(2))
+    assert first.shape == (7, 5)
+    assert first.dtype == np.float32
+    assert first.tobytes() == second.tobytes()

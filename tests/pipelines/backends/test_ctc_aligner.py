@@ -14,7 +14,7 @@ from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends.aligners import sliced_convolutions
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner, sequence, spell, spoken_words
 from speechprep.pipelines.backends.aligners.ctc_model import CtcModel
-from speechprep.pipelines.backends.aligners.sliding_window import Window
+from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
 from speechprep.pipelines.stages import align
 from speechprep.registry import resolve
 
@@ -108,7 +108,7 @@ def test_the_frames_of_all_windows_are_those_of_the_whole(extra):
     audio[::320] = np.arange(len(audio[::320])) % len(LABELS)
     model = Spelled()
     whole = model.emissions(audio)
-    parts = list(model.stream(Window(iter([audio])), 2.0, 0.5))
+    parts = list(model.stream(SlidingWindow(iter([audio])), 2.0, 0.5))
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 

@@ -13,7 +13,7 @@ from speechprep.demo import corpus_path
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends.aligners import sphinx
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
-from speechprep.pipelines.backends.aligners.sliding_window import VoiceActivity, Window
+from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow, VoiceActivity
 from speechprep.pipelines.backends.aligners.timing import Spoken, interpolated, written_words
 
 RATE = 16_000
@@ -236,10 +236,10 @@ def test_long_audio_is_recognised_in_pieces(aligner, long_speech):
 
 
 def test_the_window_holds_no_more_than_it_must():
-    window = Window(iter(np.split(np.arange(1000, dtype=np.float32), 10)))
+    window = SlidingWindow(iter(np.split(np.arange(1000, dtype=np.float32), 10)))
     assert len(window.fill(250)) == 250
     assert not window.is_last(250)
-    assert len(window._held) <= 400
+    assert len(window._buffer) <= 400
     window.advance(250)
     assert window.fill(750)[0] == 250
     assert window.is_last(750)

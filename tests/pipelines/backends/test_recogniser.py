@@ -53,6 +53,7 @@ def test_chunks_hold_all_speech_in_order_and_are_as_long_as_may_be(lengths):
 
 
 @pytest.mark.reference
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pyannote on a machine without FFmpeg
 def test_chunks_are_those_of_whisperx():
     pytest.importorskip("whisperx")
     from whisperx.diarize import Segment

@@ -160,7 +160,7 @@ def test_a_preprocessor_of_another_model_is_refused(model: Path, tmp_path: Path)
     folder = shutil.copytree(model, tmp_path / "m")
     found = json.loads((folder / "preprocessor_config.json").read_text())
     (folder / "preprocessor_config.json").write_text(json.dumps({**found, "nb_max_frames": 1000}))
-    with pytest.raises(ConfigError, match="other mel frames"):
+    with pytest.raises(ConfigError, match=r"mel frames of .* do not fit the 1500 positions"):
         loaded(folder)
 
 

@@ -17,7 +17,7 @@ from speechprep.artifacts.media import audio
 from speechprep.artifacts.schemas import WORDS
 from speechprep.demo import corpus_path
 from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.backends import Transcript, Word
+from speechprep.pipelines.backends import Aligner, Transcript, Word
 from speechprep.pipelines.stages import align, ingest
 
 RATE = 16_000
@@ -221,8 +221,14 @@ def test_thresholds_are_judged_in_order_and_may_be_off():
 
 
 def test_the_least_score_is_the_aligners_own_unless_another_is_given():
-    class OnAnotherScale:
-        pass
+    class OnAnotherScale(Aligner):
+        sample_rate = RATE
+
+        def identity(self):
+            return {"name": "another scale"}
+
+        def align(self, audio, text):
+            raise NotImplementedError
 
     own = registry.make("aligners", "pocketsphinx", {})
     assert config().judging(own).min_score == -4
@@ -233,10 +239,13 @@ def test_the_least_score_is_the_aligners_own_unless_another_is_given():
         config(min_score="low")
 
 
-class HearingAligner:
+class HearingAligner(Aligner):
     """Hears French in everything, and is not quite sure."""
 
     sample_rate = RATE
+
+    def identity(self):
+        return {"name": "hearing"}
 
     def align(self, samples, text):
         made = [Word("bonjour", 0.0, 1.0, 0.4, "aligned")]
@@ -249,18 +258,23 @@ def test_the_language_that_was_heard_stands_before_that_of_the_corpus(run_stage,
     assert [(r["language"], r["language_probability"]) for r in plain.values()] == [("en", None), (None, None)]
     work = align.STAGE.configure({"language": "en", "min_language_probability": 0.7})
     row = {"id": "a", "text": None, "language": "en"}
-    heard = align.words_row(work.judging(None), row, HearingAligner().align(None, None), 2.0, np.ones(200, np.float32))
+    heard = align.words_row(
+        work.judging(HearingAligner()), row, HearingAligner().align(None, None), 2.0, np.ones(200, np.float32)
+    )
     assert (heard["language"], heard["language_probability"]) == ("fr", 0.75)
     assert heard["reason"] == "other_language"
-    unsure = align.STAGE.configure({"min_language_probability": 0.8}).judging(None)
+    unsure = align.STAGE.configure({"min_language_probability": 0.8}).judging(HearingAligner())
     made = align.words_row(unsure, row, HearingAligner().align(None, None), 2.0, np.ones(200, np.float32))
     assert made["reason"] == "doubtful_language"
 
 
-class WholeAligner:
+class WholeAligner(Aligner):
     """An aligner that cannot stream."""
 
     sample_rate = RATE
+
+    def identity(self):
+        return {"name": "whole"}
 
     def align(self, samples, text):
         if not len(samples):
@@ -272,9 +286,9 @@ class WholeAligner:
 
 def test_an_aligner_that_cannot_stream_gets_the_audio_whole():
     blocks = iter([np.zeros(RATE, np.float32), np.zeros(RATE, np.float32)])
-    assert align._align(WholeAligner(), blocks, "a").words[0].end == 2.0
+    assert WholeAligner().align_stream(blocks, "a").words[0].end == 2.0
     with pytest.raises(BadInput):
-        align._align(WholeAligner(), iter([]), "a")
+        WholeAligner().align_stream(iter([]), "a")
 
 
 def test_an_unknown_aligner_or_parameter_is_named():

@@ -307,7 +307,7 @@ def test_where_a_process_died_each_file_is_read_alone_and_leaves_word(tmp_path: 
 
     manifest, out = corpus(tmp_path / "in", 6), tmp_path / "out"
     step = Step("ingest", STAGE, STAGE.configure({"shards": 1}), 0, {}, str(out), [str(manifest)])
-    (task,) = prepare(step).tasks
+    (task,) = prepare(step, work=str(out / "_work")).tasks
     (before,) = execute(task)
     (out / "_state" / "00000-of-00001.json").unlink()
     said = []

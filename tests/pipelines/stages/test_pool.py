@@ -21,11 +21,14 @@ from speechprep.pipelines.stages import pool
 def test_the_mean_is_the_same_bits_however_the_frames_are_cut(n: int, cuts: list[int]) -> None:
     frames = np.random.default_rng(n).standard_normal((n, 39)).astype(np.float32)
     parts = [part for part in np.split(frames, sorted(cut for cut in cuts if cut < n)) if len(part)]
-    mean, count = pool.mean_of(iter(parts))
-    assert count == n
-    assert mean.dtype == np.float32
-    assert np.array_equal(mean, pool.mean_of(iter([frames]))[0])
-    np.testing.assert_allclose(mean, frames.astype(np.float64).mean(axis=0), rtol=1e-6, atol=1e-7)
+    mean, whole = pool.RunningMean(), pool.RunningMean()
+    for part in parts:
+        mean.add(part)
+    whole.add(frames)
+    assert mean.n == n
+    assert mean.value.dtype == np.float32
+    assert np.array_equal(mean.value, whole.value)
+    np.testing.assert_allclose(mean.value, frames.astype(np.float64).mean(axis=0), rtol=1e-6, atol=1e-7)
 
 
 @settings(max_examples=30)
@@ -67,4 +70,24 @@ def test_vectors_are_the_means_of_the_frames(
 
 def test_no_frames_at_all_is_a_fault_of_the_caller() -> None:
     with pytest.raises(ValueError, match="no frames"):
-        pool.mean_of(iter([]))
+        _ = pool.RunningMean().value
+
+
+class Padding(MfccExtractor):
+    """MFCC whose second block of frames is followed by two frames of padding."""
+
+    def extract_padded(self, blocks):  # type: ignore[no-untyped-def]
+        for number, frames in enumerate(self.extract_stream(blocks)):
+            padding = np.ones((2 * (number == 1), self.dim), np.float32)
+            yield np.concatenate([frames, padding]), len(frames)
+
+
+def test_the_mean_of_all_frames_has_the_padding_and_the_other_mean_has_not() -> None:
+    extractor = Padding()
+    extractor.load()
+    audio = np.random.default_rng(0).standard_normal(80_000).astype(np.float32)
+    frames = extractor.extract([audio])[0].astype(np.float64)
+    row = pool.pool_utterance(extractor, {"id": "a"}, iter([audio]))
+    assert row["n_valid"] == len(frames)
+    np.testing.assert_allclose(row["mean"], frames.mean(axis=0), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(row["mean_all"], (frames.sum(axis=0) + 2) / (len(frames) + 2), rtol=1e-6, atol=1e-6)

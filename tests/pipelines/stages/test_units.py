@@ -18,6 +18,7 @@ from speechprep.artifacts.media import audio
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import StaleArtifact
 from speechprep.pipelines import features
+from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.backends.extractors.mfcc import MfccExtractor
 from speechprep.pipelines.stages import units
 from speechprep.tokenizers.kmeans.nearest import Centroids
@@ -114,11 +115,14 @@ def test_another_extractor_is_refused_naming_both(
         run_stage(units.STAGE, {"extractor": "mfcc", "options": {"cmvn": "utterance"}}, inputs)
 
 
-class Whole:
+class Whole(Extractor):
     """An extractor that cannot stream: frames of raw samples."""
 
     grid = FrameGrid(RATE, 100, 100)
     sample_rate, dim = RATE, 100
+
+    def identity(self) -> dict:
+        return {"name": "whole"}
 
     def extract(self, batch: list[np.ndarray]) -> list[np.ndarray]:
         return [audio[: len(audio) // 100 * 100].reshape(-1, 100) for audio in batch]

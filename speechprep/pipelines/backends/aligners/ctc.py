@@ -1,39 +1,43 @@
-"""Aligner `ctc`: word times by any CTC model for speech and the exact best path (`tokenizers.ctc`).
+"""Aligner `ctc`: word times by any CTC model for speech and the exact best path (`tokenizers.alignment.ctc`).
 
-With a transcript, every written token gets a time: what is said for it (in English `tokenizers.spoken`, in other
-languages the token itself) is spelled in the letters of the model, characters that it does not have are left out, and
-a token of which nothing is left lies between its neighbours ("interpolated", no score). The path covers all frames of
-the audio, so nothing is cut and no place is lost. Without a transcript the model's own best labels are the words.
+With a transcript, every written token gets a time. Its spoken form (in English `tokenizers.english.spoken`, otherwise
+the token itself) is spelled in the letters of the model; other characters are left out. A token without any letter is
+placed between its neighbours ("interpolated", no score). The path covers all frames of the audio, so the position is
+never lost. Without a transcript, the best labels of the model are the words.
 
-Memory: one window of audio in the model at a time, and for each frame of the whole the log-probabilities of the letters
-in the transcript alone (2 h: 40 MB); see `tokenizers.ctc` for the search.
+Memory: one window of audio in the model, and for each frame the log-probabilities of the letters of the transcript only
+(2 h: 40 MB); see `tokenizers.alignment.ctc` for the search.
 
-A word lasts from the first frame of its first letter to the last frame of its last one. CTC models mark letters by
-single frames, so ends come early, by up to the length of the last sound. The score is the mean log-probability over the
-frames of its letters, in nats, at most 0. Borders lie `(field - stride) / 2` samples after the start of a frame, where
-the middle between two frames is (2.5 ms).
+A word lasts from the first frame of its first letter to the last frame of its last letter. CTC models mark letters by
+single frames, so ends are early by up to the length of the last sound. The score is the mean log-probability over the
+frames of its letters, in nats, at most 0. Borders are `(field - stride) / 2` samples (2.5 ms) after the start of a
+frame, at the middle between two frames.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Transcript, Word
-from speechprep.pipelines.backends.aligners.ctc_model import RATE, CtcModel, LogProbs, ctc_model, too_short
-from speechprep.pipelines.backends.aligners.sliding_window import Window
+from speechprep.pipelines.backends.aligners.ctc_model import RATE, CtcModel, LogProbs, too_short
+from speechprep.pipelines.backends.aligners.huggingface_ctc import HuggingFaceModel
+from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
+from speechprep.pipelines.backends.aligners.torchaudio_ctc import TorchaudioModel
+from speechprep.pipelines.backends.base import check_device
 from speechprep.tokenizers.alignment.ctc import ctc_align, greedy_decode
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
-VERSION = 2  # raise when the same input would give other times
+VERSION = 2  # raise it if the same input gives other times
 
 Samples = NDArray[np.float32]
 
@@ -43,15 +47,19 @@ class CtcAligner(StreamAligner):
 
     Args:
         model: folder or hub name of a Hugging Face model with a CTC head, or the name of a torchaudio bundle.
-        language: "en" reads figures and symbols as English words; in any other they are not said by any letter.
-        window: seconds of audio that go through the model at once; longer audio is worked off in windows.
-        overlap: seconds at both ends of a window that only serve its middle.
-        device: of torch, "cpu" or "cuda".
-        folder: where the weights of a torchaudio bundle are; by default where torchaudio keeps them.
-        threads: of the model on a CPU, in each worker process; more workers gain more, but not on one recording.
+        language: "en" reads figures and symbols as English words; in other languages they have no letters.
+        window: seconds of audio in one forward pass; longer audio goes through windows.
+        overlap: seconds of context at both ends of a window.
+        device: torch device, "cpu" or "cuda".
+        folder: folder with the weights of a torchaudio bundle; default: the cache of torchaudio.
+        threads: threads of the model on a CPU in each worker process. More workers are more efficient, except for a
+            single recording.
     """
 
+    name = "ctc"
+    packages: ClassVar[Mapping[str, str]] = {"torch": "hf"}
     sample_rate = RATE
+    thread_safe = True  # a forward pass does not change the model
 
     def __init__(
         self,
@@ -73,10 +81,10 @@ class CtcAligner(StreamAligner):
         self.window = float(window)
         self.overlap = float(overlap)
         self.device = device
-        self.model: CtcModel = ctc_model(str(model), device, folder, threads)
+        self.model = ctc_model(str(model), device, folder, threads)
 
     def identity(self) -> dict[str, Any]:
-        """Name, digest of the model and every parameter."""
+        """Name, sha256 of the model and every parameter."""
         return {
             "name": "ctc",
             "version": VERSION,
@@ -88,17 +96,28 @@ class CtcAligner(StreamAligner):
             "device": self.device,
         }
 
+    def check(self) -> None:
+        """Check packages, device name and model files, without torch and without a download.
+
+        Raises:
+            MissingBackend: a package or a file of the model is absent.
+            ConfigError: a model for another sample rate, a vocabulary of another size, or an unknown device name.
+        """
+        super().check()
+        check_device(self.label, self.device, auto=False)
+        self.model.check(self.label)
+
     def load(self) -> None:
         """Read the model."""
         self.model.load()
 
-    def _timed(self, stream: Window, text: str) -> Transcript:
+    def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
         return self.timed(stream, text, self.language)
 
-    def timed(self, stream: Window, text: str, language: str) -> Transcript:
-        """`align` for audio in a window, in any language that the model speaks."""
+    def timed(self, stream: SlidingWindow, text: str, language: str) -> Transcript:
+        """`align` for audio in a sliding window, in any language of the model."""
         written = tokens(text)
-        forms = said(text, language)
+        forms = spoken_tokens(text, language)
         words = [word for form in forms for word in form]
         spelled = spell(words, self.model.letters())
         if not any(spelled):
@@ -113,19 +132,19 @@ class CtcAligner(StreamAligner):
         if not parts:
             raise too_short(stream.skip())
         path = ctc_align(np.concatenate(parts), compact.astype(np.int32) + np.int32(1))
-        found = spoken_words(len(words), owners, path.starts, path.ends, path.scores)
-        return Transcript(" ".join(written), self._written(written, forms, found, stream.skip()))
+        spoken = spoken_words(len(words), owners, path.starts, path.ends, path.scores)
+        return Transcript(" ".join(written), self._written(written, forms, spoken, stream.skip()))
 
-    def _emissions(self, stream: Window) -> Iterator[LogProbs]:
+    def _emissions(self, stream: SlidingWindow) -> Iterator[LogProbs]:
         return self.model.stream(stream, self.window, self.overlap)
 
     def _written(
-        self, written: Sequence[str], forms: Sequence[Sequence[str]], found: Sequence[Spoken | None], n_samples: int
+        self, written: Sequence[str], forms: Sequence[Sequence[str]], spoken: Sequence[Spoken | None], n_samples: int
     ) -> list[Word]:
         offset = (self.model.field - self.model.stride) / 2 / RATE
-        return written_words(written, forms, found, RATE / self.model.stride, offset, n_samples / RATE)
+        return written_words(written, forms, spoken, RATE / self.model.stride, offset, n_samples / RATE)
 
-    def _recognise(self, stream: Window) -> Transcript:
+    def _recognise(self, stream: SlidingWindow) -> Transcript:
         """The words of the best label of each frame."""
         labels, scores = [], []
         for part in self._emissions(stream):
@@ -145,26 +164,34 @@ class CtcAligner(StreamAligner):
             elif emitted.token in ids:
                 words[-1] += ids[emitted.token].lower() if upper else ids[emitted.token]
                 parts[-1].append(emitted)
-        kept = [(word, part) for word, part in zip(words, parts, strict=True) if part and word.strip()]
-        found = [_joined([(e.start, e.end, e.score) for e in part]) for _, part in kept]
-        texts = [word for word, _ in kept]
-        return Transcript(" ".join(texts), self._written(texts, [[text] for text in texts], found, stream.skip()))
+        nonempty = [(word, part) for word, part in zip(words, parts, strict=True) if part and word.strip()]
+        spoken = [_joined([(e.start, e.end, e.score) for e in part]) for _, part in nonempty]
+        texts = [word for word, _ in nonempty]
+        return Transcript(" ".join(texts), self._written(texts, [[text] for text in texts], spoken, stream.skip()))
 
 
-def said(text: str, language: str) -> list[list[str]]:
-    """The spoken words of each token: English readings, or in other languages the token as it is written."""
+def ctc_model(model: str, device: str, folder: str | None = None, threads: int = 1) -> CtcModel:
+    """The unloaded model of a name: a name in capitals is a torchaudio bundle, all others are of Hugging Face."""
+    bundle = model.isupper() and not Path(model).exists()
+    chosen: CtcModel = TorchaudioModel(model, device, folder) if bundle else HuggingFaceModel(model, device)
+    chosen.threads = threads
+    return chosen
+
+
+def spoken_tokens(text: str, language: str) -> list[list[str]]:
+    """The spoken words of each token: English readings; in other languages the written token."""
     if language == "en":
         return spoken_forms(text)
     return [[unicodedata.normalize("NFC", token)] for token in tokens(text)]
 
 
 def spell(words: Sequence[str], letters: dict[str, int]) -> list[list[int]]:
-    """Each word in the model's letters; what it has no letter for is left out."""
+    """The letter ids of each word; characters without a letter are left out."""
     return [[letters[char] for char in word if char in letters] for word in words]
 
 
 def sequence(spelled: Sequence[Sequence[int]], delimiter: int | None) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """All letters with a delimiter between words, and the word that each belongs to (-1: none)."""
+    """All letters with a delimiter between words, and the word number of each (-1 for a delimiter)."""
     ids: list[int] = []
     owners: list[int] = []
     for number, word in enumerate(spelled):
@@ -186,13 +213,13 @@ def spoken_words(
     scores: NDArray[np.float64],
 ) -> list[Spoken | None]:
     """Times of letters -> times of words, None for a word without letters."""
-    found: list[Spoken | None] = [None] * count
+    spoken: list[Spoken | None] = [None] * count
     edges = np.flatnonzero(np.diff(owners, prepend=-2, append=-2))
     for first, last in pairwise(edges.tolist()):
         if owners[first] >= 0:
             letters = zip(*(values[first:last].tolist() for values in (starts, ends, scores)), strict=True)
-            found[owners[first]] = _joined(list(letters))
-    return found
+            spoken[owners[first]] = _joined(list(letters))
+    return spoken
 
 
 def _joined(letters: Sequence[tuple[int, int, float]]) -> Spoken:

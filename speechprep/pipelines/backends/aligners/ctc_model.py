@@ -1,47 +1,39 @@
-"""A CTC model for speech: who it is, its letters, and its emissions for audio of any length.
+"""`CtcModel`: base of the CTC models for speech, with their letters and their emissions for audio of any length.
 
-Models are those of Hugging Face (Wav2Vec2ForCTC and its kin: HuBERT, WavLM, Data2VecAudio with a CTC head), from a
-local folder or by name, and the bundles of torchaudio by their name (WAV2VEC2_ASR_BASE_960H). Audio is normalised where
-the model's own processor says so.
+`huggingface_ctc` reads models of transformers, `torchaudio_ctc` the bundles of torchaudio.
 
-Long audio goes through windows that overlap: of each only the frames in its middle are kept, so every frame of the
-whole comes exactly once and has audio on both sides. Windows start at whole frames; nothing shifts.
+Long audio goes through overlapping windows. Only the frames in the middle of each window are used, so every frame of
+the audio occurs exactly once and has context on both sides. Windows start at whole frames, so nothing is shifted.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import BadInput, ConfigError, MissingBackend, first_line
-from speechprep.pipelines.backends.aligners.sliced_convolutions import make_lean
-from speechprep.pipelines.backends.aligners.sliding_window import Window
-from speechprep.pipelines.backends.model_files import digest_of, folder_of, require, weight_files
+from speechprep.errors import BadInput
+from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
 from speechprep.process import give_back
 
 Samples = NDArray[np.float32]
 LogProbs = NDArray[np.float32]
 
 RATE = 16_000
-PATTERNS = ["*.json", "*.safetensors"]
-MORE = "pytorch_model*.bin"
 DELIMITER = "|"
-LONG = 10 * RATE  # samples after which the memory that they took is given back
-LAYERS = [(512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2]  # channels, kernel, stride where a bundle names none
+LONG = 10 * RATE  # samples; after longer audio, freed memory is returned to the system
 
 
 class CtcModel:
-    """What both kinds have in common.
+    """A CTC model, not loaded.
 
     Attributes:
-        vocabulary: what is in the output layer -> id, as the model spells it.
-        blank: id. stride, field: samples between frames, and that a frame sees.
+        vocabulary: text of each output -> id, in the case of the model.
+        blank: id of the blank.
+        stride: samples between two frames.
+        field: samples in the receptive field of a frame.
     """
 
     vocabulary: dict[str, int]
@@ -56,7 +48,11 @@ class CtcModel:
         self.device = device
 
     def identity(self) -> dict[str, Any]:
-        """The model's name and sha256."""
+        """Name and sha256 of the model."""
+        raise NotImplementedError
+
+    def check(self, label: str) -> None:
+        """Check packages and files of the model, without torch and without a download; see `Backend.check`."""
         raise NotImplementedError
 
     def load(self) -> None:
@@ -71,7 +67,7 @@ class CtcModel:
         return audio
 
     def emissions(self, audio: Samples) -> LogProbs:
-        """(frames, vocabulary) log-probabilities of one piece of audio, as a whole."""
+        """(frames, vocabulary) log-probabilities of one piece of audio."""
         import torch
 
         if self.device == "cpu" and torch.get_num_threads() != self.threads:
@@ -79,216 +75,54 @@ class CtcModel:
         with torch.inference_mode():
             data = torch.from_numpy(np.ascontiguousarray(self._normalised(audio), np.float32))[None]
             logits = self._forward(data.to(self.device))
-            found: LogProbs = torch.log_softmax(logits.float(), dim=-1)[0].cpu().numpy()
+            log_probs: LogProbs = torch.log_softmax(logits.float(), dim=-1)[0].cpu().numpy()
         if len(audio) >= LONG:
             del data, logits
             give_back()
-        return found
+        return log_probs
 
-    def stream(self, audio: Window, window: float, overlap: float) -> Iterator[LogProbs]:
-        """The emissions of a stream, piece by piece; together one row for each frame of the whole.
+    def stream(self, audio: SlidingWindow, window: float, overlap: float) -> Iterator[LogProbs]:
+        """The emissions of a stream, piece by piece; together one row for each frame of the audio.
 
         Args:
-            audio: read to its end.
-            window: seconds in one run of the model.
-            overlap: seconds at both sides of a window whose frames are not kept.
+            audio: the stream, read to its end.
+            window: seconds of audio in one forward pass.
+            overlap: seconds at both sides of a window without used frames.
         """
         size = round(window * RATE) // self.stride * self.stride
         margin = round(overlap * RATE) // self.stride
-        first = 0  # of the window's frames that is kept
+        first = 0  # number of the first used frame of the window
         while True:
             samples = audio.fill(size)
             last = audio.is_last(size)
-            made = self.emissions(samples) if len(samples) >= self.field else None
-            if made is None:
+            if len(samples) < self.field:
                 return
+            emissions = self.emissions(samples)
             if last:
-                yield made[first:]
+                yield emissions[first:]
                 return
-            keep = len(made) - margin
-            yield made[first:keep]
+            stop = len(emissions) - margin
+            yield emissions[first:stop]
             first = margin
-            audio.advance((keep - margin) * self.stride)
+            audio.advance((stop - margin) * self.stride)
 
     def letters(self) -> dict[str, int]:
-        """Single characters -> id, in the model's case and, where it has one only, in the other too."""
-        own = {text: at for text, at in self.vocabulary.items() if len(text) == 1 and text != DELIMITER}
-        own = {text: at for text, at in own.items() if at != self.blank}
-        found = dict(own)
-        for text, at in own.items():
-            for other in (text.lower(), text.upper()):
-                if len(other) == 1:
-                    found.setdefault(other, at)
-        return found
+        """Single characters -> id, in the case of the model; also in the other case if the model has one case only."""
+        outputs = {text: id for text, id in self.vocabulary.items() if len(text) == 1 and text != DELIMITER}
+        outputs = {text: id for text, id in outputs.items() if id != self.blank}
+        letters = dict(outputs)
+        for text, id in outputs.items():
+            for variant in (text.lower(), text.upper()):
+                if len(variant) == 1:
+                    letters.setdefault(variant, id)
+        return letters
 
     def delimiter(self) -> int | None:
-        """The id that stands between words, where the model has one."""
-        at = self.vocabulary.get(DELIMITER)
-        return at if at != self.blank else None
-
-
-class HuggingFaceModel(CtcModel):
-    """A folder with config.json, preprocessor_config.json, vocab.json and weights, or its name on the hub."""
-
-    _normalise: bool
-
-    def _files(self) -> tuple[Path, list[Path]]:
-        folder = folder_of(self.name, PATTERNS, ("model.safetensors", "pytorch_model.bin"), more=MORE)
-        files = require(folder, ("config.json",), ("preprocessor_config.json",), ("vocab.json",))
-        return folder, [*files, *weight_files(folder)]
-
-    def identity(self) -> dict[str, Any]:
-        """sha256 over configuration, vocabulary and weights."""
-        return {"model": Path(self.name).name, "model_sha256": digest_of(self._files()[1])}
-
-    def load(self) -> None:
-        """Read it all.
-
-        Raises:
-            MissingBackend: torch or transformers is missing, or a file of the model.
-            ConfigError: no CTC model, or one for other audio.
-        """
-        folder, _ = self._files()
-        processor = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-        if processor.get("sampling_rate", RATE) != RATE:
-            rate = processor["sampling_rate"]
-            raise ConfigError(f"the model {folder} is for audio at {rate} Hz; choose one for {RATE}")
-        self._normalise = bool(processor.get("do_normalize", True))
-        self._model = _read(folder).to(self.device)
-        if self.device == "cpu":
-            make_lean(getattr(self._model.base_model, "feature_extractor", None))
-        config = self._model.config
-        self.stride = math.prod(config.conv_stride)
-        self.field = 1 + sum(
-            (kernel - 1) * math.prod(config.conv_stride[:i]) for i, kernel in enumerate(config.conv_kernel)
-        )
-        self._read_vocabulary(folder, config.vocab_size, config.pad_token_id)
-
-    def _read_vocabulary(self, folder: Path, size: int, pad: int | None) -> None:
-        words = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-        if not all(isinstance(at, int) for at in words.values()):
-            raise ConfigError(f"{folder / 'vocab.json'} has one vocabulary for each language; save the model with one")
-        if words and max(words.values()) >= size:
-            raise ConfigError(f"{folder / 'vocab.json'} has ids up to {max(words.values())}, the model {size} outputs")
-        self.vocabulary = words
-        named = [words[name] for name in ("<pad>", "[PAD]") if name in words]
-        self.blank = named[0] if named else pad or 0
-
-    def _forward(self, audio: Any) -> Any:
-        return self._model(audio).logits
-
-    def _normalised(self, audio: Samples) -> Samples:
-        """Zero mean and unit variance, as Wav2Vec2FeatureExtractor does."""
-        if not self._normalise:
-            return audio
-        return np.asarray((audio - audio.mean()) / np.sqrt(audio.var() + 1e-7), np.float32)
-
-
-class TorchaudioModel(CtcModel):
-    """A bundle of torchaudio; its weights are looked for where torchaudio puts them, or in `folder`."""
-
-    def __init__(self, model: str, device: str, folder: str | None = None) -> None:
-        super().__init__(model, device)
-        self._folder = folder
-
-    def _bundle(self) -> Any:
-        try:
-            from torchaudio import pipelines
-        except ImportError:
-            raise MissingBackend.package(f"the model {self.name}", "torchaudio", "hf") from None
-        if self.name not in pipelines.__all__:
-            known = ", ".join(sorted(name for name in pipelines.__all__ if "ASR" in name or name == "MMS_FA"))
-            raise ConfigError(f"torchaudio has no model {self.name!r}; it has {known}")
-        return getattr(pipelines, self.name)
-
-    def _weights(self) -> Path:
-        """The file of the weights; fetched where it is not there."""
-        bundle = self._bundle()
-        import torch
-
-        folder = Path(self._folder) if self._folder else Path(torch.hub.get_dir()) / "checkpoints"
-        file = folder / Path(bundle._path).name
-        if not file.exists():
-            try:
-                bundle._get_state_dict({"model_dir": str(folder)})
-            except OSError as error:  # URLError is one
-                raise MissingBackend(
-                    f"the weights of {self.name} are not on this machine and could not be fetched ({error}); put "
-                    f"{file.name} into {folder}"
-                ) from None
-        return file
-
-    def identity(self) -> dict[str, Any]:
-        """sha256 of the weights."""
-        return {"model": self.name, "model_sha256": digest_of([self._weights()])}
-
-    def load(self) -> None:
-        """Read the weights and the labels."""
-        file, bundle = self._weights(), self._bundle()
-        if not hasattr(bundle, "get_labels"):
-            raise ConfigError(f"torchaudio's {self.name} has no letters; choose one with ASR in its name, or MMS_FA")
-        options = {"dl_kwargs": {"model_dir": str(file.parent)}}
-        star = type(bundle).__name__ == "Wav2Vec2FABundle"  # has one more output, for anything at all
-        model = bundle.get_model(with_star=False, **options) if star else bundle.get_model(**options)
-        labels = bundle.get_labels(star=None) if star else bundle.get_labels()
-        self._model = model.eval().requires_grad_(requires_grad=False).to(self.device)
-        self.vocabulary = {label: at for at, label in enumerate(labels)}
-        self.blank = 0
-        layers = bundle._params["extractor_conv_layer_config"] or LAYERS
-        strides = [stride for _, _, stride in layers]
-        self.stride = math.prod(strides)
-        self.field = 1 + sum((kernel - 1) * math.prod(strides[:i]) for i, (_, kernel, _) in enumerate(layers))
-
-    def _forward(self, audio: Any) -> Any:
-        return self._model(audio)[0]
-
-
-def ctc_model(model: str, device: str, folder: str | None = None, threads: int = 1) -> CtcModel:
-    """The model of that name, not loaded: a torchaudio bundle is written in capitals, all else is Hugging Face's."""
-    bundle = model.isupper() and not Path(model).exists()
-    made = TorchaudioModel(model, device, folder) if bundle else HuggingFaceModel(model, device)
-    made.threads = threads
-    return made
+        """The id of the word delimiter, or None."""
+        id = self.vocabulary.get(DELIMITER)
+        return id if id != self.blank else None
 
 
 def too_short(n_samples: int) -> BadInput:
     """The error for audio of less than one frame."""
     return BadInput("audio_too_short", f"{n_samples / RATE:.3f} s of audio make no frame: remove the utterance")
-
-
-def _read(folder: Path) -> Any:
-    """The model in fp32, in evaluation mode; weights that the checkpoint lacks are an error, never made up."""
-    try:
-        import torch
-        from transformers.utils import import_utils, logging
-
-        # transformers imports scikit-learn, and pandas and SciPy with it, for one way of generating text that no model
-        # here knows: 100 MB and 3 s in each worker.
-        vars(import_utils)["_sklearn_available"] = False
-        from transformers import AutoConfig, AutoModelForCTC
-    except ImportError:
-        raise MissingBackend.package(f"the model {folder}", "transformers", "hf") from None
-    from pickle import UnpicklingError
-
-    from safetensors import SafetensorError
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(40)  # errors: what is missing is checked below
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        if not hasattr(config, "conv_stride"):
-            raise ConfigError(f"{folder} holds a {config.model_type!r}, which does not hear audio as it is")
-        model, report = AutoModelForCTC.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
-        )
-    except ConfigError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-        reason = first_line(error)
-        raise ConfigError(f"the model in {folder} cannot be read as a CTC model ({reason})") from None
-    finally:
-        logging.set_verbosity(before)
-    missing = sorted(key for key in report["missing_keys"] if not key.endswith("masked_spec_embed"))
-    if missing:
-        raise ConfigError(f"the weights in {folder} lack {', '.join(missing[:3])}: is it a model with a CTC head?")
-    return model.eval().requires_grad_(requires_grad=False)

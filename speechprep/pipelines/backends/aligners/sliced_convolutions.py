@@ -1,12 +1,12 @@
-"""The convolutional front end of wav2vec 2.0 base and its kin in slices, so that 30 s take a sixth of the memory.
+"""The convolutional front end of models like wav2vec 2.0 base in slices: a sixth of the memory for 30 s of audio.
 
-The first layer's output is the largest thing in the model (512 channels at 3.2 kHz: 197 MB for 30 s), and its GroupNorm
-runs over all of the time, with one group for each channel. So the layer is run twice: some channels at a time for the
-mean and deviation of each, then on slices of time that go through the normalisation and all other layers. All slices
-are of one size, the last begins within the one before: a new size would let oneDNN compile anew, and keep it.
+The output of the first layer is the largest array of the model (512 channels at 3.2 kHz: 197 MB for 30 s). Its
+GroupNorm runs over time, with one group for each channel. So the layer runs twice: first on some channels at a time,
+for the mean and deviation of each channel. Then slices of time run through the normalisation and all other layers.
+All slices have one size, and the last overlaps the previous one: oneDNN compiles and stores a kernel for each size.
 
-Short audio goes through whole. At the sizes of the published models the frames are bit for bit those of the plain front
-end, at others to float noise.
+Short audio runs without slices. At the sizes of the published models the frames are bit-identical to the plain front
+end; at other sizes they agree up to float noise.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-CHANNELS = 16  # whose mean and deviation are taken at once
-FRAMES = 64  # of the front end made at once
+CHANNELS = 16  # channels in one computation of mean and deviation
+FRAMES = 64  # output frames of a slice
 
 
 def make_lean(front: Any) -> bool:
-    """Let a front end of transformers (Wav2Vec2FeatureEncoder) run in slices; False where it is of another kind."""
+    """Replace `forward` of a Wav2Vec2FeatureEncoder by one in slices; False for a front end of another kind."""
     import torch
 
     layers = list(getattr(front, "conv_layers", ()))
@@ -36,14 +36,14 @@ def make_lean(front: Any) -> bool:
     plain = front.forward
 
     def affine(sound: Any, count: int) -> tuple[Any, Any]:
-        """What the norm multiplies each channel of the first layer by, and then adds; (channels, 1) each."""
+        """Factor and summand of the norm for each channel of the first layer, (channels, 1) each."""
         weight, bias = first.conv.weight, first.conv.bias
         means, rates = [], []
         for start in range(0, norm.num_channels, CHANNELS):
             part = slice(start, start + CHANNELS)
-            made = torch.nn.functional.conv1d(sound, weight[part], None if bias is None else bias[part], strides[0])
-            some = made.shape[1]
-            _, mean, rate = torch.native_group_norm(made, None, None, 1, some, count, some, norm.eps)
+            x = torch.nn.functional.conv1d(sound, weight[part], None if bias is None else bias[part], strides[0])
+            some = x.shape[1]
+            _, mean, rate = torch.native_group_norm(x, None, None, 1, some, count, some, norm.eps)
             means.append(mean[0])
             rates.append(rate[0])
         scale = torch.cat(rates) * norm.weight
@@ -58,7 +58,7 @@ def make_lean(front: Any) -> bool:
             return plain(values)
         sound = values[:, None]
         scale, shift = affine(sound, count)
-        found = sound.new_empty((1, layers[-1].conv.out_channels, frames))
+        output = sound.new_empty((1, layers[-1].conv.out_channels, frames))
         for begin in range(0, frames, FRAMES):
             start = min(begin, frames - FRAMES)
             stop = start + FRAMES
@@ -67,8 +67,8 @@ def make_lean(front: Any) -> bool:
             hidden = first.activation(torch.addcmul(shift, hidden, scale, out=hidden))
             for layer in rest:
                 hidden = layer(hidden)
-            found[:, :, start:stop] = hidden
-        return found
+            output[:, :, start:stop] = hidden
+        return output
 
     front.forward = forward
     return True

@@ -1,17 +1,19 @@
-"""PocketSphinx itself, as two searches over one piece of 16 kHz audio: a given word sequence, and free recognition.
+"""Two searches of PocketSphinx over one piece of 16 kHz audio: forced alignment of words, and free recognition.
 
-What was found out about the library (5.1), and is relied upon here:
+Measured properties of the library (5.1):
 
-* The default silence probability (0.005, raised to the power 6.5 by the language weight) makes a pause between two
-  words so dear that it is given to the neighbours instead. With even odds and a weight of 1, 3 to 4 of 100 words of
-  TIMIT come within 100 ms that did not before.
-* One pass does: the second, over phones and states, gives the same word borders and the same scores at twice the cost.
+* The default silence probability is 0.005, raised to the power 6.5 by the language weight. A pause between two words is
+  then assigned to the words. With even odds and a weight of 1, the error of 3 to 4 of 100 words of TIMIT falls below
+  100 ms.
+* One pass is enough. The second pass, over phones and states, gives the same borders and scores at twice the cost.
 * Word scores are log-likelihoods relative to the best senone of each frame. The right transcript has about -1 to -2.5
-  nats a frame, another one -6 and less.
-* `start_stream` before every utterance: state left by the one before would otherwise make results depend on order.
-* Beams of 1e-64 find on clean speech what an exhaustive search finds, and sometimes nothing in noise or for a wrong
-  text: then nothing is pruned.
-* Memory and time of a forced alignment grow faster than its length: callers cut audio into windows.
+  nats per frame, another transcript -6 and less.
+* `start_stream` runs before every utterance. Without it, the state of the previous utterance changes the result.
+* A beam of 1e-64 gives the result of an exhaustive search on clean speech. In noise or for a wrong text it sometimes
+  finds no path; the search then runs again without a beam.
+* A decoder serves one thread. Two threads in one decoder end the process by a segmentation fault. Decoders of
+  different threads are independent.
+* Memory and time of a forced alignment grow faster than linearly, so callers cut audio into windows.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -30,22 +33,23 @@ from speechprep.tokenizers.english.letter_to_sound import pronounce
 
 FRAME_RATE = 100  # frames of the acoustic model in a second
 HOP = 160  # samples from frame to frame
-STATES = 3  # of a phone's model, each at least a frame long
+STATES = 3  # in the model of a phone, each at least one frame long
 BEAM, NO_BEAM = 1e-64, 0.0
 SILENCE_ODDS = 0.5
-MAX_HMMS = 3000  # active in a frame when recognising: twice as fast on speech, four times on noise, hardly worse
-GAUSSIANS = 2  # evaluated for each senone: a fifth faster than the default of 4 and as exact
-PEAK = 0.9  # of full scale, to which a piece of audio is brought; nothing is lost when it was recorded too low
-NATS = 1024.0  # PocketSphinx keeps acoustic scores divided by 2^10
+MAX_HMMS = 3000  # active in a frame of recognition: twice as fast on speech, four times on noise, nearly as exact
+GAUSSIANS = 2  # evaluated for each senone: a fifth faster than the default of 4, and as exact
+PEAK = 0.9  # peak of each piece of audio, as a fraction of full scale; quiet recordings lose nothing
+NATS = 1024.0  # PocketSphinx stores acoustic scores divided by 2^10
 FORCED = "forced"
+_WARNINGS = Lock()
 
 Ends = Literal["closed", "open", "inside"]
 Samples = NDArray[np.float32]
-Found = tuple[list[Spoken | None], list[Spoken]]  # one entry for each word; the pauses
+AlignedPath = tuple[list[Spoken | None], list[Spoken]]  # one entry for each word; the pauses
 
 
 def pcm(audio: Samples) -> bytes:
-    """16-bit samples without their mean, at `PEAK`; silence stays silence."""
+    """16-bit samples with mean 0 and the peak `PEAK`; silence stays silence."""
     if not len(audio):
         return b""
     centred = audio - np.float32(audio.mean(dtype=np.float64))
@@ -56,12 +60,12 @@ def pcm(audio: Samples) -> bytes:
 
 
 def num_frames(n_samples: int) -> int:
-    """Frames that the search has at most."""
+    """Maximal number of frames in the search."""
     return n_samples // HOP
 
 
 class ForcedSearch:
-    """Finds a given sequence of spoken words in a piece of audio."""
+    """Forced alignment of a sequence of spoken words with a piece of audio."""
 
     def __init__(self, model: Path) -> None:
         self._model = model
@@ -70,41 +74,40 @@ class ForcedSearch:
         self._added: dict[Any, set[str]] = {}
 
     def phones(self, word: str) -> list[str]:
-        """Pronunciation: the dictionary's first, else by rule. A pure function of the word."""
+        """Pronunciation: the first one of the dictionary, otherwise by rule. A pure function of the word."""
         return pronounce(word, self._lookup)
 
     def fewest_frames(self, words: Iterable[str]) -> int:
-        """How short the words can be said as far as the model goes."""
+        """Smallest number of frames for the words in the model."""
         return sum(STATES * len(self.phones(word)) for word in words)
 
-    def find(self, audio: Samples, words: Sequence[str], ends: Ends = "closed") -> Found | None:
-        """Where the words are.
+    def find(self, audio: Samples, words: Sequence[str], ends: Ends = "closed") -> AlignedPath | None:
+        """Positions of the words.
 
         Args:
             audio: (n,) at 16 kHz.
             words: spoken words, all with letters.
-            ends: "closed": all words are said, from first to last; "open": the audio may end after any of them, or
-                before the first; "inside": any stretch of the words is said.
+            ends: "closed": all words are spoken. "open": the audio may end after any word, or before the first.
+                "inside": any contiguous part of the words is spoken.
 
         Returns:
-            One entry for each word (None for those that an open end leaves out) and the silences in between, or None
-            where there is no path.
+            One entry for each word (None for a word left out by an open end) and the pauses, or None without a path.
         """
         data = pcm(audio)
-        found = self._search(self._decoder, data, words, ends)
-        if found is None:
+        path = self._search(self._decoder, data, words, ends)
+        if path is None:
             self._wide = self._wide or _decoder(self._model, NO_BEAM)
-            found = self._search(self._wide, data, words, ends)
-        return found
+            path = self._search(self._wide, data, words, ends)
+        return path
 
     def _lookup(self, word: str) -> str | None:
-        """The dictionary as it came: what was added for one word must not help to pronounce another."""
+        """Entry of the original dictionary: an added word must not change the pronunciation of another."""
         if word in self._added.get(self._decoder, ()):
             return None
-        found: str | None = self._decoder.lookup_word(word)
-        return found
+        phones: str | None = self._decoder.lookup_word(word)
+        return phones
 
-    def _search(self, decoder: Any, data: bytes, words: Sequence[str], ends: Ends) -> Found | None:
+    def _search(self, decoder: Any, data: bytes, words: Sequence[str], ends: Ends) -> AlignedPath | None:
         self._add(decoder, words)
         decoder.add_fsg(FORCED, decoder.create_fsg(FORCED, 0, len(words) + 1, _transitions(words, ends)))
         decoder.activate_search(FORCED)
@@ -122,7 +125,7 @@ class ForcedSearch:
 
 
 def _transitions(words: Sequence[str], ends: Ends) -> list[tuple[Any, ...]]:
-    """The word chain as a grammar; state i: i words were said. Only arcs without a word lead to the end."""
+    """Grammar of the word sequence; in state i, i words are spoken. Only arcs without a word lead to the end."""
     n = len(words)
     arcs: list[tuple[Any, ...]] = [(i, i + 1, 1.0, word) for i, word in enumerate(words)]
     arcs += [(i, n + 1, 1.0) for i in ([n] if ends == "closed" else range(n + 1))]
@@ -131,9 +134,9 @@ def _transitions(words: Sequence[str], ends: Ends) -> list[tuple[Any, ...]]:
     return arcs
 
 
-def _placed(segments: Iterable[Any], words: Sequence[str]) -> Found | None:
-    """Segments of a path -> the words they are, and the pauses."""
-    said, pauses = [], []
+def _placed(segments: Iterable[Any], words: Sequence[str]) -> AlignedPath | None:
+    """Segments of a path -> positions of the words, and the pauses."""
+    spoken_words, pauses = [], []
     for segment in segments:
         start, end = segment.start_frame, segment.end_frame + 1
         if segment.word == "(NULL)" or end <= start:
@@ -142,18 +145,18 @@ def _placed(segments: Iterable[Any], words: Sequence[str]) -> Found | None:
         if segment.word[0] in "<[":
             pauses.append(spoken)
         else:
-            said.append((segment.word.split("(")[0], spoken))
-    names = [name for name, _ in said]
+            spoken_words.append((segment.word.split("(")[0], spoken))
+    names = [name for name, _ in spoken_words]
     first = next((i for i in range(len(words) - len(names) + 1) if list(words[i : i + len(names)]) == names), None)
     if first is None or not names:
         return None
     before: list[Spoken | None] = [None] * first
     after: list[Spoken | None] = [None] * (len(words) - first - len(names))
-    return [*before, *(spoken for _, spoken in said), *after], pauses
+    return [*before, *(spoken for _, spoken in spoken_words), *after], pauses
 
 
-class Recogniser:
-    """Words of a piece of audio by the language model of the package: a rough transcript for want of any."""
+class SphinxRecogniser:
+    """Free recognition with the language model of the package: a rough transcript for audio without one."""
 
     def __init__(self, model: Path) -> None:
         self._decoder = _decoder(
@@ -161,7 +164,7 @@ class Recogniser:
         )
 
     def words(self, audio: Samples) -> list[str]:
-        """Spoken words, lower case; empty where nothing is recognised."""
+        """Recognised words in lower case."""
         _process(self._decoder, pcm(audio))
         if self._decoder.hyp() is None:
             return []
@@ -189,8 +192,8 @@ def _decoder(model: Path, beam: float | None, **options: Any) -> Any:
 
 
 def _process(decoder: Any, data: bytes) -> None:
-    with warnings.catch_warnings():
-        # Deprecated as unnecessary; without it results depend on what was heard before.
+    with _WARNINGS, warnings.catch_warnings():  # the filters belong to all threads
+        # Deprecated as unnecessary; without it results depend on the previous audio.
         warnings.simplefilter("ignore", DeprecationWarning)
         decoder.start_stream()
     decoder.start_utt()

@@ -1,52 +1,46 @@
-"""What all aligners share: audio whole or in blocks, with a transcript or without, goes through one window."""
+"""`StreamAligner`: base of the built-in aligners, which read audio through one sliding window."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.pipelines.backends import Transcript
-from speechprep.pipelines.backends.aligners.sliding_window import Window
+from speechprep.pipelines.backends import Aligner, Transcript
+from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import tokens
 
 Samples = NDArray[np.float32]
 
 
-class StreamAligner:
-    """An aligner that takes audio as it comes.
-
-    Attributes:
-        min_score: mean word score from which on a row is kept where `align` is told no other limit; None: any.
-    """
-
-    min_score: float | None = None
+class StreamAligner(Aligner):
+    """An aligner that reads audio in blocks; memory does not grow with the length of the audio."""
 
     def align(self, audio: Samples, text: str | None) -> Transcript:
-        """Times for every token of `text`, or of what is recognised where it is None.
+        """Times for every token of `text`, or for the recognised words if `text` is None.
 
         Args:
             audio: (n,) float32 in [-1, 1] at `sample_rate`.
-            text: the transcript; its tokens are what stands between white space.
+            text: the transcript; white space separates its tokens.
 
         Raises:
             BadInput: `no_alignable_text`, `audio_too_short`, `text_too_long`, `align_failed`, `no_align_model`.
         """
         return self.align_stream(iter([audio]), text)
 
-    def align_stream(self, blocks: Iterator[Samples], text: str | None) -> Transcript:
-        """`align` for audio that arrives in blocks; what is held of the audio does not grow with its length."""
+    def align_stream(self, blocks: Iterable[Samples], text: str | None) -> Transcript:
+        """`align` for audio in blocks; memory does not grow with the length of the audio."""
         if text is None:
-            return self._recognise(Window(blocks))
+            return self._recognise(SlidingWindow(iter(blocks)))
         if not tokens(text):
             return Transcript("", [])
-        return self._timed(Window(blocks), text)
+        return self._timed(SlidingWindow(iter(blocks)), text)
 
-    def _recognise(self, stream: Window) -> Transcript:
-        """What is said, with times."""
+    def _recognise(self, stream: SlidingWindow) -> Transcript:
+        """The recognised words with times."""
         raise NotImplementedError
 
-    def _timed(self, stream: Window, text: str) -> Transcript:
+    def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
         """Times for a transcript of at least one token."""
         raise NotImplementedError

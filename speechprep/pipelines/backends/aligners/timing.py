@@ -1,4 +1,4 @@
-"""From spoken words with times back to written tokens: every token gets a time, and says where it has it from."""
+"""Times of spoken words -> times of written tokens, with the origin of each time."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from speechprep.pipelines.backends import Word
 
-DECIMALS = 4  # times are rounded to 0.1 ms, so that they survive text formats unchanged
-EDGE_SECONDS = 0.5  # at most, for an untimed token before the first or after the last timed one
+DECIMALS = 4  # times are rounded to 0.1 ms, so text formats keep them unchanged
+EDGE_SECONDS = 0.5  # maximal length of an untimed token before the first or after the last timed one
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A spoken word as found: [start, end) in frames of the search, score in nats a frame."""
+    """A spoken word in a search result: [start, end) in frames of the search, score in nats per frame."""
 
     start: int
     end: int
@@ -23,27 +23,29 @@ class Spoken:
 def written_words(
     tokens: Sequence[str],
     forms: Sequence[Sequence[str]],
-    found: Sequence[Spoken | None],
+    spoken: Sequence[Spoken | None],
     frame_rate: float,
     offset: float,
     duration: float,
 ) -> list[Word]:
     """Each written token with its time.
 
-    A token lasts from the start of the first to the end of the last of its spoken words that were found; its score is
-    their mean over frames. A token of which nothing was found lies between its neighbours ("interpolated", no score).
+    A token lasts from the start of its first located spoken word to the end of its last. Its score is their mean over
+    frames. A token without a located word is placed between its neighbours ("interpolated", no score).
 
     Args:
-        tokens: as written. forms: the spoken words of each.
-        found: one entry for each spoken word of all forms, in order; None where the audio does not have it.
-        frame_rate: of the search, 1/s. offset: seconds added to every border.
-        duration: of the audio, in seconds; no time lies outside of it.
+        tokens: the written tokens.
+        forms: the spoken words of each token.
+        spoken: one entry for each spoken word of all forms, in order; None if it is not in the audio.
+        frame_rate: frames per second of the search.
+        offset: seconds added to every border.
+        duration: seconds of audio; all times are within it.
     """
     times: list[tuple[float, float] | None] = []
     scores: list[float | None] = []
     at = 0
     for form in forms:
-        parts = [spoken for spoken in found[at : at + len(form)] if spoken is not None]
+        parts = [part for part in spoken[at : at + len(form)] if part is not None]
         at += len(form)
         if not parts:
             times.append(None)
@@ -51,8 +53,8 @@ def written_words(
             continue
         start, end = (min(max(f / frame_rate + offset, 0.0), duration) for f in (parts[0].start, parts[-1].end))
         times.append((start, end))
-        frames = sum(spoken.end - spoken.start for spoken in parts)
-        scores.append(sum(spoken.score * (spoken.end - spoken.start) for spoken in parts) / frames)
+        frames = sum(part.end - part.start for part in parts)
+        scores.append(sum(part.score * (part.end - part.start) for part in parts) / frames)
     return [
         Word(
             token,
@@ -66,10 +68,10 @@ def written_words(
 
 
 def interpolated(times: Sequence[tuple[float, float] | None], duration: float) -> list[tuple[float, float]]:
-    """Times for all: a run of untimed tokens divides the gap between its neighbours evenly.
+    """Times for all tokens: adjacent untimed tokens divide the gap between their neighbours evenly.
 
-    Before the first and after the last timed token each takes at most `EDGE_SECONDS`, next to it; a gap may be empty,
-    then so are they. With no time at all they divide the whole duration.
+    Untimed tokens before the first or after the last timed token take at most `EDGE_SECONDS` each, next to it. In an
+    empty gap they have no length. Without any timed token they divide the whole duration.
     """
     result = [time or (0.0, 0.0) for time in times]
     start = 0

@@ -1,29 +1,30 @@
-"""Aligner `whisperx`: speech without a transcript by Whisper, words timed by a CTC model, as WhisperX does it.
+"""Aligner `whisperx`: recognition by Whisper and word times by a CTC model, as in WhisperX.
 
-Speech is found by Silero, whose model comes with faster-whisper, or by the pyannote model that comes with WhisperX
-(`vad`), which takes some thirty times as long. What is found is merged into chunks of at most 30 s, and Whisper hears
-some of them at once. Models come from local folders (or by name, fetched once); with those, nothing asks the network.
-Whisper is a folder in CTranslate2's format, as faster-whisper reads it, or a `.pt` of openai-whisper.
+Speech is detected by Silero, shipped with faster-whisper, or by the pyannote model shipped with WhisperX (`vad`), about
+thirty times slower. Speech is merged into chunks of at most 30 s, and Whisper recognises several chunks at once. Models
+are local folders, or names to download once; local folders need no network. A Whisper model is a folder in the format
+of CTranslate2 (faster-whisper), or a `.pt` of openai-whisper.
 
-Words are timed in one of two ways (`mode`), which are not the same and not stand-ins for one another:
+There are two different ways to time words (`mode`):
 
-* "ctc", the default: the exact best CTC path, as aligner `ctc` has it. Scores are mean log-probabilities, at most 0;
-  digits and symbols are timed by what is said for them.
-* "whisperx": what `whisperx.align` 3.8 gives on the same emissions, to the last digit. Scores are its probabilities, 0
-  to 1; a character that the model does not have is a wildcard.
+* "ctc", the default: the exact best CTC path, as in aligner `ctc`. Scores are mean log-probabilities, at most 0. Digits
+  and symbols are timed by their spoken form.
+* "whisperx": the result of `whisperx.align` 3.8 on the same emissions, to the last digit. Scores are probabilities, 0
+  to 1. A character without a letter in the model is a wildcard.
 
-A given transcript is aligned in the same mode, with the audio as its one segment. Long audio is transcribed in pieces
-that end between two chunks, so what is held of it does not grow with its length.
+A given transcript is aligned in the same mode, with the audio as one segment. Long audio is transcribed in pieces with
+borders between two chunks, so memory does not grow with its length.
 
-Where no `language` is given it is heard in the first chunk of speech of each recording, with its probability; there is
-an align model for one language, or one for each of several.
+Without `language`, Whisper detects the language and its probability in the first chunk of speech of each recording. An
+align model can serve one language or all; several languages can have one model each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from threading import Lock
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +33,10 @@ from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner
 from speechprep.pipelines.backends.aligners.ctc_model import too_short
-from speechprep.pipelines.backends.aligners.sliding_window import Window
+from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import interpolated
+from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.recognisers.choose import recogniser
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, DETECTORS, RATE, Span, SpeechDetector
 from speechprep.pipelines.backends.recognisers.whisper import Language
@@ -42,14 +44,14 @@ from speechprep.process import give_back
 from speechprep.tokenizers.alignment.whisperx import align_segment
 from speechprep.tokenizers.english.spoken import tokens
 
-VERSION = 2  # raise when the same input would give other words or times
+VERSION = 2  # raise it if the same input gives other words or times
 BATCH = {"cpu": 2, "gpu": 8}  # chunks
 PIECE = {"cpu": 120.0, "gpu": 300.0}  # seconds
-EDGE = 1.0  # seconds at the end of a piece in which no chunk is believed to be whole
+EDGE = 1.0  # seconds at the end of a piece; a chunk that ends there may be incomplete
 LEAST_SAMPLES = 400  # one frame of an align model
 WITHOUT_SPACES = ("ja", "zh")
 ENGLISH = "WAV2VEC2_ASR_BASE_960H"
-ANY = "*"  # an align model for whatever language
+ANY = "*"  # an align model for all languages
 
 Samples = NDArray[np.float32]
 
@@ -58,26 +60,30 @@ class WhisperxAligner(StreamAligner):
     """Recognition and alignment with the models of WhisperX.
 
     Args:
-        whisper: folder of a Whisper model in CTranslate2's format, a name that faster-whisper knows ("small"), or a
-            `.pt` of openai-whisper.
-        align_model: as `model` of aligner `ctc`, for whatever language there is; or language -> model, and speech in
-            others is rejected.
-        language: of the speech; None: heard in each recording.
-        mode: how words are timed, "ctc" or "whisperx".
-        vad: what finds speech, "silero" or "pyannote".
-        vad_onset: probability from which it is speech.
-        batch_size: chunks that Whisper hears together; they are of one recording. By default 8 on a GPU and 2 on a
-            CPU, where more save little time and each takes 45 MB of a model of the base size. The words are the same.
-        beam_size: of Whisper's search.
-        compute_type: precision of Whisper: "float32", "int8" (not of a `.pt`), on a GPU "float16".
+        whisper: folder of a Whisper model in the format of CTranslate2, a name of faster-whisper ("small"), or a `.pt`
+            of openai-whisper.
+        align_model: `model` of aligner `ctc` for all languages; or language -> model, and speech in other languages is
+            rejected.
+        language: language of the speech; None: detected in each recording.
+        mode: way to time words, "ctc" or "whisperx".
+        vad: speech detector, "silero" or "pyannote".
+        vad_onset: lowest probability of speech.
+        batch_size: chunks of one recording in one batch of Whisper. Default: 8 on a GPU and 2 on a CPU, because more
+            save little time there and each takes 45 MB with a model of the base size. The words do not depend on it.
+        beam_size: beam of the search in Whisper.
+        compute_type: precision of Whisper: "float32", "int8" (not for a `.pt`), on a GPU "float16".
         device: "cpu" or "cuda".
-        threads: of the models on a CPU, in each worker process; more workers gain more, but not on one recording.
-        piece: seconds of long audio that are worked off at once: by default 300 on a GPU, and 120 on a CPU, where
-            speech is found in 60 MB for 120 s.
-        folder: where the weights of a torchaudio align model are.
+        threads: threads of the models on a CPU in each worker process. More workers are more efficient, except for a
+            single recording.
+        piece: seconds of long audio in one piece. Default: 300 on a GPU; 120 on a CPU, where the speech detector takes
+            60 MB for 120 s.
+        folder: folder with the weights of a torchaudio align model.
     """
 
+    name = "whisperx"
+    packages: ClassVar[Mapping[str, str]] = {"faster_whisper": "whisperx", "torch": "whisperx"}
     sample_rate = RATE
+    thread_safe = True  # one thread at a time loads a model, recognises, or runs pyannote
 
     def __init__(
         self,
@@ -120,11 +126,12 @@ class WhisperxAligner(StreamAligner):
             for code, model in models.items()
         }
         self._ready: set[str] = set()
+        self._loading = Lock()
         if language is not None and not {language, ANY} & set(self._aligners):
             raise ConfigError(f"whisperx: no align_model for language = {language!r}; there is {', '.join(models)}")
 
     def identity(self) -> dict[str, Any]:
-        """Name, versions, digests of the models and every parameter."""
+        """Name, versions, sha256 of the models and every parameter."""
         return {
             "name": "whisperx",
             "version": VERSION,
@@ -134,20 +141,35 @@ class WhisperxAligner(StreamAligner):
             "align": {code: aligner.identity() for code, aligner in self._aligners.items()},
         }
 
+    def check(self) -> None:
+        """Check packages, device name, precision and model files, without torch and without a download.
+
+        Raises:
+            MissingBackend: a package or a file of a model is absent.
+            ConfigError: an unknown precision or device name, or a model for another sample rate.
+        """
+        super().check()
+        check_device(self.label, self._options["device"], auto=False)
+        self._whisper.check(self.label)
+        self._detector.check(self.label)
+        for aligner in self._aligners.values():
+            aligner.model.check(self.label)
+
     def load(self) -> None:
-        """See that Whisper's files are there, and read an only align model; all else is read when first needed."""
+        """Check the files of Whisper, and read a single align model; everything else is read on first use."""
         self._whisper.files()
         if len(self._aligners) == 1:
             self._load(*self._aligners)
 
     def _load(self, code: str) -> CtcAligner:
-        if code not in self._ready:
-            self._aligners[code].load()
-            self._ready.add(code)
+        with self._loading:
+            if code not in self._ready:
+                self._aligners[code].load()
+                self._ready.add(code)
         return self._aligners[code]
 
     def _aligner(self, language: Language) -> CtcAligner:
-        """The one for a language.
+        """The loaded align model for a language.
 
         Raises:
             BadInput: `no_align_model`.
@@ -156,35 +178,34 @@ class WhisperxAligner(StreamAligner):
         if code not in self._aligners:
             raise BadInput(
                 "no_align_model",
-                f"the speech is heard as {language.code!r}{_surely(language)}, align_model is for "
+                f"the speech is heard as {language.code!r}{_probability(language)}, align_model is for "
                 f"{', '.join(self._aligners)}: add one for it, or give the language",
             )
         return self._load(code)
 
     # -- with a transcript ---------------------------------------------------------------------------------------------
 
-    def _timed(self, stream: Window, text: str) -> Transcript:
-        known = self._given() or self._heard(stream)
-        aligner = self._aligner(known)
+    def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
+        language = self._given() or self._detected(stream)
+        aligner = self._aligner(language)
         if self._options["mode"] == "ctc":
-            made = aligner.timed(stream, text, known.code)
-            return replace(made, **_language(known))
+            return replace(aligner.timed(stream, text, language.code), **_detection(language))
         parts = list(aligner.model.stream(stream, aligner.window, aligner.overlap))
         n_samples = stream.skip()
         if not parts:
             raise too_short(n_samples)
         plain = " ".join(tokens(text))
-        words = self._as_whisperx(aligner, np.concatenate(parts), plain, (0.0, n_samples / RATE), known.code)
+        words = self._as_whisperx(aligner, np.concatenate(parts), plain, (0.0, n_samples / RATE), language.code)
         if words is None:
             raise BadInput("align_failed", "no way to fit the transcript into the audio: does it belong to it?")
-        return Transcript(plain, words, **_language(known))
+        return Transcript(plain, words, **_detection(language))
 
     def _given(self) -> Language | None:
         code = self._options["language"]
         return None if code is None else Language(code, None)
 
-    def _heard(self, stream: Window) -> Language:
-        """The language of the first chunk of speech in the first piece, or of its start where there is none."""
+    def _detected(self, stream: SlidingWindow) -> Language:
+        """The language of the first chunk of speech in the first piece; without speech, of its first 30 s."""
         audio = stream.fill(self._piece())
         if len(audio) < LEAST_SAMPLES:
             raise too_short(len(audio))
@@ -193,10 +214,10 @@ class WhisperxAligner(StreamAligner):
 
     # -- without -------------------------------------------------------------------------------------------------------
 
-    def _recognise(self, stream: Window) -> Transcript:
-        """Piece by piece; a piece ends before the first chunk that reaches its edge."""
+    def _recognise(self, stream: SlidingWindow) -> Transcript:
+        """Recognise piece by piece; a piece ends before the first chunk at its edge."""
         words: list[Word] = []
-        known = self._given()
+        language = self._given()
         last = False
         while not last:
             audio = stream.fill(self._piece())
@@ -210,21 +231,21 @@ class WhisperxAligner(StreamAligner):
             if whole:
                 base = stream.start / RATE
                 sounds = [audio[int(start * RATE) : int(end * RATE)] for start, end in whole]
-                texts, known = self._whisper.texts(sounds, known)
+                texts, language = self._whisper.texts(sounds, language)
                 for chunk, text in zip(whole, texts, strict=True):
-                    timed = self._chunk(audio, chunk, text, known)
+                    timed = self._chunk(audio, chunk, text, language)
                     words += [replace(word, start=word.start + base, end=word.end + base) for word in timed]
             cut = limit if len(whole) == len(chunks) else chunks[len(whole)][0]
             stream.advance(len(audio) if last else round(cut * RATE))
-        return Transcript(" ".join(word.text for word in words), words, **_language(known))
+        return Transcript(" ".join(word.text for word in words), words, **_detection(language))
 
     def _piece(self) -> int:
         return round(float(self._options["piece"]) * RATE)
 
     def _chunk(self, audio: Samples, chunk: Span, text: str, language: Language) -> list[Word]:
-        """The words of a chunk in seconds of the piece; they divide it evenly where they cannot be aligned."""
+        """The words of a chunk in seconds of the piece; words without alignment divide the chunk evenly."""
         aligner = self._aligner(language)
-        start, end = round(chunk[0], 3), round(chunk[1], 3)  # as WhisperX hands them on
+        start, end = round(chunk[0], 3), round(chunk[1], 3)  # as in WhisperX
         samples = audio[int(start * RATE) : int(end * RATE)]
         words: list[Word] | None = None
         if self._options["mode"] == "whisperx":
@@ -233,10 +254,10 @@ class WhisperxAligner(StreamAligner):
                 words = self._as_whisperx(aligner, emissions, text, (start, end), language.code)
         elif tokens(text):
             try:
-                found = aligner.timed(Window(iter([samples])), text, language.code).words
-                words = [replace(word, start=word.start + start, end=word.end + start) for word in found]
+                aligned = aligner.timed(SlidingWindow(iter([samples])), text, language.code).words
+                words = [replace(word, start=word.start + start, end=word.end + start) for word in aligned]
             except BadInput:
-                words = None  # what Whisper made up need not fit; it keeps a place, and no score
+                words = None  # hallucinated text may not fit; the words get interpolated times and no score
         if words is not None:
             return words
         written = tokens(text)
@@ -250,22 +271,22 @@ class WhisperxAligner(StreamAligner):
         self, aligner: CtcAligner, emissions: NDArray[np.float32], text: str, span: Span, language: str
     ) -> list[Word] | None:
         dictionary = {label.lower(): at for label, at in aligner.model.vocabulary.items()}
-        found = align_segment(emissions, text, dictionary, *span, spaces=language not in WITHOUT_SPACES)
-        if found is None:
+        aligned = align_segment(emissions, text, dictionary, *span, spaces=language not in WITHOUT_SPACES)
+        if aligned is None:
             return None
-        times = [None if word.start is None or word.end is None else (word.start, word.end) for word in found]
+        times = [None if word.start is None or word.end is None else (word.start, word.end) for word in aligned]
         return [
             Word(word.text, first, last, word.score, "interpolated" if word.score is None else "aligned")
-            for word, (first, last) in zip(found, interpolated(times, span[1]), strict=True)
+            for word, (first, last) in zip(aligned, interpolated(times, span[1]), strict=True)
         ]
 
 
-def _language(known: Language | None) -> dict[str, Any]:
-    """What a transcript says of it: nothing where it was given, for then nothing was heard."""
-    if known is None or known.probability is None:
+def _detection(language: Language | None) -> dict[str, Any]:
+    """Language fields of a transcript; empty for a language from the options, because nothing was detected."""
+    if language is None or language.probability is None:
         return {}
-    return {"language": known.code, "language_probability": known.probability}
+    return {"language": language.code, "language_probability": language.probability}
 
 
-def _surely(language: Language) -> str:
+def _probability(language: Language) -> str:
     return "" if language.probability is None else f" with a probability of {language.probability:.2f}"

@@ -1,10 +1,10 @@
-"""LAION CLAP checkpoints (`.pt`) as a transformers ClapModel, weight by weight.
+"""Conversion of LAION CLAP checkpoints (`.pt`) to a ClapModel of transformers, weight by weight.
 
-The architecture is read off the shapes: HTSAT tiny, base or large, with or without feature fusion, with RoBERTa. The
-file is read with `weights_only`, so that nothing in it can run; the few numpy types that LAION's trainer left in its
-checkpoints are named as safe. What the embedding does not use (the two MLPs after the projections, the classification
-head, the spectrogram layers, whose place transformers' feature extractor takes) is left out; anything else that has no
-counterpart, or a weight that is missing, is an error.
+The architecture is inferred from the shapes: HTSAT tiny, base or large, with or without feature fusion, with RoBERTa.
+The file is read with `weights_only`, so no code in it is executed; a few numpy types in the checkpoints of LAION are
+declared safe. Unused weights are omitted: the two MLPs after the projections, the classification head, and the
+spectrogram layers, replaced by the feature extractor of transformers. Any other weight without a counterpart, and any
+missing weight, is an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNUSED = re.compile(
     r"(text_transform|audio_transform)\.|audio_branch\.(spectrogram_extractor|logmel_extractor|tscam_conv|head)\."
     r"|\.(attn_mask|relative_position_index|position_ids)$"
 )
-COMPUTED = ("position_ids", "token_type_ids", "relative_position_index")  # buffers that no checkpoint needs to hold
+COMPUTED = ("position_ids", "token_type_ids", "relative_position_index")  # buffers; absent from some checkpoints
 RENAMED = (
     (r"^text_branch\.", "text_model."),
     (r"^audio_branch\.", "audio_model.audio_encoder."),
@@ -33,8 +33,8 @@ RENAMED = (
     (r"^(audio_model\..*\.blocks\.\d+)\.attn\.proj\.", r"\1.attention.output.dense."),
     (r"^(audio_model\..*\.blocks\.\d+)\.attn\.relative", r"\1.attention.self.relative"),
 )
-ROBERTA_HEAD = 64  # width of an attention head in every RoBERTa
-ROBERTA_EPS = 1e-5  # of its layer norms; the default of transformers' CLAP configuration is 1e-12
+ROBERTA_HEAD = 64  # width of an attention head in all sizes of RoBERTa
+ROBERTA_EPS = 1e-5  # of its layer norms; the default for CLAP in transformers is 1e-12
 
 State = dict[str, Any]
 
@@ -43,7 +43,7 @@ def read(path: Path) -> State:
     """The state dict of a checkpoint.
 
     Raises:
-        MissingBackend: there is no such file, or it is not a checkpoint of CLAP.
+        MissingBackend: the file is absent, or is not a checkpoint of CLAP.
     """
     import pickle
 
@@ -51,7 +51,7 @@ def read(path: Path) -> State:
     import torch
 
     numpy: Any = np
-    scalar = numpy._core.multiarray.scalar  # pickled under its older name by the numpy of LAION's trainer
+    scalar = numpy._core.multiarray.scalar  # stored under an older name of numpy
     dtypes = [type(np.dtype(kind)) for kind in ("float64", "float32", "int64")]
     try:
         with torch.serialization.safe_globals([(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *dtypes]):
@@ -73,7 +73,7 @@ def is_fused(state: State) -> bool:
 
 
 def configure(state: State) -> Any:
-    """transformers' ClapConfig of a checkpoint, from the shapes of its weights."""
+    """The ClapConfig of a checkpoint, from the shapes of its weights."""
     import transformers
 
     hf: Any = transformers
@@ -107,7 +107,7 @@ def configure(state: State) -> Any:
 
 
 def convert(state: State) -> State:
-    """The state dict under transformers' names; the joint query-key-value weights are cut into three."""
+    """The state dict with the names of transformers; joint query-key-value weights are split into three."""
     out: State = {}
     for key, value in state.items():
         if UNUSED.search(key):
@@ -126,7 +126,7 @@ def load(path: Path) -> Any:
     """A ClapModel with the weights of a checkpoint, in float32.
 
     Raises:
-        MissingBackend: the file is no CLAP checkpoint, or does not have just the weights of its architecture.
+        MissingBackend: the file is no CLAP checkpoint, or has missing or additional weights.
     """
     from transformers import ClapModel
 
@@ -143,7 +143,7 @@ def load(path: Path) -> Any:
 
 
 def feature_extractor(*, fused: bool) -> Any:
-    """The feature extractor of LAION's models; the mel filters differ between fused and plain ones."""
+    """The feature extractor of the LAION models; the mel filters of fused and plain models differ."""
     from transformers import ClapFeatureExtractor
 
     return ClapFeatureExtractor(
@@ -152,4 +152,4 @@ def feature_extractor(*, fused: bool) -> Any:
 
 
 def _count(state: State, pattern: str) -> int:
-    return 1 + max(int(found[1]) for key in state if (found := re.match(pattern, key)))
+    return 1 + max(int(match[1]) for key in state if (match := re.match(pattern, key)))

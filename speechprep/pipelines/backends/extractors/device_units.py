@@ -1,7 +1,7 @@
-"""Units of frames that lie on a GPU: only the units cross to the host, and they are those that the host would find.
+"""Nearest centroids of frames on a GPU: only the units are copied to the host, and they equal the units of the host.
 
-The rule is that of `tokenizers.quantizer`: float32 products find the nearest centroid, and wherever the runner-up is
-within the bound of the rounding error the candidates are compared again in float64.
+The rule is the same as in `tokenizers.kmeans.nearest`. Float32 products find the nearest centroid. If the second
+nearest is within the bound of the rounding error, the candidates are compared again in float64.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from speechprep.tokenizers.kmeans.nearest import SAFETY_FACTOR, UNIT_ROUNDOFF, Centroids, product_error
 
-ROWS = 1 << 15  # frames of one block of scores
+ROWS = 1 << 15  # frames in one block of scores
 
 
 class DeviceCentroids:
@@ -30,13 +30,13 @@ class DeviceCentroids:
         import torch
 
         rows = frames.reshape(-1, self.dim)
-        found = torch.cat([self._block(part) for part in rows.split(ROWS)])
-        return found.reshape(frames.shape[:2]).int()
+        units = torch.cat([self._block(part) for part in rows.split(ROWS)])
+        return units.reshape(frames.shape[:2]).int()
 
     def _block(self, x: Any) -> Any:
         import torch
 
-        scores = torch.addmm(self._half, x, self._transposed, alpha=-1)  # the distance but for |x|^2 / 2
+        scores = torch.addmm(self._half, x, self._transposed, alpha=-1)  # half the squared distance, without |x|^2 / 2
         lowest, best = scores.min(1)
         second = scores.scatter(1, best[:, None], float("inf")).amin(1)
         norms = x.double().square().sum(1).sqrt()
@@ -48,7 +48,7 @@ class DeviceCentroids:
         row, unit = torch.nonzero(candidates, as_tuple=True)
         distances = torch.full(candidates.shape, float("inf"), dtype=torch.float64, device=x.device)
         distances[row, unit] = (self._wide[unit] - x[close][row].double()).square().sum(1)
-        # The lowest number among equals; `argmin` does not promise which.
+        # The lowest unit among equal distances; `argmin` does not guarantee this.
         numbers = torch.arange(self.k, device=x.device).expand_as(distances)
         best[close] = numbers.where(distances == distances.amin(1, keepdim=True), self.k).amin(1)
         return best

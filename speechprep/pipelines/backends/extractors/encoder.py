@@ -1,36 +1,35 @@
-"""What the extractors over a transformer encoder share: options, device, precision, windows, batches.
+"""Base of the extractors over a transformer encoder: options, device, precision, windows, batches.
 
-Options that decide the frames go into `identity()`; those that decide only how they are computed (device, batches,
-threads, compilation) do not: they move a value by float noise and nothing else.
+Options with an influence on the frames are part of `identity()`. Device, batches, threads and compilation are not:
+they change a value by float noise only.
 
-Where frames must be the plain model's to the bit, the modules of transformers run (fp32 on a CPU, one length at a
-time). Everywhere else, and for padded batches, their weights run through fewer and larger products (gemm_front.py,
-fused_layers.py), as far as the model is of a shape that these know.
+In fp32 on a CPU, with one length in a batch, the modules of transformers run, so frames are bit-identical to the plain
+model. Otherwise the same weights run through fewer and larger matrix products (gemm_front.py, fused_layers.py), for
+models with a shape supported there.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError, MissingBackend
+from speechprep.pipelines.backends import Extractor, model_files
+from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.extractors.checkpoint import find_model
 from speechprep.pipelines.backends.extractors.device_units import DeviceCentroids
-from speechprep.pipelines.backends.extractors.encoder_windows import Window, Windows, groups
+from speechprep.pipelines.backends.extractors.encoder_windows import EncoderWindow, EncoderWindows, groups
+from speechprep.pipelines.backends.extractors.precision import DTYPES, Dtype, as_fp32, fast_dtypes
 from speechprep.pipelines.backends.extractors.prefetch import run_batches
-from speechprep.pipelines.backends.model_files import weights_sha256
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
-Dtype = Literal["fp32", "bf16", "fp16"]
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 GPU_BATCH_SECONDS = 160.0  # of padded audio at once where the device is a GPU
 
 F32 = NDArray[np.float32]
@@ -38,7 +37,7 @@ Units = NDArray[np.unsignedinteger]
 
 
 class Shared(TypedDict, total=False):
-    """Options of every extractor over an encoder; see `EncoderExtractor`."""
+    """Options shared by all encoder extractors; see `EncoderExtractor`."""
 
     revision: str | None
     dtype: Dtype
@@ -48,25 +47,27 @@ class Shared(TypedDict, total=False):
     compile: bool
 
 
-class EncoderExtractor:
-    """Base of `hubert` and `whisper`; a subclass says how its model is read and run.
+class EncoderExtractor(Extractor):
+    """Base of `hubert` and `whisper`; a subclass reads and runs its model.
 
     Args:
         model: local folder, or name on the Hugging Face hub.
-        layer: whose output the frames are; 0 is the input of the first.
-        revision: of a name on the hub.
+        layer: number of the layer with the frames as its output; 0 is the input of the first layer.
+        revision: commit, tag or branch on the hub.
         dtype: "fp32", or "bf16"/"fp16" for the matrix products (sums and norms stay in fp32). fp16 needs a GPU.
-        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1".
-        batch_seconds: padded audio that runs at once; None: one utterance at a time on a CPU, where batches gain
-            nothing, and GPU_BATCH_SECONDS on a GPU. At 0 an utterance has the same bits whatever its neighbours; in a
-            batch the same values to float noise.
-        threads: of one forward pass on a CPU; use more workers rather than more threads.
+        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1".
+        batch_seconds: padded seconds of audio in one batch. None: GPU_BATCH_SECONDS on a GPU, and one utterance at a
+            time on a CPU, because batches give no speedup there. At 0 the bits of an utterance do not depend on its
+            neighbours; in a batch its values agree up to float noise.
+        threads: threads of one forward pass on a CPU; more workers are more efficient than more threads.
         compile: run through `torch.compile` (half a minute at the start).
     """
 
-    name = ""
-    version = 2  # raise when the same audio would give other values
+    packages: ClassVar[Mapping[str, str]] = {"torch": "hf", "transformers": "hf"}
+    dtypes = tuple(DTYPES)
+    version = 2  # raise it if the same audio gives other values
     sample_rate = 16_000
+    thread_safe = True  # a forward pass does not change the module
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class EncoderExtractor:
         device: str = "auto",
         batch_seconds: float | None = None,
         threads: int = 1,
-        compile: bool = False,  # noqa: A002 - the word for it
+        compile: bool = False,  # noqa: A002 - the name in torch
     ) -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"{self.name}: dtype = {dtype!r}; choose {', '.join(DTYPES)}")
@@ -89,33 +90,23 @@ class EncoderExtractor:
         self.model, self.layer, self.revision, self.dtype = str(model), layer, revision, dtype
         self.device, self.batch_seconds, self.threads, self.compile = device, batch_seconds, threads, compile
 
-    @property
-    def what(self) -> str:
-        """Who speaks in a message."""
-        return f"extractor {self.name!r}"
-
     @cached_property
     def folder(self) -> Path:
-        """Where the model lies on this machine."""
+        """Local folder of the model."""
         return find_model(self.model, self.revision)
 
     @property
-    def grid(self) -> FrameGrid:
-        """The frames of the model."""
-        raise NotImplementedError
-
-    @property
-    def windows(self) -> Windows:
-        """How long audio is cut."""
+    def windows(self) -> EncoderWindows:
+        """Windows of long audio."""
         raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
-        """Name, version, the model's weights and every parameter that decides a frame; needs no torch."""
+        """Name, version, sha256 of the weights and every parameter with an influence on the frames; needs no torch."""
         return {
             "name": self.name,
             "version": self.version,
             **self._identity(),
-            "revision": weights_sha256(self.folder),
+            "revision": model_files.weights_sha256(self.folder),
             "layer": self.layer,
             "dtype": self.dtype,
             "sample_rate": self.sample_rate,
@@ -128,65 +119,87 @@ class EncoderExtractor:
         raise NotImplementedError
 
     def load(self) -> None:
-        """Read as many layers as are needed onto the device.
+        """Read the needed layers onto the device.
 
         Raises:
-            MissingBackend: torch or transformers is not installed, or there is no such device.
-            ConfigError: the folder lacks a file, or it is damaged; no such layer; fp16 without a GPU.
+            MissingBackend: torch, transformers or the device is absent, or a file of the model is missing or damaged.
+            ConfigError: no such layer; fp16 without a GPU.
         """
-        self.identity()  # what is wrong with the folder or the options shows before torch is imported
+        self.identity()  # reports errors of folder and options before the import of torch
         try:
             import torch
             import transformers  # noqa: F401
         except ImportError:
-            raise MissingBackend.package(self.what, "transformers", "hf") from None
+            raise MissingBackend.package(self.label, "transformers", "hf") from None
         name = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         self._on = torch.device(name)
         if self._on.type == "cuda" and not torch.cuda.is_available():
-            raise MissingBackend(f"{self.what}: device = {self.device!r}, but torch sees no GPU; choose 'cpu'")
+            raise MissingBackend(f"{self.label}: device = {self.device!r}, but torch sees no GPU; choose 'cpu'")
         if self._on.type == "cpu" and self.dtype == "fp16":
-            raise ConfigError(f"{self.what}: fp16 needs a GPU; on a CPU choose 'bf16' or 'fp32'")
+            raise ConfigError(f"{self.label}: fp16 needs a GPU; on a CPU choose 'bf16' or 'fp32'")
         if self.dtype not in fast_dtypes(self._on.type):
             logging.getLogger(__name__).warning(
-                "%s: this CPU has no instructions for %s, which makes it far slower than fp32", self.what, self.dtype
+                "%s: this CPU has no instructions for %s, which makes it far slower than fp32", self.label, self.dtype
             )
         self._dtype = getattr(torch, DTYPES[self.dtype])
         self._module = self._read().to(self._on)
         self._exact = self.dtype == "fp32" and self._on.type == "cpu"
-        self._fused: Any = self._fuse() if self._fusible() and not self._exact else None  # of the weights in fp32
+        self._fused: Any = self._fuse() if self._fusible() and not self._exact else None  # from weights in fp32
         if self.dtype != "fp32":
-            # Rounded once here instead of at every call; what autocast would make of them is the same.
+            # Rounded once here instead of at every call; autocast gives the same values.
             for part in self._module.modules():
                 if isinstance(part, torch.nn.Linear | torch.nn.Conv1d):
                     part.to(self._dtype)
+        # Four batches at once, so that there are neighbours of about the same length.
+        self.window_seconds = 4.0 * self._budget() / self.sample_rate
         self._run = torch.compile(self._forward, dynamic=True) if self.compile else self._forward
+
+    def check(self) -> None:
+        """Check packages, option values and the model folder, without torch and without a download.
+
+        Raises:
+            MissingBackend: a package or a file of the model is absent.
+            ConfigError: a model of another kind, an unknown layer or device name, or fp16 on a CPU.
+        """
+        super().check()
+        check_device(self.label, self.device)
+        if self.device == "cpu" and self.dtype == "fp16":
+            raise ConfigError(f"{self.label}: fp16 needs a GPU; on a CPU choose 'bf16' or 'fp32'")
+        if model_files.checked_folder(self.model, model_files.WEIGHTS, self.revision) is not None:
+            model_files.weight_files(self.folder)
+            self._identity()
+            self.windows  # noqa: B018 - raises if the overlap does not fit
+
+    def fast_dtypes(self) -> list[str]:
+        """The values of `dtype` with processor instructions on the device, fp32 first; imports torch."""
+        return fast_dtypes(self.device)
 
     def _read(self) -> Any:
         """The module to run, in fp32 on the CPU."""
         raise NotImplementedError
 
     def _fusible(self) -> bool:
-        """Whether the model is of a shape that `_fuse` knows."""
+        """True if `_fuse` supports the shape of the model."""
         raise NotImplementedError
 
     def _alike(self) -> bool:
-        """Whether only chunks of one length can share a batch without changing each other."""
+        """True if a batch must contain chunks of one length only, because padding would change the frames."""
         return not self._fusible()
 
     def _span(self, samples: int) -> int:
-        """Samples that the model runs for a chunk of so many."""
+        """Samples in the forward pass for a chunk of `samples` samples."""
         return samples
 
     def _fuse(self) -> Any:
-        """What `_forward` needs of the module, which is in fp32 on the device, to run it in `_dtype`."""
+        """The fused weights in `_dtype` for `_forward`, from the module in fp32 on the device."""
         raise NotImplementedError
 
     def _stage(self, chunks: list[F32]) -> tuple[Any, ...]:
-        """Chunks of audio, at most one window each -> the arguments of `_forward`, on the way to the device."""
+        """Chunks of audio, at most one window each -> arguments of `_forward`, on the way to the device."""
         raise NotImplementedError
 
-    def _forward(self, *given: Any) -> Any:
-        """What `_stage` gives -> (batch, frames, dim), of which only the first frames of each item mean anything."""
+    def _forward(self, *staged: Any) -> Any:
+        """Result of `_stage` -> (batch, frames or more, dim); rows after the frames of an item are undefined."""
         raise NotImplementedError
 
     def extract(self, batch: list[F32]) -> list[F32]:
@@ -198,7 +211,7 @@ class EncoderExtractor:
         return self._each(batch, as_fp32)
 
     def extract_stream(self, blocks: Iterable[F32]) -> Iterator[F32]:
-        """The frames of one utterance whose audio comes in pieces of any length, (some frames, dim) at a time.
+        """The frames of one utterance, from audio in pieces of any length, in blocks (some frames, dim).
 
         Raises:
             BadInput: `audio_too_short` for less than one frame in all.
@@ -206,48 +219,46 @@ class EncoderExtractor:
         return self._stream(blocks, as_fp32)
 
     def units(self, batch: list[F32], centroids: Centroids) -> list[Units]:
-        """Like `extract`, but the nearest centroid of each frame; on a GPU no frame comes to the host."""
+        """Like `extract`, but the nearest centroid of each frame; on a GPU no frame is copied to the host."""
         return self._each(batch, self._nearest(centroids), centroids)
 
     def units_stream(self, blocks: Iterable[F32], centroids: Centroids) -> Iterator[Units]:
         """Like `extract_stream`, but the nearest centroid of each frame."""
         return self._stream(blocks, self._nearest(centroids), centroids)
 
-    @property
-    def window_seconds(self) -> float:
-        """Of audio that `extract` likes to be given at once; 0 where it runs one utterance after the other."""
-        return 4.0 * self._budget() / self.sample_rate  # so that there are neighbours of about the same length
-
     def _nearest(self, centroids: Centroids) -> Callable[[Any], Any]:
         return as_fp32 if self._on.type == "cpu" else DeviceCentroids(centroids, self._on)
 
     def _each(self, batch: list[F32], finish: Callable[[Any], Any], centroids: Centroids | None = None) -> list[Any]:
-        cut: list[tuple[int, Window]] = [(i, w) for i, audio in enumerate(batch) for w in self.windows.cut([audio])]
+        cut: list[tuple[int, EncoderWindow]] = [
+            (i, w) for i, audio in enumerate(batch) for w in self.windows.cut([audio])
+        ]
         parts: list[list[Any]] = [[] for _ in batch]
-        for (i, _), made in zip(cut, self._made([w for _, w in cut], finish), strict=True):
-            parts[i].append(self._assigned(made, centroids))
-        return [np.concatenate(own) if len(own) > 1 else own[0] for own in parts]
+        for (i, _), result in zip(cut, self._results([w for _, w in cut], finish), strict=True):
+            parts[i].append(self._assigned(result, centroids))
+        return [np.concatenate(blocks) if len(blocks) > 1 else blocks[0] for blocks in parts]
 
     def _stream(
         self, blocks: Iterable[F32], finish: Callable[[Any], Any], centroids: Centroids | None = None
     ) -> Iterator[Any]:
-        held: list[Window] = []
+        batch: list[EncoderWindow] = []
         for window in self.windows.cut(blocks):
-            held.append(window)
-            if (len(held) + 1) * len(window.samples) > self._budget():
-                yield from (self._assigned(made, centroids) for made in self._made(held, finish))
-                held = []
-        yield from (self._assigned(made, centroids) for made in self._made(held, finish))
+            batch.append(window)
+            if (len(batch) + 1) * len(window.samples) > self._budget():
+                yield from (self._assigned(result, centroids) for result in self._results(batch, finish))
+                batch = []
+        yield from (self._assigned(result, centroids) for result in self._results(batch, finish))
 
-    def _assigned(self, made: Any, centroids: Centroids | None) -> Any:
+    def _assigned(self, result: Any, centroids: Centroids | None) -> Any:
+        """Frames as they are, or as units; units computed on the device get the dtype of the codebook."""
         if centroids is None:
-            return made
-        return made.astype(centroids.dtype) if made.ndim == 1 else centroids.assign(made)
+            return result
+        return result.astype(centroids.dtype) if result.ndim == 1 else centroids.assign(result)
 
-    def _made(self, windows: list[Window], finish: Callable[[Any], Any]) -> list[Any]:
-        """What `finish` gives of each window's frames, on the host, without what a neighbouring window gives."""
+    def _results(self, windows: list[EncoderWindow], finish: Callable[[Any], Any]) -> list[Any]:
+        """Result of `finish` for the frames of each window, on the host, without the frames of overlapping windows."""
         batches = groups([self._span(len(w.samples)) for w in windows], self._budget(), equal=self._alike())
-        found: dict[int, Any] = {}
+        results: dict[int, Any] = {}
 
         def stage(batch: list[int]) -> tuple[Any, ...]:
             return self._stage([windows[number].samples for number in batch])
@@ -255,11 +266,11 @@ class EncoderExtractor:
         def run(*staged: Any) -> Any:
             return finish(self._run(*staged))
 
-        for batch, made in run_batches(batches, stage, run, self._computing, self._on):
-            for number, row in zip(batch, made, strict=True):
+        for batch, rows in run_batches(batches, stage, run, self._computing, self._on):
+            for number, row in zip(batch, rows, strict=True):
                 window = windows[number]
-                found[number] = row[window.skip : window.skip + window.take]
-        return [found[number] for number in range(len(windows))]
+                results[number] = row[window.skip : window.skip + window.take]
+        return [results[number] for number in range(len(windows))]
 
     def _budget(self) -> int:
         seconds = self.batch_seconds
@@ -268,7 +279,7 @@ class EncoderExtractor:
         return int(seconds * self.sample_rate)
 
     def _computing(self) -> AbstractContextManager[Any]:
-        """Inference in the precision asked for: fp32 is fp32, not TF32."""
+        """Inference in the chosen precision; fp32 excludes TF32."""
         import torch
 
         stack = ExitStack()
@@ -282,21 +293,6 @@ class EncoderExtractor:
         return stack
 
 
-def fast_dtypes(device: str = "auto") -> list[str]:
-    """The precisions that a device has instructions for, fp32 first; "auto" is the one that `load` would choose."""
-    import torch
-
-    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
-        return list(DTYPES)
-    bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return ["fp32", "bf16"] if bf16 else ["fp32"]
-
-
 def last_of(output: Any) -> Any:
-    """The hidden states that a layer of transformers gives: alone since version 5, first of a tuple before."""
+    """The hidden states in the output of a transformers layer: alone since version 5, first of a tuple before."""
     return output[0] if isinstance(output, tuple) else output
-
-
-def as_fp32(frames: Any) -> Any:
-    """What `extract` makes of the model's frames on the device."""
-    return frames.float()

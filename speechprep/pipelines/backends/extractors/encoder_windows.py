@@ -1,9 +1,8 @@
-"""Audio of any length in windows that an encoder can take, with no frame lost, doubled or shifted.
+"""Overlapping windows of long audio for an encoder, without lost, doubled or shifted frames.
 
-A window is cut at frame borders and holds a whole number of frames. Of two neighbours that overlap, each gives the
-frames up to the middle of the overlap, so every frame kept has context on both sides; the last window is moved back to
-end with the audio, so it is as long as the others. Audio of one window or less is one window, whole: what it gives is
-what the encoder gives by itself.
+A window is cut at frame borders and contains a whole number of frames. Each of two overlapping windows contributes its
+frames up to the middle of the overlap, so every frame has context on both sides. The last window is moved back to the
+end of the audio, so it is as long as the others. Audio of one window or less is one window, without any change.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Samples (n,) for the encoder; of the frames it makes of them, `[skip, skip + take)` are the utterance's next."""
+class EncoderWindow:
+    """Samples (n,) for the encoder, of which the frames `[skip, skip + take)` are the next frames of the utterance."""
 
     samples: F32
     skip: int
     take: int
 
 
-class Windows:
+class EncoderWindows:
     """Windows of `seconds` that overlap by `overlap` seconds, both rounded to frames.
 
     Raises:
@@ -45,26 +44,26 @@ class Windows:
                 f"window = {seconds} s with overlap = {overlap} s: the overlap must be between 0 and half the window"
             )
 
-    def cut(self, blocks: Iterable[F32]) -> Iterator[Window]:
-        """The windows of one utterance whose audio (n,) comes in pieces of any length; holds two windows at most.
+    def cut(self, blocks: Iterable[F32]) -> Iterator[EncoderWindow]:
+        """The windows of one utterance, from audio (n,) in pieces of any length; buffers two windows at most.
 
         Raises:
             BadInput: `audio_too_short` for less than one frame in all.
         """
         stride, size = self.grid.stride, self.frames
         span = (size - 1) * stride + self.grid.window
-        held = _Held()
-        base = start = given = 0  # in frames: where `held` begins, the next window, the frames given so far
+        buffer = _SampleBuffer()
+        base = start = done = 0  # in frames: start of `buffer`, start of the next window, frames yielded
         for piece in blocks:
-            held.add(piece)
-            # Only when there is more than this window is it sure not to be the last one.
-            while self.grid.num_frames(held.n - (start - base) * stride) > size:
-                held.drop((start - base) * stride)
+            buffer.add(piece)
+            # Only with more samples than this window is it certain not to be the last one.
+            while self.grid.num_frames(buffer.n - (start - base) * stride) > size:
+                buffer.drop((start - base) * stride)
                 base, stop = start, start + size - self.overlap // 2
-                yield Window(held.samples()[:span], given - start, stop - given)
-                given = stop
+                yield EncoderWindow(buffer.samples()[:span], done - start, stop - done)
+                done = stop
                 start += size - self.overlap
-        samples = held.samples()
+        samples = buffer.samples()
         total = base + self.grid.num_frames(len(samples))
         if not total:
             raise BadInput(
@@ -73,11 +72,11 @@ class Windows:
                 f"({1000 * self.grid.window / self.grid.sample_rate:g} ms)",
             )
         first = max(total - size, 0)
-        yield Window(samples[(first - base) * stride :], given - first, total - given)
+        yield EncoderWindow(samples[(first - base) * stride :], done - first, total - done)
 
 
-class _Held:
-    """Samples not yet given up; joined only when they are looked at, as pieces may be many and small."""
+class _SampleBuffer:
+    """Buffer of samples; pieces are joined only on access, because they may be many and small."""
 
     def __init__(self) -> None:
         self.pieces: list[F32] = []
@@ -98,18 +97,18 @@ class _Held:
 
 
 def groups(lengths: list[int], budget: int, *, equal: bool) -> list[list[int]]:
-    """Numbers of the items that go into one padded batch, shortest first.
+    """Item numbers of each padded batch, shortest items first.
 
     Args:
         lengths: samples of each item.
         budget: samples of a batch with its padding; a longer item is a batch by itself, and 0 gives batches of one.
-        equal: only items of one length go together (for a model that cannot be padded exactly).
+        equal: batch only items of equal length, for a model without exact padding.
     """
-    made: list[list[int]] = []
+    batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        fits = bool(made) and (len(made[-1]) + 1) * lengths[i] <= budget
-        if fits and (not equal or lengths[made[-1][0]] == lengths[i]):
-            made[-1].append(i)
+        fits = bool(batches) and (len(batches[-1]) + 1) * lengths[i] <= budget
+        if fits and (not equal or lengths[batches[-1][0]] == lengths[i]):
+            batches[-1].append(i)
         else:
-            made.append([i])
-    return made
+            batches.append([i])
+    return batches

@@ -1,14 +1,13 @@
-"""The convolutions of HuBERT and its kin as matrix products over a padded batch, as exact as over each utterance alone.
+"""Convolutions of HuBERT-like models as matrix products over a padded batch, with the frames of each utterance alone.
 
 A convolution of kernel k and stride s over rows of C values is a sum of ceil(k / s) matrix products of rows of s * C
-values, which lie one after the other in memory: nothing is unfolded, and nothing is transposed between the layers.
+values. These rows are adjacent in memory, so nothing is unfolded, and nothing is transposed between the layers.
 
-In the base models the first convolution is followed by a GroupNorm with one group for each channel, whose statistics
-run over time. With padding they would run over the padding too, and every frame of a padded utterance would be another
-one (a mask given to the attention cannot mend that). Here mean and variance of a channel follow from those of the
-samples under the kernel w: its output w.u has the mean w.E[u] and the variance w.Cov(u).w, over the utterance's own
-windows u and in float64. So the norm becomes a factor of the kernel, one for each utterance, and costs no pass over the
-largest array of the model. The other layers look at no frame beyond their kernel.
+In the base models a GroupNorm over time follows the first convolution, with one group for each channel. Statistics over
+a padded utterance would include the padding and change every frame; an attention mask does not correct this. Here mean
+and variance of a channel follow from the samples under the kernel w. Its output w.u has the mean w.E[u] and the
+variance w.Cov(u).w, over the windows u of the utterance and in float64. So the norm is one factor of the kernel for
+each utterance and needs no pass over the largest array of the model. The other layers use no frame beyond their kernel.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ class Norm:
 
     @classmethod
     def of(cls, module: Any) -> Norm:
-        """That of a LayerNorm or GroupNorm."""
+        """From a LayerNorm or GroupNorm."""
         return cls(module.weight.float(), module.bias.float(), module.eps)
 
     def over_last(self, x: Any, dtype: Any | None = None) -> Any:
-        """LayerNorm of x (..., channels), with the weights rounded to `dtype` where it is given."""
+        """LayerNorm of x (..., channels), with the weights rounded to `dtype` if it is set."""
         from torch.nn.functional import layer_norm
 
         weight, bias = (self.weight, self.bias) if dtype is None else (self.weight.to(dtype), self.bias.to(dtype))
@@ -39,20 +38,20 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class _Layer:
-    parts: list[Any]  # of the kernel: (up to s * C, channels), the row's first, then the next row's
+class _Convolution:
+    parts: list[Any]  # of the kernel, each (up to s * C, channels): for the row itself, then for the following rows
     bias: Any | None
     norm: Norm | None
 
 
 class GemmFront:
-    """The feature encoder of a model of transformers with GELU, in one precision.
+    """The convolutional feature encoder of a transformers model with GELU, in one precision.
 
     Args:
         layers: `feature_extractor.conv_layers` of the model, in fp32.
-        kernels: of each layer, in its input's frames.
-        strides: likewise.
-        dtype: of the matrix products.
+        kernels: kernel size of each layer, in frames of its input.
+        strides: stride of each layer, in frames of its input.
+        dtype: precision of the matrix products.
     """
 
     def __init__(self, layers: Any, kernels: list[int], strides: list[int], dtype: Any) -> None:
@@ -67,7 +66,7 @@ class GemmFront:
         self._norm = None if norm is None else Norm.of(norm)
         self._layers = [self._prepared(layer, s) for layer, s in zip(layers[1:], strides[1:], strict=True)]
 
-    def _prepared(self, layer: Any, stride: int) -> _Layer:
+    def _prepared(self, layer: Any, stride: int) -> _Convolution:
         weight = layer.conv.weight.to(self.dtype)  # (out, in, k)
         kernel = weight.shape[2]
         rows = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # (k * in, out)
@@ -75,22 +74,22 @@ class GemmFront:
         parts = [rows[i : i + step].contiguous() for i in range(0, kernel * weight.shape[1], step)]
         norm = getattr(layer, "layer_norm", None)
         bias = None if layer.conv.bias is None else layer.conv.bias.to(self.dtype)
-        return _Layer(parts, bias, None if norm is None else Norm.of(norm))
+        return _Convolution(parts, bias, None if norm is None else Norm.of(norm))
 
     def samples(self, longest: int) -> int:
-        """To how many samples a batch must be padded whose longest item has so many."""
+        """Padded length in samples of a batch, from its longest item."""
         last = 1
         for stride in self.strides[1:]:
             last *= stride
         first = (longest - self.kernels[0]) // self.strides[0] + 1
-        rows = -(-first // last)  # so that no frame of the item reaches beyond its own rows
-        rows = -(-rows // 8) * 8  # attention is fast for such lengths
+        rows = -(-first // last)  # so that the frames of the item use its rows only
+        rows = -(-rows // 8) * 8  # attention is fast for multiples of 8
         return (rows * last - 1) * self.strides[0] + self.kernels[0]
 
     def __call__(self, audio: Any, lengths: Any) -> Any:
         """Audio (batch, `samples(longest)`), padded with zeros, and its lengths (batch,) -> (batch, rows, channels).
 
-        Of the rows only the first `frames` of each item mean anything; the others are finite.
+        Rows after the frames of an item are finite but undefined.
         """
         x = self._first(audio, lengths)
         batch, rows, channels = x.shape
@@ -113,24 +112,24 @@ class GemmFront:
             wide = windows.double() * inside
             centred = (wide - wide.sum(1, keepdim=True) / n) * inside
             covariance = centred.transpose(1, 2) @ centred / n
-            # The convolution's bias is in the mean and so falls out.
+            # The bias of the convolution is part of the mean, so it cancels.
             variance = ((self._kernel @ covariance) * self._kernel).sum(2).clamp_min(0)  # (batch, channels)
             scale = self._norm.weight * torch.rsqrt(variance + self._norm.eps)
             weight = self._kernel.T * scale[:, None]  # (batch, k, channels)
             bias, windows = self._norm.bias, centred
         else:
             weight, bias = self._kernel.T.expand(len(audio), -1, -1), self._bias
-        if bias is not None:  # as one more sample, which is always 1
+        if bias is not None:  # as the weight of one more sample with the value 1
             windows = pad(windows, (0, 1), value=1.0)
             weight = torch.cat([weight, bias.double().expand(len(audio), 1, -1)], 1)
-        short = -weight.shape[1] % 8  # rows of whole vectors
+        short = -weight.shape[1] % 8  # rows of whole processor vectors
         x = torch.bmm(pad(windows.to(self.dtype), (0, short)), pad(weight.to(self.dtype), (0, 0, 0, short)))
         if self._norm is not None and not self._over_time:
             x = self._norm.over_last(x, self.dtype)
         return torch.ops.aten.gelu_(x)
 
-    def _convolved(self, rows: Any, layer: _Layer) -> Any:
-        """rows (n, stride * channels) -> (n, channels); the last rows of an item take the next item's for their own."""
+    def _convolved(self, rows: Any, layer: _Convolution) -> Any:
+        """Rows (n, stride * channels) -> (n, channels); the last rows of an item mix with the next item."""
         import torch
 
         first, *more = layer.parts
@@ -143,13 +142,13 @@ class GemmFront:
 
 
 def exact_front(layers: Any, audio: Any, *, quick: bool) -> Any:
-    """Audio (batch, samples), unpadded, through the model's own convolutions: (batch, channels, frames), bit for bit.
+    """Unpadded audio (batch, samples) through the convolutions of the model: (batch, channels, frames), bit-identical.
 
     Args:
         layers: `feature_extractor.conv_layers` of the model.
-        audio: of one length.
-        quick: fp32 on a CPU with the usual activation. The first convolution sums ten products, which a matrix product
-            gives in the same bits and half the time; and no activation makes a copy of the largest arrays.
+        audio: items of one length.
+        quick: fp32 on a CPU with GELU. The first convolution sums ten products; a matrix product gives the same bits in
+            half the time. Activations are computed in place, without a copy of the largest arrays.
     """
     import torch
 

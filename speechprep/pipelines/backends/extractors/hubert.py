@@ -1,14 +1,13 @@
-"""Extractor `hubert`: frames of a layer of HuBERT, wav2vec 2.0, XLS-R, mHuBERT or WavLM, from a folder of transformers.
+"""Extractor `hubert`: frames of a layer of HuBERT, wav2vec 2.0, XLS-R, mHuBERT or WavLM, from a transformers folder.
 
-The frames of layer L are `hidden_states[L]` of the plain transformers model: what the L-th transformer layer (counted
-from 1) gives after both of its residual sums; 0 is the input of the first. In the models that normalise first (large,
-XLS-R) the last layer's frames go through the final LayerNorm, as there; `final_norm: false` leaves it out, as fairseq's
-`extract_features` does. Nothing above layer L is read or run. In fp32 on a CPU the frames are bit for bit those of the
-plain model.
+The frames of layer L are `hidden_states[L]` of the plain transformers model: the output of layer L, counted from 1,
+after both residual sums. Layer 0 is the input of the first layer. In models with pre-normalisation (large, XLS-R) the
+last layer includes the final LayerNorm. `final_norm: false` omits it, as `extract_features` of fairseq does. Layers
+above L are neither read nor run. In fp32 on a CPU the frames are bit-identical to the plain model.
 
-Audio is normalised to mean 0 and variance 1 over its true length where the model wants it. Batches are padded and yet
-exact: see gemm_front.py; the attention does not see the padding either. Audio longer than `window` seconds is cut into
-overlapping windows (windows.py), each of which is normalised and run by itself, so memory does not grow with it.
+Audio is normalised to mean 0 and variance 1 over its true length if the model requires it. Padding in a batch does not
+change the frames: see gemm_front.py, and attention ignores the padding. Audio longer than `window` seconds is cut into
+overlapping windows (encoder_windows.py). Each is normalised and run separately, so memory stays bounded.
 """
 
 from __future__ import annotations
@@ -23,26 +22,26 @@ from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import MissingBackend
 from speechprep.pipelines.backends.extractors.checkpoint import check_layer, read_config, read_model, shape_digest
 from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared, last_of
-from speechprep.pipelines.backends.extractors.encoder_windows import Windows
+from speechprep.pipelines.backends.extractors.encoder_windows import EncoderWindows
 from speechprep.pipelines.backends.extractors.fused_layers import FusedLayers
 from speechprep.pipelines.backends.extractors.gemm_front import GemmFront, exact_front
 from speechprep.pipelines.backends.extractors.prefetch import to_device, zeros
 from speechprep.pipelines.backends.model_files import PREPROCESSOR, read_json
 
 TYPES = ("hubert", "wav2vec2", "wavlm")
-KERNELS, STRIDES = [10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2]  # of transformers where a configuration is silent
+KERNELS, STRIDES = [10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2]  # defaults of transformers
 
 F32 = NDArray[np.float32]
 
 
 class HubertExtractor(EncoderExtractor):
-    """See the module's text; further arguments in `EncoderExtractor`.
+    """Frames of a layer of a HuBERT-like encoder; further arguments in `EncoderExtractor`.
 
     Args:
-        normalize: mean 0 and variance 1 over the utterance; None: as `preprocessor_config.json` of the model says.
-        final_norm: at the last layer of a model that normalises first, apply the final LayerNorm.
-        window: seconds of the longest audio that is run whole.
-        overlap: seconds that two windows of longer audio share.
+        normalize: mean 0 and variance 1 over the utterance; None: as in `preprocessor_config.json` of the model.
+        final_norm: apply the final LayerNorm at the last layer of a model with pre-normalisation.
+        window: seconds of the longest audio without windows.
+        overlap: seconds shared by two windows of longer audio.
     """
 
     name = "hubert"
@@ -64,29 +63,29 @@ class HubertExtractor(EncoderExtractor):
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The model's own, checked to be of a kind that is understood and to have the layer."""
-        config = read_config(self.what, self.folder, TYPES)
-        check_layer(self.what, self.layer, int(config.get("num_hidden_layers", 12)))
+        """`config.json` of the model, with a supported model type and the chosen layer."""
+        config = read_config(self.label, self.folder, TYPES)
+        check_layer(self.label, self.layer, int(config.get("num_hidden_layers", 12)))
         return config
 
     @cached_property
     def grid(self) -> FrameGrid:
-        """Stride and receptive field of the convolutions: 320 and 400 samples in all the usual models."""
+        """Stride and receptive field of the convolutions: 320 and 400 samples in all published models."""
         stride, field = 1, 1
         for kernel, step in zip(*self._convolutions(), strict=True):
             field += (kernel - 1) * stride
             stride *= step
         return FrameGrid(self.sample_rate, stride, field)
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """Values of a frame."""
         return int(self.config.get("hidden_size", 768))
 
     @cached_property
-    def windows(self) -> Windows:
-        """How long audio is cut."""
-        return Windows(self.grid, self.window, self.overlap)
+    def windows(self) -> EncoderWindows:
+        """Windows of long audio."""
+        return EncoderWindows(self.grid, self.window, self.overlap)
 
     def _convolutions(self) -> tuple[list[int], list[int]]:
         return self.config.get("conv_kernel", KERNELS), self.config.get("conv_stride", STRIDES)
@@ -97,8 +96,8 @@ class HubertExtractor(EncoderExtractor):
             return self.normalize
         if not (self.folder / PREPROCESSOR).exists():
             raise MissingBackend(
-                f"{self.what}: the model folder {self.folder} lacks {PREPROCESSOR}, which says whether the model "
-                "wants normalised audio; copy it there, or set normalize: true or false"
+                f"{self.label}: the model folder {self.folder} lacks {PREPROCESSOR}, needed for the normalisation of "
+                "the audio; copy the file there, or set normalize: true or false"
             )
         return bool(read_json(self.folder / PREPROCESSOR).get("do_normalize", True))
 
@@ -117,14 +116,14 @@ class HubertExtractor(EncoderExtractor):
         from torch.nn.utils import parametrize
 
         how = {} if self.config["model_type"] == "wavlm" else {"attn_implementation": "sdpa"}
-        model = read_model(self.what, self.folder, {"num_hidden_layers": self.layer}, **how)
+        model = read_model(self.label, self.folder, {"num_hidden_layers": self.layer}, **how)
         place = model.encoder.pos_conv_embed.conv
         if parametrize.is_parametrized(place, "weight"):
-            parametrize.remove_parametrizations(place, "weight")  # or its product is computed at every call
+            parametrize.remove_parametrizations(place, "weight")  # otherwise the weight is recomputed at every call
         return model
 
     def _fusible(self) -> bool:
-        # WavLM's attention and a BatchNorm before the positional convolution cannot be masked from outside.
+        # The attention of WavLM, and a BatchNorm before the positional convolution, cannot be masked from outside.
         return (
             self.config["model_type"] != "wavlm"
             and not self.config.get("conv_pos_batch_norm", False)
@@ -161,9 +160,9 @@ class HubertExtractor(EncoderExtractor):
         """Audio (batch, samples) -> (batch, frames or more, dim).
 
         Args:
-            audio: normalised; or, with `lengths`, raw and padded for `GemmFront`.
-            lengths: (batch,) samples; None for the modules of transformers and audio of one length.
-            frames: of each item, where all have as many.
+            audio: normalised; with `lengths`, raw and padded for `GemmFront`.
+            lengths: (batch,) samples; None: the modules of transformers run on audio of one length.
+            frames: frames of each item, if the number is equal for all.
         """
         return self._plain(audio) if lengths is None else self._quick(audio, lengths, frames)
 
@@ -172,12 +171,12 @@ class HubertExtractor(EncoderExtractor):
         quick = self._exact and self._gelu
         x = exact_front(model.feature_extractor.conv_layers, audio, quick=quick).transpose(1, 2)
         x = model.feature_projection(x)
-        x = x[0] if isinstance(x, tuple) else x  # wav2vec 2.0 and WavLM give the unprojected frames too
+        x = x[0] if isinstance(x, tuple) else x  # wav2vec 2.0 and WavLM also return the unprojected frames
         encoder = model.encoder
         x = x + encoder.pos_conv_embed(x)
         if not model.config.do_stable_layer_norm:
             x = encoder.layer_norm(x)
-        bias = None  # WavLM's first layer makes the position bias that all of them use
+        bias = None  # computed by the first layer of WavLM and used by all layers
         for layer in encoder.layers:
             if self.config["model_type"] == "wavlm":
                 x, bias = layer(x, attention_mask=None, position_bias=bias)[:2]
@@ -203,7 +202,7 @@ class HubertExtractor(EncoderExtractor):
             x = projection.layer_norm(x.float())
         x = projection.projection(x.to(self._dtype))
         if inside is not None:
-            x = x.masked_fill_(~inside[..., None], 0.0)  # what the positional convolution pads with
+            x = x.masked_fill_(~inside[..., None], 0.0)  # the padding value of the positional convolution
         x = x.float() + encoder.pos_conv_embed(x)
         if not layers.norm_first:
             x = encoder.layer_norm(x)
@@ -217,12 +216,12 @@ class HubertExtractor(EncoderExtractor):
 
 
 def normalised(audio: F32) -> F32:
-    """Mean 0 and variance 1, as transformers' `Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm`."""
+    """Mean 0 and variance 1, as `Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm` of transformers."""
     return np.asarray((audio - audio.mean()) / np.sqrt(audio.var() + 1e-7), np.float32)
 
 
 def _normalised_rows(audio: Any, lengths: Any) -> Any:
-    """The same on the device, of each row (samples,) of a batch padded with zeros."""
+    """`normalised` on the device, for each row (samples,) of a batch padded with zeros."""
     import torch
 
     n = lengths[:, None]

@@ -1,13 +1,13 @@
-"""Extractor `mfcc`: the 39 coefficients that HuBERT's first clustering starts from. No model, no download, no torch.
+"""Extractor `mfcc`: the 39 MFCC of the first clustering of HuBERT. No model, no download, no torch.
 
-13 cepstra as Kaldi's `compute-mfcc-feats --dither=0 --use-energy=false` makes them (25 ms Povey window, 10 ms hop,
-whole windows only, DC removed, preemphasis 0.97, 23 mel filters from 20 Hz to Nyquist, liftering 22), then their deltas
-and the deltas of those over 5 frames with the edges repeated (`torchaudio.functional.compute_deltas`, win_length=5):
-what fairseq `examples/hubert/simple_kmeans/dump_mfcc_feature.py` computes, on samples in [-1, 1].
+13 cepstra as in `compute-mfcc-feats --dither=0 --use-energy=false` of Kaldi: 25 ms Povey window, 10 ms hop, whole
+windows only, DC removed, preemphasis 0.97, 23 mel filters from 20 Hz to Nyquist, liftering 22. Deltas and delta-deltas
+follow, over 5 frames with the edges repeated (`torchaudio.functional.compute_deltas`, win_length=5). fairseq computes
+the same in `examples/hubert/simple_kmeans/dump_mfcc_feature.py`, on samples in [-1, 1].
 
-Work is done in blocks of `BLOCK` frames counted from the start of the utterance, the last one filled up with zeros,
-and no step goes through BLAS. So a frame has the same bits however the audio arrives: whole, in pieces, alone or in a
-batch, with any number of threads. Memory is that of one block and of the result.
+Computation runs in blocks of `BLOCK` frames from the start of the utterance; the last block is filled up with zeros. No
+step uses BLAS. So the bits of a frame are the same for whole audio and pieces, alone and in a batch, with any number of
+threads. Memory holds one block and the result.
 """
 
 from __future__ import annotations
@@ -20,29 +20,33 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.backends import Extractor
 
-VERSION = 1  # raise when the same audio would give other values
-BLOCK = 256  # frames at once; 512 is a fifth faster by frame, but a short utterance is filled up to it
+VERSION = 1  # raise it if the same audio gives other values
+BLOCK = 256  # frames; 512 is a fifth faster for each frame, but short utterances are filled up to it
 CEPSTRA = 13
 MELS = 23
 LOW_HZ = 20.0
 PREEMPHASIS = 0.97
 LIFTER = 22.0
-FLOOR = float(np.finfo(np.float32).eps)  # Kaldi's floor beneath the logarithm
-CONTEXT = 4  # frames on each side that the second delta of a frame depends on
+FLOOR = float(np.finfo(np.float32).eps)  # lower bound before the logarithm, as in Kaldi
+CONTEXT = 4  # frames on each side with an influence on the second delta of a frame
 
 F32 = NDArray[np.float32]
 
 
-class MfccExtractor:
+class MfccExtractor(Extractor):
     """Kaldi MFCC with deltas.
 
     Args:
-        cmvn: "none" as HuBERT used them, or "utterance": each coefficient to mean 0 and deviation 1 over the utterance.
-        deltas: how many orders of deltas are appended: 2 gives 39 values a frame, 0 gives 13.
+        cmvn: "none" as in HuBERT, or "utterance": mean 0 and deviation 1 of each coefficient over the utterance.
+        deltas: orders of deltas: 2 gives 39 values in a frame, 0 gives 13.
     """
 
+    name = "mfcc"
+    dim: int
     sample_rate = 16_000
+    thread_safe = True  # its tables are only read
     grid = FrameGrid(sample_rate=16_000, stride=160, window=400)
 
     def __init__(self, cmvn: Literal["none", "utterance"] = "none", deltas: int = 2) -> None:
@@ -72,7 +76,7 @@ class MfccExtractor:
         }
 
     def load(self) -> None:
-        """Make the tables: window, mel filters, cosines with the lifter."""
+        """Compute the tables: window, mel filters, cosines with the lifter."""
         self._window = _povey_window(self.grid.window)
         self._size = 1 << (self.grid.window - 1).bit_length()
         self._filters = _mel_slices(_mel_filters(self.sample_rate, self._size))
@@ -87,9 +91,9 @@ class MfccExtractor:
         return [np.concatenate(list(self.extract_stream([audio]))) for audio in batch]
 
     def extract_stream(self, blocks: Iterable[F32]) -> Iterator[F32]:
-        """The frames of one utterance whose audio comes in pieces of any length, (some frames, dim) at a time.
+        """The frames of one utterance, from audio in pieces of any length, in blocks (some frames, dim).
 
-        All pieces together are bit for bit what `extract` gives. With `cmvn` the frames come at the end, at once.
+        All blocks together are bit-identical to `extract`. With `cmvn` there is one block at the end.
 
         Raises:
             BadInput: `audio_too_short` for less than one window in all.
@@ -104,21 +108,21 @@ class MfccExtractor:
         stride, window = self.grid.stride, self.grid.window
         needed = (BLOCK - 1) * stride + window
         rest = np.zeros(0, np.float32)
-        made = 0
+        frames = 0
         for piece in blocks:
             rest = np.concatenate([rest, piece]) if len(rest) else piece
             start = 0
             while len(rest) - start >= needed:
                 yield self._block(rest[start : start + needed])
                 start += BLOCK * stride
-                made += BLOCK
+                frames += BLOCK
             rest = rest[start:]
         left = self.grid.num_frames(len(rest))
         if left:
             samples = np.zeros(needed, np.float32)
-            samples[: len(rest)] = rest  # the last window may reach into it; windows of zeros are cut off
+            samples[: len(rest)] = rest  # filled up; frames after the last whole window are cut off
             yield self._block(samples)[:left]
-        elif not made:
+        elif not frames:
             raise BadInput(
                 "audio_too_short",
                 f"{len(rest)} samples are less than one window of {window} ({1000 * window // self.sample_rate} ms)",
@@ -132,7 +136,7 @@ class MfccExtractor:
         frames = windows - windows.mean(axis=1, keepdims=True, dtype=np.float32)
         emphasised = frames - np.float32(PREEMPHASIS) * np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
         spectrum = rfft(emphasised * self._window, self._size, axis=1)
-        # Bins by frames: each filter is then a sum of whole rows, in order, the same for every column.
+        # Bins by frames: each filter is a sum of whole rows in a fixed order, the same for every column.
         power = np.ascontiguousarray((spectrum.real**2 + spectrum.imag**2).T)
         mels = np.empty((MELS, BLOCK), np.float32)
         for m, (low, weights) in enumerate(self._filters):
@@ -152,11 +156,11 @@ def delta(frames: F32) -> F32:
 
 
 def _with_deltas(blocks: Iterator[F32], orders: int) -> Iterator[F32]:
-    """Append deltas to a stream of frames; each block is held until the frames after it are known."""
+    """Append deltas to a stream of frames; a block waits for the frames after it."""
     if orders == 0:
         yield from blocks
         return
-    held, context = next(blocks), 0  # `context` rows of `held` are out already and serve their neighbours
+    held, context = next(blocks), 0  # the first `context` rows of `held` are already yielded and serve as context
     for block in blocks:
         held = np.concatenate([held, block])
         ready = len(held) - CONTEXT
@@ -181,7 +185,7 @@ def _normalise(frames: F32) -> F32:
 
 
 def _povey_window(size: int) -> F32:
-    """Kaldi's window: a symmetric Hann to the power of 0.85."""
+    """The window of Kaldi: a symmetric Hann window to the power of 0.85."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / (size - 1))
     return np.asarray(np.maximum(hann, 0.0) ** 0.85, np.float32)
 
@@ -200,7 +204,7 @@ def _mel_filters(sample_rate: int, size: int) -> F32:
 
 
 def _mel_slices(filters: F32) -> list[tuple[int, F32]]:
-    """The part of each filter that is not zero: first bin and weights."""
+    """The nonzero part of each filter: first bin and weights."""
     slices = []
     for row in filters:
         used = np.flatnonzero(row)
@@ -209,7 +213,7 @@ def _mel_slices(filters: F32) -> list[tuple[int, F32]]:
 
 
 def _liftered_cosines() -> F32:
-    """(13, MELS): orthonormal DCT-II, each row times Kaldi's lifter 1 + 11 sin(pi i / 22)."""
+    """(13, MELS): orthonormal DCT-II, each row times the Kaldi lifter 1 + 11 sin(pi i / 22)."""
     order = np.arange(CEPSTRA, dtype=np.float64)[:, None]
     cosines = np.sqrt(2.0 / MELS) * np.cos(np.pi / MELS * (np.arange(MELS) + 0.5) * order)
     cosines[0] = np.sqrt(1.0 / MELS)

@@ -1,6 +1,6 @@
-"""How many units change with the batch and with the precision: what `speechprep doctor units` prints.
+"""Miss rate of units, as `speechprep doctor units` prints it: the share of units that change with batch and precision.
 
-The miss rate of batches of n is the share of frames whose unit is another one than when the utterance is run alone.
+The miss rate of batches of n is the share of frames with a unit different from the unit of the utterance run alone.
 """
 
 from __future__ import annotations
@@ -12,19 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.codebook import Codebook
-from speechprep.pipelines.backends.extractors.encoder import fast_dtypes
+from speechprep.pipelines.backends import Extractor
 from speechprep.registry import make
 from speechprep.tokenizers.arrays.keyed_random import fixed_generator
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
 F32 = NDArray[np.float32]
 Units = NDArray[np.unsignedinteger]
-WHOLE_BATCH = 1e6  # seconds that no batch of short utterances reaches
+WHOLE_BATCH = 1e6  # padded seconds; above any batch of short utterances
 
 
 @dataclass(frozen=True, slots=True)
 class MissRate:
-    """Of `frames` frames in batches of `batch`: units unlike those of batch 1, and unlike those of fp32 and batch 1."""
+    """Changed units of one precision and batch size.
+
+    Attributes:
+        dtype: precision.
+        batch: utterances in a batch.
+        frames: all frames.
+        missed: frames with another unit than in batches of 1 in this precision.
+        missed_fp32: frames with another unit than in batches of 1 in fp32.
+    """
 
     dtype: str
     batch: int
@@ -43,58 +51,51 @@ def miss_rates(
     """One row for each precision and batch size, batch 1 of the first precision at the top.
 
     Args:
-        codebook: with its extractor's name.
-        options: of the extractor.
-        audio: utterances (samples,) at the extractor's rate, put into the batches in a shuffled order.
-        batches: sizes.
-        precisions: fp32 is put first; None: those that the extractor's device has instructions for.
+        codebook: the codebook, with the name of its extractor.
+        options: options of the extractor.
+        audio: utterances (samples,) at the rate of the extractor; batches take them in a shuffled order.
+        batches: batch sizes.
+        precisions: precisions after fp32; None: those with processor instructions on the device.
 
     Raises:
-        StaleArtifact: the codebook is of another extractor.
-        ConfigError: it does not name one that is here.
+        StaleArtifact: the codebook belongs to another extractor.
+        ConfigError: its extractor is unknown.
     """
-
     name = codebook.backend.get("extractor", "")
-    plain = make("extractors", name, options)
+    plain: Extractor = make("extractors", name, options)
     codebook.check(plain)
     centroids = Centroids(codebook.centroids)
-    found: list[MissRate] = []
+    rates: list[MissRate] = []
     exact: list[Units] = []
-    for dtype in _precisions(plain, precisions):
-        extractor = make("extractors", name, {**options, "dtype": dtype}) if hasattr(plain, "dtype") else plain
+    choice = len(plain.dtypes) > 1
+    for dtype in _precisions(plain, precisions) if choice else plain.dtypes:
+        extractor: Extractor = make("extractors", name, {**options, **({"dtype": dtype} if choice else {})})
         extractor.load()
         alone = units_in_batches(extractor, centroids, audio, 1)
         exact = exact or alone
         n = sum(len(units) for units in exact)
         for batch in sorted({1, *batches}):
             units = alone if batch == 1 else units_in_batches(extractor, centroids, audio, batch)
-            found.append(MissRate(dtype, batch, n, unlike(units, alone), unlike(units, exact)))
-    return found
+            rates.append(MissRate(dtype, batch, n, unlike(units, alone), unlike(units, exact)))
+    return rates
 
 
-def _precisions(extractor: Any, asked: list[str] | None) -> list[str]:
-    if not hasattr(extractor, "dtype"):
-        return ["fp32"]
-    found = asked or fast_dtypes(extractor.device)
-    return ["fp32", *(dtype for dtype in found if dtype != "fp32")]
+def _precisions(extractor: Extractor, precisions: list[str] | None) -> list[str]:
+    return ["fp32", *(dtype for dtype in precisions or extractor.fast_dtypes() if dtype != "fp32")]
 
 
-def units_in_batches(extractor: Any, centroids: Centroids, audio: list[F32], size: int) -> list[Units]:
-    """The units of each utterance (samples,), put through in shuffled batches of `size`."""
-    if hasattr(extractor, "batch_seconds"):
-        extractor.batch_seconds = 0.0 if size == 1 else WHOLE_BATCH
-    made: dict[int, Units] = {}
+def units_in_batches(extractor: Extractor, centroids: Centroids, audio: list[F32], size: int) -> list[Units]:
+    """The units of each utterance (samples,), computed in shuffled batches of `size`."""
+    extractor.batch_seconds = 0.0 if size == 1 else WHOLE_BATCH
+    units: dict[int, Units] = {}
     order = fixed_generator().permutation(len(audio)).tolist()
     for start in range(0, len(order), size):
-        picked = order[start : start + size]
-        together = [audio[i] for i in picked]
-        if hasattr(extractor, "units"):
-            made.update(zip(picked, extractor.units(together, centroids), strict=True))
-        else:
-            made.update(zip(picked, map(centroids.assign, extractor.extract(together)), strict=True))
-    return [made[i] for i in range(len(audio))]
+        rows = order[start : start + size]
+        batch = extractor.units([audio[i] for i in rows], centroids)
+        units.update(zip(rows, batch, strict=True))
+    return [units[i] for i in range(len(audio))]
 
 
 def unlike(units: list[Units], others: list[Units]) -> int:
-    """Frames whose units differ."""
+    """Number of frames with different units."""
     return sum(int((a != b).sum()) for a, b in zip(units, others, strict=True))

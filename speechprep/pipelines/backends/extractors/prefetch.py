@@ -1,6 +1,6 @@
-"""Batches through a model one after the other, with the host a batch ahead of the GPU; on a CPU simply in turn.
+"""Prefetching of batches: on a GPU the host prepares the next batch during the computation of the current one.
 
-While a GPU computes a batch, the host makes the next one ready, and a result travels while the batch after it runs.
+A result is copied to the host during the computation of the next batch. On a CPU the batches run one after the other.
 """
 
 from __future__ import annotations
@@ -20,57 +20,57 @@ def run_batches(
     computing: Callable[[], AbstractContextManager[Any]],
     device: Any,
 ) -> Iterator[tuple[list[int], NDArray[Any]]]:
-    """Each batch with what `run` made of it, as an array of the host, in order.
+    """Each batch with the result of `run` as an array on the host, in order.
 
     Args:
-        batches: numbers of items.
-        stage: a batch -> arguments of `run`, on their way to the device.
-        run: -> a tensor on the device.
-        computing: the context in which both run.
-        device: of torch.
+        batches: item numbers of each batch.
+        stage: a batch -> arguments of `run`, with their copy to the device started.
+        run: arguments -> a tensor on the device.
+        computing: context manager for both calls.
+        device: torch device.
     """
     on_gpu = device.type == "cuda"
     staged: tuple[Any, ...] | None = None
     pending: tuple[list[int], Any, Any] | None = None
     for number, batch in enumerate(batches):
         with computing():
-            made = run(*(stage(batch) if staged is None else staged))
+            result = run(*(stage(batch) if staged is None else staged))
             staged = stage(batches[number + 1]) if on_gpu and number + 1 < len(batches) else None
-            made, ready = _to_host(made) if on_gpu else (made, None)
+            result, ready = _to_host(result) if on_gpu else (result, None)
         if pending is not None:
             yield _whole(*pending)
-        pending = (batch, made, ready)
+        pending = (batch, result, ready)
     if pending is not None:
         yield _whole(*pending)
 
 
 def zeros(device: Any, *shape: int) -> Any:
-    """A tensor of float32 zeros on the host, which a GPU can fetch by itself."""
+    """A tensor of float32 zeros on the host; in pinned memory if the device is a GPU."""
     import torch
 
     return torch.zeros(shape, pin_memory=device.type == "cuda")
 
 
 def to_device(array: NDArray[Any], device: Any) -> Any:
-    """A tensor on its way to the device."""
+    """The array as a tensor on the device; the copy may still run."""
     import torch
 
     return torch.from_numpy(array).to(device, non_blocking=True)
 
 
-def _to_host(made: Any) -> tuple[Any, Any]:
-    """The tensor on the host, and the event after which it is whole."""
+def _to_host(result: Any) -> tuple[Any, Any]:
+    """The tensor on the host, and the event at the end of its copy."""
     import torch
 
-    host = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
-    host.copy_(made, non_blocking=True)
+    host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
+    host.copy_(result, non_blocking=True)
     ready = torch.cuda.Event()
     ready.record()
     return host, ready
 
 
-def _whole(batch: list[int], made: Any, ready: Any) -> tuple[list[int], NDArray[Any]]:
+def _whole(batch: list[int], result: Any, ready: Any) -> tuple[list[int], NDArray[Any]]:
     if ready is None:
-        return batch, made.numpy()
+        return batch, result.numpy()
     ready.synchronize()
-    return batch, np.array(made.numpy())  # a copy: memory that a GPU can fetch from is scarce
+    return batch, np.array(result.numpy())  # a copy, because pinned memory is scarce

@@ -1,13 +1,13 @@
-"""Extractor `whisper`: frames of a layer of Whisper's encoder, from a folder of transformers.
+"""Extractor `whisper`: frames of a layer of the Whisper encoder, from a transformers folder.
 
-The frames of layer L are `hidden_states[L]` of the plain transformers encoder: 0 is the input of the first layer, and
-those of the last have gone through the final LayerNorm. Nothing above layer L and nothing of the decoder is run. The
-log-mel spectrogram is transformers' own, computed once for each window.
+The frames of layer L are `hidden_states[L]` of the plain transformers encoder. Layer 0 is the input of the first layer,
+and the last layer includes the final LayerNorm. Layers above L and the decoder do not run. The log-mel spectrogram is
+computed by transformers, once for each window.
 
-The encoder hears 30 s, padded with silence: an utterance of n samples has ceil(n / 320) frames of its own, and those
-beyond are cut off (`extract_padded` gives them too, for averages over all 1,500). Longer audio is cut into windows of
-30 s that overlap (windows.py). With `truncate` the encoder runs over the utterance's own frames only: up to twelve
-times cheaper for short ones, but what a frame holds changes, for the attention no longer sees the padding.
+The input of the encoder is 30 s, padded with silence. An utterance of n samples keeps ceil(n / 320) frames; frames of
+the padding are removed, and `extract_padded` returns all 1,500. Longer audio is cut into overlapping windows of 30 s
+(encoder_windows.py). With `truncate` the encoder runs on the frames of the utterance only. This is up to twelve times
+cheaper for short utterances, but the frames differ, because attention no longer includes the padding.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from numpy.typing import NDArray
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
 from speechprep.pipelines.backends.extractors.checkpoint import check_layer, read_config, read_model, shape_digest
-from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared, as_fp32, last_of
-from speechprep.pipelines.backends.extractors.encoder_windows import Window, Windows
+from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared, last_of
+from speechprep.pipelines.backends.extractors.encoder_windows import EncoderWindow, EncoderWindows
 from speechprep.pipelines.backends.extractors.fused_layers import FusedLayers
+from speechprep.pipelines.backends.extractors.precision import as_fp32
 from speechprep.pipelines.backends.extractors.prefetch import zeros
 from speechprep.pipelines.backends.model_files import PREPROCESSOR, read_json
 
 HOP, WINDOW = 160, 400  # samples of a mel frame; the second convolution makes one frame of two
-POSITIONS = 1500  # where a configuration is silent
+POSITIONS = 1500  # default of `max_source_positions`
 
 F32 = NDArray[np.float32]
 
 
 class WhisperExtractor(EncoderExtractor):
-    """See the module's text; further arguments in `EncoderExtractor`.
+    """Frames of a layer of the Whisper encoder; further arguments in `EncoderExtractor`.
 
     Args:
-        truncate: run the encoder over the utterance's own frames instead of over 30 s.
-        overlap: seconds that two windows of longer audio share.
+        truncate: run the encoder on the frames of the utterance instead of on 30 s.
+        overlap: seconds shared by two windows of longer audio.
     """
 
     name = "whisper"
@@ -59,32 +60,33 @@ class WhisperExtractor(EncoderExtractor):
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The model's own, checked to be Whisper's and to have the layer."""
-        config = read_config(self.what, self.folder, ("whisper",))
-        check_layer(self.what, self.layer, int(config.get("encoder_layers", 4)))
-        heard = read_json(self.folder / PREPROCESSOR)
+        """`config.json` of a Whisper model with the chosen layer."""
+        config = read_config(self.label, self.folder, ("whisper",))
+        check_layer(self.label, self.layer, int(config.get("encoder_layers", 4)))
+        mel = read_json(self.folder / PREPROCESSOR)
         positions = int(config.get("max_source_positions", POSITIONS))
-        if heard.get("hop_length", HOP) != HOP or int(heard.get("nb_max_frames", 2 * positions)) != 2 * positions:
+        if mel.get("hop_length", HOP) != HOP or int(mel.get("nb_max_frames", 2 * positions)) != 2 * positions:
             raise ConfigError(
-                f"{self.what}: {self.folder / PREPROCESSOR} makes other mel frames than {positions} positions need"
+                f"{self.label}: the mel frames of {self.folder / PREPROCESSOR} do not fit the {positions} positions of "
+                "the model; copy the model again, whole"
             )
         return config
 
-    @property
+    @cached_property
     def grid(self) -> FrameGrid:
-        """A frame for every 320 samples begun."""
+        """One frame for each 320 samples, also for the last incomplete ones."""
         return FrameGrid(self.sample_rate, 2 * HOP, 2 * HOP, padded=True)
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """Values of a frame."""
         return int(self.config.get("d_model", 384))
 
     @cached_property
-    def windows(self) -> Windows:
-        """How long audio is cut: by all that the encoder can hear."""
+    def windows(self) -> EncoderWindows:
+        """Windows of long audio: the maximal input of the encoder, 30 s."""
         frames = int(self.config.get("max_source_positions", POSITIONS))
-        return Windows(self.grid, frames / self.grid.rate, self.overlap)
+        return EncoderWindows(self.grid, frames / self.grid.rate, self.overlap)
 
     def _identity(self) -> dict[str, Any]:
         layers = int(self.config.get("encoder_layers", 4))
@@ -102,10 +104,10 @@ class WhisperExtractor(EncoderExtractor):
 
         self._mel = WhisperFeatureExtractor.from_pretrained(self.folder, local_files_only=True)
         changes = {"encoder_layers": self.layer, "decoder_layers": 0}
-        encoder = read_model(self.what, self.folder, changes, attn_implementation="sdpa").encoder
-        # Asked for by every layer before transformers 5 and unknown since.
-        given = inspect.signature(type(encoder.layers[0]).forward).parameters if self.layer else {}
-        self._asked = {"layer_head_mask": None} if "layer_head_mask" in given else {}
+        encoder = read_model(self.label, self.folder, changes, attn_implementation="sdpa").encoder
+        # Required by every layer before transformers 5, and unknown since.
+        parameters = inspect.signature(type(encoder.layers[0]).forward).parameters if self.layer else {}
+        self._extra_arguments = {"layer_head_mask": None} if "layer_head_mask" in parameters else {}
         return encoder
 
     def _fusible(self) -> bool:
@@ -116,7 +118,7 @@ class WhisperExtractor(EncoderExtractor):
         return FusedLayers(self._module.layers, heads=heads, norm_first=True, dtype=self._dtype)
 
     def _alike(self) -> bool:
-        return self.truncate  # else all chunks are made as long
+        return self.truncate  # without it all chunks are padded to one length
 
     def _span(self, samples: int) -> int:
         return samples if self.truncate else self.windows.frames * self.grid.stride
@@ -130,7 +132,7 @@ class WhisperExtractor(EncoderExtractor):
                 row[: len(chunk)] = chunk
             mel = log_mel(audio.to(self._on, non_blocking=True), self._mel.mel_filters, self._mel.n_samples)
         else:
-            # One at a time: the mel of an item must not depend on a batched transform.
+            # One at a time, so that the mel frames of an item do not depend on a batched transform.
             mels = [self._mel(c, sampling_rate=self.sample_rate, return_tensors="pt").input_features for c in chunks]
             mel = torch.cat(mels)
         return (mel[..., : 2 * self.grid.num_frames(len(chunks[0]))] if self.truncate else mel,)
@@ -147,34 +149,34 @@ class WhisperExtractor(EncoderExtractor):
             x = self._fused(x.float().contiguous(), None)
         else:
             for layer in encoder.layers:
-                x = last_of(layer(x, None, **self._asked))
+                x = last_of(layer(x, None, **self._extra_arguments))
         return encoder.layer_norm(x) if self.layer == int(self.config.get("encoder_layers", 4)) else x
 
     def extract_padded(self, blocks: Iterable[F32]) -> Iterator[tuple[F32, int]]:
-        """Like `extract_stream`, but with the frames of the padding: (frames (some, dim), how many of them are valid).
+        """Like `extract_stream`, with the frames of the padding: (frames (some, dim), number of valid frames).
 
         Audio of more than one window has no padding.
         """
         for window in self.windows.cut(blocks):
-            (frames,) = self._made([self._with_padding(window)], as_fp32)
+            (frames,) = self._results([self._with_padding(window)], as_fp32)
             yield frames, window.take
 
-    def padded(self, batch: list[F32]) -> list[list[tuple[F32, int]]]:
-        """What `extract_padded` gives for each item (samples,), run together."""
+    def extract_padded_batch(self, batch: list[F32]) -> list[list[tuple[F32, int]]]:
+        """`extract_padded` for each item (samples,), computed together."""
         cut = [(i, window) for i, audio in enumerate(batch) for window in self.windows.cut([audio])]
         parts: list[list[tuple[F32, int]]] = [[] for _ in batch]
-        made = self._made([self._with_padding(window) for _, window in cut], as_fp32)
-        for (i, window), frames in zip(cut, made, strict=True):
+        results = self._results([self._with_padding(window) for _, window in cut], as_fp32)
+        for (i, window), frames in zip(cut, results, strict=True):
             parts[i].append((frames, window.take))
         return parts
 
-    def _with_padding(self, window: Window) -> Window:
+    def _with_padding(self, window: EncoderWindow) -> EncoderWindow:
         alone = window.take == self.grid.num_frames(len(window.samples))
-        return Window(window.samples, 0, self.windows.frames) if alone else window
+        return EncoderWindow(window.samples, 0, self.windows.frames) if alone else window
 
 
 def log_mel(audio: Any, filters: NDArray[np.float64], samples: int) -> Any:
-    """transformers' log-mel spectrogram of audio (batch, up to `samples`) on any device: (batch, mels, frames)."""
+    """The log-mel spectrogram of transformers of audio (batch, up to `samples`): (batch, mels, frames)."""
     import torch
 
     audio = torch.nn.functional.pad(audio, (0, samples - audio.shape[1]))

@@ -1,26 +1,28 @@
-"""Image codec `dvae`: codes of the discrete VAE of DALL-E, as FLAVA carries it (transformers' FlavaImageCodebook).
+"""Image codec `dvae`: codes of the discrete VAE of DALL-E, in the version of FLAVA (FlavaImageCodebook).
 
-An image becomes (size / 8)^2 codes, row by row from the top left: 196 of 8,192 at FLAVA's size of 112. Pixels are
-prepared as transformers' FlavaImageProcessor prepares them for the codebook, to the bit: Lanczos to size x size, to
-[0, 1], then (1 - 2 * 0.1) x + 0.1 (the logit-Laplace map of Ramesh et al., arXiv 2102.12092, appendix A.3). That
-squashes what is not square; `fit: crop` takes the largest square in the middle instead.
+An image becomes (size / 8)^2 codes, row by row from the top left: 196 of 8,192 at the size of FLAVA, 112. Pixels are
+prepared bit-identically to FlavaImageProcessor of transformers: Lanczos to size x size, to [0, 1], then
+(1 - 2 * 0.1) x + 0.1 (the logit-Laplace map of Ramesh et al., arXiv 2102.12092, appendix A.3). Other aspect ratios are
+squashed; `fit: crop` uses the largest square in the middle instead.
 
-Images go through the model `batch` at a time (1 unless told otherwise), and a batch that is not full is filled up with
-black ones: a convolution rounds otherwise in another shape, so only then are the codes of an image the same in any
-company.
+Images run through the model in batches of `batch` (default 1). An incomplete batch is filled up with black images,
+because a convolution rounds differently in another shape. So the codes of an image do not depend on the other images.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.media.image import RGB, require_pillow
 from speechprep.errors import ConfigError, MissingBackend, first_line
-from speechprep.pipelines.backends import model_files
+from speechprep.pipelines.backends import ImageCodec, model_files
+from speechprep.pipelines.backends.base import check_device
 
 VERSION = 1
 STRIDE = 8  # three poolings by two
@@ -28,7 +30,7 @@ EPSILON = 0.1
 MODEL_TYPE = "flava_image_codebook"
 PREPROCESSOR = "preprocessor_config.json"
 FETCHED = ["config.json", PREPROCESSOR, "model*.safetensors", "model.safetensors.index.json"]
-# What a model's own preprocessor may say: what is done here.
+# Accepted values in the preprocessor of a model: only the preparation implemented here.
 PREPARED: dict[str, tuple[Any, ...]] = {
     "codebook_resample": (1,),  # Lanczos
     "codebook_do_rescale": (True,),
@@ -40,19 +42,23 @@ PREPARED: dict[str, tuple[Any, ...]] = {
 F32 = NDArray[np.float32]
 
 
-class DvaeCodec:
-    """See the module's text.
+class DvaeCodec(ImageCodec):
+    """Codes of images.
 
     Args:
         model: a folder, or a name on the Hugging Face hub, with a FlavaImageCodebook.
-        size: pixels of a side that the model sees, a multiple of 8.
-        fit: "squash" as FLAVA does, or "crop".
-        batch: images in one call of the model.
-        device: "cpu", "cuda", "cuda:1", or "auto". The kind of device is no part of the identity: it moves a score by
-            float noise, and a code where two scores are that close.
-        threads: of one call on a CPU; more workers gain more.
-        revision: commit, tag or branch of a model of the hub.
+        size: width and height of the model input in pixels, a multiple of 8.
+        fit: "squash" as in FLAVA, or "crop".
+        batch: images in one forward pass.
+        device: "cpu", "cuda", "cuda:1", or "auto". It is not part of the identity: it changes a score by float noise,
+            and a code only if two scores are equally close.
+        threads: threads of one forward pass on a CPU; more workers are more efficient.
+        revision: commit, tag or branch on the hub.
     """
+
+    name = "dvae"
+    packages: ClassVar[Mapping[str, str]] = {"torch": "hf", "transformers": "hf", "PIL": "hf"}
+    thread_safe = True  # a forward pass does not change the model
 
     def __init__(
         self,
@@ -75,22 +81,22 @@ class DvaeCodec:
         self.size, self.fit, self.batch, self.device, self.threads = size, fit, batch, device, threads
         self._model: Any = None
 
-    @property
+    @cached_property
     def length(self) -> int:
         """Codes of an image."""
         return (self.size // STRIDE) ** 2
 
-    @property
+    @cached_property
     def vocab(self) -> int:
-        """Number of codes there are; needs the model's folder, not torch."""
+        """Number of codes; needs the model folder, not torch."""
         return int(self._config().get("vocab_size", 8192))
 
     def identity(self) -> dict[str, Any]:
-        """Hashes of the weights and the configuration, size, fit and batch; needs the files, not torch.
+        """sha256 of the weights, configuration, size, fit and batch; needs the files, not torch.
 
         Raises:
-            MissingBackend: the model is not here or lacks a file.
-            ConfigError: it is another kind of model, or one that wants its pixels otherwise.
+            MissingBackend: the model or one of its files is absent.
+            ConfigError: a model of another kind, or with another preparation of pixels.
         """
         folder = self._folder()
         weights = model_files.weight_files(folder)
@@ -111,6 +117,20 @@ class DvaeCodec:
             "batch": self.batch,
         }
 
+    def check(self) -> None:
+        """Check packages, device name and model folder, without torch and without a download.
+
+        Raises:
+            MissingBackend: a package or a file of the model is absent.
+            ConfigError: a model of another kind, or an unknown device name.
+        """
+        super().check()
+        check_device(self.label, self.device)
+        folder = model_files.checked_folder(self.model, model_files.WEIGHTS, self.revision)
+        if folder is not None:
+            model_files.weight_files(folder)
+            self._config()
+
     def _folder(self) -> Path:
         more = "pytorch_model*.bin*"
         return model_files.folder_of(self.model, FETCHED, model_files.WEIGHTS, self.revision, more)
@@ -125,17 +145,18 @@ class DvaeCodec:
                 "as facebook/flava-image-codebook is"
             )
         if (folder / PREPROCESSOR).is_file():
-            said = model_files.read_json(folder / PREPROCESSOR)
-            for key, wanted in PREPARED.items():
-                if said.get(key, wanted[0]) not in wanted:
-                    raise ConfigError(f"dvae: {folder / PREPROCESSOR} says {key} = {said[key]}; here it is {wanted[0]}")
+            values = model_files.read_json(folder / PREPROCESSOR)
+            for key, accepted in PREPARED.items():
+                if values.get(key, accepted[0]) not in accepted:
+                    state = f"{folder / PREPROCESSOR} says {key} = {values[key]}"
+                    raise ConfigError(f"dvae: {state}; here it is {accepted[0]}, so choose another model")
         return config
 
     def load(self) -> None:
         """Read the model.
 
         Raises:
-            MissingBackend: torch, transformers, Pillow or the model is not here, or a file of the model is damaged.
+            MissingBackend: torch, transformers, Pillow or the model is absent, or a file of the model is damaged.
         """
         what = "the image codec 'dvae'"
         try:
@@ -146,7 +167,7 @@ class DvaeCodec:
         from safetensors import SafetensorError
 
         require_pillow(what)
-        self.identity()  # says clearly what is wrong with the folder, where the libraries would not
+        self.identity()  # names a missing file, which the libraries do not
         folder = self._folder()
         try:
             model, report = FlavaImageCodebook.from_pretrained(folder, output_loading_info=True, local_files_only=True)
@@ -156,17 +177,17 @@ class DvaeCodec:
         lacking = [*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])]
         if lacking:
             raise MissingBackend(f"{folder} lacks weights of a FlavaImageCodebook, for example {lacking[0]}")
-        found = "cuda" if torch.cuda.is_available() else "cpu"
+        default = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            self._model = model.float().eval().to(found if self.device == "auto" else self.device)
+            self._model = model.float().eval().to(default if self.device == "auto" else self.device)
         except (RuntimeError, AssertionError) as error:
             raise ConfigError(f"dvae: device = {self.device!r}: {first_line(error)}") from None
         for parameter in self._model.parameters():
-            # A weight mapped from a file is unaligned, and rounds otherwise.
+            # A weight mapped from a file is unaligned and rounds differently.
             parameter.data = parameter.data.clone()
 
     def prepare(self, pixels: RGB) -> F32:
-        """(height, width, 3) uint8 -> (3, size, size) float32, as the model wants it."""
+        """(height, width, 3) uint8 -> model input (3, size, size) float32."""
         from PIL import Image
 
         image: Any = Image.fromarray(pixels)
@@ -193,13 +214,13 @@ class DvaeCodec:
                 torch.inference_mode(),
                 torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
             ):
-                found = self._model.get_codebook_indices(torch.from_numpy(pixels).to(device)).cpu().numpy()
-            codes += [row.reshape(-1).astype(np.uint16) for row in found[: len(group)]]
+                indices = self._model.get_codebook_indices(torch.from_numpy(pixels).to(device)).cpu().numpy()
+            codes += [row.reshape(-1).astype(np.uint16) for row in indices[: len(group)]]
         return codes
 
 
 def _middle(width: int, height: int) -> tuple[int, int, int, int]:
-    """The largest square in the middle of an image: left, top, right, bottom."""
+    """The largest centred square of an image: left, top, right, bottom."""
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side

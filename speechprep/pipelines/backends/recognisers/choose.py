@@ -1,4 +1,4 @@
-"""Which package reads a Whisper model: by its form."""
+"""The recogniser of a Whisper model, chosen by the form of the model."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 from speechprep.pipelines.backends.recognisers.ctranslate2_whisper import Ctranslate2Whisper
 from speechprep.pipelines.backends.recognisers.openai_whisper import OpenaiWhisper
-from speechprep.pipelines.backends.recognisers.whisper import Recogniser
+from speechprep.pipelines.backends.recognisers.whisper import WhisperRecogniser
 
 
-def recogniser(model: str, *options: Any) -> Recogniser:
-    """The recogniser of a model, not loaded; `options` as those of `Recogniser`."""
+def recogniser(model: str, *options: Any) -> WhisperRecogniser:
+    """The unloaded recogniser of a model; `options` as in `Recogniser`."""
     if model.endswith(".pt"):
         return OpenaiWhisper(model, *options)
     return Ctranslate2Whisper(model, *options)

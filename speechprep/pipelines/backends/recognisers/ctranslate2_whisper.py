@@ -1,34 +1,57 @@
-"""Whisper from a folder in CTranslate2's format, through faster-whisper."""
+"""Whisper from a folder in the format of CTranslate2, through faster-whisper."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.model_files import require
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
-from speechprep.pipelines.backends.recognisers.whisper import Language, Recogniser, Samples
+from speechprep.pipelines.backends.recognisers.whisper import Language, Samples, WhisperRecogniser
 
 FILES = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json")
-MAX_TOKENS = 448  # of Whisper's decoder, the prompt included
+COMPUTE_TYPES = (
+    "default", "auto", "float32", "float16", "bfloat16", "int16",
+    "int8", "int8_float32", "int8_float16", "int8_bfloat16",
+)  # fmt: skip
+MAX_TOKENS = 448  # of the decoder of Whisper, including the prompt
 
 
-class Ctranslate2Whisper(Recogniser):
-    """A folder in CTranslate2's format, or a name that faster-whisper knows; texts are those of WhisperX."""
+class Ctranslate2Whisper(WhisperRecogniser):
+    """A folder in the format of CTranslate2, or a name of faster-whisper; the texts equal those of WhisperX."""
 
-    packages = ("whisperx", "faster-whisper", "ctranslate2")
+    packages: ClassVar[Mapping[str, str]] = dict.fromkeys(("whisperx", "faster_whisper", "ctranslate2"), "whisperx")
+    distributions = ("whisperx", "faster-whisper", "ctranslate2")
+
+    def check(self, label: str) -> None:
+        """Check packages, precision and a local folder; `load` resolves a name.
+
+        Raises:
+            MissingBackend: a package, the folder or one of its files is absent.
+            ConfigError: CTranslate2 lacks this precision.
+        """
+        super().check(label)
+        if self.compute_type not in COMPUTE_TYPES:
+            raise ConfigError(f"{label}: compute_type = {self.compute_type!r}; choose {', '.join(COMPUTE_TYPES)}")
+        local = Path(self.name).expanduser()
+        if local.exists():
+            self.files()
+        elif local.is_absolute() or self.name.startswith((".", "~")):
+            raise MissingBackend(
+                f"there is no Whisper model {self.name}; give a folder in CTranslate2's format or a .pt"
+            )
 
     def files(self) -> list[Path]:
-        """Without its tokenizer and its features' settings the library would ask the network for them."""
+        """Files of the model; for a missing tokenizer or preprocessor the library would use the network."""
         return require(self._folder(), *((name,) for name in FILES))
 
     def _folder(self) -> Path:
-        """Fetched where it is a name and not here yet."""
+        """Local folder of the model; a name is downloaded if it is absent."""
         folder = Path(self.name).expanduser()
         if folder.is_dir():
             return folder
@@ -65,13 +88,13 @@ class Ctranslate2Whisper(Recogniser):
         from whisperx.audio import log_mel_spectrogram
 
         mels = int(self._model.feat_kwargs.get("feature_size") or 80)
-        found = [log_mel_spectrogram(chunk, mels, padding=CHUNK * RATE - len(chunk)).numpy() for chunk in chunks]
+        spectra = [log_mel_spectrogram(chunk, mels, padding=CHUNK * RATE - len(chunk)).numpy() for chunk in chunks]
         if self.device != "cpu":
-            return self._model.encode(np.stack(found))
+            return self._model.encode(np.stack(spectra))
         from ctranslate2 import StorageView
 
-        # On a CPU one by one: more at once take memory and save no time.
-        parts = [np.asarray(self._model.encode(mel[None])) for mel in found]
+        # One by one on a CPU: a batch takes more memory and saves no time.
+        parts = [np.asarray(self._model.encode(mel[None])) for mel in spectra]
         return StorageView.from_array(np.concatenate(parts))
 
     def _language(self, features: Any) -> Language:
@@ -86,9 +109,9 @@ class Ctranslate2Whisper(Recogniser):
         model = self._model
         tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=language)
         prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
-        found = model.model.generate(
+        results = model.model.generate(
             features, [prompt] * features.shape[0], beam_size=self.beam_size, max_length=MAX_TOKENS
         )
-        texts = [[token for token in result.sequences_ids[0] if token < tokenizer.eot] for result in found]
+        texts = [[token for token in result.sequences_ids[0] if token < tokenizer.eot] for result in results]
         decoded: list[str] = model.hf_tokenizer.decode_batch(texts)
         return decoded

@@ -1,20 +1,21 @@
-"""Whisper from a checkpoint of openai-whisper (`.pt`), through that package. Nothing in the file can run."""
+"""Whisper from a checkpoint of openai-whisper (`.pt`), through its package. No code in the file is executed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
-from speechprep.pipelines.backends.recognisers.whisper import Language, Recogniser, Samples
+from speechprep.pipelines.backends.recognisers.whisper import Language, Samples, WhisperRecogniser
 
 
-class OpenaiWhisper(Recogniser):
-    """A checkpoint that holds `dims` and `model_state_dict`, as openai-whisper's own downloads do."""
+class OpenaiWhisper(WhisperRecogniser):
+    """A checkpoint with `dims` and `model_state_dict`, as downloaded by openai-whisper."""
 
-    packages = ("openai-whisper", "faster-whisper")
+    packages: ClassVar[Mapping[str, str]] = {"whisper": "whisperx", "faster_whisper": "whisperx"}
+    distributions = ("openai-whisper", "faster-whisper")
 
     def __init__(self, model: str, device: str, compute_type: str, *options: int) -> None:
         super().__init__(model, device, compute_type, *options)
@@ -32,11 +33,17 @@ class OpenaiWhisper(Recogniser):
             raise MissingBackend(f"there is no file {file}; give the path of a .pt of openai-whisper")
         return [file]
 
+    def check(self, label: str) -> None:
+        """Check the packages and the file."""
+        super().check(label)
+        self.files()
+
     def _read(self) -> Any:
-        """In inference mode.
+        """The model in evaluation mode.
 
         Raises:
-            ConfigError: the file is damaged, or something else.
+            MissingBackend: a package is not installed.
+            ConfigError: the file is damaged, or not a checkpoint of openai-whisper.
         """
         file = self.files()[0]
         try:
@@ -46,11 +53,11 @@ class OpenaiWhisper(Recogniser):
             raise MissingBackend.package(f"the model {file}", "openai-whisper", "whisperx") from None
         from pickle import UnpicklingError
 
-        try:  # reads it with weights_only
+        try:  # `load_model` reads with weights_only
             model = whisper.load_model(str(file), device=self.device)
         except UnpicklingError as error:
             raise ConfigError(
-                f"{file} is damaged, or no checkpoint of weights alone ({first_line(error)[:160]})"
+                f"{file} is damaged, or no checkpoint of weights alone ({first_line(error)[:160]}); download it again"
             ) from None
         except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ConfigError(
@@ -62,12 +69,12 @@ class OpenaiWhisper(Recogniser):
         return model.eval()
 
     def _encoded(self, chunks: Sequence[Samples]) -> Any:
-        made = [
+        spectra = [
             self._whisper.log_mel_spectrogram(chunk, self._model.dims.n_mels, padding=CHUNK * RATE - len(chunk))
             for chunk in chunks
         ]
         with self._computing():
-            return self._model.embed_audio(self._torch.stack(made).to(self.device, self._dtype()))
+            return self._model.embed_audio(self._torch.stack(spectra).to(self.device, self._dtype()))
 
     def _language(self, features: Any) -> Language:
         if not self._model.is_multilingual:
@@ -84,10 +91,10 @@ class OpenaiWhisper(Recogniser):
             without_timestamps=True,
             fp16=self.compute_type == "float16",
         )
-        # Its search by beams is for one recording at a time (20250625: it does not repeat the features for each beam).
+        # Beam search works for one recording at a time (version 20250625 does not repeat the features for each beam).
         parts = [features] if options.beam_size is None else features.split(1)
         with self._computing():
-            return [found.text for part in parts for found in self._model.decode(part, options)]
+            return [result.text for part in parts for result in self._model.decode(part, options)]
 
     def _dtype(self) -> Any:
         return self._torch.float16 if self.compute_type == "float16" else self._torch.float32

@@ -1,20 +1,22 @@
-"""Whisper as a recogniser: chunks of speech in, their texts and the language out.
+"""`WhisperRecogniser`: base of the recognisers by Whisper, from chunks of speech to their texts and language.
 
-A model is a folder in CTranslate2's format or a checkpoint of openai-whisper, each in a file of its own here. Both
-hear the same spectrograms and decode without timestamps, with the same beam.
+`ctranslate2_whisper` reads folders in the format of CTranslate2, `openai_whisper` checkpoints of openai-whisper. Both
+use the same spectrograms and decode without timestamps, with the same beam.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from threading import Lock
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import MissingBackend
+from speechprep.pipelines.backends.base import require_packages
 from speechprep.pipelines.backends.model_files import digest_of
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
 from speechprep.process import give_back
@@ -23,21 +25,33 @@ Samples = NDArray[np.float32]
 
 
 class Language(NamedTuple):
-    """A code as Whisper has it ("en"), and its probability; None where it was given or the model knows one only."""
+    """A language code of Whisper ("en") and its probability; None without detection.
+
+    There is no detection for a language from the options, and in a model for one language.
+    """
 
     code: str
     probability: float | None
 
 
-class Recogniser:
-    """What both kinds have in common.
+class WhisperRecogniser:
+    """A Whisper model, read on first use.
 
     Args:
-        model: folder, file or name. device: "cpu" or "cuda". compute_type: precision. beam_size: of the search.
-        batch_size: chunks heard together. threads: on a CPU.
+        model: folder, file or name.
+        device: "cpu" or "cuda".
+        compute_type: precision.
+        beam_size: beam of the search.
+        batch_size: chunks in one batch.
+        threads: threads on a CPU.
+
+    Attributes:
+        packages: as in `Backend`.
+        distributions: names of the distributions with their versions in the identity.
     """
 
-    packages: tuple[str, ...]
+    packages: ClassVar[Mapping[str, str]]
+    distributions: ClassVar[tuple[str, ...]]
 
     def __init__(
         self, model: str, device: str, compute_type: str, beam_size: int, batch_size: int, threads: int
@@ -46,53 +60,61 @@ class Recogniser:
         self.device, self.compute_type, self.threads = device, compute_type, threads
         self.beam_size, self.batch_size = beam_size, batch_size
         self._model: Any = None
+        self._lock = Lock()  # openai-whisper keeps the state of a search in the model
 
     def files(self) -> list[Path]:
-        """Of the model.
+        """Files of the model.
 
         Raises:
-            MissingBackend: one is not there.
+            MissingBackend: a file is absent.
         """
         raise NotImplementedError
+
+    def check(self, label: str) -> None:
+        """Check packages and files, without a download; see `Backend.check`."""
+        require_packages(label, self.packages)
 
     def identity(self) -> dict[str, Any]:
         """Versions of the packages, name and sha256 of the model."""
         files = self.files()
         return {
-            "packages": {name: _version(name) for name in self.packages},
+            "packages": {name: _version(name) for name in self.distributions},
             "whisper": files[0].name if len(files) == 1 else files[0].parent.name,
             "whisper_sha256": digest_of(files),
         }
 
-    def texts(self, chunks: Sequence[Samples], known: Language | None) -> tuple[list[str], Language]:
-        """What is said in each chunk of one recording, and its language, heard in the first chunk where it is None.
+    def texts(self, chunks: Sequence[Samples], language: Language | None) -> tuple[list[str], Language]:
+        """The text of each chunk of one recording, and its language.
 
         Args:
             chunks: at least one, each (n,) at 16 kHz, at most `CHUNK` seconds.
+            language: language of the recording; None: detected in the first chunk.
         """
-        batches = self._features(chunks)
-        features = next(batches)
-        language = known or self._language(features)
-        found = self._decoded(features, language.code)
-        for features in batches:
-            found += self._decoded(features, language.code)
+        with self._lock:
+            batches = self._features(chunks)
+            features = next(batches)
+            language = language or self._language(features)
+            texts = self._decoded(features, language.code)
+            for features in batches:
+                texts += self._decoded(features, language.code)
         give_back()
-        return found, language
+        return texts, language
 
     def language(self, chunk: Samples) -> Language:
         """The language of one chunk."""
-        return self._language(next(self._features([chunk])))
+        with self._lock:
+            return self._language(next(self._features([chunk])))
 
     def _features(self, chunks: Sequence[Samples]) -> Iterator[Any]:
-        """What the encoder makes of the chunks, batch by batch."""
+        """Encoder output of the chunks, batch by batch."""
         if self._model is None:
             self._model = self._read()
-            give_back()  # what was read stands beside what was made of it
-        size = -(-len(chunks) // -(-len(chunks) // self.batch_size))  # as few batches as may be, and even
+            give_back()  # the buffers of the file remain after the conversion of the weights
+        size = -(-len(chunks) // -(-len(chunks) // self.batch_size))  # the smallest number of batches, of equal size
         for first in range(0, len(chunks), size):
-            made = self._encoded([chunk[: CHUNK * RATE] for chunk in chunks[first : first + size]])
+            features = self._encoded([chunk[: CHUNK * RATE] for chunk in chunks[first : first + size]])
             give_back()
-            yield made
+            yield features
 
     def _read(self) -> Any:
         raise NotImplementedError
@@ -101,7 +123,7 @@ class Recogniser:
         raise NotImplementedError
 
     def _language(self, features: Any) -> Language:
-        """That of the first chunk."""
+        """The language of the first chunk."""
         raise NotImplementedError
 
     def _decoded(self, features: Any, language: str) -> list[str]:

@@ -27,12 +27,13 @@ from speechprep.artifacts import storage
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.manifest import digest
 from speechprep.artifacts.timebase import FrameGrid
+from speechprep.pipelines.backends.quantizers.kmeans import KMeansQuantizer
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.execute import STATE
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.stages.cluster.quality import agreement, frame_labels, gate, quality, table_rows, word_rows
 from speechprep.pipelines.stages.cluster.selection import FrameSample, limit_silence, places, read_frames, spill
-from speechprep.tokenizers.kmeans.fit import Device, Init, KMeans, schedule
+from speechprep.tokenizers.kmeans.fit import Device, Init, schedule
 from speechprep.tokenizers.kmeans.frames import FrameFile
 from speechprep.tokenizers.kmeans.state import Checkpoint, KMeansFit, Progress
 
@@ -65,7 +66,7 @@ class Config(StageConfig):
 def fitted(ctx: ShardContext, sample: FrameSample, dim: int) -> KMeansFit:
     """Cluster the frames of a sample; `units` of what is returned are in the order of the sample."""
     config: Config = ctx.config
-    kmeans: KMeans = ctx.backend
+    kmeans: KMeansQuantizer = ctx.backend
     keys = sample.keys(ctx.seed)
     phases = schedule(len(keys), config.k, config.iterations, progressive=config.progressive)
     first = np.zeros(len(keys), bool)
@@ -128,9 +129,11 @@ def run(ctx: ShardContext) -> None:
     ctx.done(frames=fit.frames_used)
 
 
-def make_quantizer(config: Config) -> KMeans:
+def make_quantizer(config: Config) -> KMeansQuantizer:
     """The quantizer of a configuration."""
-    return KMeans(config.iterations, config.restarts, config.init, config.device, progressive=config.progressive)
+    return KMeansQuantizer(
+        config.iterations, config.restarts, config.init, config.device, progressive=config.progressive
+    )
 
 
 STAGE = Stage(

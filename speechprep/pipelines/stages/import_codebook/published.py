@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
+from speechprep.pipelines.backends import Extractor
 
 NONE = "none"  # take a file that is known for an unknown one
 
@@ -50,7 +51,7 @@ class KnownCodebook:
             known["normalize"] = self.normalize
         return {**known, **given}
 
-    def check(self, centroids: NDArray[np.float32], extractor: Any) -> None:
+    def check(self, centroids: NDArray[np.float32], extractor: Extractor) -> None:
         """Do the file and the extractor fit what is known?
 
         Raises:

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.errors import ConfigError
+from speechprep.pipelines.backends import Backend, Extractor
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Stage, StageConfig
 from speechprep.pipelines.stages.import_codebook.codebook_files import read_centroids
@@ -55,7 +56,7 @@ def imported(config: Config) -> Codebook:
             "name the extractor, with its model and layer"
         )
     options = known.options(config.options) if known and name == known.extractor else dict(config.options)
-    extractor = make("extractors", name, options)
+    extractor: Extractor = make("extractors", name, options)
     identity = extractor.identity()
     if known is not None:
         known.check(centroids, extractor)
@@ -76,7 +77,7 @@ def imported(config: Config) -> Codebook:
     )
 
 
-class Importer:
+class Importer(Backend):
     """What the engine asks who made a folder: the file's bytes and the extractor."""
 
     def __init__(self, config: Config) -> None:
@@ -86,9 +87,6 @@ class Importer:
         """The file, by content, and the codebook that it makes."""
         book = imported(self.config)
         return {"name": "imported", "sha256": book.origin["sha256"], "codebook": book.fingerprint}
-
-    def load(self) -> None:
-        """Nothing: the file is read when it is written."""
 
 
 def run(ctx: ShardContext) -> None:

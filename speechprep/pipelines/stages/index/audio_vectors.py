@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.index import ITEMS, ITEMS_SCHEMA
 from speechprep.artifacts.manifest import canonical, differences
 from speechprep.errors import BadInput, StaleArtifact
+from speechprep.pipelines.backends import Embedder
 from speechprep.pipelines.backends.embedders.sound_windows import pool
 from speechprep.pipelines.engine.context import ShardContext
 
@@ -88,7 +89,7 @@ def sound_of(row: dict[str, Any]) -> str | None:
     return hashlib.sha256(f"{row['audio_sha256']} {row['offset']!r} {row['duration']!r}".encode()).hexdigest()[:32]
 
 
-def hear(embedder: Any, sounds: list[F32], per_row: PerRow) -> list[Heard]:
+def hear(embedder: Embedder, sounds: list[F32], per_row: PerRow) -> list[Heard]:
     """The vectors of some sounds: one for each window, or their mean."""
     made = []
     for sound, vectors in zip(sounds, embedder.embed_audio(sounds), strict=True):
@@ -101,7 +102,7 @@ def hear(embedder: Any, sounds: list[F32], per_row: PerRow) -> list[Heard]:
 
 
 def heard(
-    ctx: ShardContext, embedder: Any, per_row: PerRow, earlier: Earlier | None
+    ctx: ShardContext, embedder: Embedder, per_row: PerRow, earlier: Earlier | None
 ) -> Iterator[list[tuple[dict[str, Any], str | None, Heard]]]:
     """All utterances that can be heard, some at a time and in order: (row, digest of its sound, what was heard)."""
     for batch in ctx.batches("utterances", SOUND_COLUMNS, rows=ROWS):
@@ -115,9 +116,11 @@ def heard(
         yield [(rows[i], sounds[i], found[i]) for i in sorted(found)]
 
 
-def _listen(ctx: ShardContext, embedder: Any, batch: pa.RecordBatch, per_row: PerRow) -> Iterator[tuple[int, Heard]]:
+def _listen(
+    ctx: ShardContext, embedder: Embedder, batch: pa.RecordBatch, per_row: PerRow
+) -> Iterator[tuple[int, Heard]]:
     held: list[tuple[int, F32]] = []
-    together = 1 if ctx.work.alone else getattr(embedder, "batch", 1)
+    together = 1 if ctx.work.alone else embedder.batch
     for row, audio in ctx.audio(batch):
         if isinstance(audio, BadInput):
             ctx.reject(batch.column("id")[row].as_py(), audio, batch.column("audio")[row].as_py())
@@ -129,6 +132,6 @@ def _listen(ctx: ShardContext, embedder: Any, batch: pa.RecordBatch, per_row: Pe
     yield from _embed(embedder, held, per_row)
 
 
-def _embed(embedder: Any, held: list[tuple[int, F32]], per_row: PerRow) -> Iterator[tuple[int, Heard]]:
+def _embed(embedder: Embedder, held: list[tuple[int, F32]], per_row: PerRow) -> Iterator[tuple[int, Heard]]:
     if held:
         yield from zip([row for row, _ in held], hear(embedder, [audio for _, audio in held], per_row), strict=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.index import SCORE_NOISE, VectorIndex, exact_scores, recall
+from speechprep.pipelines.backends import Embedder
 
 PROBES = 1000  # items that recall and self-retrieval are measured with, evenly spaced
 NEIGHBOURS = 10
@@ -17,7 +17,7 @@ F32 = NDArray[np.float32]
 Blocks = Callable[[], Iterator[F32]]
 
 
-def measure(index: VectorIndex, embedder: Any, blocks: Blocks) -> dict[str, float]:
+def measure(index: VectorIndex, embedder: Embedder, blocks: Blocks) -> dict[str, float]:
     """Recall against exact search, and self-retrieval by the items' texts, over up to `PROBES` items."""
     probed = _probes(index)
     if not len(probed):
@@ -26,7 +26,7 @@ def measure(index: VectorIndex, embedder: Any, blocks: Blocks) -> dict[str, floa
     return _measured(index, embedder.embed_text([item["caption"] for item in asked]), blocks)
 
 
-def measure_sounds(index: VectorIndex, embedder: Any, blocks: Blocks) -> dict[str, float]:
+def measure_sounds(index: VectorIndex, embedder: Embedder, blocks: Blocks) -> dict[str, float]:
     """The same by the items' own vectors, and how often a caption finds its own item."""
     probed = _probes(index)
     if not len(probed):

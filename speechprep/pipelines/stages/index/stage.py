@@ -44,6 +44,7 @@ from speechprep.artifacts.manifest import canonical, differences
 from speechprep.artifacts.media.audio import decode
 from speechprep.artifacts.schemas import vector_schema
 from speechprep.errors import BadInput, ConfigError, StaleArtifact
+from speechprep.pipelines.backends import Embedder
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.stages.index.audio_vectors import Earlier, PerRow, hear, heard
@@ -101,18 +102,14 @@ def describe(row: dict[str, Any], which: Description) -> str:
 
 def run(ctx: ShardContext) -> None:
     """Statistics, vectors, index, measures."""
-    embedder = ctx.backend
-    if hasattr(embedder, "fit"):
-        embedder = make_embedder(ctx.config)  # the context's own is shared by the process and must not change
-        embedder.load()
-        embedder.fit(_texts(ctx))
+    shared: Embedder = ctx.backend
+    embedder = shared.fit(_texts(ctx))
     items = write_sounds(ctx, embedder) if embedder.hears_audio else write_embeddings(ctx, embedder)
     if not items.num_rows and not embedder.hears_audio and ctx.config.text != "auto":
         raise ConfigError("index: no item has a text to be found by; see the rejects")
     index = VectorIndex.build(embedder.dim, lambda: vectors(ctx.out), items, ctx.config.factory)
     index.save(ctx.out)
-    if hasattr(embedder, "save"):
-        embedder.save(ctx.out)
+    embedder.save(ctx.out)
     made_by = {
         "embedder": ctx.config.backend,
         "options": ctx.config.options,
@@ -133,7 +130,7 @@ def run(ctx: ShardContext) -> None:
     )
 
 
-def write_sounds(ctx: ShardContext, embedder: Any) -> pa.Table:
+def write_sounds(ctx: ShardContext, embedder: Embedder) -> pa.Table:
     """The embeddings shard of an embedder that hears; returns the items in its order."""
     earlier = None
     if ctx.config.previous is not None:
@@ -174,7 +171,7 @@ def _rows(ctx: ShardContext) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def write_embeddings(ctx: ShardContext, embedder: Any) -> pa.Table:
+def write_embeddings(ctx: ShardContext, embedder: Embedder) -> pa.Table:
     """The embeddings shard; returns the items in its order."""
     items = []
     with shards.ShardWriter(str(ctx.out / EMBEDDINGS), vector_schema(embedder.dim)) as writer:
@@ -246,7 +243,7 @@ def search(index: str, query: str | None = None, k: int = 10, audio: str | None 
         return sorted(best.values(), key=lambda hit: -hit.score)[:k]
 
 
-def _sound_query(embedder: Any, audio: str, folder: Path) -> F32:
+def _sound_query(embedder: Embedder, audio: str, folder: Path) -> F32:
     made_by = json.loads((folder / EMBEDDER).read_text())
     if not embedder.hears_audio:
         raise ConfigError(
@@ -257,7 +254,7 @@ def _sound_query(embedder: Any, audio: str, folder: Path) -> F32:
     return hear(embedder, [sound], made_by["rows"])[0].vectors
 
 
-def load_embedder(folder: Path) -> Any:
+def load_embedder(folder: Path) -> Embedder:
     """The embedder that an index was made with, ready to use.
 
     Raises:
@@ -267,23 +264,23 @@ def load_embedder(folder: Path) -> Any:
         made_by = json.loads((folder / EMBEDDER).read_text())
     except FileNotFoundError:
         raise StaleArtifact(f"{folder} is not an index: {EMBEDDER} is missing") from None
-    embedder = make("embedders", made_by["embedder"], made_by["options"])
+    embedder: Embedder = make("embedders", made_by["embedder"], made_by["options"])
     embedder.load()
-    if hasattr(embedder, "restore"):
-        embedder.restore(folder)
+    embedder.restore(folder)
     found = differences(made_by["identity"], json.loads(canonical(embedder.identity())))
     if found:
         raise StaleArtifact(f"{folder} was made by another embedder ({'; '.join(found)}); build the index again")
     return embedder
 
 
-def make_embedder(config: Config) -> Any:
+def make_embedder(config: Config) -> Embedder:
     """The unloaded embedder of a configuration.
 
     Raises:
         ConfigError: no such embedder, or it has no such parameter.
     """
-    return make("embedders", config.backend, config.options)
+    embedder: Embedder = make("embedders", config.backend, config.options)
+    return embedder
 
 
 STAGE = Stage(
