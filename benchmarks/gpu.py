@@ -235,7 +235,7 @@ def kmeans(device: str, *, small: bool) -> dict[str, Any]:
         steps.append({"frames": step.frames, "inertia": step.inertia, "seconds": time.perf_counter() - began})
         print(f"{steps[-1]['seconds']:6.1f} s  k-means, iteration {step.iteration} of {step.iterations}", flush=True)
 
-    fit = KMeans(device="gpu" if device == "cuda" else "cpu").fit(frames, k, seed=0, said=said)
+    fit = KMeans(device="gpu" if device == "cuda" else "cpu").fit(frames, k, seed=0, on_iteration=said)
     wall = time.perf_counter() - began
     return {"frames": n, "dim": dim, "k": k, "wall": wall, "iterations": len(fit.inertia), "steps": steps,
             "inertia": fit.final_inertia, "device": fit.device}  # fmt: skip

@@ -29,7 +29,7 @@ from speechprep.errors import BadInput
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
 from speechprep.pipelines.stages.align import Config, monotone, words_row
-from speechprep.tokenizers.alignment.plausibility import Levels
+from speechprep.tokenizers.alignment.plausibility import FramePower
 
 RATE = 16_000
 SETS = ("librispeech-mini", "ljspeech-aligned", "timit-sample", "librispeech-other", "noisy")
@@ -39,7 +39,7 @@ def scores(words: list[Word] | None, samples: np.ndarray) -> tuple[float, float]
     """(trust, local_score); both at the bottom where the aligner refused."""
     if not words:
         return 0.0, -np.inf
-    levels = Levels(RATE)
+    levels = FramePower(RATE)
     levels.add(samples)
     duration = len(samples) / RATE
     transcript = Transcript(" ".join(w.text for w in words), monotone(words, duration))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.artifacts.codebook import Codebook
@@ -21,7 +20,7 @@ from speechprep.artifacts.manifest import canonical
 from speechprep.artifacts.media import audio as media
 from speechprep.artifacts.run import Run, open_run
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Aligner, Extractor, Transcript, Word
 from speechprep.pipelines.driver import session
 from speechprep.pipelines.driver.outcome import Outcome
@@ -34,8 +33,7 @@ from speechprep.pipelines.engine.stage import find_stage
 from speechprep.pipelines.engine.watch import Listener
 from speechprep.pipelines.inspect.decode import Decoded, decode_one, load_vocabulary
 from speechprep.registry import make
-from speechprep.tokenizers.interleave.render import Utterances
-from speechprep.tokenizers.interleave.rows import Interleaver
+from speechprep.tokenizers.interleave.single import interleave_utterance
 from speechprep.tokenizers.kmeans.nearest import Centroids
 from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
@@ -229,24 +227,18 @@ def interleave(
     opened = run if isinstance(run, Run) else open_run(str(run))
     config: Any = find_stage("interleave").configure(dict(options or {}))
     grid = FrameGrid(**opened["units"].extra["grid"])
-    maker = Interleaver(_vocabulary(opened), grid, config.kinds, config.policy, config.options, seed)
     spoken = words.words if isinstance(words, Transcript) else words
-    batch = Utterances(
-        pa.array([id]),
-        pa.array([word.text for word in spoken], pa.string()),
-        np.array([word.start for word in spoken], np.float64),
-        np.array([word.end for word in spoken], np.float64),
-        np.array([0, len(spoken)]),
-        np.asarray(units, np.uint32),
-        np.array([0, len(units)]),
+    return interleave_utterance(
+        [{"text": word.text, "start": word.start, "end": word.end} for word in spoken],
+        units,
+        _vocabulary(opened),
+        grid,
+        id=id,
+        kinds=config.kinds,
+        policy=config.policy,
+        options=config.options,
+        seed=seed,
     )
-    made = maker.rows(batch)
-    if made.lost.any():
-        raise BadInput("word_not_reversible", f"{id!r} has a word that the text model does not give back as written")
-    if made.untimed.any():
-        raise BadInput("word_without_time", f"{id!r} has a word without start or end")
-    rows: list[dict[str, Any]] = made.tokens.to_pylist()
-    return rows
 
 
 def decode(row: Mapping[str, Any], run: str | Path | Run) -> Decoded:

@@ -137,6 +137,49 @@ def test_only_the_runner_names_a_runner():
     assert named == ["runner.py"]
 
 
+TOKENIZER_ROOMS = {  # room or module of `tokenizers` -> those it may import
+    "arrays": set(),
+    "english": set(),
+    "kmeans": {"arrays"},
+    "alignment": {"arrays"},
+    "subword": {"arrays"},
+    "packing": {"arrays"},
+    "interleave": {"arrays", "subword"},
+}
+
+
+def test_the_rooms_of_tokenizers_import_in_one_order():
+    folder = PACKAGE / "tokenizers"
+    rooms = {path.relative_to(folder).parts[0].removesuffix(".py") for path in folder.rglob("*.py")} - {"__init__"}
+    assert rooms == set(TOKENIZER_ROOMS)
+    for path in folder.rglob("*.py"):
+        room = path.relative_to(folder).parts[0].removesuffix(".py")
+        for name, line in imports(ast.parse(path.read_text())):
+            if name.startswith("speechprep.tokenizers."):
+                assert name.split(".")[2] in TOKENIZER_ROOMS[room] | {room}, f"{path}:{line} imports {name}"
+
+
+def test_modules_and_functions_of_tokenizers_are_short():
+    folders: dict[Path, int] = {}
+    for path in (PACKAGE / "tokenizers").rglob("*.py"):
+        text = path.read_text()
+        folders[path.parent] = folders.get(path.parent, 0) + (path.name != "__init__.py")
+        assert text.count("\n") <= 300, f"{path} has over 300 lines"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name} has over 60 lines"
+    assert max(folders.values()) <= 15
+
+
+def test_random_numbers_come_from_the_keyed_functions():
+    """NumPy generators, BLAKE2 keys and the `random` module only in `keyed_random`; torch's take seeds made there."""
+    makers = ("np.random.default_rng", "np.random.PCG64", "np.random.seed", "import random")
+    for path in modules():
+        if path != PACKAGE / "tokenizers/arrays/keyed_random.py":
+            text = path.read_text()
+            assert not [maker for maker in makers if maker in text], f"{path}: use tokenizers.arrays.keyed_random"
+
+
 @pytest.mark.parametrize("name", list(STAGES))
 def test_every_stage_is_found_and_its_file_says_what_it_reads_and_writes(name):
     stage = find_stage(name)

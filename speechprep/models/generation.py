@@ -17,7 +17,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.arrays.draws import record_keys
+from speechprep.tokenizers.arrays.keyed_random import record_keys
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.arrays.draws import record_keys
+from speechprep.tokenizers.arrays.keyed_random import record_keys, unit_interval
 
 
 def held_out(ids: Sequence[str], share: float, group: str | None = None) -> NDArray[np.bool_]:
@@ -32,7 +32,7 @@ def held_out(ids: Sequence[str], share: float, group: str | None = None) -> NDAr
             raise ConfigError(f"id {lost!r} does not begin with the group {group!r}")
         names = [match[0] for match in matches if match is not None]
     hashes = record_keys(0, "models.data.split", names)
-    found: NDArray[np.bool_] = (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-53 < share
+    found: NDArray[np.bool_] = unit_interval(hashes) < share
     return found
 
 

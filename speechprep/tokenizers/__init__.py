@@ -1,10 +1,14 @@
-"""Pure: arrays in, ids out. No Beam, no network; files only where a model is loaded or saved.
+"""Pure computation on arrays: units, alignment, vocabularies, token rows. No Beam and no network.
 
-spoken, letter_to_sound, wer         written words and what is said for them
-quantizer                            frames -> units
-runlength, unit_text, subword        units -> SentencePiece ids and back
-vocabulary, hf_tokenizer             units and text in one range of ids
-spans, policies, interleave, render  words and units -> rows; invert, roundtrip: and back
-packing                              rows -> fixed length
-ragged, draws                        flat arrays with offsets; random numbers that depend on a key alone
+Files are read and written only to load and save models. The rooms, and the rooms each may import:
+
+    arrays       ragged arrays, run-length encoding, keyed random numbers, compiled loops     none
+    english      spoken forms and pronunciations of written English                           none
+    kmeans       k-means clustering of frames; nearest centroid of each frame                 arrays
+    alignment    CTC and WhisperX alignment, plausibility of times, scores of transcripts     arrays
+    subword      SentencePiece models, joint vocabulary of text and units                     arrays
+    packing      packing of documents into rows of a fixed length                             arrays
+    interleave   words and units -> token rows, and back                                      arrays, subword
+
+`tests/test_architecture.py` checks these imports.
 """

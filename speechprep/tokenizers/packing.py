@@ -1,8 +1,8 @@
-"""Documents in, rows of a fixed length out: order, mixture, cutting and fitting.
+"""Packing of documents into rows of a fixed length: order, mixture, cutting and bin packing.
 
-A document is one row of `tokens`, named "<utterance id>#<kind>". Its place in the packed corpus and whether a mixture
-takes it are decided by hashes of its name and the seed alone, so they do not depend on the number of shards, on their
-order or on workers. All but `best_fit` works on whole arrays.
+A document is one row of `tokens`, named "<utterance id>#<kind>". Its place in the packed corpus and its selection by a
+mixture follow from hashes of its name and the seed. They are independent of the number of shards, their order and the
+workers. Everything except `best_fit` works on whole arrays.
 """
 
 from __future__ import annotations
@@ -17,48 +17,48 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.schemas import PACKED
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.arrays.draws import Hashes, mix64, record_keys, salted
+from speechprep.tokenizers.arrays.keyed_random import Hashes, mix64, record_keys, salted
 from speechprep.tokenizers.arrays.ragged import Ints, gather, offsets_of, ranges, to_arrow
 
-GROUPS = ("speech", "text", "mixed")  # what mixture weights speak of
+GROUPS = ("speech", "text", "mixed")  # the names of the mixture weights
 _GROUP_OF = {"unit": 0, "text": 1}
-_SELECTION = 1  # salt: which documents a mixture takes is independent of where they stand
-BINS = 1 << 16  # of the selection hash; a share is met to about one part in so many
+_SELECTION = 1  # salt: the selection by a mixture is independent of the order
+BINS = 1 << 16  # bins of the selection hash; the error of a share is about one part in 65,536
 
 
 def group_of(kind: str) -> int:
-    """Index in `GROUPS` of a kind of row; all kinds with both modalities are "mixed"."""
+    """Index in `GROUPS` of a kind of row. All kinds with both modalities are "mixed"."""
     return _GROUP_OF.get(kind, 2)
 
 
 def document_keys(seed: int, ids: pa.Array, kinds: pa.Array) -> tuple[Hashes, NDArray[np.uint8]]:
-    """(n,) sort keys of documents, and their groups; the key hashes seed, id and kind."""
+    """(n,) sort keys of documents, hashed from seed, id and kind, and their groups (n,)."""
     by_id, by_kind = ids.dictionary_encode(), kinds.dictionary_encode()
     names = by_kind.dictionary.to_pylist()
     id_keys = record_keys(seed, "pack", by_id.dictionary.to_pylist())
     kind_keys = record_keys(seed, "pack.kind", names)
     groups = np.array([group_of(name) for name in names], np.uint8)
-    which = np.asarray(by_kind.indices)
-    return mix64(id_keys[np.asarray(by_id.indices)] ^ kind_keys[which]), groups[which]
+    kind = np.asarray(by_kind.indices)
+    return mix64(id_keys[np.asarray(by_id.indices)] ^ kind_keys[kind]), groups[kind]
 
 
 class Mixture:
-    """Which documents are taken, and how often, so that the groups' shares of the tokens match their weights.
+    """Selection of documents, with repetitions, so that the token shares of the groups match their weights.
 
-    Counting comes first (`count` for all documents), then `decide`; after that `copies` answers for any document.
+    Call `count` for all documents, then `decide` once. After that, `takes` selects documents.
 
     Args:
-        weights: of the groups, relative; a group that is not named is left out; None takes every document once.
-        repeat: False takes as much as can be had with no document twice; True takes every document of the weighted
+        weights: relative weight of each group; groups without a weight are left out; None takes every document once.
+        repeat: False takes as many tokens as possible without repetition. True takes every document of the weighted
             groups at least once and repeats the scarce groups.
     """
 
     def __init__(self, weights: Mapping[str, float] | None, *, repeat: bool = False) -> None:
         self.weights = weights
         self.repeat = repeat
-        self.tokens = np.zeros((len(GROUPS), BINS), np.int64)  # by group and selection bin
-        self._whole = np.ones(len(GROUPS), np.int64)  # times that every document of a group is taken
-        self._limit = np.zeros(len(GROUPS), np.int64)  # documents in bins below this are taken once more
+        self.tokens = np.zeros((len(GROUPS), BINS), np.int64)  # tokens of each group and selection bin
+        self._whole = np.ones(len(GROUPS), np.int64)  # copies of every document of a group
+        self._limit = np.zeros(len(GROUPS), np.int64)  # documents in bins below this get one more copy
 
     def count(self, keys: Hashes, groups: NDArray[np.uint8], lengths: Ints) -> None:
         """Add documents to the counts."""
@@ -70,24 +70,27 @@ class Mixture:
         return (salted(keys, _SELECTION) >> np.uint64(48)).astype(np.int64)
 
     def decide(self) -> Ints:
-        """(groups,) tokens that will be taken of each group.
+        """Compute the selection; returns the selected tokens of each group (groups,).
 
         Raises:
-            ConfigError: a group has weight but no tokens.
+            ConfigError: a group has a weight but no tokens.
         """
-        have: Ints = self.tokens.sum(axis=1)
+        available: Ints = self.tokens.sum(axis=1)
         if self.weights is None:
-            return have
+            return available
         share = np.array([self.weights.get(name, 0.0) for name in GROUPS])
-        for name, weight, n in zip(GROUPS, share, have, strict=True):
+        for name, weight, n in zip(GROUPS, share, available, strict=True):
             if weight > 0 and n == 0:
-                raise ConfigError(f"the mixture gives {name!r} the weight {weight:g}, but there are no {name} rows")
+                raise ConfigError(
+                    f"the mixture gives {name!r} the weight {weight:g}, but there are no {name} rows; "
+                    "remove the weight or add the rows"
+                )
         used = share > 0
-        scale = have[used] / share[used]
+        scale = available[used] / share[used]
         budget = np.zeros(len(GROUPS), np.int64)
         budget[used] = np.floor(share[used] * (scale.max() if self.repeat else scale.min()) * (1 + 1e-12))
-        self._whole = budget // np.maximum(have, 1)
-        taken = self._whole * have
+        self._whole = budget // np.maximum(available, 1)
+        taken = self._whole * available
         for group in np.flatnonzero(used):
             below = np.append(0, np.cumsum(self.tokens[group]))
             limit = int(np.searchsorted(below, budget[group] - taken[group], side="right")) - 1
@@ -97,60 +100,60 @@ class Mixture:
 
     @property
     def passes(self) -> int:
-        """Most copies of any document."""
+        """The largest number of copies of a document."""
         return int((self._whole + (self._limit > 0)).max())
 
     def takes(self, keys: Hashes, groups: NDArray[np.uint8], copy: int) -> NDArray[np.bool_]:
-        """(n,) True for documents whose copy number `copy` (from 0) is taken."""
+        """(n,) True for each document with a copy number `copy` (from 0)."""
         whole = self._whole[groups]
         return (copy < whole) | ((copy == whole) & (self._bins(keys) < self._limit[groups]))
 
 
 @dataclass(frozen=True, slots=True)
-class Documents:
-    """Documents in packing order: names (n,), flat tokens, and lengths (n,)."""
+class DocumentBatch:
+    """Documents in packing order: names (n,), flat tokens (sum(lengths),) int32, lengths (n,)."""
 
     names: pa.StringArray
     tokens: NDArray[np.int32]
     lengths: Ints
 
-    def then(self, other: Documents) -> Documents:
-        """These, followed by others."""
+    def concat(self, other: DocumentBatch) -> DocumentBatch:
+        """These documents, followed by `other`."""
         if not len(self.names):
             return other
-        return Documents(
+        return DocumentBatch(
             pa.concat_arrays([self.names, other.names]),
             np.concatenate([self.tokens, other.tokens]),
             np.concatenate([self.lengths, other.lengths]),
         )
 
     @classmethod
-    def none(cls) -> Documents:
-        """No documents."""
+    def empty(cls) -> DocumentBatch:
+        """A batch without documents."""
         return cls(pa.array([], pa.string()), np.zeros(0, np.int32), np.zeros(0, np.int64))
 
 
 class Layout:
-    """What every packed row needs besides its documents.
+    """Layout of packed rows.
 
     Args:
-        context: tokens of a row.
+        context: number of tokens of a row.
         pad: id of the padding token.
-        token_modality: (vocabulary size,) int8, code of each token.
+        token_modality: (vocabulary size,) int8, modality code of each token.
     """
 
     def __init__(self, context: int, pad: int, token_modality: NDArray[np.int8]) -> None:
         self.context, self.pad, self.token_modality = context, pad, token_modality
 
-    def full_rows(self, documents: Documents) -> tuple[pa.RecordBatch, Documents]:
-        """The rows that documents fill, end to end, and what is left: fewer than `context` tokens.
+    def full_rows(self, documents: DocumentBatch) -> tuple[pa.RecordBatch, DocumentBatch]:
+        """Full rows from concatenated documents, and the remaining documents of fewer than `context` tokens.
 
-        A document that crosses the end of a row goes on in the next, as document 0 there, under the same name.
+        A document across the end of a row continues in the next row as its document 0, under the same name.
         """
         rows = len(documents.tokens) // self.context
         used = rows * self.context
         at = offsets_of(documents.lengths)
-        # First and last document of each row, by where the row's first and last token lie.
+        # First and last document of each row: the documents of its first and last token.
         first = np.searchsorted(at, np.arange(rows) * self.context, side="right") - 1
         last = np.searchsorted(at, np.arange(1, rows + 1) * self.context, side="left") - 1
         owner = np.repeat(np.arange(len(documents.lengths), dtype=np.int32), documents.lengths)[:used]
@@ -160,10 +163,10 @@ class Layout:
         rest = documents.lengths[begin:].copy()
         if len(rest):
             rest[0] -= used - at[begin]
-        return batch, Documents(documents.names.slice(begin), documents.tokens[used:], rest)
+        return batch, DocumentBatch(documents.names.slice(begin), documents.tokens[used:], rest)
 
-    def padded_rows(self, documents: Documents, bins: Sequence[Sequence[int]]) -> pa.RecordBatch:
-        """One row for each bin: the bin's documents (by index), then padding."""
+    def padded_rows(self, documents: DocumentBatch, bins: Sequence[Sequence[int]]) -> pa.RecordBatch:
+        """One row for each bin: the documents of the bin (by index), then padding."""
         counts = np.array([len(b) for b in bins], np.int64)
         order = np.array([i for b in bins for i in b], np.int64)
         within = np.arange(len(order)) - np.repeat(offsets_of(counts)[:-1], counts)
@@ -181,20 +184,20 @@ class Layout:
         self, tokens: NDArray[np.int32], owner: NDArray[np.int32], names: pa.StringArray, first: Any, counts: Any
     ) -> pa.RecordBatch:
         at = np.arange(len(first) + 1) * self.context
-        chosen = names.take(pa.array(ranges(first, counts)))
+        row_names = names.take(pa.array(ranges(first, counts)))
         columns = [
             to_arrow(tokens, at),
             to_arrow(owner, at),
             to_arrow(np.take(self.token_modality, tokens), at),
-            to_arrow(chosen, offsets_of(counts)),
+            to_arrow(row_names, offsets_of(counts)),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=PACKED)
 
 
-def cut_long(documents: Documents, context: int) -> tuple[Documents, NDArray[np.bool_]]:
-    """Documents longer than `context` cut into pieces of `context` (the last one shorter), under the same name.
+def cut_long(documents: DocumentBatch, context: int) -> tuple[DocumentBatch, NDArray[np.bool_]]:
+    """Documents cut into pieces of at most `context` tokens, and (pieces,) True for pieces after the first.
 
-    Also True for each piece that goes on from the one before it.
+    The pieces of a document keep its name. All pieces except the last have `context` tokens.
     """
     pieces = -(-documents.lengths // context)
     if (pieces == 1).all():
@@ -203,15 +206,18 @@ def cut_long(documents: Documents, context: int) -> tuple[Documents, NDArray[np.
     lengths = np.full(len(owner), context, np.int64)
     ends = np.cumsum(pieces) - 1
     lengths[ends] = documents.lengths - (pieces - 1) * context
-    return Documents(documents.names.take(pa.array(owner)), documents.tokens, lengths), np.diff(owner, prepend=-1) == 0
+    return DocumentBatch(documents.names.take(pa.array(owner)), documents.tokens, lengths), np.diff(
+        owner, prepend=-1
+    ) == 0
 
 
 def best_fit(lengths: Ints, goes_on: NDArray[np.bool_], context: int) -> list[list[int]]:
-    """Bins of document indices, none over `context` tokens: each document goes where it leaves the least room.
+    """Online best-fit bin packing: bins of document indices with at most `context` tokens each.
 
-    Online best fit; bins stand in the order in which they were begun. A piece that goes on from the one before begins
-    a bin, so that the pieces of a long document stand in rows that follow each other. The open bins are kept by the
-    room they have left, in one integer whose bit r says that some bin has room r: the best is one bit operation away.
+    A document goes into the open bin with the least sufficient room. Bins stand in the order of their creation. A piece
+    with `goes_on` starts a new bin, so the pieces of a long document lie in consecutive rows. Open bins are listed by
+    their remaining room. Bit r of the integer `rooms` is set if a bin with room r exists, so the best bin takes one bit
+    operation.
     """
     bins: list[list[int]] = []
     by_room: list[list[int]] = [[] for _ in range(context + 1)]
@@ -220,15 +226,15 @@ def best_fit(lengths: Ints, goes_on: NDArray[np.bool_], context: int) -> list[li
         fitting = 0 if begins else rooms >> length
         if fitting:
             room = length + (fitting & -fitting).bit_length() - 1
-            which = by_room[room].pop()
+            bin_index = by_room[room].pop()
             if not by_room[room]:
                 rooms ^= 1 << room
-            bins[which].append(i)
+            bins[bin_index].append(i)
         else:
-            room, which = context, len(bins)
+            room, bin_index = context, len(bins)
             bins.append([i])
         left = room - length
         if left:
-            by_room[left].append(which)
+            by_room[left].append(bin_index)
             rooms |= 1 << left
     return bins

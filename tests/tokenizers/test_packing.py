@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from speechprep.artifacts.schemas import PACKED
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.packing import GROUPS, Documents, Layout, Mixture, best_fit, cut_long, document_keys
+from speechprep.tokenizers.packing import GROUPS, DocumentBatch, Layout, Mixture, best_fit, cut_long, document_keys
 
 MODALITY = np.arange(100, dtype=np.int8)
 
 
-def documents(lengths: list[int], first: int = 0) -> Documents:
+def documents(lengths: list[int], first: int = 0) -> DocumentBatch:
     tokens = [(first + i) % 98 + 1 for i, n in enumerate(lengths) for _ in range(n)]
     names = pa.array([f"d{first + i}" for i in range(len(lengths))], pa.string())
-    return Documents(names, np.array(tokens, np.int32), np.array(lengths, np.int64))
+    return DocumentBatch(names, np.array(tokens, np.int32), np.array(lengths, np.int64))
 
 
 def test_documents_are_cut_at_the_end_of_a_row_and_go_on_in_the_next():
@@ -46,15 +46,15 @@ def test_a_document_may_be_longer_than_a_row_or_end_with_it():
     batch, rest = Layout(4, 0, MODALITY).full_rows(documents([2]))
     assert batch.num_rows == 0
     assert rest.lengths.tolist() == [2]
-    assert Layout(4, 0, MODALITY).full_rows(Documents.none())[0].num_rows == 0
+    assert Layout(4, 0, MODALITY).full_rows(DocumentBatch.empty())[0].num_rows == 0
 
 
 @given(st.lists(st.integers(1, 30), max_size=40), st.lists(st.integers(0, 40), max_size=3), st.integers(2, 16))
 def test_rows_hold_all_tokens_in_order_however_documents_come_in(lengths, cuts, context):
-    layout, rest, rows = Layout(context, 0, MODALITY), Documents.none(), []
+    layout, rest, rows = Layout(context, 0, MODALITY), DocumentBatch.empty(), []
     edges = [0, *sorted(min(c, len(lengths)) for c in cuts), len(lengths)]
     for a, b in itertools.pairwise(edges):
-        batch, rest = layout.full_rows(rest.then(documents(lengths[a:b], a)))
+        batch, rest = layout.full_rows(rest.concat(documents(lengths[a:b], a)))
         rows += batch.to_pylist()
     if len(rest.tokens):
         rows += layout.padded_rows(rest, [range(len(rest.names))]).to_pylist()
@@ -74,8 +74,10 @@ def test_best_fit_keeps_every_document_whole_and_no_row_over_full(lengths, conte
     assert all(sum(int(pieces.lengths[i]) for i in b) <= context for b in bins)
     rows = Layout(context, 0, MODALITY).padded_rows(pieces, bins).to_pylist()
     for row, b in zip(rows, bins, strict=True):
-        own = [int(pieces.lengths[i]) for i in b]
-        assert row["document_ids"] == [d for d, n in enumerate(own) for _ in range(n)] + [-1] * (context - sum(own))
+        bin_lengths = [int(pieces.lengths[i]) for i in b]
+        assert row["document_ids"] == [d for d, n in enumerate(bin_lengths) for _ in range(n)] + [-1] * (
+            context - sum(bin_lengths)
+        )
         assert row["ids"] == [pieces.names[i].as_py() for i in b]
     assert not any(goes_on[i] for b in bins for i in b[1:])
     tails = [r for r, b in enumerate(bins) if goes_on[b[0]]]
@@ -142,9 +144,9 @@ def test_shares_of_tokens_follow_the_weights(weights, repeat, expected):
     mixture = Mixture(weights, repeat=repeat)
     for part in np.array_split(np.arange(len(keys)), 5):
         mixture.count(keys[part], groups[part], lengths[part])
-    told = mixture.decide()
-    assert taken(mixture, keys, groups, lengths).tolist() == told.tolist()
-    assert np.abs(told - expected).max() <= 100
+    targets = mixture.decide()
+    assert taken(mixture, keys, groups, lengths).tolist() == targets.tolist()
+    assert np.abs(targets - expected).max() <= 100
 
 
 def test_nothing_is_repeated_unless_asked_for():

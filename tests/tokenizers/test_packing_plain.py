@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechprep.tokenizers.packing import Documents, Layout, Mixture, best_fit, cut_long, document_keys
+from speechprep.tokenizers.packing import DocumentBatch, Layout, Mixture, best_fit, cut_long, document_keys
 
 MASK = (1 << 64) - 1
 GAMMA = 0x9E3779B97F4A7C15
@@ -19,10 +19,10 @@ MODALITY = np.arange(100, dtype=np.int8) % 5
 LENGTHS = st.lists(st.integers(1, 30), max_size=40)
 
 
-def documents(lengths: list[int]) -> Documents:
+def documents(lengths: list[int]) -> DocumentBatch:
     tokens = [(i * 7 + t) % 99 + 1 for i, n in enumerate(lengths) for t in range(n)]
     names = pa.array([f"d{i}" for i in range(len(lengths))], pa.string())
-    return Documents(names, np.array(tokens, np.int32), np.array(lengths, np.int64))
+    return DocumentBatch(names, np.array(tokens, np.int32), np.array(lengths, np.int64))
 
 
 def row_of(held: list[tuple[str, int]], context: int) -> dict:
@@ -40,7 +40,7 @@ def row_of(held: list[tuple[str, int]], context: int) -> dict:
     return row
 
 
-def named_tokens(given: Documents) -> list[list[tuple[str, int]]]:
+def named_tokens(given: DocumentBatch) -> list[list[tuple[str, int]]]:
     flat = iter(given.tokens.tolist())
     pairs = zip(given.names.to_pylist(), given.lengths.tolist(), strict=True)
     return [[(name, next(flat)) for _ in range(length)] for name, length in pairs]
@@ -67,10 +67,12 @@ def test_padded_rows_hold_the_documents_of_each_bin(lengths, context, random):
             bins[-1].append(i)
         else:
             bins.append([i])
-    own = named_tokens(Documents(pa.array([str(i) for i in range(len(order))]), pieces.tokens, pieces.lengths))
+    groups_of_tokens = named_tokens(
+        DocumentBatch(pa.array([str(i) for i in range(len(order))]), pieces.tokens, pieces.lengths)
+    )
     expected = []
     for members in bins:
-        row = row_of([pair for i in members for pair in own[i]], context)
+        row = row_of([pair for i in members for pair in groups_of_tokens[i]], context)
         expected.append({**row, "ids": [pieces.names[int(i)].as_py() for i in row["ids"]]})
     assert Layout(context, 0, MODALITY).padded_rows(pieces, bins).to_pylist() == expected
 
@@ -166,12 +168,12 @@ def test_a_mixture_takes_the_documents_of_the_oracle(repeat, seed, lengths, weig
     for part in np.array_split(np.arange(len(lengths)), 3):
         mixture.count(keys[part], groups[part], np.array(lengths)[part])
     totals = mixture.decide()
-    found = sum(mixture.takes(keys, groups, copy).astype(int) for copy in range(mixture.passes + 1))
-    own = {
+    copies_taken = sum(mixture.takes(keys, groups, copy).astype(int) for copy in range(mixture.passes + 1))
+    groups_of_tokens = {
         group: [(key_of(seed, id, k), n) for id, k, n in zip(ids, kinds, lengths, strict=True) if k == kind]
         for kind, group in names
     }
-    expected = taken(own, dict(zip(("speech", "text", "mixed"), weights, strict=True)), repeat=repeat)
+    expected = taken(groups_of_tokens, dict(zip(("speech", "text", "mixed"), weights, strict=True)), repeat=repeat)
     for number, (kind, group) in enumerate(names):
-        assert [c for c, k in zip(found.tolist(), kinds, strict=True) if k == kind] == expected[group]
-        assert totals[number] == sum(c * n for c, (_, n) in zip(expected[group], own[group], strict=True))
+        assert [c for c, k in zip(copies_taken.tolist(), kinds, strict=True) if k == kind] == expected[group]
+        assert totals[number] == sum(c * n for c, (_, n) in zip(expected[group], groups_of_tokens[group], strict=True))

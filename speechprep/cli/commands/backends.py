@@ -158,9 +158,10 @@ def _embed(embedder: Embedder) -> str:
 def _quantize(quantizer: Quantizer) -> str:
     import numpy as np
 
+    from speechprep.tokenizers.arrays.keyed_random import fixed_generator
     from speechprep.tokenizers.kmeans.nearest import Centroids
 
-    points = np.random.Generator(np.random.PCG64(0)).normal(size=(POINTS, 13)).astype(np.float32)
+    points = fixed_generator().normal(size=(POINTS, 13)).astype(np.float32)
     units = Centroids(quantizer.fit(points, 8, 0).centroids).assign(points)
     return f"8 units from {len(points)} random points, {len(np.unique(units))} of them in use"
 

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.tokenizers.arrays.draws import Hashes, mix64, record_keys, salted
+from speechprep.tokenizers.arrays.keyed_random import Hashes, record_keys, salted, splitmix64
 from speechprep.tokenizers.arrays.ragged import Ints
-
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)  # the step of SplitMix64, see `tokenizers.draws`
 
 
 def source_key(seed: int, name: str) -> Hashes:
@@ -24,7 +22,7 @@ def source_key(seed: int, name: str) -> Hashes:
 
 def permutation(key: Hashes, n: int) -> Ints:
     """(n,) numbers 0 .. n - 1 in an order from the key (1,) alone."""
-    return np.argsort(mix64(key + (np.arange(n, dtype=np.uint64) + np.uint64(1)) * _GAMMA), kind="stable")
+    return np.argsort(splitmix64(key, np.arange(n)), kind="stable")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from speechprep.errors import ConfigError
 from speechprep.models.data.masks import IGNORED
 from speechprep.models.dmlm.config import DmlmConfig
 from speechprep.models.dmlm.corpus import Corpus, Items
-from speechprep.tokenizers.arrays.draws import record_keys
+from speechprep.tokenizers.arrays.keyed_random import record_keys
 
 PLAIN = ("asr", "t2s", "i2t", "speech", "text")
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError
 from speechprep.models.evaluation.score import Interval
-from speechprep.tokenizers.arrays.draws import Draws, record_keys
+from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys
 
 
 @dataclass(frozen=True)

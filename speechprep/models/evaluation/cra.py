@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from speechprep.errors import BadInput, ConfigError
 from speechprep.models.evaluation.halves import Pair, prompt
 from speechprep.models.evaluation.score import Interval, Score
-from speechprep.tokenizers.arrays.draws import mix64, record_keys, salted
+from speechprep.tokenizers.arrays.keyed_random import mix64, record_keys, salted
 
 DIRECTIONS = ("u2u", "t2t", "u2t", "t2u")
 POOLS = ("other", "same")

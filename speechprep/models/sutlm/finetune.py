@@ -25,7 +25,7 @@ from speechprep.models.data.masks import IGNORED
 from speechprep.models.data.order import permutation, source_key
 from speechprep.models.split import held_out
 from speechprep.models.training.options import TrainOptions
-from speechprep.tokenizers.arrays.draws import salted
+from speechprep.tokenizers.arrays.keyed_random import salted
 
 if TYPE_CHECKING:
     import torch

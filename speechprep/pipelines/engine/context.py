@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import queue
 import threading
@@ -21,6 +20,7 @@ from speechprep.artifacts import shards, storage
 from speechprep.artifacts.manifest import Manifest, read
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.errors import BadInput
+from speechprep.tokenizers.arrays import keyed_random
 
 DECODE_AHEAD = 4  # utterances waiting decoded; bounds memory
 PROGRESS_EVERY = 0.3  # seconds between two writes of the progress file
@@ -192,8 +192,7 @@ class ShardContext:
 
     def rng(self, key: str) -> np.random.Generator:
         """A random generator from the run's seed, the stage and `key`, and nothing else."""
-        seed = hashlib.sha256(f"{self.seed}\0{self.stage}\0{key}".encode()).digest()
-        return np.random.Generator(np.random.PCG64(int.from_bytes(seed[:16], "little")))
+        return keyed_random.generator(self.seed, self.stage, key)
 
     # -- audio -------------------------------------------------------------------------------------------------------
 

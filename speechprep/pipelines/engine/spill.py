@@ -16,9 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.tokenizers.arrays import ragged
-from speechprep.tokenizers.arrays.draws import Hashes
+from speechprep.tokenizers.arrays.keyed_random import Hashes
 from speechprep.tokenizers.arrays.ragged import offsets_of
-from speechprep.tokenizers.packing import Documents
+from speechprep.tokenizers.packing import DocumentBatch
 
 CHUNK_TOKENS = 1 << 22
 BUCKET_TOKENS = 1 << 21
@@ -76,7 +76,7 @@ class Spill:
         self._reader = pa.ipc.open_file(pa.OSFile(str(self.path), "rb"))
         return min(PARTS, max(1, -(-self.tokens // self.bucket_tokens)))
 
-    def load(self, bucket: int, buckets: int, keep: Keep) -> tuple[Hashes, Documents]:
+    def load(self, bucket: int, buckets: int, keep: Keep) -> tuple[Hashes, DocumentBatch]:
         """Selected keys and documents of a bucket (`keep`: keys, groups -> mask), in the order of keys, then
         names."""
         parts = []
@@ -86,13 +86,15 @@ class Spill:
                 if len(batch):
                     parts.append(batch)
         if not parts:
-            return np.zeros(0, np.uint64), Documents.none()
+            return np.zeros(0, np.uint64), DocumentBatch.empty()
         batch = pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
         order = _order(batch)
         taken = keep(np.asarray(batch.column("key")), np.asarray(batch.column("group")))
         batch = _reorder(batch, order[taken[order]])
         values, offsets = ragged.of_arrow(batch.column("tokens"))
-        return np.asarray(batch.column("key")), Documents(batch.column("name"), np.asarray(values), np.diff(offsets))
+        return np.asarray(batch.column("key")), DocumentBatch(
+            batch.column("name"), np.asarray(values), np.diff(offsets)
+        )
 
 
 def _order(batch: pa.RecordBatch) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 
 from speechprep.artifacts.run import Dataset, Run
 from speechprep.pipelines.report.facts import Speech
+from speechprep.tokenizers.arrays.keyed_random import digest
 
 NUMBER = 3
 
@@ -96,6 +96,6 @@ def _by_hash(folder: Dataset, number: int) -> list[tuple[str, str]]:
     least: list[tuple[bytes, str, str]] = []
     for shard in folder.shards:
         for batch in folder.batches(["id"], shard):
-            hashes = ((hashlib.sha256(i.encode()).digest(), i, shard) for i in batch.column("id").to_pylist())
+            hashes = ((digest(i), i, shard) for i in batch.column("id").to_pylist())
             least = heapq.nsmallest(number, [*least, *hashes])
     return [(ident, shard) for _, ident, shard in least]

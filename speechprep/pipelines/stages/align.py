@@ -12,7 +12,7 @@ Scores: score (mean of the word scores) and local_score (worst passage), words_p
 against text, as spoken; null without source_text), aligned_share, compression_ratio and repeated_share (loops of a
 recogniser), level (loudest passage), uncovered and trust (agreement of word times and loudness), language and
 language_probability (detected by the aligner; else the language of the corpus, without a probability). See
-`speechprep.tokenizers.alignment.transcript_scores` and `.trust`.
+`speechprep.tokenizers.alignment.transcript_scores` and `.plausibility`.
 
 Thresholds set `kept` and `reason` only. Rows and scores stay, and `filter` can apply other thresholds without the
 audio. Reasons: those of `speechprep.pipelines.thresholds`, and `no_words` (no speech, or no transcript with
@@ -119,7 +119,7 @@ def spoken_errors(source_text: str, text: str) -> tuple[float, float]:
 def words_row(
     limits: Thresholds, utterance: dict[str, Any], transcript: Transcript, duration: float, power: NDArray[np.float32]
 ) -> dict[str, Any]:
-    """A row of `words` from the transcript of an utterance; `power`: loudness of its audio, see `trust.Levels`."""
+    """A row of `words` from the transcript of an utterance; `power`: of its audio, see `plausibility.FramePower`."""
     words = monotone(transcript.words, duration)
     scores = [word.score for word in words if word.score is not None]
     source = utterance["text"]
@@ -140,7 +140,7 @@ def words_row(
         "aligned_share": transcript_scores.aligned_share([word.timing for word in words]),
         "compression_ratio": transcript_scores.compression_ratio(tokens(transcript.text)),
         "repeated_share": transcript_scores.repeated_share(tokens(transcript.text)),
-        "level": plausibility.loudest(power),
+        "level": plausibility.loudest_level(power),
         **_trust(words, power),
         "language": transcript.language or utterance.get("language"),
         "language_probability": transcript.language_probability,
@@ -154,8 +154,8 @@ def _trust(words: Sequence[Word], power: NDArray[np.float32]) -> dict[str, float
     if not words:
         return {"uncovered": None, "trust": None}
     letters = [sum(len(said) for form in spoken_forms(word.text) for said in form) for word in words]
-    found = plausibility.evidence([word.start for word in words], [word.end for word in words], letters, power)
-    return {"uncovered": found.uncovered, "trust": found.trust}
+    found = plausibility.timing_evidence([word.start for word in words], [word.end for word in words], letters, power)
+    return {"uncovered": found.uncovered, "trust": found.plausibility}
 
 
 def run(ctx: ShardContext) -> None:
@@ -193,7 +193,7 @@ class _Heard:
     def __init__(self, blocks: Iterator[Samples], rate: int) -> None:
         self._blocks = blocks
         self._samples = 0
-        self.levels = plausibility.Levels(rate)
+        self.levels = plausibility.FramePower(rate)
 
     def __iter__(self) -> Iterator[Samples]:
         return self

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from speechprep.artifacts.schemas import TOKENS
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import ConfigError
 from speechprep.pipelines.engine.join import RowWindow, positions, read_ids, unmatched
 from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
 from speechprep.tokenizers.arrays import ragged
@@ -89,19 +89,12 @@ def run(ctx: ShardContext) -> None:
     made = Interleaver(vocab, FrameGrid(**facts["grid"]), config.kinds, config.policy, config.options, ctx.seed)
     for batch, counted in utterances(ctx):
         rows = made.rows(batch)
-        for i in np.flatnonzero(rows.lost | rows.untimed):
-            ctx.reject(batch.ids[int(i)].as_py(), _why(untimed=bool(rows.untimed[i])))
+        for i in np.flatnonzero(rows.irreversible | rows.untimed):
+            problem = rows.problem(int(i))
+            if problem is not None:
+                ctx.reject(batch.ids[int(i)].as_py(), problem)
         ctx.write(rows.tokens)
         ctx.done(utterances=len(batch.ids), **counted, rows=rows.tokens.num_rows, tokens=_tokens(rows.tokens))
-
-
-def _why(*, untimed: bool) -> BadInput:
-    if untimed:
-        return BadInput("word_without_time", "a word has no finite start or end; align the utterance again")
-    return BadInput(
-        "word_not_reversible",
-        "a word has a space in it or is not given back by the text model; train the text model with byte fallback",
-    )
 
 
 def _tokens(rows: pa.RecordBatch) -> int:

@@ -25,9 +25,9 @@ from speechprep.errors import StaleArtifact
 from speechprep.pipelines.engine.spill import Spill
 from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
 from speechprep.tokenizers.arrays import ragged
-from speechprep.tokenizers.arrays.draws import salted
+from speechprep.tokenizers.arrays.keyed_random import salted
 from speechprep.tokenizers.arrays.ragged import offsets_of
-from speechprep.tokenizers.packing import GROUPS, Documents, Layout, Mixture, best_fit, cut_long, document_keys
+from speechprep.tokenizers.packing import GROUPS, DocumentBatch, Layout, Mixture, best_fit, cut_long, document_keys
 from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -104,32 +104,32 @@ def _sort(ctx: ShardContext, spill: Spill, mixture: Mixture) -> None:
         ctx.done(documents=batch.num_rows)
 
 
-def _documents(spill: Spill, mixture: Mixture) -> Iterator[Documents]:
+def _documents(spill: Spill, mixture: Mixture) -> Iterator[DocumentBatch]:
     """All documents taken, in order, by buckets. Copy c of a document stands c/passes of the corpus further on."""
     buckets = spill.close()
     passes = mixture.passes
     for bucket in range(buckets):
-        keys, documents = [], Documents.none()
+        keys, documents = [], DocumentBatch.empty()
         for copy in range(passes):
             source = (bucket + copy * buckets // passes) % buckets
             more, found = spill.load(source, buckets, lambda k, g, copy=copy: mixture.takes(k, g, copy))  # type: ignore[misc]
             keys.append(salted(more, 2 + copy) if copy else more)
-            documents = documents.then(found)
+            documents = documents.concat(found)
         yield documents if passes == 1 else _mixed(documents, np.argsort(np.concatenate(keys), kind="stable"))
 
 
-def _mixed(documents: Documents, order: Any) -> Documents:
+def _mixed(documents: DocumentBatch, order: Any) -> DocumentBatch:
     lengths = documents.lengths[order]
     tokens = ragged.gather(documents.tokens, offsets_of(documents.lengths)[order], lengths)
-    return Documents(documents.names.take(pa.array(order)), tokens, lengths)
+    return DocumentBatch(documents.names.take(pa.array(order)), tokens, lengths)
 
 
-def _rows(parts: Iterator[Documents], layout: Layout, *, split: bool) -> Iterator[tuple[pa.RecordBatch, Any]]:
+def _rows(parts: Iterator[DocumentBatch], layout: Layout, *, split: bool) -> Iterator[tuple[pa.RecordBatch, Any]]:
     """Packed rows, and the number of tokens without padding in each."""
-    rest = Documents.none()
+    rest = DocumentBatch.empty()
     for documents in parts:
         if split:
-            batch, rest = layout.full_rows(rest.then(documents))
+            batch, rest = layout.full_rows(rest.concat(documents))
             held = np.full(batch.num_rows, layout.context)
         else:
             pieces, goes_on = cut_long(documents, layout.context)

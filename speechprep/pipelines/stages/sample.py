@@ -14,7 +14,6 @@ Rejected: undecodable audio, and `audio_too_short` for less than one frame.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage
 from speechprep.pipelines.features import ExtractorConfig, described, for_each_utterance, frames
 from speechprep.registry import make
+from speechprep.tokenizers.arrays.keyed_random import uniform_numbers
 
 SAMPLE = pa.schema(
     [
@@ -96,12 +96,12 @@ class SamplingPlan:
     def wants(self, row: dict[str, Any]) -> bool:
         """True where some frames of this utterance may be kept."""
         looked_into = min(1.0, self._group(row) * self.spread)
-        return bool(uniform(self.seed, row["id"], np.zeros(1, np.int64))[0] < looked_into)
+        return bool(uniform_numbers(self.seed, row["id"], np.zeros(1, np.int64))[0] < looked_into)
 
     def keep(self, row: dict[str, Any], start: int, stop: int) -> NDArray[np.int64]:
         """Kept frames of [start, stop) of a chosen utterance."""
         share = self._group(row)
-        draws = uniform(self.seed, row["id"], np.arange(start + 1, stop + 1))
+        draws = uniform_numbers(self.seed, row["id"], np.arange(start + 1, stop + 1))
         return start + np.flatnonzero(draws < share / min(1.0, share * self.spread))
 
 
@@ -134,17 +134,6 @@ def fair_shares(frames_of: dict[Group, float], total: float) -> dict[Group, floa
 def group_of(row: dict[str, Any], columns: list[str]) -> Group:
     """The group of an utterance; unknown values are a group of their own."""
     return tuple(row.get(column) or "" for column in columns)
-
-
-def uniform(seed: int, key: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A draw from [0, 1) for each (seed, key, number), and nothing else: splitmix64 from a hash of seed and key."""
-    start = int.from_bytes(hashlib.blake2b(f"{seed}\0{key}".encode(), digest_size=8).digest(), "little")
-    with np.errstate(over="ignore"):
-        z = np.uint64(start) + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 class LevelMeter:

@@ -13,7 +13,6 @@ shards or order. Only kept transcripts count. Nothing is rejected.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import json
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from pydantic import Field
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
+from speechprep.tokenizers.arrays.keyed_random import digest
 from speechprep.tokenizers.arrays.ragged import of_arrow, offsets_of
 from speechprep.tokenizers.arrays.runlength import dedup_ragged
 from speechprep.tokenizers.subword.train import train_text, train_units
@@ -68,7 +68,7 @@ class HashSample:
     def add(self, id: str, size: int, record: Any) -> None:
         """Offer a record; it or others may be dropped, now or later."""
         self.seen, self.total_seen = self.seen + 1, self.total_seen + size
-        place = int.from_bytes(hashlib.sha256(f"{self.salt}\0{id}".encode()).digest(), "big")
+        place = int.from_bytes(digest(self.salt, id), "big")
         if place >= self._bound:
             return
         heapq.heappush(self._heap, (-place, id, size, record))

@@ -1,1 +1,1 @@
-"""Forced alignment from emissions, and the scores of timed words and of transcripts."""
+"""Forced alignment of token emissions (CTC, WhisperX), plausibility of word times, and scores of transcripts."""

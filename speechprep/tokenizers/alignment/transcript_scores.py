@@ -1,8 +1,8 @@
-"""Scores of one transcript: character error rate, hallucination loops, the weakest passage, the share timed by sound.
+"""Scores of one transcript: character error rate, repetition loops, weakest passage, share of aligned words.
 
-Pure functions of texts and word scores. Each score means the same in a transcript of five words and of two hours:
-what grows with the length by itself is measured in pieces, and the worst piece counts. What the audio has to say about
-the word times is in `trust`.
+Pure functions of texts and word scores. A score has the same meaning for five words and for two hours of speech:
+quantities that grow with the length are measured in pieces, and the worst piece counts. `plausibility` compares the
+word times with the audio.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
-LOCAL_WORDS = 8  # of a passage whose mean score is looked at
-PIECE_WORDS = 120  # of a piece for the loops: half a minute of quick speech, the length Whisper decodes at once
-GRAM_WORDS = 3
+LOCAL_WORDS = 8  # words of a passage with a mean score
+PIECE_WORDS = 120  # words of a piece in the search for loops: 30 s of quick speech, the window of Whisper
+GRAM_WORDS = 3  # words of an n-gram
 
 
 def edit_distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> int:
-    """The fewest insertions, deletions and substitutions that turn one sequence into the other, exact.
+    """Edit distance: the fewest insertions, deletions and substitutions between two sequences, exact.
 
-    A column of the table is two integers of as many bits as `reference` has symbols (Myers 1999, in the form of Hyyrö
-    2003), so two texts of 100,000 characters take seconds, and the memory is that of the texts.
+    A column of the table is two integers with one bit for each symbol of `reference` (Myers 1999, in the form of Hyyrö
+    2003). Two texts of 100,000 characters take seconds, and the memory is proportional to the texts.
     """
     if not reference:
         return len(hypothesis)
@@ -30,7 +30,7 @@ def edit_distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable])
         places[symbol] = places.get(symbol, 0) | 1 << i
     full = (1 << len(reference)) - 1
     last = 1 << (len(reference) - 1)
-    up, down, distance = full, 0, len(reference)  # where the column rises or falls by one
+    up, down, distance = full, 0, len(reference)  # bits of the rows with a rise or a fall by one
     for symbol in hypothesis:
         same = places.get(symbol, 0) | down
         diagonal = (((same & up) + up) ^ up) | same
@@ -44,9 +44,9 @@ def edit_distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable])
 
 
 def character_error_rate(reference: str, hypothesis: str) -> float:
-    """Edit distance in characters divided by the characters of the reference; 0 where both are empty.
+    """Character error rate: edit distance divided by the characters of the reference; 0 if both are empty.
 
-    An empty reference counts as one character, so that the rate of any hypothesis stays finite.
+    An empty reference counts as one character, so the rate is always finite.
     """
     if reference == hypothesis:
         return 0.0
@@ -54,10 +54,11 @@ def character_error_rate(reference: str, hypothesis: str) -> float:
 
 
 def compression_ratio(words: Sequence[str]) -> float | None:
-    """Bytes of the text over bytes of its zlib compression, as Whisper's `compression_ratio`; None for no words.
+    """Bytes of the text divided by bytes of its zlib compression, as in Whisper; None without words.
 
-    Whisper takes it of at most 30 s of speech and calls more than 2.4 a loop; a longer text compresses better by
-    itself, so here the highest ratio of its pieces of `PIECE_WORDS` words, each half over the one before, is taken.
+    Whisper computes it for at most 30 s of speech and treats a ratio above 2.4 as a loop. A longer text has a higher
+    ratio even without a loop. The result is therefore the highest ratio of half-overlapping pieces of `PIECE_WORDS`
+    words.
     """
     ratios = []
     for piece in _pieces(words):
@@ -67,10 +68,10 @@ def compression_ratio(words: Sequence[str]) -> float | None:
 
 
 def repeated_share(words: Sequence[str], n: int = GRAM_WORDS) -> float | None:
-    """The share of n-grams of words that stood before in the same piece, 0 to 1; None for no words.
+    """Share of repeated n-grams of words, from 0 to 1: the highest share of all pieces; None without words.
 
-    The highest share of the pieces of `PIECE_WORDS` words. A word said k times in a row gives nearly 1, running speech
-    little. Case and outer punctuation do not count.
+    An n-gram is repeated if it occurred earlier in the same piece of `PIECE_WORDS` words. A long repetition of one word
+    has a share near 1, normal speech a low one. Case and outer punctuation are ignored.
     """
     plain = [word.lower().strip(".,;:!?\"'()-") for word in words]
     shares = []
@@ -81,7 +82,7 @@ def repeated_share(words: Sequence[str], n: int = GRAM_WORDS) -> float | None:
 
 
 def _pieces(words: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Half overlapping pieces; a text of no more than one piece is one."""
+    """Half-overlapping pieces of `PIECE_WORDS` words; a shorter text is one piece."""
     for start in range(0, len(words), PIECE_WORDS // 2):
         yield words[start : start + PIECE_WORDS]
         if start + PIECE_WORDS >= len(words):
@@ -89,21 +90,21 @@ def _pieces(words: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def local_score(scores: Sequence[float | None], size: int = LOCAL_WORDS) -> float | None:
-    """The lowest mean of `size` neighbouring scores (of all, where there are fewer); None where there is none.
+    """Lowest mean of `size` neighbouring word scores, or of all scores if there are fewer; None without scores.
 
-    A passage that was not said, or was said and not written, shows here and hardly in the mean of a long utterance.
-    Words without a score are passed over.
+    It shows passages with a difference between speech and text. In a long utterance, the mean of all scores hardly
+    changes. Words without a score are ignored.
     """
-    known = np.array([score for score in scores if score is not None], np.float64)
-    if not len(known):
+    values = np.array([score for score in scores if score is not None], np.float64)
+    if not len(values):
         return None
-    size = min(size, len(known))
-    total = np.concatenate(([0.0], np.cumsum(known)))
+    size = min(size, len(values))
+    total = np.concatenate(([0.0], np.cumsum(values)))
     return float(np.min(total[size:] - total[:-size]) / size)
 
 
 def aligned_share(timings: Sequence[str]) -> float | None:
-    """The share of words whose time was found in the audio or given by the corpus; None for no words."""
+    """Share of words with a time from the audio or the corpus, not interpolated; None without words."""
     if not timings:
         return None
     return sum(timing != "interpolated" for timing in timings) / len(timings)

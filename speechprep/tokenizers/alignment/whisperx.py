@@ -1,12 +1,12 @@
-"""WhisperX's alignment of a segment, from the emissions on: the same words, times and scores, without its tables.
+"""Forced alignment of WhisperX: equal words, times and scores from the same emissions, without its full table.
 
-What is computed is `whisperx.align` of version 3.8 (m-bain/whisperX, alignment.py): the trellis of an old torchaudio
-tutorial, its backtracking, and the way from characters to words. It differs from CTC (`ctc`): a token stays by blanks
-only, a path may end before the last frame, and a character lasts until the next one starts. Neither is a stand-in
-for the other.
+It reproduces `whisperx.align` of version 3.8 (m-bain/whisperX, alignment.py): the trellis of an old torchaudio
+tutorial, its backtracking, and the mapping from characters to words. It differs from CTC (`ctc`) in three points. A
+token is extended by blanks only, a path may end before the last frame, and a character lasts until the start of the
+next one. The two are not interchangeable.
 
-Only one row of the trellis is held, with one row kept every `block` frames; the steps of a block are made again from
-its row when the path is traced, which moves by at most one token a frame.
+Only one row of the trellis is in memory, plus one stored row every `block` frames. Backtracking recomputes the steps of
+a block from its stored row. The path moves by at most one token a frame.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speechprep.tokenizers.alignment.whisperx_sweep import backtrack, sweep_loops, sweep_numpy
 from speechprep.tokenizers.arrays.compiled import compiled, has_numba
 
-BLOCK = 4096  # frames between two kept rows
+BLOCK = 4096  # frames between two stored rows
 
 Scores = NDArray[np.float32]
 Ids = NDArray[np.int32]
@@ -28,7 +29,7 @@ Ids = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class TimedWord:
-    """A word of a segment in seconds; None where WhisperX gives it no time or no score."""
+    """A word of a segment with its times in seconds. None if WhisperX has no time or no score for it."""
 
     text: str
     start: float | None
@@ -38,7 +39,7 @@ class TimedWord:
 
 @dataclass(frozen=True, slots=True)
 class TokenTimes:
-    """(tokens,) each: frames [start, end) and the mean probability along the path."""
+    """Frames [starts[k], ends[k]) of token k (tokens,), and its mean probability along the path (tokens,)."""
 
     starts: Ids
     ends: Ids
@@ -53,19 +54,20 @@ def token_times(
     block: int = BLOCK,
     numba: bool | None = None,
 ) -> TokenTimes | None:
-    """`get_trellis`, `backtrack` and `merge_repeats` of WhisperX; None where its backtracking fails.
+    """`get_trellis`, `backtrack` and `merge_repeats` of WhisperX; None if its backtracking fails.
 
     Args:
-        log_probs: (frames, vocabulary) float32, finite.
-        tokens: (n,) ids, at least one.
-        block: frames between kept rows.
-        numba: whether to run in machine code; by default where numba is installed. The result is the same.
+        log_probs: (frames, vocabulary) float32 log-probabilities, finite.
+        tokens: (n,) ids, n >= 1.
+        blank: id of the blank.
+        block: frames between stored rows. It does not change the result.
+        numba: use compiled loops; None: if numba is installed. It does not change the result.
     """
     emissions = np.ascontiguousarray(log_probs, np.float32)
     ids = np.ascontiguousarray(tokens, np.uint32)
     fast = has_numba() if numba is None else numba
-    sweep: Callable[..., Any] = compiled(_sweep) if fast else _sweep_numpy
-    trace: Callable[..., Any] = compiled(_trace) if fast else _trace
+    sweep: Callable[..., Any] = compiled(sweep_loops) if fast else sweep_numpy
+    trace: Callable[..., Any] = compiled(backtrack) if fast else backtrack
     frames, n = len(emissions), len(ids)
     edge = np.zeros(frames + 1, np.float32)  # the column before the first token
     edge[1:] = np.cumsum(emissions[:, blank], dtype=np.float64)
@@ -91,83 +93,8 @@ def token_times(
     return None
 
 
-def _sweep(emissions, ids, blank, edge, row, start, stop, low, high, last, steps):  # type: ignore[no-untyped-def]
-    """The trellis row after `stop` frames from the one after `start`, for tokens [low, high).
-
-    `row[j + 1]` belongs to token j. Where `last` is not empty it gets the last column, where `steps` is not empty it
-    gets steps[t, j - low] = whether token j was entered at frame start + t.
-    """
-    old, new = row.copy(), row.copy()
-    trace = steps.shape[0] > 0
-    keep = last.shape[0] > 0
-    for t in range(start, stop):
-        top = min(high, t + 1)
-        at_blank = emissions[t, blank]
-        emission = emissions[t]
-        old[0] = edge[t]
-        count = max(top - low, 0)  # views from zero: the compiler makes vector code of no other
-        owns, befores, to, which = old[low + 1 : top + 1], old[low:top], new[low + 1 : top + 1], ids[low:top]
-        if trace:
-            out = steps[t - start]
-            for i in range(count):
-                stayed = owns[i] + at_blank
-                changed = befores[i] + emission[which[i]]
-                out[i] = changed > stayed
-                to[i] = changed if changed > stayed else stayed
-        else:
-            for i in range(count):
-                stayed = owns[i] + at_blank
-                changed = befores[i] + emission[which[i]]
-                to[i] = changed if changed > stayed else stayed
-        old, new = new, old
-        if keep:
-            last[t + 1] = old[-1]
-    return old
-
-
-def _sweep_numpy(
-    emissions: Scores,
-    ids: NDArray[np.uint32],
-    blank: int,
-    edge: Scores,
-    row: Scores,
-    start: int,
-    stop: int,
-    low: int,
-    high: int,
-    last: Scores,
-    steps: NDArray[np.uint8],
-) -> Scores:
-    """`_sweep` by rows."""
-    old, new = row.copy(), row.copy()
-    for t in range(start, stop):
-        top = min(high, t + 1)
-        old[0] = edge[t]
-        if top > low:
-            stayed = old[low + 1 : top + 1] + emissions[t, blank]
-            changed = old[low:top] + emissions[t, ids[low:top]]
-            np.maximum(stayed, changed, out=new[low + 1 : top + 1])
-            if len(steps):
-                np.greater(changed, stayed, out=steps[t - start, : top - low], casting="unsafe")
-        old, new = new, old
-        if len(last):
-            last[t + 1] = old[-1]
-    return old
-
-
-def _trace(steps, start, stop, low, at, starts):  # type: ignore[no-untyped-def]
-    """Follow the steps back from token `at - 1` at frame `stop - 1`; the token to go on with, 0 when all were said."""
-    for t in range(stop - 1, start - 1, -1):
-        if steps[t - start, at - 1 - low]:
-            at -= 1
-            starts[at] = t
-            if at == 0:
-                break
-    return at
-
-
 def _scored(emissions: Scores, ids: NDArray[np.uint32], blank: int, starts: Ids, end: int) -> TokenTimes:
-    """A token has its own probability where it starts, and that of the blank until the next one does."""
+    """Scores: the probability of a token at its first frame, and of the blank until the next token."""
     ends = np.append(starts[1:], np.int32(end))
     along = emissions[starts[0] : end, blank].copy()
     along[starts - starts[0]] = emissions[starts, ids]
@@ -187,20 +114,20 @@ def align_segment(
     sentences: Sequence[tuple[int, int]] | None = None,
     numba: bool | None = None,
 ) -> list[TimedWord] | None:
-    """The `word_segments` that `whisperx.align` gives for one segment.
+    """Word alignment of one segment: the `word_segments` of `whisperx.align`.
 
     Args:
-        log_probs: (frames, vocabulary) float32 of the audio between `start` and `end`.
-        text: of the segment, as WhisperX takes it: words divided by single spaces.
-        dictionary: character in lower case -> id; its `<pad>` or `[pad]` is the blank, else 0.
-        start, end: of the segment, seconds.
-        spaces: False for Japanese and Chinese, where each character is a word.
-        sentences: spans of the text that WhisperX's sentence splitter finds; one by default. They matter only where
-            words are without a time or sentences not divided by a space.
-        numba: as in `token_times`.
+        log_probs: (frames, vocabulary) float32 log-probabilities of the audio between `start` and `end`.
+        text: text of the segment with single spaces between words.
+        dictionary: lower-case character -> id. The id of `<pad>` or `[pad]` is the blank, otherwise 0.
+        start, end: times of the segment, seconds.
+        spaces: False for Japanese and Chinese: each character is a word.
+        sentences: character spans [first, last] from the sentence splitter of WhisperX; None: one sentence. They have
+            an effect only on words without a time and on sentences without a space between them.
+        numba: see `token_times`.
 
     Returns:
-        None where there is nothing to align or backtracking fails: WhisperX then gives the segment no words.
+        The words; None if there is nothing to align or backtracking fails. WhisperX then returns no words.
     """
     clean, places = _clean(text, dictionary, spaces=spaces)
     if not clean:
@@ -210,12 +137,12 @@ def align_segment(
         if char in ("[pad]", "<pad>"):
             blank = code
     emissions, ids = _with_wildcard(log_probs, clean, dictionary, blank)
-    found = token_times(emissions, ids, blank, numba=numba)
-    if found is None:
+    path = token_times(emissions, ids, blank, numba=numba)
+    if path is None:
         return None
     ratio = (end - start) / len(emissions)
     times: list[tuple[float, float, float] | None] = [None] * len(text)
-    columns = zip(places, found.starts.tolist(), found.ends.tolist(), found.scores.tolist(), strict=False)
+    columns = zip(places, path.starts.tolist(), path.ends.tolist(), path.scores.tolist(), strict=False)
     for place, first, last, score in columns:
         times[place] = (round(first * ratio + start, 3), round(last * ratio + start, 3), round(score, 3))
     words: list[TimedWord] = []
@@ -226,7 +153,7 @@ def align_segment(
 
 
 def _clean(text: str, dictionary: Mapping[str, int], *, spaces: bool) -> tuple[str, list[int]]:
-    """The characters to align, and where each stood."""
+    """The characters to align, and the position of each in the text."""
     first = len(text) - len(text.lstrip())
     last = len(text.rstrip())
     chars, places = [], []
@@ -241,17 +168,17 @@ def _clean(text: str, dictionary: Mapping[str, int], *, spaces: bool) -> tuple[s
 
 
 def _with_wildcard(log_probs: Scores, clean: str, dictionary: Mapping[str, int], blank: int) -> tuple[Scores, Ids]:
-    """Emissions and ids; characters that the model does not know share a column, the best of all but the blank."""
+    """Emissions and ids. Characters outside the dictionary share a column: the best score except the blank."""
     size = log_probs.shape[1]
     ids = np.array([dictionary.get(char, size) for char in clean], np.int32)
     if (ids == size).any():
-        others = np.delete(log_probs, blank, axis=1).max(axis=1, keepdims=True)
-        log_probs = np.concatenate((log_probs, others), axis=1)
+        wildcard = np.delete(log_probs, blank, axis=1).max(axis=1, keepdims=True)
+        log_probs = np.concatenate((log_probs, wildcard), axis=1)
     return log_probs, ids
 
 
 def _word_numbers(text: str, *, spaces: bool) -> list[int]:
-    """The number of the word that each character belongs to; a space belongs to the word after it."""
+    """Word number of each character; a space belongs to the next word."""
     if not spaces:
         return list(range(len(text)))
     numbers, number = [], 0
@@ -264,7 +191,7 @@ def _word_numbers(text: str, *, spaces: bool) -> list[int]:
 def _words(
     text: str, numbers: list[int], times: list[tuple[float, float, float] | None], first: int, last: int
 ) -> list[TimedWord]:
-    """The words of text[first:last]."""
+    """The words of text[first:last] with times and scores."""
     words = []
     place = first
     while place < last:
@@ -279,7 +206,7 @@ def _words(
         if timed:
             scores = [0.0 if times[i] is None else times[i][2] for i in chars]  # type: ignore[index]
             mean = float(np.add.reduce(scores) if len(scores) > 7 else sum(scores)) / len(timed)
-            score = round(mean * 1000) / 1000  # as numpy rounds
+            score = round(mean * 1000) / 1000  # the rounding of numpy.round
             words.append(TimedWord(word, min(t[0] for t in timed), max(t[1] for t in timed), score))
         else:
             words.append(TimedWord(word, None, None, None))
@@ -287,11 +214,11 @@ def _words(
 
 
 def _filled(words: list[TimedWord]) -> list[TimedWord]:
-    """Words without a time take that of the nearest word that has one, of the earlier where two are as near."""
-    known = [i for i, word in enumerate(words) if word.start is not None]
-    if not known or len(known) == len(words):
+    """Words with missing times filled in from the nearest word with a time, the earlier one of two equally near."""
+    timed = [i for i, word in enumerate(words) if word.start is not None]
+    if not timed or len(timed) == len(words):
         return words
-    nearest = [min(known, key=lambda k: (abs(k - i), k)) for i in range(len(words))]
+    nearest = [min(timed, key=lambda k: (abs(k - i), k)) for i in range(len(words))]
     return [
         word if word.start is not None else TimedWord(word.text, words[k].start, words[k].end, None)
         for word, k in zip(words, nearest, strict=True)

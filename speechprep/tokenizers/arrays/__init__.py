@@ -1,1 +1,1 @@
-"""Arrays that every other room uses: ragged arrays, run-length form, keyed random numbers, compiled loops."""
+"""Array operations of all other rooms: ragged arrays, run-length encoding, keyed random numbers, compiled loops."""

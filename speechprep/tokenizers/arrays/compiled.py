@@ -1,4 +1,4 @@
-"""Loops in machine code where numba is installed. Every function compiled so has a numpy twin with equal results."""
+"""Loops compiled to machine code by numba, if it is installed. Each one has a NumPy twin with equal results."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 @lru_cache(maxsize=1)
 def has_numba() -> bool:
-    """True where numba can be imported; nothing is."""
+    """True if numba is installed. Nothing is imported."""
     return find_spec("numba") is not None
 
 
 @lru_cache(maxsize=16)
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` in machine code, compiled at the first call and kept on disk where that can be written to."""
+    """`function` compiled to machine code at its first call, and cached on disk if a cache folder is writable."""
     import numba
 
     try:
-        made: Callable[..., Any] = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written to
-        made = numba.njit(nogil=True)(function)
-    return made
+        machine_code: Callable[..., Any] = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # neither the package folder nor the cache folder of the user is writable
+        machine_code = numba.njit(nogil=True)(function)
+    return machine_code

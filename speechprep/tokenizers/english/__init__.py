@@ -1,1 +1,1 @@
-"""English text as spoken words: numbers, abbreviations, units of measure, and the sounds of unknown words."""
+"""Spoken forms of written English: numbers, symbols, abbreviations and initials; pronunciations of unknown words."""

@@ -1,7 +1,7 @@
-"""The rules of `letter_to_sound`: for each letter the graphemes that begin with it, the first that fits wins.
+"""Letter-to-sound rules of `letter_to_sound`: for each letter, the graphemes starting with it. The first match applies.
 
-grapheme | what must stand left of it | what must stand right of it | phones. The contexts are regular expressions;
-`^` and `$` are the ends of the word. An empty last column: the letters are silent.
+Each line is: grapheme | left context | right context | phones. Contexts are regular expressions; `^` and `$` are the
+ends of the word. An empty last column means silent letters.
 """
 
 from __future__ import annotations

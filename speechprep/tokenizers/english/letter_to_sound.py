@@ -1,10 +1,9 @@
-"""How a word that is in no dictionary is probably said: English spelling -> phones of the CMU set, without stress.
+"""Pronunciation of English words missing in a dictionary: spelling -> phones of the CMU set, without stress.
 
-Forced alignment asks little of a pronunciation: what counts is about how many sounds there are, and of which kind.
-So this is a table of rules in the manner of the NRL system (Elovitz et al., "Automatic translation of English text to
-phonetics by means of letter-to-sound rules", NRL Report 7948, 1976), read left to right, the first that fits wins.
-`pronounce` first tries to build the word from words that a dictionary has: "brickwork" = brick + work, "swellings" =
-swelling + s. Pure functions: the same word gives the same phones, whatever was asked before.
+Forced alignment needs only the approximate number and kind of the sounds. The rules follow the NRL system (Elovitz et
+al., "Automatic translation of English text to phonetics by means of letter-to-sound rules", NRL Report 7948, 1976):
+they are read left to right, and the first match applies. `pronounce` first tries to compose the word from dictionary
+words: "brickwork" = brick + work, "swellings" = swelling + s. All functions are pure: equal words have equal phones.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ def _set(phones: str) -> frozenset[str]:
 PHONES = _set("AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH")
 VOICELESS = _set("P T K F TH")
 SIBILANT = _set("S Z SH ZH CH JH")
-SHORTEST_PART = 3  # letters; shorter words are found inside of everything
-LONGEST = 40  # letters that the rules read; more is no word
+SHORTEST_PART = 3  # letters of the shortest part of a compound; shorter words occur inside most words
+LONGEST = 40  # letters read by the rules; longer strings are not words
 
 
 @lru_cache(maxsize=1)
 def _rules() -> dict[str, list[tuple[str, re.Pattern[str] | None, re.Pattern[str] | None, tuple[str, ...]]]]:
-    """The table by first letter, contexts compiled."""
+    """The rules by first letter, with compiled contexts."""
     rules: dict[str, list[tuple[str, re.Pattern[str] | None, re.Pattern[str] | None, tuple[str, ...]]]] = {}
     for line in RULES.strip().splitlines():
         grapheme, left, right, phones = (part.strip() for part in re.split(r" ?\| ?(?![^(]*\))", line))
@@ -47,13 +46,13 @@ def _rules() -> dict[str, list[tuple[str, re.Pattern[str] | None, re.Pattern[str
 
 
 def letter_to_sound(word: str) -> list[str]:
-    """Phones of a word by its spelling alone.
+    """Phones of a word from its spelling.
 
     Args:
-        word: letters a-z, lower case; anything else is passed over. Only the first `LONGEST` letters are read.
+        word: letters a-z, lower case; other characters are ignored. Only the first `LONGEST` letters are read.
 
     Returns:
-        Phones of `PHONES`; at least one where there is a letter.
+        Phones from `PHONES`, at least one if there is a letter.
     """
     letters = "".join(c for c in word if "a" <= c <= "z")[:LONGEST]
     phones: list[str] = []
@@ -73,39 +72,39 @@ def letter_to_sound(word: str) -> list[str]:
 
 
 def pronounce(word: str, lookup: Lookup) -> list[str]:
-    """Phones of a word that `lookup` may not have: from its stem, from two words of it, or by the letters.
+    """Phones of a word from the dictionary, its stem, two words in it, or its letters.
 
     Args:
         word: lower case, a-z and apostrophes.
-        lookup: the dictionary: a word -> its phones separated by spaces, or None.
+        lookup: the dictionary: word -> phones separated by spaces, or None.
     """
-    known = lookup(word)
-    if known is not None:
-        return known.split()
+    entry = lookup(word)
+    if entry is not None:
+        return entry.split()
     return _inflected(word, lookup) or _compound(word, lookup) or letter_to_sound(word)
 
 
 def _stem(word: str, lookup: Lookup) -> list[str] | None:
-    known = lookup(word) if len(word) >= SHORTEST_PART else None
-    return known.split() if known is not None else _compound(word, lookup)
+    entry = lookup(word) if len(word) >= SHORTEST_PART else None
+    return entry.split() if entry is not None else _compound(word, lookup)
 
 
 def _inflected(word: str, lookup: Lookup) -> list[str] | None:
-    """Stem + 's, s, es, ed, ing and such endings, or None."""
+    """Phones of a stem plus an ending ('s, s, ed, ing, ...), or None."""
     if word.endswith(("'s", "s'", "'")):
         stem = word[:-1] if word.endswith("s'") else word.rstrip("s").rstrip("'")
-        if word.endswith("s'"):  # the plural sounds like the possessive
+        if word.endswith("s'"):  # the possessive sounds like the plural
             return pronounce(stem, lookup)
-        found = pronounce(stem, lookup) if stem else None
-        return [*found, *_plural(found[-1])] if found else None
-    for ending, phones in _ENDINGS:
+        phones = pronounce(stem, lookup) if stem else None
+        return [*phones, *_plural(phones[-1])] if phones else None
+    for ending, ending_phones in _ENDINGS:
         if not word.endswith(ending) or len(word) - len(ending) < SHORTEST_PART:
             continue
         base = word[: -len(ending)]
         bases = [base] if ending[0] not in "aeiou" else [base, base + "e", base[:-1] if base[-1] == base[-2] else base]
-        found = next((f for f in (_stem(b, lookup) for b in bases) if f), None)
-        if found:
-            return [*found, *(_ending(ending, found[-1]) or phones)]
+        stem_phones = next((phones for phones in (_stem(b, lookup) for b in bases) if phones), None)
+        if stem_phones:
+            return [*stem_phones, *(_ending(ending, stem_phones[-1]) or ending_phones)]
     return None
 
 
@@ -141,7 +140,7 @@ def _plural(last: str) -> tuple[str, ...]:
 
 
 def _compound(word: str, lookup: Lookup) -> list[str] | None:
-    """Two dictionary words written as one, the most even split first, or None."""
+    """Phones of two dictionary words written as one, trying even splits first, or None."""
     if len(word) < 2 * SHORTEST_PART + 1:
         return None
     middle = len(word) / 2

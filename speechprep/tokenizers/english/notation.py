@@ -1,6 +1,6 @@
-"""The signs, units and abbreviations that `spoken` knows, with their English readings."""
+"""Tables of signs, units and abbreviations with their English readings."""
 
-# ruff: noqa: RUF001 - signs that look like other signs are what this file is about
+# ruff: noqa: RUF001 - this file lists signs similar to others
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# Typographic forms of one sign, and letters that have no accent to take off.
+# Typographic forms of one sign, and letters without a decomposition into letter and accent.
 FOLD = str.maketrans(
     {
         **dict.fromkeys("\u2018\u2019\u02bc\u2032`\u00b4", "'"),
@@ -91,7 +91,7 @@ UNITS = {
     "°c": "degrees celsius",
     "°f": "degrees fahrenheit",
 }
-# With a full stop behind it; without one the dictionary's own reading of the letters is taken.
+# Read only before a full stop. Without it, the letters are looked up in the dictionary.
 ABBREVIATIONS = {
     "mr": "mister",
     "mrs": "missus",
@@ -142,5 +142,5 @@ ABBREVIATIONS = {
 BEFORE_NUMBER = {"no": "number", "nos": "numbers", "p": "page", "ch": "chapter", "sec": "section", "art": "article"}
 BEFORE_NAME = {"dr": ("doctor", "drive"), "st": ("saint", "street")}
 COUNTED = _set("chapter book part volume act scene section article canto figure table type phase war")
-# Said as they stand although they have no vowel.
+# Read as words, although they have no vowel.
 NO_VOWEL = _set("mr mrs dr st ms jr sr hm hmm hmmm mm mmm shh sh psst pst brr brrr pfft tsk nth grr zzz vs rd")

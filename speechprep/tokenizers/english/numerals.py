@@ -1,4 +1,4 @@
-"""Numbers as English words, each a list of words of a-z: what `spoken` reads digits with."""
+"""English number words: cardinals, ordinals, digits, decimals, years, fractions and roman numerals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ORDINALS = {
     "twelve": "twelfth",
 }
 _ROMAN = {"I": 1, "V": 5, "X": 10}
-LONGEST = 15  # digits that have a name; more are said one by one
+LONGEST = 15  # digits of the longest named number; longer numbers are read digit by digit
 
 
 def cardinal(number: int) -> list[str]:
@@ -49,7 +49,7 @@ def digits(number: str) -> list[str]:
 
 
 def decimal(number: str) -> list[str]:
-    """3.14 -> three point one four; without a fraction a cardinal. Commas are passed over."""
+    """3.14 -> three point one four; a number without fraction is a cardinal. Commas are ignored."""
     whole, _, part = number.replace(",", "").partition(".")
     words = (cardinal(int(whole)) if len(whole) <= LONGEST else digits(whole)) if whole else []
     return [*words, "point", *digits(part)] if part else words
@@ -83,7 +83,7 @@ def plural(words: list[str]) -> list[str]:
 
 
 def roman(numeral: str) -> int | None:
-    """XIV -> 14; numerals of two letters or more below forty, in capitals; None for anything else."""
+    """XIV -> 14: numerals below forty with at least two letters, in capitals; None for other strings."""
     if len(numeral) < 2 or not re.fullmatch(r"X{0,3}(IX|IV|V?I{0,3})", numeral):
         return None
     values = [_ROMAN[c] for c in numeral]

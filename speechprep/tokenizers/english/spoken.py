@@ -1,12 +1,13 @@
-"""How a written text is said: each written token -> the words spoken for it, so that a time found for what was said
-can be given back to what was written.
+"""Spoken forms of written English: each written token -> the words spoken for it.
 
-A token is a run of characters between white space: `" ".join(tokens(text))` is the text with its white space
-normalised, and no token is ever dropped or changed. A token with nothing to say (a dash, an emoji, a word in another
-script, a tag such as `[noise]` or `<unk>`) has an empty list. Spoken words are made of a-z and apostrophes; accents are
-folded (naïve -> naive). English readings: numbers, years, ordinals, decades, decimals, money, percentages, clock times,
-units, codes (EM3985771), initials, abbreviations, addresses of the web. Where a token can be read in several ways the
-usual one is taken; a wrong guess costs some precision at the borders of that token, never the token.
+An aligner finds the times of spoken words. The mapping transfers the times to the written tokens.
+
+A token is a run of characters between white space. `" ".join(tokens(text))` is the text with normalised white space,
+and no token is dropped or changed. A token without a spoken form has an empty list: a dash, an emoji, a word in another
+script, or a tag (`[noise]`, `<unk>`). Spoken words consist of a-z and apostrophes, and accents are removed (naïve ->
+naive). English readings exist for numbers, years, ordinals, decades, decimals, money, percentages, clock times, units,
+codes (EM3985771), initials, abbreviations and web addresses. An ambiguous token gets its usual reading. A wrong reading
+makes the borders of its token less precise, but never loses the token.
 """
 
 from __future__ import annotations
@@ -33,31 +34,31 @@ _OUTER = re.compile(r"^[^\w$€£¥₹#@&+=%°\xd7÷'.-]+|[^\w$€£#@&+=%°\xd7
 _NUMBER = r"\d{1,3}(?:,\d{3})+|\d+"
 
 
-class _Around(NamedTuple):
-    """What the reading of a token may depend on."""
+class _Context(NamedTuple):
+    """Neighbours of a token, without punctuation; its reading may depend on them."""
 
-    before: str  # the token before, letters only, as written
+    before: str
     after: str
 
 
 def tokens(text: str) -> list[str]:
-    """The written tokens of a text: what stands between white space."""
+    """Written tokens of a text, separated by white space."""
     return text.split()
 
 
 def spoken_forms(text: str) -> list[list[str]]:
-    """The spoken words of each of `tokens(text)`; an empty list where there is nothing to say."""
+    """Spoken words of each of `tokens(text)`; an empty list for a token without a spoken form."""
     written = [_fold(token) for token in tokens(text)]
     forms = []
     for i, token in enumerate(written):
-        around = _Around(_bare(written[i - 1]) if i else "", _bare(written[i + 1]) if i + 1 < len(written) else "")
-        forms.append(_read(token, around))
+        context = _Context(_bare(written[i - 1]) if i else "", _bare(written[i + 1]) if i + 1 < len(written) else "")
+        forms.append(_read(token, context))
     _move_currency(written, forms)
     return forms
 
 
 def _fold(token: str) -> str:
-    """Compatible characters made one, accents and typographic signs made plain."""
+    """The token with compatibility forms unified, and without accents and typographic signs."""
     token = unicodedata.normalize("NFKC", token.translate(notation.ORDINAL_SIGNS)).translate(notation.FOLD)
     decomposed = unicodedata.normalize("NFKD", token)
     plain = "".join(c for c in decomposed if not unicodedata.combining(c))
@@ -68,26 +69,26 @@ def _bare(token: str) -> str:
     return token.strip(".,;:!?\"'()-")
 
 
-def _read(token: str, around: _Around) -> list[str]:
+def _read(token: str, context: _Context) -> list[str]:
     """Spoken words of one folded token."""
-    if token.isascii() and token.isalpha() and token.islower():  # most of them
+    if token.isascii() and token.isalpha() and token.islower():  # the most frequent case
         return [token]
     if _TAG.match(token):
         return []
     token = _OUTER.sub("", token)
     for reader in (_money, _clock, _quantity, _abbreviation):
-        found = reader(token, around)
-        if found is not None:
-            return found
+        reading = reader(token, context)
+        if reading is not None:
+            return reading
     words: list[str] = []
     for part in re.split(r"([-/_])", token):
         if part and part not in "-/_":
-            words += _part(part, around)
+            words += _part(part, context)
     return words
 
 
 def _move_currency(written: list[str], forms: list[list[str]]) -> None:
-    """ "$5 million" is "five million dollars": the currency goes behind the scale."""
+    """Move the currency after the scale, in place: "$5 million" is "five million dollars"."""
     for i in range(len(forms) - 1):
         head, scale = forms[i], forms[i + 1]
         match = re.match(r"\D{0,3}?([$€£¥₹])\d", written[i])
@@ -108,12 +109,13 @@ def _move_currency(written: list[str], forms: list[list[str]]) -> None:
                 scale.append(notation.MONEY[match[1]][1])
 
 
-# -- readings of a whole token: None where it is no such thing --------------------------------------------------------
+# -- readings of a whole token; None for other kinds of tokens ---------------------------------------------------------
 
 
-def _money(token: str, around: _Around) -> list[str] | None:
+def _money(token: str, context: _Context) -> list[str] | None:
+    """Amounts of money and ranges of amounts: $5, $3.50, $10-20k."""
     if match := re.fullmatch(r"([$€£¥₹][\d,.]+)-([$€£¥₹]?[\d,.]+[a-z]*)", token, re.I):
-        low, high = _money(match[1], around), _money(match[2], around) or _quantity(match[2], around)
+        low, high = _money(match[1], context), _money(match[2], context) or _quantity(match[2], context)
         return [*low, "to", *high] if low and high else None
     match = re.fullmatch(rf"(-?)(?:US|A|C|NZ)?([$€£¥₹])({_NUMBER})(\.\d+)?(k|mn?|bn?|tn)?[.,']*", token, re.I)
     if not match:
@@ -134,13 +136,14 @@ def _money(token: str, around: _Around) -> list[str] | None:
     return words
 
 
-def _clock(token: str, around: _Around) -> list[str] | None:
+def _clock(token: str, context: _Context) -> list[str] | None:
+    """Clock times: 10:30, 7:05pm, 12:00:15."""
     match = re.fullmatch(r"(\d{1,2}):(\d\d)(?::(\d\d))?([ap])?\.?m?\.?", token, re.I)
     if not match or int(match[1]) > 24 or int(match[2]) > 59:
         return None
     hour, minute = int(match[1]), int(match[2])
     half = [match[4].lower(), "m"] if match[4] else []
-    follows = re.sub(r"\W", "", around.after).lower()
+    follows = re.sub(r"\W", "", context.after).lower()
     words = cardinal(hour)
     if minute:
         words += (["oh"] if minute < 10 else []) + cardinal(minute)
@@ -151,13 +154,13 @@ def _clock(token: str, around: _Around) -> list[str] | None:
     return words + half
 
 
-def _quantity(token: str, around: _Around) -> list[str] | None:
-    """Numbers alone, with a sign, an ending or a unit, and ranges of them."""
+def _quantity(token: str, context: _Context) -> list[str] | None:
+    """Numbers, with a sign, an ending or a unit, and ranges of numbers."""
     token = token.rstrip(".,'")
     if match := re.fullmatch(rf"({_NUMBER})-({_NUMBER})(%|s|th|st|nd|rd)?", token):
         if re.fullmatch(r"\d{3}-\d{4}", token):
             return digits(match[1] + match[2])
-        return [*_plain(match[1]), "to", *(_quantity(match[2] + (match[3] or ""), around) or [])]
+        return [*_plain(match[1]), "to", *(_quantity(match[2] + (match[3] or ""), context) or [])]
     if re.fullmatch(r"\+?\d+(-\d+){2,}", token):  # telephone numbers, ISBNs
         return (["plus"] if token[0] == "+" else []) + digits(re.sub(r"\D", "", token))
     if match := re.fullmatch(r"(\d+)/(\d+)", token):
@@ -190,14 +193,15 @@ def _plain(number: str, counted: bool = False) -> list[str]:  # noqa: FBT001, FB
     return cardinal(int(value))
 
 
-def _abbreviation(token: str, around: _Around) -> list[str] | None:
+def _abbreviation(token: str, context: _Context) -> list[str] | None:
+    """Abbreviations and initials with a full stop: Dr., e.g., J.R.R."""
     if not token.endswith((".", ".'s", ".,")):
         return None
     name = token.rstrip(".,").lower()
-    if name in notation.BEFORE_NUMBER and around.after[:1].isdigit():
+    if name in notation.BEFORE_NUMBER and context.after[:1].isdigit():
         return [notation.BEFORE_NUMBER[name]]
     if name in notation.BEFORE_NAME:
-        return [notation.BEFORE_NAME[name][0 if around.after[:1].isupper() else 1]]
+        return [notation.BEFORE_NAME[name][0 if context.after[:1].isupper() else 1]]
     if name in notation.ABBREVIATIONS:
         return notation.ABBREVIATIONS[name].split()
     if re.fullmatch(r"([a-z]\.)+[a-z]?('s)?|[b-hj-z]", name, re.I) and token[0] not in "'.":
@@ -206,16 +210,17 @@ def _abbreviation(token: str, around: _Around) -> list[str] | None:
     return None
 
 
-# -- readings of what is left between hyphens and strokes --------------------------------------------------------------
+# -- readings of the parts between hyphens and slashes -----------------------------------------------------------------
 
 
-def _part(part: str, around: _Around) -> list[str]:
+def _part(part: str, context: _Context) -> list[str]:
+    """Spoken words of a part: a web address, a number, or a mixture of letters, digits and symbols."""
     if re.search(r"\w[.@]\w", part) and not re.fullmatch(r"[\d.,]+", part):
         pieces = re.split(r"([.@])", part.strip("."))
-        readings = ({".": ["dot"], "@": ["at"]}.get(p) or _part(p, _Around("", "")) for p in pieces if p)
+        readings = ({".": ["dot"], "@": ["at"]}.get(p) or _part(p, _Context("", "")) for p in pieces if p)
         return [word for reading in readings for word in reading]
-    if found := _quantity(part, around):
-        return found
+    if quantity := _quantity(part, context):
+        return quantity
     words: list[str] = []
     runs = re.findall(rf"{_NUMBER}|[A-Za-z']+|[&@+=%°\xd7÷$€£#]", part)
     mixed = any(run[0].isdigit() for run in runs)
@@ -225,18 +230,18 @@ def _part(part: str, around: _Around) -> list[str]:
         elif run in notation.SYMBOLS:
             words += notation.SYMBOLS[run].split()
         else:
-            words += _letters(run, around, mixed=mixed)
+            words += _letters(run, context, mixed=mixed)
     return words
 
 
 def _code_number(run: str) -> list[str]:
-    """Digits inside of a code: B52, A380, EM3985771."""
+    """Digits inside a code: B52, A380, EM3985771."""
     value = run.replace(",", "")
     return digits(value) if len(value) > 4 or value[0] == "0" else _plain(value)
 
 
-def _letters(run: str, around: _Around, mixed: bool) -> list[str]:  # noqa: FBT001 - private
-    """A run of letters and apostrophes: a word, a roman numeral, or initials said one by one."""
+def _letters(run: str, context: _Context, mixed: bool) -> list[str]:  # noqa: FBT001 - private
+    """A run of letters and apostrophes: a word, a roman numeral, or initials spoken separately."""
     word = run.lower().rstrip("'")
     if not word.startswith(("'em", "'t", "'cause", "'bout")):
         word = word.lstrip("'")
@@ -244,10 +249,10 @@ def _letters(run: str, around: _Around, mixed: bool) -> list[str]:  # noqa: FBT0
     if not bare:
         return []
     number = roman(run) if not mixed else None
-    if number is not None and around.before:
-        if around.before.lower() in notation.COUNTED:
+    if number is not None and context.before:
+        if context.before.lower() in notation.COUNTED:
             return cardinal(number)
-        if around.before.istitle():
+        if context.before.istitle():
             return ["the", *ordinal(number)]
     capitals = run.isupper() or run.rstrip("s").isupper()
     if mixed and (len(bare) <= 2 or (capitals and len(bare) <= 4)):

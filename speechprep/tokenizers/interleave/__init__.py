@@ -1,1 +1,1 @@
-"""Interleaving of words and units into token rows (unit, text, CST, AST), and its exact inverse."""
+"""Interleaving of words and units into token rows (unit, text, CST, AST), and the exact inverse."""

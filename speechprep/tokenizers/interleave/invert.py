@@ -1,8 +1,8 @@
-"""Rows back into words, units and times: the exact inverse of `interleave`.
+"""Decoding of token rows into words, units and times: the exact inverse of interleaving.
 
-`decode_row` takes a row of `tokens` alone: its words come from the text tokens, its frames from the unit tokens and
-`durations`, its times from `runs` and `word_t0`/`word_t1`. `parse_document` takes bare token ids, as they stand in a
-packed row: spans, words and deduplicated units, without times.
+`decode_row` decodes a row of `tokens` without other inputs. Words come from the text tokens, frames from the unit
+tokens and `durations`, times from `runs` and `word_t0`/`word_t1`. `parse_document` decodes the bare token ids of a
+packed row into spans, words and deduplicated units, without times.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlacedWord:
-    """A word of a segment.
+    """A word of a segment, with its times.
 
     Attributes:
-        text: None in a segment of units, whose row does not hold the spelling.
+        text: the written word; None in a unit segment, because its row does not store the spelling.
         start, end: seconds from the start of the utterance.
-        frames: [first, last) frames of the utterance that are the word's; None in a segment of text.
+        frames: frames [first, last) of the word in the utterance; None in a text segment.
     """
 
     text: str | None
@@ -41,16 +41,17 @@ class PlacedWord:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One span of a row, decoded.
+    """One decoded span of a row.
 
     Attributes:
         modality: "unit" or "text".
-        start, stop: its tokens [start, stop) in `input_ids`.
-        word_start, word_stop: its words, counted in the utterance.
-        words: with their times; empty where the utterance has no words.
-        t0, t1: seconds.
-        units, durations: deduplicated units, and the frames of each; empty for text.
-        frames: the units of each frame; `first_frame` is the number of the first in the utterance.
+        start, stop: tokens [start, stop) in `input_ids`, without markers.
+        word_start, word_stop: words [word_start, word_stop) of the utterance.
+        words: the words with their times; empty if the utterance has no words.
+        t0, t1: start and end of the span, seconds.
+        units, durations: deduplicated units (m,), and the frames of each (m,); empty for text.
+        frames: (n,) unit of each frame; empty for text.
+        first_frame: number of the first frame in the utterance.
     """
 
     modality: str
@@ -68,15 +69,20 @@ class Segment:
 
     @property
     def text(self) -> str:
-        """The words of a text segment."""
+        """The words of a text segment, joined by spaces."""
         return " ".join(word.text or "" for word in self.words)
 
 
 def decode_row(row: Mapping[str, Any], vocab: Vocabulary, grid: FrameGrid) -> list[Segment]:
     """Segments of a row of `tokens`, in row order.
 
+    Args:
+        row: a row with the columns of the schema `TOKENS`.
+        vocab: the joint vocabulary of the row.
+        grid: the frame grid of its units.
+
     Raises:
-        BadInput: the row contradicts itself (`row_inconsistent`).
+        BadInput: `row_inconsistent`: tokens, durations and spans of the row do not match.
     """
     ids = np.asarray(row["input_ids"], np.int32)
     durations = np.asarray(row["durations"], np.uint16)
@@ -87,9 +93,9 @@ def decode_row(row: Mapping[str, Any], vocab: Vocabulary, grid: FrameGrid) -> li
             segments.append(_text_segment(row["id"], run, vocab, ids, t0, t1))
         else:
             units = vocab.decode_units(ids[run["start"] : run["stop"]])
-            own = durations[used : used + len(units)]
+            unit_durations = durations[used : used + len(units)]
             used += len(units)
-            segments.append(_unit_segment(row["id"], run, units, own, t0, t1, grid))
+            segments.append(_unit_segment(row["id"], run, units, unit_durations, t0, t1, grid))
     if used != len(durations):
         raise _inconsistent(row["id"], f"{len(durations)} durations for {used} units")
     return segments
@@ -117,7 +123,7 @@ def _unit_segment(
     grid: FrameGrid,
 ) -> Segment:
     if len(durations) != len(units):
-        raise _inconsistent(id, f"{len(units)} units with {len(durations)} durations left")
+        raise _inconsistent(id, f"{len(units)} units, but {len(durations)} remaining durations")
     a, b = run["word_start"], run["word_stop"]
     frames = expand(units, durations)
     first = round(run["t0"] * grid.rate)
@@ -126,7 +132,7 @@ def _unit_segment(
         raise _inconsistent(id, f"{len(frames)} frames between {run['t0']:g} s and {run['t1']:g} s")
     words = []
     if b > a:
-        # The words before this run only matter by the latest of their starts; the frames after it by nothing.
+        # Earlier words are needed because a start is raised to the latest start before it. Later frames have no effect.
         table = span_table(t0[:b], np.array([0, b]), np.array([last]), grid)
         starts, stops = table.starts[a:b], table.stops[a:b]
         words = [
@@ -137,13 +143,13 @@ def _unit_segment(
     )
 
 
-def _inconsistent(id: str, what: str) -> BadInput:
-    return BadInput("row_inconsistent", f"{id}: {what}; the row was not made with this vocabulary and frame grid")
+def _inconsistent(id: str, problem: str) -> BadInput:
+    return BadInput("row_inconsistent", f"{id}: {problem}; use the vocabulary and the frame grid of this row")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A span of bare tokens: "text" with its words, or "unit" with its deduplicated units."""
+    """A span of bare tokens: modality "text" with words, or "unit" with deduplicated units (m,)."""
 
     modality: str
     words: list[str]
@@ -151,15 +157,15 @@ class Part:
 
 
 def parse_document(ids: NDArray[np.integer[Any]], vocab: Vocabulary, *, begins: bool = True) -> list[Part]:
-    """Spans of a document by its marker tokens.
+    """Spans of a document, found by its marker tokens.
 
     Args:
-        ids: its tokens.
+        ids: (n,) tokens of the document.
         vocab: the joint vocabulary.
-        begins: False for a document that goes on from an earlier packed row: its first span has no start token.
+        begins: False for a document continued from an earlier packed row: its first span has no start token.
 
     Raises:
-        BadInput: tokens that stand outside any span, or of the wrong modality (`row_inconsistent`).
+        BadInput: `row_inconsistent`: a token outside all spans, or of the wrong modality.
     """
     modality = vocab.token_modality[ids]
     markers = {vocab.u_start: "unit", vocab.t2u: "unit", vocab.t_start: "text", vocab.u2t: "text"}
@@ -170,14 +176,19 @@ def parse_document(ids: NDArray[np.integer[Any]], vocab: Vocabulary, *, begins: 
         kind = "text" if vocab.text_offset <= ids[0] < vocab.text_offset + vocab.text_size else "unit"
         parts.append(_part(kind, ids[:stop], vocab))
     elif begins and len(ids) and (not len(edges) or edges[0] > 0):
-        raise BadInput("row_inconsistent", f"token {int(ids[0])} of modality {int(modality[0])} before any start token")
+        raise BadInput(
+            "row_inconsistent",
+            f"token {int(ids[0])} of modality {int(modality[0])} before the first start token; set begins=False",
+        )
     for i, at in enumerate(edges):
         stop = int(edges[i + 1]) if i + 1 < len(edges) else len(ids)
         opens = markers.get(int(ids[at]))
         if opens is not None:
             parts.append(_part(opens, ids[at + 1 : stop], vocab))
         elif stop > at + 1:
-            raise BadInput("row_inconsistent", f"token {int(ids[at + 1])} after an end token")
+            raise BadInput(
+                "row_inconsistent", f"token {int(ids[at + 1])} after an end token; use the vocabulary of this row"
+            )
     return parts
 
 
@@ -185,14 +196,14 @@ def _part(kind: str, ids: NDArray[np.integer[Any]], vocab: Vocabulary) -> Part:
     low, size = (vocab.text_offset, vocab.text_size) if kind == "text" else (vocab.unit_offset, vocab.unit_size)
     stray = ids[(ids < low) | (ids >= low + size)]
     if len(stray):
-        raise BadInput("row_inconsistent", f"token {int(stray[0])} in a span of {kind}")
+        raise BadInput("row_inconsistent", f"token {int(stray[0])} in a span of {kind}; use the vocabulary of this row")
     if kind == "text":
         return Part(kind, vocab.decode_text(ids).split(), np.zeros(0, np.uint16))
     return Part(kind, [], vocab.decode_units(ids))
 
 
 def split_packed(row: Mapping[str, Any]) -> Iterator[tuple[str, NDArray[np.int32]]]:
-    """(document id "<utterance id>#<kind>", its tokens in this packed row), in order; padding left out."""
+    """(document id "<utterance id>#<kind>", its tokens in this packed row), in order, without padding."""
     ids = np.asarray(row["input_ids"], np.int32)
     documents = np.asarray(row["document_ids"], np.int32)
     cuts = np.flatnonzero(np.diff(documents, prepend=-2))

@@ -1,7 +1,7 @@
-"""From planned runs to rows: layout of markers and spans, and the Arrow arrays of `tokens`.
+"""Token rows from planned runs: markers, spans, and the Arrow columns of `tokens`.
 
-All in flat arrays: where each span begins follows from a running sum over the widths of all spans of the batch, and
-two gathers fill in all tokens.
+Everything is computed on flat arrays. The position of each span is a cumulative sum over the widths of all spans of the
+batch, and two gathers fill in the tokens.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ from speechprep.tokenizers.arrays.runlength import dedup_ragged
 if TYPE_CHECKING:
     from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
-KINDS = ("unit", "text", "cst_ut", "cst_tu", "ast")  # also the order of an utterance's rows
+KINDS = ("unit", "text", "cst_ut", "cst_tu", "ast")  # also the order of the rows of an utterance
 UNIT, TEXT, CST_UT, CST_TU, AST = range(5)
 
 
 @dataclass(frozen=True, slots=True)
 class Utterances:
-    """A batch of n utterances in flat form.
+    """A batch of n utterances as flat arrays.
 
     Attributes:
         ids: (n,) strings.
-        words, starts, ends, word_offsets: their usable words with times in seconds; none where there is no transcript.
-        units, unit_offsets: their units at frame rate; none where there is no speech.
+        words: (w,) words of all utterances; an utterance without transcript has none.
+        starts, ends: (w,) times of the words, seconds.
+        word_offsets: (n + 1,) offsets of the utterances in `words`.
+        units: (f,) unit of each frame of all utterances; an utterance without speech has none.
+        unit_offsets: (n + 1,) offsets of the utterances in `units`.
     """
 
     ids: pa.StringArray
@@ -44,7 +47,7 @@ class Utterances:
     unit_offsets: Ints
 
     def without_words(self, utterance: NDArray[np.bool_]) -> Utterances:
-        """The same batch with the words of the marked utterances left out."""
+        """The batch without the words of the marked utterances. `utterance`: (n,) bool."""
         counts = np.diff(self.word_offsets)
         keep = ~np.repeat(utterance, counts)
         return Utterances(
@@ -60,12 +63,13 @@ class Utterances:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The spans of all rows of a batch, in the order in which they will stand.
+    """Spans of all rows of a batch, in output order.
 
     Attributes:
-        key: utterance * len(KINDS) + kind; a row is all runs of one key.
-        speech: True for units.
-        w0, w1: words [w0, w1) of the utterance; f0, f1: its frames [f0, f1).
+        key: (r,) utterance * len(KINDS) + kind. All runs of one key form a row.
+        speech: (r,) True for units, False for text.
+        w0, w1: (r,) words [w0, w1) of the utterance.
+        f0, f1: (r,) frames [f0, f1) of the utterance.
     """
 
     key: Ints
@@ -77,7 +81,7 @@ class Runs:
 
     @classmethod
     def merge(cls, parts: list[Runs]) -> Runs:
-        """All runs: the rows of an utterance together, the runs of a row in their order."""
+        """All runs, sorted by key. The runs of a row keep their order."""
         keys = np.concatenate([part.key for part in parts])
         order = np.argsort(keys, kind="stable")
         rest = (np.concatenate([getattr(p, name) for p in parts])[order] for name in cls.__slots__[1:])
@@ -89,12 +93,17 @@ def render(
 ) -> pa.RecordBatch:
     """Rows of the schema `TOKENS` for planned runs.
 
-    `word_tokens` are the ids of all words of the batch in turn, and offsets. A batch without runs gives no rows.
+    Args:
+        batch: the utterances.
+        runs: the planned runs. Without runs there are no rows.
+        word_tokens: token ids of all words of the batch, concatenated, and the offsets of the words.
+        vocab: the joint vocabulary.
+        grid: the frame grid of the units.
     """
     if not len(runs.key):
         return pa.RecordBatch.from_pylist([], schema=TOKENS)
     utterance = runs.key // len(KINDS)
-    # Content of every run: a slice of one pool of tokens, those of all words, then those of the unit segments.
+    # The content of a run is a slice of `pool`: the tokens of all words, then the tokens of the unit segments.
     word_ids, word_at = word_tokens
     segment, starts, lengths = _segments(batch, runs, utterance)
     values, durations, value_at = dedup_ragged(gather(batch.units, starts, lengths), offsets_of(lengths))
@@ -105,7 +114,7 @@ def render(
     length = np.where(runs.speech, unit_at[segment + 1] - unit_at[segment], word_at[w1] - word_at[w0])
     tokens, row_at, start, row_first = _lay_out(runs, pool, begin, length, vocab)
     spoken = runs.speech
-    held = np.where(spoken, np.diff(value_at)[segment], 0)  # durations that each run brings
+    n_durations = np.where(spoken, np.diff(value_at)[segment], 0)  # number of durations of each run
     n_words = np.diff(batch.word_offsets)
     row = utterance[row_first]
     timed = ranges(batch.word_offsets[row], n_words[row])
@@ -116,7 +125,7 @@ def render(
         pa.array(KINDS).take(pa.array(runs.key[row_first] % len(KINDS))),
         to_arrow(tokens, row_at),
         to_arrow(_run_structs(batch, runs, start, length, w0, w1, grid), run_at),
-        to_arrow(gather(durations, value_at[segment[spoken]], held[spoken]), offsets_of(held)[run_at]),
+        to_arrow(gather(durations, value_at[segment[spoken]], n_durations[spoken]), offsets_of(n_durations)[run_at]),
         to_arrow(batch.starts[timed], timed_at),
         to_arrow(batch.ends[timed], timed_at),
     ]
@@ -124,21 +133,21 @@ def render(
 
 
 def _segments(batch: Utterances, runs: Runs, utterance: Ints) -> tuple[Ints, Ints, Ints]:
-    """Segment of each run (0 for text), and where in the batch's frames each segment starts and how long it is.
+    """Segment number of each run (0 for text), first frame of each segment in the batch, and frames of each segment.
 
-    Rows that speak the whole utterance (`unit` and CST) share one segment, so it is encoded once.
+    The rows of a whole utterance (`unit` and CST) share one segment, which is encoded once.
     """
     n_frames = np.diff(batch.unit_offsets)
     whole = runs.speech & (runs.f0 == 0) & (runs.f1 == n_frames[utterance])
     part = runs.speech & ~whole
-    wanted = np.zeros(len(n_frames), bool)
-    wanted[utterance[whole]] = True
+    used = np.zeros(len(n_frames), bool)
+    used[utterance[whole]] = True
     segment = np.zeros(len(runs.key), np.int64)
-    segment[whole] = (np.cumsum(wanted) - 1)[utterance[whole]]
-    segment[part] = np.count_nonzero(wanted) + np.arange(np.count_nonzero(part))
-    starts = np.concatenate([batch.unit_offsets[:-1][wanted], batch.unit_offsets[utterance[part]] + runs.f0[part]])
-    lengths = np.concatenate([n_frames[wanted], (runs.f1 - runs.f0)[part]])
-    if not len(lengths):  # a batch without speech still has one, empty, segment for the text runs to point at
+    segment[whole] = (np.cumsum(used) - 1)[utterance[whole]]
+    segment[part] = np.count_nonzero(used) + np.arange(np.count_nonzero(part))
+    starts = np.concatenate([batch.unit_offsets[:-1][used], batch.unit_offsets[utterance[part]] + runs.f0[part]])
+    lengths = np.concatenate([n_frames[used], (runs.f1 - runs.f0)[part]])
+    if not len(lengths):  # text runs refer to segment 0: without speech it is an empty segment
         return segment, np.zeros(1, np.int64), np.zeros(1, np.int64)
     return segment, starts, lengths
 
@@ -146,11 +155,13 @@ def _segments(batch: Utterances, runs: Runs, utterance: Ints) -> tuple[Ints, Int
 def _lay_out(
     runs: Runs, pool: NDArray[np.int32], begin: Ints, length: Ints, vocab: Vocabulary
 ) -> tuple[NDArray[np.int32], Ints, NDArray[np.int32], Ints]:
-    """Tokens of all rows, offsets of the rows in them, start of each run's tokens in its row, first run of each row."""
+    """Tokens of all rows, row offsets, start of the tokens of each run in its row, and first run of each row."""
     new = np.diff(runs.key, prepend=-1) != 0
     row_first = np.flatnonzero(new)
     last = np.append(new[1:], True)
-    joined = runs.key % len(KINDS) == AST  # runs are joined by switch tokens, else each has its own start and end
+    joined = (
+        runs.key % len(KINDS) == AST
+    )  # AST runs are joined by switch tokens, other runs have a start and an end token
     opens = new | ~joined
     closes = last | ~joined
     marker = np.where(
@@ -171,7 +182,7 @@ def _run_structs(
 ) -> pa.StructArray:
     kind = TOKENS.field("runs").type.value_type
     has_words = runs.w1 > runs.w0
-    # Runs of units take the times of their frame edges, runs of text those of their words.
+    # The times of a unit run are its frame edges. The times of a text run are its first start and last end.
     t0 = grid.starts(runs.f0)
     t1 = grid.starts(runs.f1)
     text = ~runs.speech & has_words

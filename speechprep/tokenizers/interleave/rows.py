@@ -1,4 +1,4 @@
-"""Words and units of a batch of utterances -> rows of token ids: speech, text, CST and AST.
+"""Interleaving of a batch of utterances: words and units -> rows of token ids (speech, text, CST and AST).
 
 Layouts (SUTLM, "Toward Joint Language Modeling for Speech Units and Text", arXiv 2310.08715; CST is concatenated, AST
 alternating speech-text), with u for unit pieces and w for text pieces:
@@ -9,18 +9,18 @@ alternating speech-text), with u for unit pieces and w for text pieces:
     cst_tu   <T_EN> w .. <EOS> <U_EN> u .. <EOU>
     ast      <U_EN> u .. <U2T> w .. <T2U> u .. <EOU>      starts and ends in either modality
 
-A span of units is cut at frame level from the span table, then run-length encoded, then encoded by SentencePiece, so
-no run is lost at a cut and no piece crosses a switch. A span of words is encoded with a leading space.
+A span of units is cut at frame level by the span table, run-length encoded, then encoded by SentencePiece. No run is
+lost at a cut, and no piece crosses a switch of modality. A span of words is encoded with a leading space.
 
 A row of `tokens` decodes to the exact words, frames and times (`invert`):
-* `runs` has one entry a span: its tokens [start, stop), markers outside; its words [word_start, word_stop); its times:
-  for units those of the frame edges, the leading silence of the utterance included, so `t0 < word_t0[0]` marks a
-  leading gap; for text from the start of the first word to the end of the last.
+* `runs` has one entry for each span: tokens [start, stop) without markers, words [word_start, word_stop), and times.
+  The times of a unit span are its frame edges, the leading silence of the utterance included. `t0 < word_t0[0]`
+  therefore marks a leading gap. The times of a text span are the start of its first and the end of its last word.
 * `durations` are the frames of each deduplicated unit of the unit runs, in row order.
-* `word_t0`, `word_t1` are the times of the utterance's words, indexed by `word_start`..`word_stop`: each word once,
-  also where a CST row has it twice. Both are empty where the utterance has no usable words.
+* `word_t0`, `word_t1` are the times of the words of the utterance, indexed by `word_start`..`word_stop`. Each word is
+  stored once, even if a CST row contains it twice. Both are empty if the utterance has no usable words.
 
-Everything is flat arrays with offsets over the whole batch; there is no loop over utterances or words.
+All computations use flat arrays with offsets over the whole batch, without loops over utterances or words.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.errors import ConfigError
-from speechprep.tokenizers.arrays.draws import Draws, record_keys
+from speechprep.errors import BadInput, ConfigError
+from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys
 from speechprep.tokenizers.arrays.ragged import Ints, offsets_of, ranges
 from speechprep.tokenizers.interleave.policies import POLICIES, PolicyOptions
 from speechprep.tokenizers.interleave.render import AST, CST_TU, CST_UT, KINDS, TEXT, UNIT, Runs, Utterances, render
@@ -44,35 +44,50 @@ from speechprep.tokenizers.subword.wordtable import WordTable
 if TYPE_CHECKING:
     from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
-CHOICES = (*KINDS, "cst", "cst_both")  # `cst` draws one of the orders for each utterance
-_ORDER_STREAM = 16  # of the draws; policies use the ones below
+CHOICES = (*KINDS, "cst", "cst_both")  # `cst` draws one of the two orders for each utterance
+_ORDER_STREAM = 16  # random stream of the CST order; policies use lower numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a batch of n utterances gave.
+    """Token rows of a batch of n utterances.
 
     Attributes:
         tokens: rows of the schema `TOKENS`.
-        lost: (n,) True where a word does not come back from the text model as written; its words were not used.
-        untimed: (n,) True where a word has no finite time; its words were not used.
+        irreversible: (n,) True if the text model does not decode a word to its spelling; the words were not used.
+        untimed: (n,) True if a word has no finite time; the words were not used.
     """
 
     tokens: pa.RecordBatch
-    lost: NDArray[np.bool_]
+    irreversible: NDArray[np.bool_]
     untimed: NDArray[np.bool_]
+
+    def problem(self, utterance: int) -> BadInput | None:
+        """Reason for the unused words of an utterance; None if its words were used."""
+        if self.untimed[utterance]:
+            return BadInput("word_without_time", "a word has no finite start or end; align the utterance again")
+        if self.irreversible[utterance]:
+            return BadInput(
+                "word_not_reversible",
+                "a word contains a space, or the text model does not decode it to its spelling; "
+                "train the text model with byte fallback",
+            )
+        return None
 
 
 class Interleaver:
-    """Makes rows; holds the vocabulary and the words met so far.
+    """Interleaver of words and units, with a table of the words already encoded.
 
     Args:
         vocab: the joint vocabulary.
-        grid: the frames that the units came from.
-        kinds: which rows to make, of `CHOICES`.
+        grid: the frame grid of the units.
+        kinds: kinds of rows, from `CHOICES`.
         policy: name in `POLICIES`, for the `ast` rows.
-        options: of the policy.
-        seed: of all random choices, together with each utterance's id.
+        options: options of the policy.
+        seed: seed of the random choices. They depend on the seed and the utterance id.
+
+    Raises:
+        ConfigError: an unknown kind or policy, or kinds in conflict.
     """
 
     def __init__(
@@ -80,24 +95,25 @@ class Interleaver:
     ) -> None:
         check_kinds(kinds)
         if policy not in POLICIES:
-            raise ConfigError(f"unknown policy {policy!r}; there are: {', '.join(POLICIES)}")
+            raise ConfigError(f"unknown policy {policy!r}; choose from: {', '.join(POLICIES)}")
         self.vocab, self.grid, self.kinds = vocab, grid, frozenset(kinds)
         self.policy, self.options, self.seed = POLICIES[policy], options, seed
         self.words = WordTable(vocab)
 
     def rows(self, batch: Utterances) -> Rows:
-        """All rows of a batch: utterance by utterance, kinds in `KINDS` order."""
+        """All rows of a batch, sorted by utterance, then by kind in the order of `KINDS`."""
         codes = self.words.look_up(batch.words)
         row = np.repeat(np.arange(len(batch.ids)), np.diff(batch.word_offsets))
-        lost, untimed = np.zeros(len(batch.ids), bool), np.zeros(len(batch.ids), bool)
-        lost[row[~self.words.exact(codes)]] = True
+        irreversible, untimed = np.zeros(len(batch.ids), bool), np.zeros(len(batch.ids), bool)
+        irreversible[row[~self.words.exact(codes)]] = True
         untimed[row[~(np.isfinite(batch.starts) & np.isfinite(batch.ends))]] = True
-        unusable = lost | untimed
+        unusable = irreversible | untimed
         if unusable.any():
             batch, codes = batch.without_words(unusable), codes[~unusable[row]]
         spans = span_table(batch.starts, batch.word_offsets, np.diff(batch.unit_offsets), self.grid)
         word_tokens = self.words.tokens(codes)
-        return Rows(render(batch, self._plan(batch, spans), word_tokens, self.vocab, self.grid), lost, untimed)
+        tokens = render(batch, self._plan(batch, spans), word_tokens, self.vocab, self.grid)
+        return Rows(tokens, irreversible, untimed)
 
     def _plan(self, batch: Utterances, spans: SpanTable) -> Runs:
         draws = Draws(record_keys(self.seed, "interleave", batch.ids.to_pylist()))
@@ -105,7 +121,7 @@ class Interleaver:
         both = speech & text
         rows = np.arange(len(both))
         unit_first = draws.uniform(_ORDER_STREAM, rows, np.zeros(len(rows), np.int64)) < 0.5
-        if "cst" not in self.kinds:  # both orders, as far as they are wanted
+        if "cst" not in self.kinds:  # one or both orders
             cst_ut = both & bool(self.kinds & {"cst_ut", "cst_both"})
             cst_tu = both & bool(self.kinds & {"cst_tu", "cst_both"})
         else:
@@ -116,7 +132,7 @@ class Interleaver:
             (CST_UT, cst_ut, (True, False)),
             (CST_TU, cst_tu, (False, True)),
         ]
-        parts = [whole(kind, rows[mask], is_unit, spans) for kind, mask, order in plan for is_unit in order]
+        parts = [_whole_utterances(kind, rows[mask], is_unit, spans) for kind, mask, order in plan for is_unit in order]
         if "ast" in self.kinds:
             parts.append(self._alternate(draws, rows[both], spans))
         return Runs.merge(parts)
@@ -128,11 +144,11 @@ class Interleaver:
         label = self.policy(Draws(draws.keys[utterances]), offsets, self.options)
         first = np.zeros(len(word), bool)
         first[offsets[:-1]] = True
-        # The leading gap goes with the first word; where that is written, the gap is in no run.
+        # The leading gap belongs to the first word. If the first word is written, the gap is in no run.
         start, stop = np.where(first, 0, spans.starts[word]), spans.stops[word]
         begin, end = _groups(label, first)
         empty = label[begin] & (stop[end] == start[begin])
-        if empty.any():  # words without a single frame cannot be spoken: they are written
+        if empty.any():  # words without frames cannot be spoken, so they are written
             label = label & ~np.repeat(empty, end - begin + 1)
             begin, end = _groups(label, first)
         row = np.repeat(np.arange(len(utterances)), counts)[begin]
@@ -141,22 +157,24 @@ class Interleaver:
 
 
 def check_kinds(kinds: tuple[str, ...]) -> None:
-    """Refuse kinds that there are not, or that exclude each other.
+    """Check the kinds of rows.
 
     Raises:
-        ConfigError: naming the kind.
+        ConfigError: no kind, an unknown kind, or kinds in conflict.
     """
     if not kinds:
-        raise ConfigError(f"no kinds of rows asked for; there are: {', '.join(CHOICES)}")
+        raise ConfigError(f"no kinds of rows; choose from: {', '.join(CHOICES)}")
     for kind in kinds:
         if kind not in CHOICES:
-            raise ConfigError(f"unknown kind {kind!r}; there are: {', '.join(CHOICES)}")
+            raise ConfigError(f"unknown kind {kind!r}; choose from: {', '.join(CHOICES)}")
     if "cst" in kinds and {"cst_both", "cst_ut", "cst_tu"} & set(kinds):
-        raise ConfigError("kind 'cst' draws one order for each utterance; leave it out, or cst_both, cst_ut and cst_tu")
+        raise ConfigError(
+            "kind 'cst' draws one order for each utterance; remove it, or remove cst_both, cst_ut and cst_tu"
+        )
 
 
-def whole(kind: int, utterances: Ints, speech: bool, spans: SpanTable) -> Runs:  # noqa: FBT001 - a modality
-    """One run over all words and all frames of each utterance."""
+def _whole_utterances(kind: int, utterances: Ints, speech: bool, spans: SpanTable) -> Runs:  # noqa: FBT001 - a modality
+    """Runs of one kind, one for each utterance, over all its words and frames."""
     n, zeros = len(utterances), np.zeros(len(utterances), np.int64)
     words = np.diff(spans.word_offsets)[utterances]
     key = utterances * len(KINDS) + kind
@@ -164,7 +182,7 @@ def whole(kind: int, utterances: Ints, speech: bool, spans: SpanTable) -> Runs: 
 
 
 def _groups(label: NDArray[np.bool_], first: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """First and last word of each stretch of equal labels within an utterance."""
+    """First and last word of each group of equal labels within an utterance."""
     new = first.copy()
     new[1:] |= label[1:] != label[:-1]
     begin = np.flatnonzero(new)

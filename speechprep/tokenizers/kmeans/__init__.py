@@ -1,1 +1,1 @@
-"""K-means: fitting centroids to frames that need not fit in memory, and the nearest centroid of each frame."""
+"""K-means clustering of frames larger than memory, and the nearest centroid of each frame."""

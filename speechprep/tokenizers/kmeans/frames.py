@@ -1,4 +1,4 @@
-"""Frames that k-means goes over again and again, by blocks: an array, or a raw file that is never held in memory."""
+"""Blocks of frames for k-means, from an array or from a raw file larger than memory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Rows = slice | NDArray[np.int64]
 
 
 class FrameFile:
-    """A raw file of (n, dim) float32, little-endian, row after row; read by `pread`, so that threads may share it.
+    """A raw file of (n, dim) float32 rows, little-endian. Threads may share it, because it is read by `pread`.
 
-    It is not memory-mapped: pages of a mapped file count as memory of the process, and a limit on that would be felt.
+    It is not memory-mapped: mapped pages count as memory of the process, and a memory limit could stop the process.
 
     Raises:
-        ConfigError: the file does not hold whole rows.
+        ConfigError: the size of the file is not a multiple of the row size.
     """
 
     def __init__(self, path: str | Path, dim: int) -> None:
@@ -33,7 +33,7 @@ class FrameFile:
         size = os.fstat(self._file).st_size
         if size % (4 * dim):
             os.close(self._file)
-            raise ConfigError(f"{path}: {size} bytes are no whole number of frames of {dim} float32 values")
+            raise ConfigError(f"{path}: {size} bytes, not a multiple of {dim} float32 values; write the sample again")
         self.shape = (size // (4 * dim), dim)
 
     def __enter__(self) -> FrameFile:
@@ -51,32 +51,35 @@ class FrameFile:
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(len(self))
             return self._read(start, stop)
-        found = np.empty((len(rows), self.shape[1]), "<f4")
-        # One read for each stretch of neighbouring rows.
+        frames = np.empty((len(rows), self.shape[1]), "<f4")
+        # One read for each run of consecutive rows.
         edges = np.flatnonzero(np.diff(rows, prepend=-2) != 1).tolist()
         for first, after in zip(edges, [*edges[1:], len(rows)], strict=True):
-            found[first:after] = self._read(int(rows[first]), int(rows[first]) + after - first)
-        return found
+            frames[first:after] = self._read(int(rows[first]), int(rows[first]) + after - first)
+        return frames
 
     def _read(self, start: int, stop: int) -> F32:
         row = 4 * self.shape[1]
-        found = np.empty((stop - start, self.shape[1]), "<f4")
-        view = memoryview(found.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
+        frames = np.empty((stop - start, self.shape[1]), "<f4")
+        view = memoryview(frames.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
         at = 0
         while at < len(view):
-            got = os.preadv(self._file, [view[at:]], start * row + at)
-            if not got:
-                raise ConfigError("k-means: the file of frames became shorter while it was read")
-            at += got
-        return found
+            count = os.preadv(self._file, [view[at:]], start * row + at)
+            if not count:
+                raise ConfigError(
+                    "k-means: the file of frames was truncated while it was read; "
+                    "do not change the scratch folder during a run"
+                )
+            at += count
+        return frames
 
 
 class Block:
-    """Some frames, read when they are first asked for.
+    """Consecutive frames of a subset, read on first use.
 
     Attributes:
-        start, stop: where they are in their subset.
-        name: tells them from all other blocks of a fit; None where they will not be seen again.
+        start, stop: rows [start, stop) of the subset.
+        name: unique among the blocks of a fit; None for a block of one use, not worth caching.
     """
 
     def __init__(self, start: int, stop: int, read: Callable[[], F32], name: tuple[int, int] | None = None) -> None:
@@ -86,7 +89,7 @@ class Block:
 
     @classmethod
     def of(cls, data: F32) -> Block:
-        """An array as it is."""
+        """A block with the rows of an array (m, dim)."""
         return cls(0, len(data), lambda: data)
 
     def __len__(self) -> int:
@@ -101,7 +104,7 @@ class Block:
 
 
 class Subset:
-    """Some rows of an array or `FrameFile`, in rising order, seen as blocks of at most `block` rows."""
+    """Rows of an array or `FrameFile`, in ascending order, divided into blocks of at most `block` rows."""
 
     def __init__(self, frames: Any, rows: NDArray[np.int64], block: int) -> None:
         self.rows = rows
@@ -113,11 +116,11 @@ class Subset:
         return len(self.rows)
 
     def spans(self) -> list[tuple[int, int]]:
-        """(start, stop) of all blocks."""
+        """(start, stop) of each block."""
         return list(pairwise([*range(0, len(self), self._block), len(self)]))
 
     def block(self, start: int, stop: int) -> Block:
-        """One of them, not yet read."""
+        """The block of rows [start, stop), not yet read."""
         return Block(start, stop, partial(self._read, start, stop), (len(self), start))
 
     def _read(self, start: int, stop: int) -> F32:

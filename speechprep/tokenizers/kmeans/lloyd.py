@@ -1,12 +1,12 @@
-"""Lloyd's iteration over frames that need not fit in memory, with the same result for any blocks, threads and devices.
+"""Lloyd's iteration over frames larger than memory, with equal results for all blocks, threads and devices.
 
-Assignment is exact (see `quantizer`). The sums behind the new centroids are exact as well: each value is rounded once
-to a multiple of 2^-shift, with the shift so large that a sum over all frames just fits into 64 bits, and from there on
-it is integers, whose sums depend on no order. So a frame that changes its unit is taken from one sum and added to the
-other, and only such frames are touched: after the first iterations that is a small share.
+Assignment is exact (see `nearest`). The sums behind the new centroids are exact too. Each value is rounded once to a
+multiple of 2^-shift, with the largest shift at which a sum over all frames fits into 64 bits. From there on the values
+are integers, and sums of integers do not depend on their order. A frame with a changed unit is subtracted from one sum
+and added to the other. Only these frames are touched: a small share after the first iterations.
 
-The rounding is at most 2^-63 * n * max|x| for each value, n frames being a power of two: for a million frames below 64,
-2^-37. It is below that of float32, in which centroids are stored.
+The rounding error of a value is at most 2^-63 * n * max|x|, with n rounded up to a power of two. For a million frames
+with values below 64 this is 2^-37, less than the rounding of the float32 centroids.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
 from speechprep.tokenizers.kmeans.frames import Block, Subset
-from speechprep.tokenizers.kmeans.nearest import Centroids, Finder, squared_lengths
+from speechprep.tokenizers.kmeans.nearest import Centroids, CentroidSearch, squared_lengths
 
 NO_UNIT = -1
-BITS = 62  # of a sum; one is for the sign, one to spare
-VALUE_BITS = 50  # of one value: what a float64 holds beside the sum's rounding
+BITS = 62  # bits of a sum; of the other two, one is the sign and one is a reserve
+VALUE_BITS = 50  # bits of one value: the exact integers of a float64, less a reserve
 ROUNDER = 1.5 * 2.0**52
 ROUNDER_BITS = int(np.array(ROUNDER).view(np.int64))
-QUANTISED_ROWS = 128  # rows turned into integers at once: what fits the cache of a core
-STEP = 1 / 64  # how far towards a frame of the unit that is split the new centroid lies
+QUANTISED_ROWS = 128  # rows converted to integers at once; they fit the cache of a core
+STEP = 1 / 64  # of the way from the mean of a split unit to one of its frames: the position of the new centroid
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -41,10 +41,10 @@ R = TypeVar("R")
 
 
 class Threads:
-    """A pool that works on blocks, with one BLAS thread for each of its own.
+    """Thread pool for blocks of frames. BLAS uses one thread inside each of its threads.
 
     Args:
-        n: threads; as many as this process may use where it is None.
+        n: number of threads; None: the usable cores.
     """
 
     def __init__(self, n: int | None = None) -> None:
@@ -62,30 +62,30 @@ class Threads:
         self._limit.restore_original_limits()
 
     def over(self, frames: Subset, work: Callable[[Block], R]) -> list[R]:
-        """What `work` gives for each block, in order; a block and what it has read are gone when its work is done."""
+        """The results of `work` for all blocks, in order. Each block is freed after its work."""
         return list(self._pool.map(lambda span: work(frames.block(*span)), frames.spans()))
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Number of cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Of all frames: squared lengths (n,) float64, the largest |value|, and the shifts that follow from them."""
+    """Squared lengths of all frames (n,) float64, the largest |value|, and the shifts derived from them."""
 
     squared: F64
     largest: float
 
     @property
     def shift(self) -> int:
-        """Of the sums of values."""
+        """Shift of the sums of values."""
         return _shift(len(self.squared), self.largest)
 
     @property
     def squared_shift(self) -> int:
-        """Of the sums of squared lengths."""
+        """Shift of the sums of squared lengths."""
         return _shift(len(self.squared), float(self.squared.max(initial=0.0)))
 
 
@@ -94,10 +94,10 @@ def _shift(n: int, largest: float) -> int:
 
 
 def measure(frames: Subset, threads: Threads) -> Lengths:
-    """One pass over all frames.
+    """Squared lengths and largest value, in one pass over all frames.
 
     Raises:
-        ConfigError: there are values that are not finite.
+        ConfigError: a value is not finite.
     """
     squared = np.empty(len(frames))
 
@@ -107,7 +107,7 @@ def measure(frames: Subset, threads: Threads) -> Lengths:
 
     largest = max(threads.over(frames, work))
     if not np.isfinite(squared).all():
-        raise ConfigError("k-means: the sample holds NaN or infinity; look for damaged audio in its utterances")
+        raise ConfigError("k-means: the sample contains NaN or infinity; check its utterances for damaged audio")
     return Lengths(squared, largest)
 
 
@@ -122,36 +122,36 @@ class Sums:
         self._lock = threading.Lock()
 
     def move(self, data: F32, squared: F64, old: I64, new: I64) -> None:
-        """Frames (m, dim) go from their old units (`NO_UNIT`: from outside) to new ones. Threads may share it."""
+        """Move frames (m, dim) from their old units (`NO_UNIT`: not yet counted) to new ones. Thread-safe."""
         from scipy.sparse import csr_array
 
-        was = np.flatnonzero(old != NO_UNIT)
-        units, place = np.unique(np.concatenate([new, old[was]]), return_inverse=True)
-        sign = np.ones(len(place), np.int64)
+        counted = np.flatnonzero(old != NO_UNIT)
+        units, row = np.unique(np.concatenate([new, old[counted]]), return_inverse=True)
+        sign = np.ones(len(row), np.int64)
         sign[len(new) :] = -1
-        column = np.concatenate([np.arange(len(new)), was])
-        moves = csr_array((sign, (place, column)), shape=(len(units), len(new)))
+        column = np.concatenate([np.arange(len(new)), counted])
+        moves = csr_array((sign, (row, column)), shape=(len(units), len(new)))
         lengths = np.rint(np.ldexp(squared, self._squared_shift)).astype(np.int64)
-        values, more, counts = moves @ quantised(data, self._shift), moves @ lengths, moves @ np.ones_like(new)
+        values, added, counts = moves @ quantised(data, self._shift), moves @ lengths, moves @ np.ones_like(new)
         with self._lock:
             self.values[units] += values
-            self.squared[units] += more
+            self.squared[units] += added
             self.counts[units] += counts
 
     def inertia(self, centroids: F64) -> float:
         """Sum of squared distances of the frames to the centroids of their units."""
         sums = np.ldexp(self.values.astype(np.float64), -self._shift)
-        twice = (sums * centroids).sum(axis=1)
-        own = self.counts * (centroids**2).sum(axis=1)
-        return max(float((self._squared() - 2 * twice + own).sum()), 0.0)
+        products = (sums * centroids).sum(axis=1)
+        centroid_part = self.counts * (centroids**2).sum(axis=1)
+        return max(float((self._squared() - 2 * products + centroid_part).sum()), 0.0)
 
     def means(self) -> F64:
-        """Of each unit; zeros for an empty one."""
+        """(k, dim) mean of the frames of each unit; zeros for an empty unit."""
         sums = np.ldexp(self.values.astype(np.float64), -self._shift)
         return np.asarray(sums / np.maximum(self.counts, 1)[:, None])
 
     def scatter(self, means: F64) -> F64:
-        """Of each unit, the sum of squared distances of its frames to its mean."""
+        """(k,) sum of squared distances of the frames of each unit to its mean."""
         return np.asarray(np.maximum(self._squared() - self.counts * (means**2).sum(axis=1), 0.0))
 
     def _squared(self) -> F64:
@@ -159,57 +159,62 @@ class Sums:
 
 
 def quantised(data: F32, shift: int) -> I64:
-    """Values as multiples of 2^-shift, to the nearest, halves to even.
+    """Values as integer multiples of 2^-shift, rounded to the nearest, halves to even.
 
-    Added to `ROUNDER`, a float64 has no bits left below 1 and its last 52 bits are the integer that it was rounded to.
+    A float64 plus `ROUNDER` has no bits below 1, so its last 52 bits are the rounded integer.
     """
-    found = np.empty(data.shape, np.float64)
+    rounded = np.empty(data.shape, np.float64)
     scale = math.ldexp(1.0, shift)
     for start in range(0, len(data), QUANTISED_ROWS):
-        part = found[start : start + QUANTISED_ROWS]
+        part = rounded[start : start + QUANTISED_ROWS]
         part[...] = data[start : start + QUANTISED_ROWS]
         part *= scale
         part += ROUNDER
         integers = part.view(np.int64)
         integers -= ROUNDER_BITS
-    return found.view(np.int64)
+    return rounded.view(np.int64)
 
 
 class Lloyd:
-    """The state of one run: which unit each frame has, and the sums that follow from it.
+    """The state of one k-means run: the unit of each frame, and the sums of each unit.
 
     Args:
-        k: units.
+        k: number of units.
         dim: values of a frame.
-        keys: (n,) of all frames; they say which frame an empty unit is put near.
-        lengths: of the same frames.
-        threads: to work with.
-        finder: see `quantizer`.
+        keys: (n,) keys of all frames; they select the frame next to which an empty unit is placed.
+        lengths: squared lengths of all frames.
+        threads: the thread pool.
+        search: the search backend, see `nearest`; None: NumPy.
     """
 
     def __init__(
-        self, k: int, dim: int, keys: NDArray[np.uint64], lengths: Lengths, threads: Threads, finder: Finder | None
+        self,
+        k: int,
+        dim: int,
+        keys: NDArray[np.uint64],
+        lengths: Lengths,
+        threads: Threads,
+        search: CentroidSearch | None,
     ) -> None:
         self.units = np.full(len(keys), NO_UNIT, np.int32)
         self.sums = Sums(k, dim, lengths)
-        self._keys, self._lengths, self._threads, self._finder = keys, lengths, threads, finder
+        self._keys, self._lengths, self._threads, self._search = keys, lengths, threads, search
 
     def assign(self, frames: Subset, centroids: F32) -> int:
-        """Give the frames of a subset their nearest centroids; returns how many changed.
+        """Assign the frames of a subset to their nearest centroids; returns the number of changed frames.
 
-        Frames of an earlier subset must be in this one.
+        The subset must contain the earlier subsets.
         """
-        search = Centroids(centroids, self._finder)
+        centres = Centroids(centroids, self._search)
 
         def work(block: Block) -> int:
             rows = frames.rows[block.start : block.stop]
             squared = self._lengths.squared[rows]
-            new = search.nearest(block, np.sqrt(squared))
+            new = centres.nearest(block, np.sqrt(squared))
             old = self.units[rows].astype(np.int64)
             moved = np.flatnonzero(new != old)
             if len(moved):
-                whole = len(moved) == len(rows)
-                data = block.data if whole else block.data[moved]
+                data = block.data if len(moved) == len(rows) else block.data[moved]
                 self.sums.move(data, squared[moved], old[moved], new[moved])
                 self.units[rows[moved]] = new[moved]
             return len(moved)
@@ -217,15 +222,16 @@ class Lloyd:
         return sum(self._threads.over(frames, work))
 
     def update(self, centroids: F32, take: Callable[[I64], F32]) -> tuple[F64, I64]:
-        """The means of the units (k, dim), and which units were empty and got a part of the one that scatters most.
+        """The means of the units (k, dim) after filling empty units, and the numbers of the empty units.
 
-        That is the unit with the largest sum of squared distances to its mean, the lowest of equals; a unit that is
-        split already counts with that sum over its parts. Its centroid stays at the mean; the empty unit's is put
-        `STEP` of the way from there to the frame of that unit that has the lowest key, the next lowest where it is
-        split again. So the inertia does not rise. Where all frames lie on their centroids, the empty unit stays.
+        An empty unit receives a part of the unit with the largest scatter, the lowest number among equals. A unit split
+        before counts with its scatter divided by its parts. The centroid of the split unit stays at its mean. The new
+        centroid lies `STEP` of the way from the mean to the frame of the unit with the lowest key. At a second split
+        the next lowest key is taken. The inertia does not rise. If all frames lie on their centroids, the empty unit
+        stays empty.
 
         Args:
-            centroids: that the frames were assigned to.
+            centroids: (k, dim) centroids of the last `assign`.
             take: row numbers -> frames.
         """
         means = self.sums.means()

@@ -1,6 +1,6 @@
-"""What a k-means fit says of itself: its progress, its result, and its state after each iteration.
+"""Progress, result and checkpoint of a k-means fit.
 
-The state is one file, so that a fit that was killed goes on where it was.
+The checkpoint is one file. A fit resumes from it after its process was killed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from speechprep.tokenizers.kmeans.nearest import F32
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a fit is: iteration (from 1) of so many, of a restart (from 0), on so many frames, with this inertia."""
+    """Progress of a fit after an iteration.
+
+    Attributes:
+        restart: number of the restart, from 0.
+        iteration, iterations: number of the iteration, from 1, and of all iterations of the restart.
+        frames: frames used in the iteration.
+        inertia: mean squared distance of a frame to its centroid.
+    """
 
     restart: int
     iteration: int
@@ -29,17 +36,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class KMeansFit:
-    """What a fit found.
+    """Result of a fit.
 
     Attributes:
         centroids: (k, d) float32.
-        inertia: mean squared distance of a frame to its centroid before each iteration's step, of the best run, over
-            the frames of that iteration; a run that has converged ends early.
-        final_inertia: the same with the final centroids, over all frames.
-        counts: (k,) frames of each unit.
-        units: (n,) the unit of each frame.
-        schedule: (frames, iterations) of each phase, as planned.
-        frames_used: frames of the last phase; always all of `frames_seen`.
+        inertia: mean squared distance of a frame to its centroid at the start of each iteration of the best restart,
+            over the frames of the iteration. A converged restart ends early.
+        final_inertia: mean squared distance with the final centroids, over all frames.
+        counts: (k,) number of frames of each unit.
+        units: (n,) unit of each frame.
+        schedule: (frames, iterations) of each planned phase.
+        frames_used: frames of the last phase, always equal to `frames_seen`.
+        frames_seen: number of frames.
         device: "cpu" or "gpu".
     """
 
@@ -55,15 +63,15 @@ class KMeansFit:
 
 
 @dataclass
-class Saved:
-    """All that a fit needs to go on: what has been done of which restart, and the best restart so far.
+class FitState:
+    """State of a fit: the position in the current restart, and the best complete restart.
 
     Attributes:
-        restart, step: numbers of the restart under way and of its next iteration.
-        inertia: of its iterations so far.
-        centroids: that its next iteration begins with; None before the start.
-        best, best_final, best_inertia: of the best restart that is complete, where one is: centroids, inertia, and it
-            by iteration.
+        restart, step: numbers of the current restart and of its next iteration, from 0.
+        inertia: inertia of each completed iteration of the current restart.
+        centroids: (k, d) centroids at the start of the next iteration; None before the first.
+        best: (k, d) centroids of the best complete restart; None if no restart is complete.
+        best_final, best_inertia: its final inertia, and its inertia by iteration.
     """
 
     restart: int = 0
@@ -76,28 +84,28 @@ class Saved:
 
 
 class Checkpoint:
-    """One file that holds a `Saved`; it is replaced whole, so a reader sees the old or the new one.
+    """File with a `FitState`. It is replaced atomically, so a reader gets the old or the new state.
 
     Args:
-        uri: of the file, local or not.
-        key: digest of all that decides the fit. A state of another key is passed over.
+        uri: path or URI of the file.
+        key: digest of the inputs and options of the fit. A stored state with a different key is ignored.
     """
 
     def __init__(self, uri: str, key: str) -> None:
         self.uri, self.key = uri, key
 
-    def load(self) -> Saved:
-        """The state, or that before the first iteration."""
+    def load(self) -> FitState:
+        """The stored state; without one, the state before the first iteration."""
         if not storage.exists(self.uri):
-            return Saved()
+            return FitState()
         with np.load(BytesIO(storage.read_bytes(self.uri)), allow_pickle=False) as body:
             facts = json.loads(bytes(body["facts"]))
             if facts.pop("key") != self.key:
-                return Saved()
+                return FitState()
             arrays = {name: body[name] for name in ("centroids", "best") if name in body.files}
-        return Saved(**facts, **arrays)
+        return FitState(**facts, **arrays)
 
-    def save(self, state: Saved) -> None:
+    def save(self, state: FitState) -> None:
         """Replace the file."""
         arrays = {name: value for name, value in vars(state).items() if isinstance(value, np.ndarray)}
         facts = {name: value for name, value in vars(state).items() if name not in ("centroids", "best")}

@@ -1,1 +1,1 @@
-"""SentencePiece over units and text, and the joint vocabulary of both."""
+"""SentencePiece models over units and over text, and the joint vocabulary of both."""

@@ -1,9 +1,10 @@
-"""Encodes units faster than SentencePiece alone, with the same result, by never encoding a short chunk twice.
+"""Chunk-wise BPE encoding of units with a cache: faster than SentencePiece alone, with equal ids.
 
-Where two neighbouring units are side by side inside no piece of a BPE model, no piece can reach across, so what is left
-of that border is encoded independently of what is right of it. Such borders are frequent in speech units: segments fall
-into short chunks (2 to 5 units), of which some thousands make up most of a corpus. Chunks that fit into 128 bits are
-looked up among those encoded before; the others go to SentencePiece, many in one string.
+If two neighbouring units stand side by side in no piece of a BPE model, no piece can cross the border between them. The
+units on the left of the border are then encoded independently of the units on the right. These borders are frequent in
+speech units. They divide segments into short chunks (2 to 5 units), and some thousands of distinct chunks cover most of
+a corpus. Chunks of up to 128 bits are looked up in a table of encoded chunks. SentencePiece encodes the other chunks,
+many in one string.
 """
 
 from __future__ import annotations
@@ -20,34 +21,37 @@ Segments = tuple[NDArray[Any], Ints]  # flat values, offsets
 U64 = NDArray[np.uint64]
 
 _SLOT_BITS = 16
-_POOL = 1 << 20  # ids kept at most
-_BITMAP = 1 << 22  # a pair of units is looked up modulo this: a clash only makes a chunk longer
+_POOL = 1 << 20  # largest number of cached ids
+_BITMAP = 1 << 22  # pairs of units are looked up modulo this size; a collision only makes a chunk longer
 _SPREAD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))  # odd, with bits set at random
 
 
 class _Keys(NamedTuple):
-    """The units of each chunk, each plus one, side by side in two words; `low` is 0 where they do not fit."""
+    """Keys of chunks: units plus one, packed into two 64-bit words. `low` is 0 if a chunk does not fit."""
 
     low: U64
     high: U64
 
     def of(self, chunks: Ints) -> _Keys:
+        """Keys of the chunks with these numbers."""
         return _Keys(self.low[chunks], self.high[chunks])
 
     def mixed(self) -> U64:
-        """A hash of each key."""
+        """(c,) hash of each key."""
         return (self.low * _SPREAD[0]) ^ (self.high * _SPREAD[1])
 
     def slots(self) -> Ints:
+        """(c,) table slot of each key."""
         return (self.mixed() >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)
 
     def equal(self, other: _Keys) -> NDArray[np.bool_]:
+        """(c,) True for equal keys."""
         same: NDArray[np.bool_] = (self.low == other.low) & (self.high == other.high)
         return same
 
 
 class _Table(NamedTuple):
-    """Chunks known so far: slot -> key (low word 0: empty), and where its ids lie in the pool."""
+    """Table of encoded chunks: slot -> key (low word 0: empty slot), and the position of its ids in the pool."""
 
     keys: _Keys
     starts: Ints
@@ -56,12 +60,13 @@ class _Table(NamedTuple):
 
     @classmethod
     def empty(cls) -> _Table:
+        """A table without chunks."""
         low, high = np.zeros((2, 1 << _SLOT_BITS), np.uint64)
         starts, counts = np.zeros((2, 1 << _SLOT_BITS), np.int64)
         return cls(_Keys(low, high), starts, counts, np.empty(0, np.int32))
 
     def stored(self, keys: _Keys, places: Ints, ids: NDArray[np.int32]) -> _Table:
-        """A table with more chunks; older ones in their slots are forgotten, and all where the pool is full."""
+        """A table with more chunks. They replace older chunks in their slots; if the pool is full, all older chunks."""
         old = self if len(self.pool) + len(ids) <= _POOL else self.empty()
         new = _Table(_Keys(*(word.copy() for word in old.keys)), old.starts.copy(), old.counts.copy(), old.pool)
         slots = keys.slots()
@@ -74,9 +79,9 @@ class ChunkEncoder:
     """Encodes segments of units chunk by chunk.
 
     Args:
-        k: number of units.
-        pieces: units (n,) of all pieces of a BPE model and their offsets.
-        encode: encodes segments, none of them empty: flat, offsets -> ids, offsets.
+        k: number of units of the codebook.
+        pieces: units (n,) of all pieces of a BPE model, and their offsets.
+        encode: encoder of non-empty segments: flat, offsets -> ids, offsets.
     """
 
     def __init__(self, k: int, pieces: Segments, encode: Callable[..., Segments]) -> None:
@@ -88,7 +93,7 @@ class ChunkEncoder:
         within = np.ones(max(len(flat) - 1, 0), dtype=bool)
         within[offsets[(offsets > 0) & (offsets < len(flat))] - 1] = False
         self._inside[self._pairs(flat)[within]] = True
-        self._table = _Table.empty()  # replaced, never changed: threads may share the encoder
+        self._table = _Table.empty()  # replaced, never changed, so threads may share the encoder
 
     def __call__(self, flat: NDArray[Any], offsets: Ints) -> Segments:
         """Units (n,) and offsets (s + 1,) -> ids (m,) int32 and offsets (s + 1,)."""
@@ -99,22 +104,23 @@ class ChunkEncoder:
         sources, counts, pool = table.starts[slots], table.counts[slots], table.pool
         missed = np.flatnonzero(~keys.equal(table.keys.of(slots)) | (keys.low == 0))
         if len(missed):
-            whose, which, keyed = _distinct(keys, missed)
-            chosen = lengths[whose]
-            ids, places = self._encode(flat[ranges(starts[whose], chosen)], offsets_of(chosen))
-            sources[missed], counts[missed] = places[which] + len(pool), np.diff(places)[which]
+            chunks, index, keyed = _distinct(keys, missed)
+            sizes = lengths[chunks]
+            ids, places = self._encode(flat[ranges(starts[chunks], sizes)], offsets_of(sizes))
+            sources[missed], counts[missed] = places[index] + len(pool), np.diff(places)[index]
             pool = np.concatenate([pool, ids])
             if keyed:
-                self._table = table.stored(keys.of(whose[:keyed]), places[: keyed + 1], ids[: places[keyed]])
+                self._table = table.stored(keys.of(chunks[:keyed]), places[: keyed + 1], ids[: places[keyed]])
         return pool[ranges(sources, counts)], offsets_of(counts)[np.searchsorted(starts, offsets)]
 
     def _pairs(self, flat: NDArray[Any]) -> Ints:
-        """Place in the bitmap of each pair of neighbours: (n,) -> (n - 1,)."""
+        """Bitmap position of each pair of neighbours: (n,) -> (n - 1,)."""
         units = flat.astype(np.int64)
         pairs = units[:-1] * self._k + units[1:]
         return pairs if self._k * self._k <= _BITMAP else pairs % _BITMAP
 
     def _chunk_edges(self, flat: NDArray[Any], offsets: Ints) -> Ints:
+        """(chunks + 1,) edges of all chunks; every segment border is an edge."""
         first = np.ones(len(flat) + 1, dtype=bool)
         np.logical_not(self._inside[self._pairs(flat)], out=first[1:-1])
         first[offsets] = True
@@ -131,7 +137,7 @@ class ChunkEncoder:
         return _Keys(low, high)
 
     def _word(self, flat: NDArray[Any], starts: Ints, lengths: Ints) -> U64:
-        """The first units of each chunk, each plus one, side by side: (c,) uint64."""
+        """(c,) uint64: the first units of each chunk, plus one, packed side by side."""
         if not len(starts):
             return np.empty(0, np.uint64)
         place = np.arange(len(flat)) - np.repeat(starts, lengths)
@@ -141,14 +147,18 @@ class ChunkEncoder:
 
 
 def _distinct(keys: _Keys, missed: Ints) -> tuple[Ints, Ints, int]:
-    """One chunk of each key and all without a key; for each of `missed` its place in these; how many have a key."""
+    """Chunks to encode: one for each distinct key, then all chunks without a key.
+
+    Returns:
+        The chunks, the index of each chunk of `missed` in them, and the number of chunks with a key.
+    """
     short = keys.low[missed] != 0
     mixed = keys.of(missed).mixed()
     _, first, inverse = np.unique(mixed[short], return_index=True, return_inverse=True)
     keyed = missed[short]
-    same = keys.of(keyed).equal(keys.of(keyed[first][inverse]))  # two keys may share a hash
-    which = np.full(len(missed), -1, dtype=np.int64)
-    which[short] = np.where(same, inverse, -1)
-    alone = which < 0
-    which[alone] = len(first) + np.arange(np.count_nonzero(alone))
-    return np.concatenate([keyed[first], missed[alone]]), which, len(first)
+    same = keys.of(keyed).equal(keys.of(keyed[first][inverse]))  # different keys can have equal hashes
+    index = np.full(len(missed), -1, dtype=np.int64)
+    index[short] = np.where(same, inverse, -1)
+    alone = index < 0
+    index[alone] = len(first) + np.arange(np.count_nonzero(alone))
+    return np.concatenate([keyed[first], missed[alone]]), index, len(first)

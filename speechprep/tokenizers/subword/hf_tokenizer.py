@@ -1,14 +1,15 @@
-"""Writes a vocabulary as a fast tokenizer of Hugging Face, which `transformers.AutoTokenizer` loads from the folder.
+"""Export of a vocabulary as a fast Hugging Face tokenizer, for `transformers.AutoTokenizer`.
 
-One BPE holds both modalities: characters of text and of units are different, so merges of one never meet the other.
+One BPE contains both modalities. The characters of text and of units are different, so merges never mix them.
 
-Its ids are those of the two SentencePiece models for every input. SentencePiece ranks pieces and joins any two
-neighbours that make one; Hugging Face ranks merges (left, right), so a piece that can be split in several places stands
-in its list several times. That makes no difference: as long as no merge crosses the ends of a piece, its inside goes
-through the same merges as if it stood alone, so just before it is made it lies in the same two parts wherever that is.
-Only that one of its merges is ever used, and the ranks of the others do not matter.
+Its ids equal those of the two SentencePiece models for every input. SentencePiece ranks pieces and joins any two
+neighbours that form a piece. Hugging Face ranks merges (left, right), so a piece with several possible splits occurs
+several times in its list. The results are equal. As long as no merge crosses the ends of a piece, its characters go
+through the same merges as in isolation. Directly before its last merge, the piece always consists of the same two
+parts. Only the merge of these two parts is ever used, and the ranks of the other splits have no effect.
 
-What differs does so by design: special tokens written out in a text are read as such, private-use characters as units.
+Two differences are intended: special tokens written in a text become special tokens, and private-use characters become
+units.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ def save_tokenizer(
     text: TextSubword | None,
     units: UnitSubword | None,
 ) -> None:
-    """Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json.
+    """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json.
 
     Args:
-        tokens: all, by id; the first are the `special_tokens`: <pad>, <s>, </s>, <unk> and others.
-        text, units: the BPE models that the rest of them come from.
+        folder: existing folder to write to.
+        tokens: all tokens, by id, starting with the special tokens.
+        special_tokens: <pad>, <s>, </s>, <unk> and additional ones.
+        text, units: BPE models of the other tokens.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models
 
@@ -47,29 +50,29 @@ def save_tokenizer(
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special_tokens])
     tokenizer.save(str(folder / "tokenizer.json"))
-    pad, bos, eos, unk, *others = special_tokens
+    pad, bos, eos, unk, *additional = special_tokens
     named = {"pad_token": pad, "bos_token": bos, "eos_token": eos, "unk_token": unk}
-    specials = {**named, "additional_special_tokens": others}
+    specials = {**named, "additional_special_tokens": additional}
     config = {**specials, "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     for name, content in (("tokenizer_config.json", config), ("special_tokens_map.json", specials)):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def merges_of(pieces: Sequence[str], alphabet: Iterable[str]) -> list[tuple[str, str]]:
-    """All pairs of pieces (or characters of the alphabet) that make a piece; pieces, and so merges, come best first."""
-    known = {*pieces, *alphabet}
+def bpe_merges(pieces: Sequence[str], alphabet: Iterable[str]) -> list[tuple[str, str]]:
+    """All pairs of pieces (or characters of the alphabet) that form a piece, in the order of the pieces, best first."""
+    parts = {*pieces, *alphabet}
     return [
         (piece[:i], piece[i:])
         for piece in pieces
         for i in range(1, len(piece))
-        if piece[:i] in known and piece[i:] in known
+        if piece[:i] in parts and piece[i:] in parts
     ]
 
 
-def _merges(*of: TextSubword | UnitSubword | None) -> list[tuple[str, str]]:
-    """The merges of both models; ranks of the one do not touch those of the other."""
-    models = [model for model in of if model is not None]
-    return [merge for model in models for merge in merges_of(model.merged, filter(_single, model.pieces))]
+def _merges(*subwords: TextSubword | UnitSubword | None) -> list[tuple[str, str]]:
+    """The merges of both models, concatenated. The ranks of one model do not affect the other."""
+    models = [model for model in subwords if model is not None]
+    return [merge for model in models for merge in bpe_merges(model.merged, filter(_single, model.pieces))]
 
 
 def _single(piece: str) -> bool:

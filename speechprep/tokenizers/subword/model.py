@@ -1,13 +1,13 @@
-"""SentencePiece models over units and over text: arrays in, ids out, and back without loss.
+"""SentencePiece models over units and over text: arrays -> ids and back, without loss.
 
-`UnitSubword` works on flat arrays with offsets. A call of SentencePiece for each word would cost more than its work, so
-many segments are joined to one string by a line break, which is part of no piece: for BPE that gives exactly the ids of
-each segment alone, since nothing joins across it. (Unigram sums scores along the string, and their rounding depends on
-what went before, so there each segment is encoded on its own.)
+`UnitSubword` encodes flat arrays with offsets. A SentencePiece call for each word would cost more than the encoding.
+Many segments are therefore joined to one string by line breaks. No piece contains a line break, so with BPE the ids of
+each segment equal those of the segment alone. Unigram sums scores along the string, with a rounding error dependent on
+the preceding text. With unigram, each segment is encoded separately.
 
-`TextSubword` encodes a string exactly as given: nothing is normalised, no space is added or removed, and what is in no
-piece becomes bytes. A span of words is encoded with a space before each word; so spans add up to the transcript, and a
-word has the same pieces wherever its span begins.
+`TextSubword` encodes a string unchanged: no normalisation, no added or removed space, bytes for characters outside all
+pieces. A span of words is encoded with a space before each word. Spans then add up to the transcript, and a word has
+equal pieces at every position of its span.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from speechprep.tokenizers.subword import spm_proto
 from speechprep.tokenizers.subword.chunks import ChunkEncoder
 from speechprep.tokenizers.subword.unit_text import from_texts, to_codepoints, to_texts, unit_dtype
 
-_UNKNOWN = 0  # id of the unknown piece in every model trained here
+_UNKNOWN = 0  # id of the unknown piece in every model of this package
 _SEPARATOR = 0x0A
-_JOINED = 1_000  # characters in one call: longer strings leave the processor's cache, shorter ones pay for the call
+_JOINED = 1_000  # characters in one call: longer strings exceed the processor cache, shorter ones cost more calls
 
 
 def _processor(path: str | Path) -> tuple[Any, bytes]:
@@ -39,12 +39,14 @@ def _processor(path: str | Path) -> tuple[Any, bytes]:
         return sentencepiece.SentencePieceProcessor(model_proto=model), model
     except FileNotFoundError as error:
         raise StaleArtifact(f"no SentencePiece model at {str(path)!r}; run the stage 'subword' again") from error
-    except RuntimeError as error:  # what SentencePiece raises on bytes that it cannot parse
-        raise StaleArtifact(f"{str(path)!r} is not a SentencePiece model: {error}") from error
+    except RuntimeError as error:  # SentencePiece raises it for invalid bytes
+        raise StaleArtifact(
+            f"{str(path)!r} is not a SentencePiece model ({error}); run the stage 'subword' again"
+        ) from error
 
 
 def _texts(pieces: list[spm_proto.Piece]) -> tuple[list[str], list[str]]:
-    """The texts of all pieces, and of those that are made of others, best first."""
+    """The texts of all pieces by id, and the texts of all merged pieces, best first."""
     merged = [piece for piece in pieces if piece.kind == spm_proto.NORMAL and len(piece.text) > 1]
     merged.sort(key=lambda piece: -piece.score)
     return [piece.text for piece in pieces], [piece.text for piece in merged]
@@ -54,12 +56,12 @@ class UnitSubword:
     """A SentencePiece model over units.
 
     Attributes:
-        k: units of the codebook; each of them is a piece, so every sequence of units has an encoding.
-        size: pieces of the model, the unknown piece (id 0, never given) included.
+        k: number of units of the codebook. Each unit is a piece, so every sequence of units has an encoding.
+        size: number of pieces, including the unknown piece (id 0), which no encoding contains.
         pieces: text of each piece, by id.
-        merged: pieces of two units and more, best first.
+        merged: pieces of at least two units, best first.
         algorithm: "bpe" or "unigram".
-        model: the bytes of the model file.
+        model: bytes of the model file.
     """
 
     def __init__(self, processor: Any, model: bytes) -> None:
@@ -75,21 +77,25 @@ class UnitSubword:
         self._units = units.astype(unit_dtype(self.k))
         single = units[self._starts[self._lengths == 1]]
         if len(np.unique(single)) != self.k:
-            raise StaleArtifact(f"a model over units holds {len(single)} single units, needed are all {self.k}")
+            raise StaleArtifact(
+                f"the model over units has {len(single)} single units of {self.k}; run the stage 'subword' again"
+            )
         bpe = self.algorithm == "bpe"
         self._chunks = ChunkEncoder(self.k, (self._units, offsets), self._joined) if bpe else None
 
     @classmethod
     def load(cls, path: str | Path) -> UnitSubword:
-        """Reads a model file that `train_units` wrote.
+        """Read a model file of `train_units`.
 
         Raises:
-            StaleArtifact: no file there, or not a model over units.
+            StaleArtifact: there is no file, or it is not a model over units.
         """
         try:
             return cls(*_processor(path))
-        except ConfigError as error:  # a piece that is not of units
-            raise StaleArtifact(f"{str(path)!r} is not a model over units: {error}") from error
+        except ConfigError as error:  # a piece contains another character than units
+            raise StaleArtifact(
+                f"{str(path)!r} is not a model over units ({error}); run the stage 'subword' again"
+            ) from error
 
     def encode(self, units: NDArray[Any]) -> NDArray[np.int32]:
         """(n,) units -> (m,) ids."""
@@ -98,20 +104,22 @@ class UnitSubword:
     def encode_ragged(
         self, flat: NDArray[Any], offsets: NDArray[np.int64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Encodes many segments, each on its own.
+        """Encode many segments independently.
 
         Args:
-            flat: (n,) units of all segments; repeats are legal, but the models are trained without them.
+            flat: (n,) units of all segments. Repeats are allowed, but the models are trained without repeats.
             offsets: (s + 1,) int64 from 0 to n; segments may be empty.
 
         Returns:
-            ids (m,) int32 and the offsets (s + 1,) of the same segments in them.
+            ids (m,) int32 and the offsets (s + 1,) of the segments in them.
 
         Raises:
-            StaleArtifact: a unit that the model does not know.
+            StaleArtifact: a unit outside the model.
         """
         if len(flat) and flat.max() >= self.k:
-            raise StaleArtifact(f"unit {flat.max()}, but the subword model knows units below {self.k} only")
+            raise StaleArtifact(
+                f"unit {flat.max()}, but the subword model has units below {self.k}; use the model of this codebook"
+            )
         if self._chunks is not None:
             return self._chunks(flat, offsets)
         parts = self._processor.encode(to_texts(flat, offsets), out_type="numpy", num_threads=1)
@@ -119,8 +127,8 @@ class UnitSubword:
         return ids, offsets_of(np.array([*map(len, parts)], dtype=np.int64))
 
     def _joined(self, flat: NDArray[Any], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """`encode_ragged` of segments none of which is empty, with BPE."""
-        ends = offsets[1:] + np.arange(1, len(offsets))  # of each segment and its separator in the string
+        """`encode_ragged` of non-empty segments by BPE, many segments in one string."""
+        ends = offsets[1:] + np.arange(1, len(offsets))  # end of each segment in the string, after its separator
         points = np.full(len(flat) + len(ends), _SEPARATOR, dtype="<u4")
         inside = np.ones(len(points), dtype=bool)
         inside[ends - 1] = False
@@ -135,7 +143,7 @@ class UnitSubword:
         return np.delete(ids, separators), np.append(0, separators - np.arange(len(separators)))
 
     def decode(self, ids: NDArray[np.integer[Any]] | Sequence[int]) -> NDArray[Any]:
-        """(m,) ids -> (n,) units, uint16 (uint32 where k > 65,536): the exact inverse of `encode`."""
+        """(m,) ids -> (n,) units, uint16 (uint32 if k > 65,536): the exact inverse of `encode`."""
         ids = np.asarray(ids, dtype=np.int64)
         return self.decode_ragged(ids, np.array([0, len(ids)], dtype=np.int64))[0]
 
@@ -145,16 +153,19 @@ class UnitSubword:
         """ids (m,), offsets (s + 1,) -> units (n,), offsets (s + 1,).
 
         Raises:
-            StaleArtifact: an id that is no piece of units.
+            StaleArtifact: an id outside the pieces of units.
         """
         if len(ids) and not (ids.min() > _UNKNOWN and ids.max() < self.size):
-            raise StaleArtifact(f"ids {ids.min()} to {ids.max()}, but pieces of units are 1 to {self.size - 1}")
+            raise StaleArtifact(
+                f"ids {ids.min()} to {ids.max()}, but pieces of units are 1 to {self.size - 1}; "
+                "use the vocabulary of this row"
+            )
         lengths = self._lengths[ids]
         return self._units[ranges(self._starts[ids], lengths)], offsets_of(lengths)[offsets]
 
 
 class TextSubword:
-    """A SentencePiece model over text. Attributes as of `UnitSubword`; the pieces of bytes are <0x00> to <0xFF>."""
+    """A SentencePiece model over text, with the attributes of `UnitSubword`. Byte pieces are <0x00> to <0xFF>."""
 
     def __init__(self, processor: Any, model: bytes) -> None:
         self._processor = processor
@@ -164,15 +175,15 @@ class TextSubword:
 
     @classmethod
     def load(cls, path: str | Path) -> TextSubword:
-        """Reads a model file that `train_text` wrote.
+        """Read a model file of `train_text`.
 
         Raises:
-            StaleArtifact: no file there, or not a model.
+            StaleArtifact: there is no file, or it is not a model.
         """
         return cls(*_processor(path))
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """s strings, each encoded on its own and exactly as given -> ids (m,) int32, offsets (s + 1,)."""
+        """s strings, encoded independently and unchanged -> ids (m,) int32, offsets (s + 1,)."""
         parts = self._processor.encode(list(texts), out_type="numpy", num_threads=1)
         ids = np.concatenate([np.empty(0, dtype=np.int32), *parts])
         return ids, offsets_of(np.array([*map(len, parts)], dtype=np.int64))

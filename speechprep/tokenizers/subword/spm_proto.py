@@ -1,7 +1,7 @@
-"""Reads and rewrites the pieces of a SentencePiece model file, without the protobuf package.
+"""Reader and writer of SentencePiece model files, without the protobuf package.
 
-SentencePiece's own generated module refuses older protobuf runtimes (Apache Beam pins one), and three messages are all
-that is needed. Field numbers: sentencepiece_model.proto of google/sentencepiece.
+The generated module of SentencePiece rejects older protobuf runtimes, and Apache Beam pins one. Three message types are
+sufficient here. Field numbers: sentencepiece_model.proto of google/sentencepiece.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
 
 class Piece(NamedTuple):
-    """One piece: its text, score (BPE: minus its rank) and type."""
+    """One piece: text, score (BPE: minus the rank) and type."""
 
     text: str
     score: float
@@ -32,7 +32,7 @@ class Piece(NamedTuple):
 
 
 def read_pieces(model: bytes) -> list[Piece]:
-    """All pieces, in the order of their ids.
+    """All pieces of a model, by id.
 
     Raises:
         StaleArtifact: the bytes are not a SentencePiece model.
@@ -41,17 +41,17 @@ def read_pieces(model: bytes) -> list[Piece]:
 
 
 def algorithm(model: bytes) -> str:
-    """The kind of model: "bpe" or "unigram", as its training wrote it down."""
+    """Algorithm of a model, from its training options: "bpe" or "unigram"."""
     for number, _, body in _fields(model):
         if number == _TRAINER:
-            for inner, _, value in _fields(body):
-                if inner == _MODEL_TYPE:
+            for option, _, value in _fields(body):
+                if option == _MODEL_TYPE:
                     return _ALGORITHMS[_read_varint(value, 0)[0]]
-    return "unigram"  # the default of the message
+    return "unigram"  # default value of the message
 
 
 def rewrite(model: bytes, pieces: list[Piece], *, escape_whitespaces: bool) -> bytes:
-    """The model with other pieces, and with spaces kept as spaces where `escape_whitespaces` is False."""
+    """The model with other pieces. If `escape_whitespaces` is False, it keeps spaces as spaces."""
     parts = [_field(_PIECES, _BYTES, _body(piece)) for piece in pieces]
     for number, wire, body in _fields(model):
         if number == _NORMALIZER and not escape_whitespaces:
@@ -93,9 +93,13 @@ def _fields(message: bytes) -> Iterator[tuple[int, int, bytes]]:
         elif wire in (_FIXED32, _FIXED64):
             end = at + (4 if wire == _FIXED32 else 8)
         else:
-            raise StaleArtifact(f"not a SentencePiece model: wire type {wire} at byte {at}")
+            raise StaleArtifact(
+                f"not a SentencePiece model: wire type {wire} at byte {at}; run the stage 'subword' again"
+            )
         if end > size:
-            raise StaleArtifact(f"not a SentencePiece model: it ends at byte {size} inside a field")
+            raise StaleArtifact(
+                f"not a SentencePiece model: it ends at byte {size} inside a field; run the stage 'subword' again"
+            )
         yield tag >> 3, wire, message[at:end]
         at = end
 
@@ -125,4 +129,4 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
-    raise StaleArtifact("not a SentencePiece model: it ends inside a number")
+    raise StaleArtifact("not a SentencePiece model: it ends inside a number; run the stage 'subword' again")

@@ -1,9 +1,10 @@
-"""Trains SentencePiece models over units and over text such that no input is skipped and none is lost.
+"""Training of SentencePiece models over units and over text, without skipped or lost input.
 
-SentencePiece drops, without an error, lines longer than `max_sentence_length` bytes (by default 4,192: 28 s of units at
-50 frames/s) and lines with certain characters; it needs a piece for every unit to be lossless; and what it finds
-depends on its threads. So long sequences are cut, offending characters are left out of the training of text (the
-models still encode them, as bytes), every unit is given once on a line of its own, and one thread is used.
+SentencePiece has four problems. It silently drops lines longer than `max_sentence_length` bytes (default 4,192: 28 s of
+units at 50 frames/s), and lines with certain characters. It needs a piece for every unit to be lossless. Its result
+depends on the number of threads. Long sequences are therefore cut. The problematic characters are left out of the
+training of text; the models encode them as bytes. Every unit is added once on a separate line, and training uses one
+thread.
 """
 
 from __future__ import annotations
@@ -24,45 +25,53 @@ from speechprep.tokenizers.subword.unit_text import UNIT_CHARACTERS, check_k, to
 
 Algorithm = Literal["bpe", "unigram"]
 
-_LINE_UNITS = {"bpe": 1_000, "unigram": 250}  # unigram finds few long pieces on longer lines
+_LINE_UNITS = {"bpe": 1_000, "unigram": 250}  # unigram learns few long pieces from longer lines
 _LINE_BYTES = 4_000
-_MAX_BYTES = 4_192  # SentencePiece's own default; 1,000 units are at most 4,000 bytes
+_MAX_BYTES = 4_192  # default of SentencePiece; 1,000 units take at most 4,000 bytes
 _BYTES_AND_UNKNOWN = 257
-_ACROSS = {"split_by_whitespace": False, "split_by_unicode_script": False, "split_by_number": False}  # any units join
-# SentencePiece skips a line that holds U+2585, stops at NUL, and reads U+2581 as a space; the others are units here.
+_ACROSS = {
+    "split_by_whitespace": False,
+    "split_by_unicode_script": False,
+    "split_by_number": False,
+}  # pieces may contain any units
+# SentencePiece skips lines with U+2585, stops at NUL, and reads U+2581 as a space. The others are unit characters.
 _LEFT_OUT = re.compile(f"[\x00\u2581\u2585{UNIT_CHARACTERS}]")
-_MARKUP = re.compile(r"<[^\s<>]*>")  # may not become a piece: "<s>" and its like are special tokens
+_MARKUP = re.compile(r"<[^\s<>]*>")  # not allowed as a piece, because "<s>" and others are special tokens
 
 
 def train_units(
     sequences: Iterable[NDArray[Any]], k: int, vocab_size: int, out: str | Path, *, algorithm: Algorithm = "bpe"
 ) -> dict[str, Any]:
-    """Trains on sequences of units without repeats and writes the model file `out`.
+    """Train a model on sequences of units without repeats, and write the model file `out`.
 
-    The bytes of the model depend on the sequences, their order and the options only.
+    The bytes of the model depend only on the sequences, their order and the options.
 
     Args:
         sequences: each (n,) integers below `k`.
-        k: units of the codebook; all of them become pieces.
-        vocab_size: pieces wanted, at least k + 1 (the units and the unknown piece). Where the sequences do not hold
-            so many different pieces, the model has fewer.
+        k: number of units of the codebook; all units become pieces.
+        vocab_size: number of pieces, at least k + 1 (the units and the unknown piece). The model has fewer if the
+            sequences contain fewer distinct pieces.
         out: path of the model file.
         algorithm: "bpe" or "unigram".
 
     Returns:
-        What went in: sequences, units, cut (sequences cut into lines), lines, skipped (always 0), size (pieces).
+        Counts: sequences, units, cut (sequences cut into lines), lines, skipped (always 0), size (pieces).
 
     Raises:
-        ConfigError: `vocab_size` does not hold all units.
-        StaleArtifact: a unit not below `k`.
+        ConfigError: `vocab_size` is below k + 1.
+        StaleArtifact: a unit is not below `k`.
     """
     check_k(k)
     if vocab_size < k + 1:
-        raise ConfigError(f"unit_vocab_size {vocab_size} is too small: {k} units and the unknown piece need {k + 1}")
+        raise ConfigError(
+            f"unit_vocab_size {vocab_size} is too small: {k} units and the unknown piece need {k + 1}; raise it"
+        )
     line, lines, units, count, cut = _LINE_UNITS[algorithm], [], 0, 0, 0
     for sequence in sequences:
         if len(sequence) and sequence.max() >= k:
-            raise StaleArtifact(f"unit {sequence.max()} in the data, but the codebook has {k} units")
+            raise StaleArtifact(
+                f"unit {sequence.max()} in the data, but the codebook has {k} units; use the units of this codebook"
+            )
         text = to_text(sequence)
         lines += [text[i : i + line] for i in range(0, len(text), line)]
         units, count, cut = units + len(sequence), count + 1, cut + (len(sequence) > line)
@@ -81,25 +90,28 @@ def train_units(
 
 
 def train_text(texts: Iterable[str], vocab_size: int, out: str | Path) -> dict[str, Any]:
-    """Trains BPE with byte fallback on texts and writes the model file `out`.
+    """Train a BPE model with byte fallback on texts, and write the model file `out`.
 
-    Case, punctuation and Unicode stay as they are. Words are learnt with the space before them, the first one too.
+    Case, punctuation and Unicode are unchanged. Every word has a space before it, including the first.
 
     Args:
         texts: transcripts.
-        vocab_size: pieces wanted: 257 for bytes and the unknown piece, one for each character, the rest for merges.
-            Where not all characters fit, the rarest are left to bytes.
+        vocab_size: number of pieces: 257 for bytes and the unknown piece, one for each character, the rest for merges.
+            If there are too many characters, the rarest are encoded as bytes.
         out: path of the model file.
 
     Returns:
-        What went in: texts, characters, cut (texts cut into lines), lines, left_out (characters that training did not
-        see, since SentencePiece cannot or `vocab_size` is too small; they become bytes), size (pieces).
+        Counts: texts, characters, cut (texts cut into lines), lines, left_out (characters encoded as bytes, because
+        SentencePiece does not support them or `vocab_size` is too small), size (pieces).
 
     Raises:
-        ConfigError: no text, or a `vocab_size` that does not hold more than the bytes.
+        ConfigError: there is no text, or `vocab_size` is at most 257.
     """
     if vocab_size <= _BYTES_AND_UNKNOWN:
-        raise ConfigError(f"text_vocab_size {vocab_size} is too small: bytes alone need {_BYTES_AND_UNKNOWN}")
+        raise ConfigError(
+            f"text_vocab_size {vocab_size} is too small: bytes alone need {_BYTES_AND_UNKNOWN}; "
+            "raise it, or set 0 for no text"
+        )
     kept, characters = [], 0
     for text in texts:
         spaced = "".join(" " + word for word in text.split())
@@ -109,7 +121,7 @@ def train_text(texts: Iterable[str], vocab_size: int, out: str | Path) -> dict[s
     lines = [_cut_text(text) for text in kept]
     flat = [part for parts in lines for part in parts]
     if not flat:
-        raise ConfigError("there is no text to train on; give transcripts, or text_vocab_size 0 for no text")
+        raise ConfigError("there is no text to train on; add transcripts, or set text_vocab_size=0 for no text")
     size = _write(_literal(_train(flat, vocab_size, "bpe", byte_fallback=True)), out)
     return {
         "texts": len(kept),
@@ -122,7 +134,7 @@ def train_text(texts: Iterable[str], vocab_size: int, out: str | Path) -> dict[s
 
 
 def _most_frequent(texts: list[str], n: int) -> list[str]:
-    """The texts without any but their `n` most frequent characters."""
+    """The texts reduced to their `n` most frequent characters."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(text)
@@ -132,13 +144,13 @@ def _most_frequent(texts: list[str], n: int) -> list[str]:
 
 
 def _cut_text(text: str) -> list[str]:
-    """Lines of at most `_LINE_BYTES`, cut before a space where there is one. Nothing is lost."""
+    """Lines of at most `_LINE_BYTES` bytes, cut before a space if possible. Their concatenation is the text."""
     data = text.encode("utf-8")
     lines, start = [], 0
     while start < len(data):
         stop = min(start + _LINE_BYTES, len(data))
         if stop < len(data):
-            while data[stop] & 0xC0 == 0x80:  # inside a character
+            while data[stop] & 0xC0 == 0x80:  # inside a multi-byte character
                 stop -= 1
             space = data.rfind(b" ", start + 1, stop + 1)
             stop = space if space > start else stop
@@ -174,9 +186,9 @@ def _train(lines: list[str], vocab_size: int, algorithm: Algorithm, **options: A
 
 
 def _literal(model: bytes) -> bytes:
-    """The model with " " in its pieces for SentencePiece's mark of a space: U+2581 in a text is not taken for one.
+    """The model with " " instead of U+2581 in its pieces, so U+2581 in a text is not read as a space.
 
-    Pieces that look like special tokens are left out.
+    Pieces with the form of special tokens are removed.
     """
     pieces = [piece._replace(text=piece.text.replace("\u2581", " ")) for piece in spm_proto.read_pieces(model)]
     kept = [piece for piece in pieces if piece.kind != spm_proto.NORMAL or not _MARKUP.fullmatch(piece.text)]

@@ -1,7 +1,7 @@
-"""Unit u <-> one private-use Unicode character, so that text tools can be trained on units.
+"""Text form of units: unit u <-> one private-use Unicode character, for text tools such as SentencePiece.
 
-Private-use characters have no case, no composition and no script, so no normaliser changes them, and they meet no
-character of a transcript. One character a unit: pieces cannot begin or end inside a unit, as they do with "u12 u57".
+Private-use characters have no case, composition or script, so no normaliser changes them, and transcripts do not
+contain them. With one character for each unit, a piece cannot begin or end inside a unit, unlike "u12 u57".
 
     unit 0 .. 6,399            U+E000 .. U+F8FF         (3 bytes in UTF-8)
     unit 6,400 .. 71,933       U+F0000 .. U+FFFFD       (4 bytes)
@@ -21,17 +21,17 @@ from speechprep.errors import ConfigError
 
 _BMP, _PLANE = 0xF8FF - 0xE000 + 1, 0xFFFE  # characters of the first block and of each of the two planes
 MAX_UNITS = _BMP + 2 * _PLANE  # 137,468
-UNIT_CHARACTERS = "\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd"  # for a regular expression's [...]
+UNIT_CHARACTERS = "\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd"  # for [...] in a regular expression
 
 
 def check_k(k: int) -> None:
-    """Raises ConfigError where `k` units do not fit into the private-use characters."""
+    """Raise ConfigError if there are more units `k` than private-use characters."""
     if not 1 <= k <= MAX_UNITS:
-        raise ConfigError(f"k = {k} units; text form holds 1 to {MAX_UNITS}")
+        raise ConfigError(f"k = {k} units; use a codebook of 1 to {MAX_UNITS} units")
 
 
 def unit_dtype(k: int) -> np.dtype[Any]:
-    """The type of units of a codebook of `k`: uint16, or uint32 where that is too small."""
+    """Data type of the units of a codebook of size `k`: uint16, or uint32 above 65,536 units."""
     return np.dtype(np.uint16 if k <= 1 << 16 else np.uint32)
 
 
@@ -46,7 +46,7 @@ def to_codepoints(units: NDArray[Any]) -> NDArray[np.uint32]:
 
 
 def from_codepoints(points: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Inverse of `to_codepoints`; other characters raise ConfigError."""
+    """Inverse of `to_codepoints`. Raises ConfigError for other characters."""
     units = points.astype(np.int64) - 0xE000
     plane = points >= 0xF0000
     if plane.any():
@@ -54,7 +54,7 @@ def from_codepoints(points: NDArray[np.uint32]) -> NDArray[np.uint32]:
         units[plane] = _BMP + rest - np.where(rest >= 0x10000, 0x10000 - _PLANE, 0)
     wrong = (units < 0) | (~plane & (units >= _BMP)) | (units >= MAX_UNITS) | (plane & (points & 0xFFFF >= _PLANE))
     if wrong.any():
-        raise ConfigError(f"U+{int(points[wrong.argmax()]):04X} is not the character of a unit")
+        raise ConfigError(f"U+{int(points[wrong.argmax()]):04X} is not the character of a unit; pass text from to_text")
     return units.astype(np.uint32)
 
 
@@ -64,7 +64,7 @@ def to_text(units: NDArray[Any]) -> str:
 
 
 def from_text(text: str) -> NDArray[np.uint32]:
-    """Inverse of `to_text`. Raises ConfigError on a character that is no unit."""
+    """Inverse of `to_text`. Raises ConfigError for other characters."""
     return from_codepoints(np.frombuffer(text.encode("utf-32-le"), dtype="<u4"))
 
 

@@ -1,8 +1,8 @@
-"""Text tokens word by word: each distinct word is encoded once, then looked up.
+"""Token table of words: each distinct word is encoded once, then looked up.
 
-Text models whose pieces never cross a space (SentencePiece's default, and the byte-level BPE of GPT-2 and OPT) give for
-a span of words the concatenation of what they give for each word with its leading space. So a span needs no call of
-the text model at all, and every word of a span has known tokens.
+In text models without pieces across a space, the tokens of a span of words are the concatenated tokens of its words,
+each with its leading space. SentencePiece by default and the byte-level BPE of GPT-2 and OPT are models of this kind. A
+span then needs no call of the text model, and the tokens of each of its words are known.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from speechprep.tokenizers.arrays.ragged import Ints, gather, offsets_of
 if TYPE_CHECKING:
     from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
-MAX_WORDS = 1 << 18  # distinct words held; beyond, the table starts afresh (memory stays flat, results do not change)
+MAX_WORDS = (
+    1 << 18
+)  # largest number of distinct words; a larger table is cleared, which bounds memory and changes no result
 
 
 class WordTable:
-    """Tokens of words, filled as words turn up."""
+    """Table of the tokens of words, filled on demand."""
 
     def __init__(self, vocab: Vocabulary) -> None:
         self.vocab = vocab
@@ -38,7 +40,11 @@ class WordTable:
         self._exact = np.zeros(0, bool)
 
     def look_up(self, words: pa.StringArray) -> Ints:
-        """(n,) words -> their codes, for `exact` and `tokens`; codes hold until the next call."""
+        """(n,) words -> (n,) codes for `exact` and `tokens`, valid until the next call.
+
+        Raises:
+            ConfigError: the text model has pieces across a space.
+        """
         if len(self._codes) > MAX_WORDS:
             self._clear()
         encoded = words.dictionary_encode()
@@ -51,11 +57,11 @@ class WordTable:
         return of_words
 
     def exact(self, codes: Ints) -> NDArray[np.bool_]:
-        """True for words that come back from their tokens as they were written."""
+        """(n,) True for words whose tokens decode to their spelling."""
         return self._exact[codes]
 
     def tokens(self, codes: Ints) -> tuple[NDArray[np.int32], Ints]:
-        """Vocabulary ids of the words in turn, and offsets (n+1,)."""
+        """Token ids of the words, concatenated, and offsets (n + 1,)."""
         lengths = np.diff(self._offsets)[codes]
         return gather(self._tokens, self._offsets[codes], lengths), offsets_of(lengths)
 
@@ -78,7 +84,7 @@ class WordTable:
         together, _ = self.vocab.encode_texts(["".join(" " + word for word in words)])
         if not np.array_equal(apart, together):
             raise ConfigError(
-                "the text model has pieces that cross a space, so spans of words cannot be cut from it; "
-                "train it with split_by_whitespace (SentencePiece's default)"
+                "the text model has pieces across a space, so words have no separate tokens; "
+                "train it with split_by_whitespace (the default of SentencePiece)"
             )
         self._checked = True

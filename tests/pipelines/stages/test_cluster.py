@@ -52,16 +52,6 @@ def words_batch(rows: list[dict[str, Any]]) -> list[pa.RecordBatch]:
 # -- sampling ------------------------------------------------------------------------------------------------------
 
 
-def test_draws_are_even_and_depend_on_seed_key_and_number() -> None:
-    draws = sample.uniform(1, "u", np.arange(50_000))
-    assert 0 <= draws.min() < draws.max() < 1
-    assert np.histogram(draws, 10, (0, 1))[0].std() < 150
-    assert abs(np.corrcoef(draws[:-1], draws[1:])[0, 1]) < 0.02
-    assert np.array_equal(sample.uniform(1, "u", np.array([7, 3])), draws[[7, 3]])
-    for other in (sample.uniform(2, "u", np.arange(5)), sample.uniform(1, "v", np.arange(5))):
-        assert not np.array_equal(other, draws[:5])
-
-
 @given(sizes=st.lists(st.floats(0, 1e6), min_size=1, max_size=20), total=st.floats(1, 1e6))
 def test_a_fair_level_uses_up_the_total_and_takes_from_the_large(sizes: list[float], total: float) -> None:
     level = sample.fair_level(sizes, total)

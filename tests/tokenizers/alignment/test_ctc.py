@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechprep.errors import BadInput
-from speechprep.tokenizers.alignment.ctc import ctc_align, frames_needed, greedy
+from speechprep.tokenizers.alignment.ctc import ctc_align, frames_needed, greedy_decode
 from speechprep.tokenizers.arrays.compiled import has_numba
 
 ENGINES = [False, True] if has_numba() else [False]
@@ -89,12 +89,12 @@ def test_paths_and_scores_are_those_of_torchaudio(case):
     functional = pytest.importorskip("torchaudio.functional")
     seed, frames, size, tokens = case
     scores = emissions(seed, frames, size)
-    labels, their = functional.forced_align(torch.from_numpy(scores)[None], torch.tensor([tokens]))
-    spans = functional.merge_tokens(labels[0], their[0])
+    labels, frame_scores = functional.forced_align(torch.from_numpy(scores)[None], torch.tensor([tokens]))
+    spans = functional.merge_tokens(labels[0], frame_scores[0])
     for engine in ENGINES:
         path = ctc_align(scores, tokens, numba=engine)
         np.testing.assert_array_equal(path.labels(tokens), labels[0].numpy())
-        np.testing.assert_array_equal(path.frame_scores, their[0].numpy())
+        np.testing.assert_array_equal(path.frame_scores, frame_scores[0].numpy())
         assert [(s.start, s.end) for s in spans] == list(zip(path.starts.tolist(), path.ends.tolist(), strict=True))
         np.testing.assert_allclose(path.scores, [s.score for s in spans], rtol=1e-5)
 
@@ -102,20 +102,20 @@ def test_paths_and_scores_are_those_of_torchaudio(case):
 def test_repeats_count_when_a_text_is_too_long():
     scores = emissions(0, 5, 4)
     assert ctc_align(scores, [1, 1, 2, 3]).states[-1] == 7
-    with pytest.raises(BadInput, match="at least 6 frames, the audio has 5") as error:
+    with pytest.raises(BadInput, match="at least 6 frames, but the audio has 5") as error:
         ctc_align(scores, [1, 1, 1, 2])
     assert error.value.code == "text_too_long"
 
 
-def test_what_cannot_be_said_and_nan_are_refused():
+def test_impossible_tokens_and_nan_are_refused():
     scores = emissions(0, 5, 4)
     scores[:, 3] = -np.inf
-    with pytest.raises(BadInput, match="no way"):
+    with pytest.raises(BadInput, match="no path"):
         ctc_align(scores, [1, 3])
     scores[2, 1] = np.nan
     with pytest.raises(BadInput, match="NaN"):
         ctc_align(scores, [1, 2])
-    with pytest.raises(ValueError, match="not the blank"):
+    with pytest.raises(ValueError, match="other than the blank"):
         ctc_align(emissions(0, 5, 4), [1, 0])
 
 
@@ -127,24 +127,24 @@ def test_no_token_is_all_blank_and_one_frame_is_enough_for_one_token():
 
 
 def test_back_pointers_do_not_grow_with_the_audio(monkeypatch):
-    made = []
+    sizes = []
     zeros = np.zeros
 
     def counted(shape, *args, **kwargs):
         array = zeros(shape, *args, **kwargs)
-        made.append(array.nbytes)
+        sizes.append(array.nbytes)
         return array
 
     tokens = [1 + i % 3 for i in range(2000)]
     scores = emissions(0, 8000, 4)
     monkeypatch.setattr("speechprep.tokenizers.alignment.ctc.np.zeros", counted)
     ctc_align(scores, tokens, block=100, numba=False)
-    assert max(made) <= 2 * 100 * 103 + 4 * 8000
+    assert max(sizes) <= 2 * 100 * 103 + 4 * 8000
 
 
 def test_greedy_merges_repeats_and_drops_blanks():
     labels = np.array([0, 2, 2, 0, 2, 1, 1, 0], np.int32)
     scores = -np.arange(8, dtype=np.float32)
-    found = greedy(labels, scores)
-    assert [(e.token, e.start, e.end, e.score) for e in found] == [(2, 1, 3, -1.5), (2, 4, 5, -4.0), (1, 5, 7, -5.5)]
-    assert greedy(labels[:0], scores[:0]) == []
+    emitted = greedy_decode(labels, scores)
+    assert [(e.token, e.start, e.end, e.score) for e in emitted] == [(2, 1, 3, -1.5), (2, 4, 5, -4.0), (1, 5, 7, -5.5)]
+    assert greedy_decode(labels[:0], scores[:0]) == []

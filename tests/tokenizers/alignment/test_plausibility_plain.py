@@ -60,10 +60,10 @@ def test_speech_lies_between_the_5th_and_the_90th_percentile(levels):
 def test_the_border_of_speech_on_a_ramp_of_levels(n):
     """Another percentile moves the border of a ramp, whose levels lie about 0.2 dB apart."""
     power = power_of([-0.2 * i - 0.0003 * i * i for i in range(n)])
-    found, expected = plausibility.speech_frames(power).tolist(), oracle(power.tolist())
+    result, expected = plausibility.speech_frames(power).tolist(), oracle(power.tolist())
     assert None not in expected
-    assert found == expected
-    assert 0.5 * n < sum(found) < 0.7 * n
+    assert result == expected
+    assert 0.5 * n < sum(result) < 0.7 * n
 
 
 @given(LEVELS)
@@ -71,7 +71,7 @@ def test_the_loudest_passage_is_the_largest_mean_of_ten_frames(levels):
     power = [float(p) for p in power_of(levels)]
     size = min(10, len(power))
     means = [math.fsum(power[i : i + size]) / size for i in range(len(power) - size + 1)]
-    assert plausibility.loudest(power_of(levels)) == pytest.approx(10 * math.log10(max(*means, 1e-12)), abs=1e-4)
+    assert plausibility.loudest_level(power_of(levels)) == pytest.approx(10 * math.log10(max(*means, 1e-12)), abs=1e-4)
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 1), st.integers(0, 12)), min_size=1, max_size=20), LEVELS)
@@ -82,15 +82,15 @@ def test_evidence_is_that_of_plain_loops(words, levels):
         ends.append(max([start + length, *ends]))
     letters = [n for _, _, n in words]
     power = power_of(levels)
-    found = plausibility.evidence(starts, ends, letters, power)
+    result = plausibility.timing_evidence(starts, ends, letters, power)
     lacks = [max(0.02 * n - (end - start), 0.0) for start, end, n in zip(starts, ends, letters, strict=True)]
     size = min(8, len(words))
-    assert found.squeezed == pytest.approx(max(sum(lacks[i : i + size]) for i in range(len(lacks) - size + 1)))
+    assert result.squeezed == pytest.approx(max(sum(lacks[i : i + size]) for i in range(len(lacks) - size + 1)))
     too_long = [end - start - 0.12 * n if n else 0.0 for start, end, n in zip(starts, ends, letters, strict=True)]
-    assert found.stretched == pytest.approx(max(too_long))
+    assert result.stretched == pytest.approx(max(too_long))
     speech = plausibility.speech_frames(power).tolist()
     edges = [(None, starts[0]), *zip(ends[:-1], starts[1:], strict=True), (ends[-1], None)]
-    assert found.uncovered == pytest.approx(max(speech_between(speech, a, b) for a, b in edges))
+    assert result.uncovered == pytest.approx(max(speech_between(speech, a, b) for a, b in edges))
 
 
 def speech_between(speech: list[bool], end: float | None, start: float | None) -> float:
@@ -103,5 +103,5 @@ def speech_between(speech: list[bool], end: float | None, start: float | None) -
 @pytest.mark.parametrize(("n", "lacking"), [(7, 7), (8, 8), (9, 8), (20, 8)])
 def test_the_lack_of_room_of_eight_neighbours_is_added_up(n, lacking):
     """A word of five letters without any room lacks a tenth of a second."""
-    found = plausibility.evidence([1.0] * n, [1.0] * n, [5] * n, np.zeros(300, np.float32))
-    assert found.squeezed == pytest.approx(0.1 * lacking)
+    result = plausibility.timing_evidence([1.0] * n, [1.0] * n, [5] * n, np.zeros(300, np.float32))
+    assert result.squeezed == pytest.approx(0.1 * lacking)

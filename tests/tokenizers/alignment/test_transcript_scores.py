@@ -87,15 +87,15 @@ def spoken(starts=STARTS, ends=ENDS, seconds=6.0):
 
 
 def evidence(starts, ends, sound=None):
-    levels = plausibility.Levels(RATE)
+    levels = plausibility.FramePower(RATE)
     levels.add(spoken() if sound is None else sound)
-    return plausibility.evidence(starts, ends, LETTERS, levels.power())
+    return plausibility.timing_evidence(starts, ends, LETTERS, levels.power())
 
 
 def test_right_times_are_trusted():
-    found = evidence(STARTS, ENDS)
-    assert found == pytest.approx((0, -0.2, 0), abs=1e-9)
-    assert found.trust == 1
+    result = evidence(STARTS, ENDS)
+    assert result == pytest.approx((0, -0.2, 0), abs=1e-9)
+    assert result.plausibility == 1
 
 
 @given(st.floats(0.5, 20), st.sampled_from([-1, 1]), st.integers(1, 6))
@@ -105,37 +105,37 @@ def test_words_moved_by_half_a_second_or_more_are_doubted(by, sign, first):
     ends[first:] += sign * by
     starts = np.maximum.accumulate(np.clip(starts, 0, 6))
     ends = np.maximum(np.maximum.accumulate(np.clip(ends, 0, 6)), starts)
-    assert evidence(starts, ends).trust < 0.5
+    assert evidence(starts, ends).plausibility < 0.5
 
 
 def test_a_word_pulled_over_a_gap_and_words_without_room_are_doubted():
     ends = ENDS.copy()
     ends[2] = 2.4
     assert evidence(STARTS, ends).stretched == pytest.approx(0.4)
-    assert evidence(STARTS, ends).trust < 0.5
+    assert evidence(STARTS, ends).plausibility < 0.5
     starts, ends = STARTS.copy(), ENDS.copy()
     starts[5:], ends[5:] = 5.9, 5.9
     assert evidence(starts, ends).squeezed == pytest.approx(0.3)
-    assert evidence(starts, ends).trust < 0.1
+    assert evidence(starts, ends).plausibility < 0.1
 
 
 def test_words_whose_length_is_not_known_are_not_measured():
-    found = plausibility.evidence([0.0, 3.0], [3.0, 3.0], [0, 0], np.zeros(300, np.float32))
-    assert found == (0, 0, 0)
+    result = plausibility.timing_evidence([0.0, 3.0], [3.0, 3.0], [0, 0], np.zeros(300, np.float32))
+    assert result == (0, 0, 0)
 
 
 def test_a_hum_or_silence_is_no_speech():
     for sound in (np.zeros(RATE * 3), np.sin(np.arange(RATE * 3) / 20), np.zeros(0)):
-        levels = plausibility.Levels(RATE)
+        levels = plausibility.FramePower(RATE)
         levels.add(sound.astype(np.float32))
         assert not plausibility.speech_frames(levels.power()).any()
 
 
 def test_the_loudest_passage_is_measured_in_full_scale():
     def level(sound):
-        levels = plausibility.Levels(RATE)
+        levels = plausibility.FramePower(RATE)
         levels.add(np.asarray(sound, np.float32))
-        return plausibility.loudest(levels.power())
+        return plausibility.loudest_level(levels.power())
 
     square = np.where(np.arange(RATE) % 80 < 40, 1.0, -1.0)
     assert level(square) == pytest.approx(0)
@@ -149,7 +149,7 @@ def test_the_loudest_passage_is_measured_in_full_scale():
 @given(st.lists(st.integers(0, 5000), max_size=8))
 def test_levels_do_not_depend_on_the_blocks(cuts):
     sound = spoken(seconds=0.7, starts=[0.1], ends=[0.4])
-    whole, parts = plausibility.Levels(RATE), plausibility.Levels(RATE)
+    whole, parts = plausibility.FramePower(RATE), plausibility.FramePower(RATE)
     whole.add(sound)
     start = 0
     for cut in cuts:

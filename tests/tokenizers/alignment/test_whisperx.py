@@ -101,20 +101,20 @@ def test_tokens_are_where_whisperx_has_them(alignment):
         emission = torch.from_numpy(scores)
         path = alignment.backtrack(alignment.get_trellis(emission, tokens), emission, tokens)
         for engine in ENGINES:
-            found = token_times(scores, tokens, numba=engine)
+            times = token_times(scores, tokens, numba=engine)
             if path is None:
                 failures += 1
-                assert found is None
+                assert times is None
                 continue
-            theirs = alignment.merge_repeats(path, "x" * len(tokens))
-            assert [s.start for s in theirs] == found.starts.tolist()
-            assert [s.end for s in theirs] == found.ends.tolist()
-            np.testing.assert_allclose(found.scores, [s.score for s in theirs], atol=2e-7)
+            segments = alignment.merge_repeats(path, "x" * len(tokens))
+            assert [s.start for s in segments] == times.starts.tolist()
+            assert [s.end for s in segments] == times.ends.tolist()
+            np.testing.assert_allclose(times.scores, [s.score for s in segments], atol=2e-7)
     assert failures > 10
 
 
-def theirs(alignment, logits, text, language, start, end):
-    """What WhisperX makes of a model's logits, and the emissions that it made it of."""
+def whisperx_words(alignment, logits, text, language, start, end):
+    """Words of WhisperX for the logits of a model, and the log-probabilities of the logits."""
     import torch
 
     def model(waveform, lengths=None):
@@ -123,16 +123,16 @@ def theirs(alignment, logits, text, language, start, end):
     segment = {"text": text, "start": start, "end": end}
     meta = {"language": language, "dictionary": DICTIONARY, "type": "torchaudio"}
     audio = np.zeros(round(end * 16_000) + 1, np.float32)
-    found = alignment.align([segment], model, meta, audio, "cpu")["word_segments"]
-    words = [(w["word"], w.get("start"), w.get("end"), w.get("score")) for w in found]
+    aligned = alignment.align([segment], model, meta, audio, "cpu")["word_segments"]
+    words = [(w["word"], w.get("start"), w.get("end"), w.get("score")) for w in aligned]
     return words, torch.log_softmax(torch.from_numpy(logits)[None], dim=-1)[0].numpy()
 
 
 def ours(scores, text, language, start, end, sentences, engine):
-    found = align_segment(
+    aligned = align_segment(
         scores, text, DICTIONARY, start, end, spaces=language not in ("ja", "zh"), sentences=sentences, numba=engine
     )
-    return [(w.text, w.start, w.end, w.score) for w in found or []]
+    return [(w.text, w.start, w.end, w.score) for w in aligned or []]
 
 
 @with_marks
@@ -149,7 +149,7 @@ def test_words_times_and_scores_are_those_of_whisperx_align(alignment, language)
         if case % 4 == 0:
             scores = np.round(scores)
         start, end = round(float(rng.uniform(0, 5)), 3), round(float(rng.uniform(6, 30)), 3)
-        expected, scores = theirs(alignment, scores, text, language, start, end)
+        expected, scores = whisperx_words(alignment, scores, text, language, start, end)
         spans = list(splitter.span_tokenize(text))
         for engine in ENGINES:
             assert ours(scores, text, language, start, end, spans, engine) == expected, (case, text)
@@ -163,5 +163,5 @@ def test_the_sentence_splitter_does_not_matter_where_words_are_divided_by_single
     for case in range(100):
         text = " ".join(plain[int(i)] for i in rng.integers(len(plain), size=12))
         scores = planted(text, 4 * len(text), case)
-        expected, scores = theirs(alignment, scores, text, "en", 0.0, 9.0)
+        expected, scores = whisperx_words(alignment, scores, text, "en", 0.0, 9.0)
         assert ours(scores, text, "en", 0.0, 9.0, None, ENGINES[-1]) == expected

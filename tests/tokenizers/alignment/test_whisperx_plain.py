@@ -44,8 +44,14 @@ def oracle(scores: list[list[float]], tokens: list[int]) -> list[tuple[int, int,
         return None
     times = []
     for number in range(n):
-        own = [(frame, p) for token, frame, p in path if token == number]
-        times.append((own[-1][0], own[0][0] + 1, sum(p for _, p in own) / len(own)))
+        frames_of_token = [(frame, p) for token, frame, p in path if token == number]
+        times.append(
+            (
+                frames_of_token[-1][0],
+                frames_of_token[0][0] + 1,
+                sum(p for _, p in frames_of_token) / len(frames_of_token),
+            )
+        )
     return times
 
 
@@ -59,12 +65,12 @@ def test_times_and_scores_are_those_of_the_full_table(engine, values, monkeypatc
     for _ in range(500):
         scores = rng.choice(values, (int(rng.integers(1, 20)), 4)).astype(np.float32)
         tokens = rng.integers(1, 4, int(rng.integers(1, 9))).tolist()
-        found = whisperx.token_times(scores, tokens, numba=engine != "numpy", block=int(rng.integers(1, 10)))
+        result = whisperx.token_times(scores, tokens, numba=engine != "numpy", block=int(rng.integers(1, 10)))
         expected = oracle(scores.tolist(), tokens)
         if expected is None:
-            assert found is None
+            assert result is None
             failures += 1
             continue
-        assert list(zip(found.starts.tolist(), found.ends.tolist(), strict=True)) == [(a, b) for a, b, _ in expected]
-        np.testing.assert_allclose(found.scores, [p for _, _, p in expected], atol=1e-6)
+        assert list(zip(result.starts.tolist(), result.ends.tolist(), strict=True)) == [(a, b) for a, b, _ in expected]
+        np.testing.assert_allclose(result.scores, [p for _, _, p in expected], atol=1e-6)
     assert 30 < failures < 250

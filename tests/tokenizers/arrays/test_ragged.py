@@ -30,8 +30,8 @@ def test_offsets_are_running_sums(lengths):
 @given(SPANS)
 def test_ranges_are_those_of_python(spans):
     starts, lengths = [start for start, _ in spans], [length for _, length in spans]
-    found = ragged.ranges(np.array(starts, np.int64), np.array(lengths, np.int64))
-    assert found.tolist() == [i for start, length in spans for i in range(start, start + length)]
+    result = ragged.ranges(np.array(starts, np.int64), np.array(lengths, np.int64))
+    assert result.tolist() == [i for start, length in spans for i in range(start, start + length)]
 
 
 @pytest.mark.parametrize("block", [1, 3, 1 << 15])
@@ -41,9 +41,9 @@ def test_gathered_values_are_slices_one_after_the_other(block, spans):
     starts, lengths = np.array([a for a, _ in spans], np.int64), np.array([n for _, n in spans], np.int64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ragged, "_BLOCK", block)
-        found = ragged.gather(values, starts, lengths)
-    assert found.tolist() == [value for a, n in spans for value in values.tolist()[a : a + n]]
-    assert found.dtype == np.int32
+        result = ragged.gather(values, starts, lengths)
+    assert result.tolist() == [value for a, n in spans for value in values.tolist()[a : a + n]]
+    assert result.dtype == np.int32
 
 
 @given(LISTS, st.integers(0, 20), st.integers(0, 20))
@@ -68,5 +68,5 @@ def test_a_null_list_that_hides_values_counts_as_an_empty_one(rows):
     mask = pa.array([null for null, _ in rows], pa.bool_())
     array = pa.ListArray.from_arrays(pa.array(edges, pa.int32()), pa.array(flat, pa.int32()), mask=mask)
     values, offsets = ragged.of_arrow(array)
-    found = [values.to_pylist()[a:b] for a, b in pairwise(offsets.tolist())]
-    assert found == [[] if null else values for null, values in rows]
+    result = [values.to_pylist()[a:b] for a, b in pairwise(offsets.tolist())]
+    assert result == [[] if null else values for null, values in rows]

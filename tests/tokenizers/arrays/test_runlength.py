@@ -21,8 +21,8 @@ def flat_of(parts: list[list[int]], dtype: type = np.uint16) -> tuple[np.ndarray
 @given(st.lists(st.integers(0, 4), max_size=60))
 def test_values_and_durations_are_those_of_groupby(units):
     values, durations = dedup(np.array(units, np.uint16))
-    wanted = [(unit, len(list(run))) for unit, run in itertools.groupby(units)]
-    assert list(zip(values.tolist(), durations.tolist(), strict=True)) == wanted
+    expected = [(unit, len(list(run))) for unit, run in itertools.groupby(units)]
+    assert list(zip(values.tolist(), durations.tolist(), strict=True)) == expected
     assert durations.dtype == np.uint16
     assert expand(values, durations).tolist() == units
 

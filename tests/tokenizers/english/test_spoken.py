@@ -141,8 +141,8 @@ SILENT = ["—", "-", "…", "...", "🙂", "«привет»", "東京", "[nois
 
 @pytest.mark.parametrize("line", TABLE)
 def test_written_tokens_are_said_as_english_says_them(line):
-    written, said = line.split(" => ")
-    assert [" ".join(form) for form in spoken_forms(written.replace(" | ", " "))] == said.split(" | ")
+    written, spoken = line.split(" => ")
+    assert [" ".join(form) for form in spoken_forms(written.replace(" | ", " "))] == spoken.split(" | ")
 
 
 @pytest.mark.parametrize("token", SILENT)

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers import rowmaking as made
+from helpers import rowmaking
 
 from speechprep.errors import BadInput
 from speechprep.tokenizers.arrays.runlength import MAX_RUN, dedup
@@ -24,15 +24,19 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vocab(root):
-    return made.build_vocabulary(root / "bpe")
+    return rowmaking.build_vocabulary(root / "bpe")
 
 
 def rows(vocab, records, policy="ast"):
-    return Interleaver(vocab, made.GRID, KINDS, policy, made.OPTIONS, 3).rows(made.flat(records)).tokens.to_pylist()
+    return (
+        Interleaver(vocab, rowmaking.GRID, KINDS, policy, rowmaking.OPTIONS, 3)
+        .rows(rowmaking.flat(records))
+        .tokens.to_pylist()
+    )
 
 
 def frame(seconds: float) -> int:
-    return made.GRID.frame_at(seconds, 1 << 40)
+    return rowmaking.GRID.frame_at(seconds, 1 << 40)
 
 
 def check(row: dict, record: dict, vocab) -> None:
@@ -44,41 +48,41 @@ def check(row: dict, record: dict, vocab) -> None:
         latest = max(latest, min(frame(word["start"]), n))
         first.append(latest)
     covered = []
-    for segment in decode_row(row, vocab, made.GRID):
-        own = words[segment.word_start : segment.word_stop]
+    for segment in decode_row(row, vocab, rowmaking.GRID):
+        span_words = words[segment.word_start : segment.word_stop]
         covered += range(segment.word_start, segment.word_stop)
-        assert [(w.start, w.end) for w in segment.words] == [(w["start"], w["end"]) for w in own]
+        assert [(w.start, w.end) for w in segment.words] == [(w["start"], w["end"]) for w in span_words]
         if segment.modality == "text":
-            assert [w.text for w in segment.words] == [w["text"] for w in own]
-            assert segment.text == " ".join(w["text"] for w in own)
+            assert [w.text for w in segment.words] == [w["text"] for w in span_words]
+            assert segment.text == " ".join(w["text"] for w in span_words)
             continue
         begin = 0 if segment.word_start == 0 else first[segment.word_start]
         end = first[segment.word_stop] if segment.word_stop < len(words) else n
         assert segment.first_frame == begin
         assert segment.frames.tolist() == units[begin:end]
         assert segment.units.tolist() == dedup(np.array(units[begin:end], np.uint16))[0].tolist()
-        stops = [*first[segment.word_start + 1 : segment.word_stop], end][: len(own)]
+        stops = [*first[segment.word_start + 1 : segment.word_stop], end][: len(span_words)]
         assert [w.frames for w in segment.words] == list(
             zip(first[segment.word_start : segment.word_stop], stops, strict=True)
         )
-        assert (segment.t0, segment.t1) == (made.GRID.start(begin), made.GRID.start(end))
+        assert (segment.t0, segment.t1) == (rowmaking.GRID.start(begin), rowmaking.GRID.start(end))
     times = len(words) if row["kind"] in ("unit", "text", "ast") else 2 * len(words)
     assert sorted(covered) == sorted([*range(len(words))] * (times // max(len(words), 1)))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_ten_thousand_random_rows_come_back_exactly(vocab, policy):
-    records = {r["id"]: r for r in made.corpus(2400 if policy == "ast" else 300, seed=17)}
-    found = rows(vocab, list(records.values()), policy)
-    assert len(found) > (10_000 if policy == "ast" else 1000)
-    for row in found:
+    records = {r["id"]: r for r in rowmaking.corpus(2400 if policy == "ast" else 300, seed=17)}
+    result = rows(vocab, list(records.values()), policy)
+    assert len(result) > (10_000 if policy == "ast" else 1000)
+    for row in result:
         check(row, records[row["id"]], vocab)
 
 
 @pytest.mark.parametrize("algorithm", ["unigram", None])
 def test_rows_come_back_with_other_unit_models(root, algorithm):
-    vocab = made.build_vocabulary(root / str(algorithm), algorithm)
-    records = {r["id"]: r for r in made.corpus(100, seed=18)}
+    vocab = rowmaking.build_vocabulary(root / str(algorithm), algorithm)
+    records = {r["id"]: r for r in rowmaking.corpus(100, seed=18)}
     for row in rows(vocab, list(records.values())):
         check(row, records[row["id"]], vocab)
 
@@ -87,13 +91,13 @@ def test_runs_longer_than_a_duration_can_hold_come_back(vocab):
     long = [4] * (MAX_RUN + 10) + [5, 5]
     record = {"id": "long", "words": [{"text": "how", "start": 1.0, "end": 2.0}], "units": long}
     for row in rows(vocab, [record]):
-        frames = [f for s in decode_row(row, vocab, made.GRID) for f in s.frames.tolist()]
+        frames = [f for s in decode_row(row, vocab, rowmaking.GRID) for f in s.frames.tolist()]
         assert frames in (long, [])
 
 
 def test_the_leading_gap_is_marked_by_its_times(vocab):
     record = {"id": "a", "words": [{"text": "how", "start": 0.1, "end": 0.2}], "units": [1] * 5 + [2] * 5}
-    segment = decode_row(rows(vocab, [record])[0], vocab, made.GRID)[0]
+    segment = decode_row(rows(vocab, [record])[0], vocab, rowmaking.GRID)[0]
     assert segment.first_frame == 0
     assert segment.t0 < segment.words[0].start
     assert segment.words[0].frames == (5, 10)
@@ -110,14 +114,14 @@ def test_a_row_that_contradicts_itself_is_refused(vocab, change, message):
     record = {"id": "a", "words": [], "units": [1] * 5 + [2] * 5 + [3] * 3}
     (row,) = rows(vocab, [record])
     with pytest.raises(BadInput, match=message) as caught:
-        decode_row({**row, **change}, vocab, made.GRID)
+        decode_row({**row, **change}, vocab, rowmaking.GRID)
     assert caught.value.code == "row_inconsistent"
 
 
 def test_a_document_without_its_row_gives_words_and_units(vocab):
-    records = {r["id"]: r for r in made.corpus(100, seed=19)}
+    records = {r["id"]: r for r in rowmaking.corpus(100, seed=19)}
     for row in rows(vocab, list(records.values())):
-        segments = decode_row(row, vocab, made.GRID)
+        segments = decode_row(row, vocab, rowmaking.GRID)
         parts = parse_document(np.array(row["input_ids"]), vocab)
         assert [p.modality for p in parts] == [s.modality for s in segments]
         assert [p.words for p in parts] == [[w.text for w in s.words if w.text] for s in segments]
@@ -153,11 +157,11 @@ def test_real_word_times_come_back(shared_data, vocab, name):
     lines = (shared_data / name / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     rng, records = np.random.default_rng(0), {}
     for line in map(json.loads, lines):
-        frames = made.GRID.num_frames(round(line["duration_s"] * 16_000))
-        units = np.repeat(rng.integers(0, made.K, frames), rng.integers(1, 5, frames))[:frames]
+        frames = rowmaking.GRID.num_frames(round(line["duration_s"] * 16_000))
+        units = np.repeat(rng.integers(0, rowmaking.K, frames), rng.integers(1, 5, frames))[:frames]
         words = [{"text": w["w"], "start": w["start"], "end": w["end"]} for w in line["words"]]
         records[line["id"]] = {"id": line["id"], "words": words, "units": units.tolist()}
-    found = rows(vocab, list(records.values()))
-    assert len(found) == 5 * len(records)
-    for row in found:
+    result = rows(vocab, list(records.values()))
+    assert len(result) == 5 * len(records)
+    for row in result:
         check(row, records[row["id"]], vocab)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.arrays.draws import Draws, record_keys
+from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys
 from speechprep.tokenizers.arrays.ragged import offsets_of
 from speechprep.tokenizers.interleave.policies import POLICIES, LengthRule, PolicyOptions
 
@@ -62,8 +62,8 @@ def test_ast_spans_alternate_with_poisson_lengths_and_either_modality_first():
     assert abs(sizes.mean() - 6) < 0.05
     assert abs(sizes.var() - 5) < 0.2
     expected = np.array([math.exp(-5) * 5**k / math.factorial(k) for k in range(12)]) * len(sizes)
-    found = np.bincount(sizes - 1, minlength=12)[:12]
-    assert ((found - expected) ** 2 / expected).sum() < 35  # chi squared, 11 degrees of freedom
+    observed = np.bincount(sizes - 1, minlength=12)[:12]
+    assert ((observed - expected) ** 2 / expected).sum() < 35  # chi squared, 11 degrees of freedom
     assert 0.4 < np.mean([row[0] for row in rows]) < 0.6
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechprep.tokenizers.arrays.draws import Draws, record_keys
+from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys
 from speechprep.tokenizers.arrays.ragged import offsets_of
 from speechprep.tokenizers.interleave.policies import MAX_ROUNDS, POLICIES, LengthRule, PolicyOptions
 
@@ -112,11 +112,11 @@ def test_labels_of_a_batch_are_those_of_each_utterance_alone(policy, counts, see
     options = PolicyOptions(LengthRule.parse(text), LengthRule.parse(speech), p_speech=share, mean=mean, share=share)
     ids = [f"utterance {i}" for i in range(len(counts))]
     offsets = offsets_of(np.array(counts, np.int64))
-    found = POLICIES[policy](Draws(record_keys(seed, "interleave", ids)), offsets, options).tolist()
+    result = POLICIES[policy](Draws(record_keys(seed, "interleave", ids)), offsets, options).tolist()
     expected = []
     for id, n in zip(ids, counts, strict=True):
         expected += oracle(policy, n, Numbers(seed, id), RULES[text], RULES[speech], options)
-    assert found == expected
+    assert result == expected
 
 
 def test_every_policy_has_an_oracle():

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pyarrow as pa
 import pytest
-from helpers import rowmaking as made
+from helpers import rowmaking
 
 from speechprep.artifacts.schemas import TOKENS
 from speechprep.errors import ConfigError
@@ -20,15 +20,15 @@ ALL = ("unit", "text", "cst_both", "ast")
 
 @pytest.fixture(scope="module")
 def vocab(tmp_path_factory):
-    return made.build_vocabulary(tmp_path_factory.mktemp("vocab"))
+    return rowmaking.build_vocabulary(tmp_path_factory.mktemp("vocab"))
 
 
-def interleaver(vocab, kinds=ALL, policy="ast", options=made.OPTIONS, seed=0):
-    return Interleaver(vocab, made.GRID, kinds, policy, options, seed)
+def interleaver(vocab, kinds=ALL, policy="ast", options=rowmaking.OPTIONS, seed=0):
+    return Interleaver(vocab, rowmaking.GRID, kinds, policy, options, seed)
 
 
 def rows(vocab, records, **how) -> list[dict]:
-    return interleaver(vocab, **how).rows(made.flat(records)).tokens.to_pylist()
+    return interleaver(vocab, **how).rows(rowmaking.flat(records)).tokens.to_pylist()
 
 
 HELLO = {
@@ -43,14 +43,14 @@ HELLO = {
 
 
 def test_the_layouts_are_those_of_the_paper(vocab):
-    v, found = vocab, {row["kind"]: row for row in rows(vocab, [HELLO])}
+    v, result = vocab, {row["kind"]: row for row in rows(vocab, [HELLO])}
     units = v.encode_units(np.array([1, 7, 2, 3], np.uint16), np.array([0, 4]))[0].tolist()
     text = v.encode_texts([" how are you"])[0].tolist()
-    assert list(found) == ["unit", "text", "cst_ut", "cst_tu", "ast"]
-    assert found["unit"]["input_ids"] == [v.u_start, *units, v.u_end]
-    assert found["text"]["input_ids"] == [v.t_start, *text, v.t_end]
-    assert found["cst_ut"]["input_ids"] == [v.u_start, *units, v.u_end, v.t_start, *text, v.t_end]
-    assert found["cst_tu"]["input_ids"] == [v.t_start, *text, v.t_end, v.u_start, *units, v.u_end]
+    assert list(result) == ["unit", "text", "cst_ut", "cst_tu", "ast"]
+    assert result["unit"]["input_ids"] == [v.u_start, *units, v.u_end]
+    assert result["text"]["input_ids"] == [v.t_start, *text, v.t_end]
+    assert result["cst_ut"]["input_ids"] == [v.u_start, *units, v.u_end, v.t_start, *text, v.t_end]
+    assert result["cst_tu"]["input_ids"] == [v.t_start, *text, v.t_end, v.u_start, *units, v.u_end]
 
 
 def test_ast_cuts_units_at_frames_before_it_joins_runs_and_puts_switch_tokens_between(vocab, monkeypatch):
@@ -92,7 +92,7 @@ def test_spoken_words_without_a_frame_are_written(vocab, monkeypatch):
 
 
 def test_cst_draws_one_order_for_each_utterance(vocab):
-    records = [r for r in made.corpus(400) if r["words"] and r["units"]]
+    records = [r for r in rowmaking.corpus(400) if r["words"] and r["units"]]
     kinds = [row["kind"] for row in rows(vocab, records, kinds=("cst",))]
     assert len(kinds) == len(records)
     assert 0.4 < kinds.count("cst_ut") / len(kinds) < 0.6
@@ -101,40 +101,40 @@ def test_cst_draws_one_order_for_each_utterance(vocab):
 def test_what_is_missing_decides_which_rows_there_are(vocab):
     silent, unwritten = {**HELLO, "id": "a", "units": []}, {**HELLO, "id": "b", "words": []}
     nothing = {"id": "c", "words": [], "units": []}
-    found = rows(vocab, [silent, unwritten, nothing])
-    assert [(row["id"], row["kind"]) for row in found] == [("a", "text"), ("b", "unit")]
-    assert found[1]["word_t0"] == []
+    result = rows(vocab, [silent, unwritten, nothing])
+    assert [(row["id"], row["kind"]) for row in result] == [("a", "text"), ("b", "unit")]
+    assert result[1]["word_t0"] == []
     assert rows(vocab, [nothing]) == []
     assert rows(vocab, []) == []
-    assert rows(vocab, [silent]) == [found[0]]
+    assert rows(vocab, [silent]) == [result[0]]
 
 
 def test_rows_are_of_the_declared_schema(vocab):
     for records in ([HELLO], []):
-        batch = interleaver(vocab).rows(made.flat(records)).tokens
+        batch = interleaver(vocab).rows(rowmaking.flat(records)).tokens
         assert batch.schema.equals(TOKENS)
         batch.validate(full=True)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_rows_do_not_depend_on_order_or_batches(vocab, policy):
-    records = made.corpus(60)
+    records = rowmaking.corpus(60)
     whole = rows(vocab, records, policy=policy)
     one = interleaver(vocab, policy=policy)
-    parts = [row for i in range(0, 60, 7) for row in one.rows(made.flat(records[i : i + 7])).tokens.to_pylist()]
+    parts = [row for i in range(0, 60, 7) for row in one.rows(rowmaking.flat(records[i : i + 7])).tokens.to_pylist()]
     assert parts == whole
     backwards = rows(vocab, records[::-1], policy=policy)
     assert sorted(backwards, key=lambda r: (r["id"], r["kind"])) == sorted(whole, key=lambda r: (r["id"], r["kind"]))
 
 
 def test_another_seed_gives_other_ast_rows_and_the_same_of_the_rest(vocab):
-    one, other = rows(vocab, made.corpus(60)), rows(vocab, made.corpus(60), seed=1)
+    one, other = rows(vocab, rowmaking.corpus(60)), rows(vocab, rowmaking.corpus(60), seed=1)
     assert [r for r in one if r["kind"] != "ast"] == [r for r in other if r["kind"] != "ast"]
     assert [r for r in one if r["kind"] == "ast"] != [r for r in other if r["kind"] == "ast"]
 
 
 def test_pieces_and_runs_never_cross_a_switch(vocab):
-    for row in rows(vocab, made.corpus(80), kinds=("ast",)):
+    for row in rows(vocab, rowmaking.corpus(80), kinds=("ast",)):
         used = 0
         for run in row["runs"]:
             ids = np.array(row["input_ids"][run["start"] : run["stop"]])
@@ -147,34 +147,34 @@ def test_pieces_and_runs_never_cross_a_switch(vocab):
             assert len(ids)
             if run["modality"] == "unit":
                 units = vocab.decode_units(ids)
-                own = row["durations"][used : used + len(units)]
+                durations = row["durations"][used : used + len(units)]
                 used += len(units)
-                assert sum(own) == round((run["t1"] - run["t0"]) * 50)
+                assert sum(durations) == round((run["t1"] - run["t0"]) * 50)
         assert used == len(row["durations"])
 
 
 @pytest.mark.parametrize("word", ["", " ", "two words", "a\u00a0b", " lead", "line\nbreak"])
 def test_words_that_would_not_come_back_are_reported_and_not_used(vocab, word):
     bad = {**HELLO, "id": "bad", "words": [*HELLO["words"], {"text": word, "start": 0.18, "end": 0.19}]}
-    found = interleaver(vocab).rows(made.flat([HELLO, bad]))
-    assert found.lost.tolist() == [False, True]
-    assert [r["kind"] for r in found.tokens.to_pylist() if r["id"] == "bad"] == ["unit"]
-    assert found.tokens.to_pylist()[:5] == rows(vocab, [HELLO])
+    result = interleaver(vocab).rows(rowmaking.flat([HELLO, bad]))
+    assert result.irreversible.tolist() == [False, True]
+    assert [r["kind"] for r in result.tokens.to_pylist() if r["id"] == "bad"] == ["unit"]
+    assert result.tokens.to_pylist()[:5] == rows(vocab, [HELLO])
 
 
 def test_words_without_a_finite_time_are_reported_and_not_used(vocab):
     bad = {**HELLO, "id": "bad", "words": [{"text": "how", "start": float("nan"), "end": 1.0}]}
-    found = interleaver(vocab).rows(made.flat([bad, HELLO]))
-    assert found.untimed.tolist() == [True, False]
-    assert [r["kind"] for r in found.tokens.to_pylist() if r["id"] == "bad"] == ["unit"]
+    result = interleaver(vocab).rows(rowmaking.flat([bad, HELLO]))
+    assert result.untimed.tolist() == [True, False]
+    assert [r["kind"] for r in result.tokens.to_pylist() if r["id"] == "bad"] == ["unit"]
 
 
 def test_the_table_of_words_may_start_afresh(vocab, monkeypatch):
-    records = made.corpus(40)
+    records = rowmaking.corpus(40)
     whole = rows(vocab, records)
     monkeypatch.setattr("speechprep.tokenizers.subword.wordtable.MAX_WORDS", 2)
     one = interleaver(vocab)
-    assert [row for r in records for row in one.rows(made.flat([r])).tokens.to_pylist()] == whole
+    assert [row for r in records for row in one.rows(rowmaking.flat([r])).tokens.to_pylist()] == whole
 
 
 def test_slices_of_arrow_arrays_are_read_right(vocab):
@@ -192,15 +192,15 @@ def test_slices_of_arrow_arrays_are_read_right(vocab):
     [
         ((), "no kinds"),
         (("units",), "'units'"),
-        (("cst", "cst_ut"), "leave it out"),
-        (("cst", "cst_both"), "leave it out"),
+        (("cst", "cst_ut"), "remove it"),
+        (("cst", "cst_both"), "remove it"),
     ],
 )
-def test_kinds_that_cannot_be_are_refused(vocab, kinds, message):
+def test_wrong_kinds_are_refused(vocab, kinds, message):
     with pytest.raises(ConfigError, match=message):
         interleaver(vocab, kinds=kinds)
 
 
-def test_an_unknown_policy_is_refused_with_those_there_are(vocab):
-    with pytest.raises(ConfigError, match="'nobody'; there are: ast, word, poisson, spirit"):
+def test_an_unknown_policy_is_refused_with_the_known_ones(vocab):
+    with pytest.raises(ConfigError, match="'nobody'; choose from: ast, word, poisson, spirit"):
         interleaver(vocab, policy="nobody")

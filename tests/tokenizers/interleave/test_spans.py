@@ -20,8 +20,8 @@ def table(starts: list[list[float]], frames: list[int], grid: FrameGrid = GRID):
 
 
 def spans(starts: list[float], frames: int) -> list[tuple[int, int]]:
-    found = table([starts], [frames])
-    return list(zip(found.starts.tolist(), found.stops.tolist(), strict=True))
+    result = table([starts], [frames])
+    return list(zip(result.starts.tolist(), result.stops.tolist(), strict=True))
 
 
 def test_silence_goes_to_the_word_before_it_and_the_leading_silence_to_none():
@@ -46,9 +46,9 @@ def test_a_start_before_its_predecessor_is_raised_to_it():
 
 
 def test_no_words_and_no_units_are_no_special_case():
-    found = table([[], [0.0, 0.1], []], [7, 0, 0])
-    assert found.lead.tolist() == [7, 0, 0]
-    assert found.starts.tolist() == found.stops.tolist() == [0, 0]
+    result = table([[], [0.0, 0.1], []], [7, 0, 0])
+    assert result.lead.tolist() == [7, 0, 0]
+    assert result.starts.tolist() == result.stops.tolist() == [0, 0]
     assert table([], []).starts.tolist() == []
 
 
@@ -58,10 +58,10 @@ utterances = st.lists(st.tuples(st.lists(st.floats(-1, 5), max_size=12), st.inte
 @given(utterances, st.sampled_from([160, 320, 640]))
 def test_gap_and_spans_one_after_the_other_are_the_stream(batch, stride):
     grid = FrameGrid(16_000, stride, 400)
-    found = table([starts for starts, _ in batch], [frames for _, frames in batch], grid)
+    result = table([starts for starts, _ in batch], [frames for _, frames in batch], grid)
     for i, (_, frames) in enumerate(batch):
-        a, b = found.word_offsets[i : i + 2]
-        pieces = [(0, found.lead[i]), *zip(found.starts[a:b], found.stops[a:b], strict=True)]
+        a, b = result.word_offsets[i : i + 2]
+        pieces = [(0, result.lead[i]), *zip(result.starts[a:b], result.stops[a:b], strict=True)]
         assert [f for x, y in pieces for f in range(x, y)] == list(range(frames))
         assert all(x <= y for x, y in pieces)
 
@@ -81,6 +81,6 @@ def test_spans_do_not_drift_over_hours(hours):
     """Chunked extractors elsewhere lose frames at each cut, and words then hit the wrong units."""
     seconds = np.arange(0, 3600 * hours, 0.5)
     n_frames = GRID.num_frames(3600 * hours * 16_000)
-    found = table([seconds.tolist()], [n_frames])
-    assert np.abs(found.starts * 0.02 - seconds).max() <= 0.02
-    assert found.starts[-1] == round(seconds[-1] * 50)
+    result = table([seconds.tolist()], [n_frames])
+    assert np.abs(result.starts * 0.02 - seconds).max() <= 0.02
+    assert result.starts[-1] == round(seconds[-1] * 50)

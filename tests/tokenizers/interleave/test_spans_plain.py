@@ -28,10 +28,10 @@ def test_every_frame_belongs_to_the_last_word_that_has_started(batch):
     seconds = np.array([start / 1000 for starts, _ in batch for start in starts], np.float64)
     table = span_table(seconds, offsets, np.array([n for _, n in batch], np.int64), GRID)
     for i, (starts, n_frames) in enumerate(batch):
-        found = [-1] * n_frames
+        result = [-1] * n_frames
         for word, w in enumerate(range(int(offsets[i]), int(offsets[i + 1]))):
             for frame in range(int(table.starts[w]), int(table.stops[w])):
-                assert found[frame] == -1, "no frame has two words"
-                found[frame] = word
-        assert found == owners(starts, n_frames)
-        assert table.lead[i] == found.count(-1)
+                assert result[frame] == -1, "no frame has two words"
+                result[frame] = word
+        assert result == owners(starts, n_frames)
+        assert table.lead[i] == result.count(-1)

@@ -14,11 +14,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from speechprep.errors import ConfigError
-from speechprep.tokenizers.kmeans import fit as kmeanses
-from speechprep.tokenizers.kmeans import lloyd as lloyds
+from speechprep.tokenizers.kmeans import fit as fit_module
+from speechprep.tokenizers.kmeans import lloyd as lloyd_module
 from speechprep.tokenizers.kmeans.fit import AMPLE_FRAMES, KMeans, schedule
 from speechprep.tokenizers.kmeans.frames import FrameFile, Subset
-from speechprep.tokenizers.kmeans.gpu import TorchFinder
+from speechprep.tokenizers.kmeans.gpu import TorchSearch
 from speechprep.tokenizers.kmeans.nearest import assign, perplexity
 from speechprep.tokenizers.kmeans.state import Checkpoint, Progress
 
@@ -27,7 +27,7 @@ from speechprep.tokenizers.kmeans.state import Checkpoint, Progress
 def samples_of_a_test_are_ample() -> Iterator[None]:
     """Else none of them would be divided: at 400 frames for each unit of a quarter they would have to be large."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kmeanses, "AMPLE_FRAMES", 10)
+        patch.setattr(fit_module, "AMPLE_FRAMES", 10)
         yield
 
 
@@ -69,9 +69,9 @@ def test_without_accelerations_it_is_the_lloyd_iteration_of_the_textbook(n: int,
     one = KMeans(iterations=1, progressive=False, device="cpu")
     seen: list[Any] = []
     start = one_start(frames, k, seed, seen)
-    wanted, history = plain_lloyd(frames, start, 5)
+    expected, history = plain_lloyd(frames, start, 5)
     fit = KMeans(iterations=5, progressive=False, device="cpu").fit(frames, k, seed)
-    np.testing.assert_allclose(fit.centroids, wanted, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(fit.centroids, expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(fit.inertia, history[: len(fit.inertia)], rtol=1e-6, atol=1e-9)
     assert one.identity()["progressive"] is False
 
@@ -122,15 +122,15 @@ def test_the_order_of_the_frames_changes_no_byte_where_they_have_keys(seed: int,
 def test_inertia_never_rises_while_the_frames_are_the_same(seed: int, k: int, progressive: bool, dim: int) -> None:
     rng = np.random.default_rng(seed)
     frames = np.repeat(rng.standard_normal((80, dim)) * 10, rng.integers(1, 60, 80), axis=0).astype(np.float32)
-    said: list[Progress] = []
+    steps: list[Progress] = []
     kmeans = KMeans(16, device="cpu", progressive=progressive)
-    fit = kmeans.fit(frames, min(k, len(frames)), seed, said=said.append)
+    fit = kmeans.fit(frames, min(k, len(frames)), seed, on_iteration=steps.append)
     tolerance = 1e-6 * float((frames.astype(np.float64) ** 2).sum(axis=1).mean())
-    for before, after in pairwise(said):
+    for before, after in pairwise(steps):
         if before.frames == after.frames:
             assert after.inertia <= before.inertia + tolerance
-    assert fit.final_inertia <= said[-1].inertia + tolerance
-    assert said[-1].frames == len(frames)
+    assert fit.final_inertia <= steps[-1].inertia + tolerance
+    assert steps[-1].frames == len(frames)
 
 
 def test_the_final_inertia_and_counts_are_those_of_the_final_centroids() -> None:
@@ -148,19 +148,19 @@ def test_the_final_inertia_and_counts_are_those_of_the_final_centroids() -> None
 def test_sums_are_exact_to_their_grid(seed: int, scale: float, n: int) -> None:
     rng = np.random.default_rng(seed)
     frames = (rng.standard_normal((n, 3)) * scale).astype(np.float32)
-    with lloyds.Threads(1) as threads:
-        lengths = lloyds.measure(Subset(frames, np.arange(n), 100), threads)
+    with lloyd_module.Threads(1) as threads:
+        lengths = lloyd_module.measure(Subset(frames, np.arange(n), 100), threads)
     units = rng.integers(0, 5, n)
-    sums = lloyds.Sums(5, 3, lengths)
+    sums = lloyd_module.Sums(5, 3, lengths)
     for part in np.array_split(rng.permutation(n), 7):
-        sums.move(frames[part], lengths.squared[part], np.full(len(part), lloyds.NO_UNIT), units[part])
+        sums.move(frames[part], lengths.squared[part], np.full(len(part), lloyd_module.NO_UNIT), units[part])
     elsewhere = (units + 1) % 5
     sums.move(frames, lengths.squared, units, elsewhere)
     for unit in range(5):
-        mine = frames[elsewhere == unit].astype(np.float64)
-        if len(mine):
+        members = frames[elsewhere == unit].astype(np.float64)
+        if len(members):
             error = 2.0**-30 * np.abs(frames).max()
-            np.testing.assert_allclose(sums.means()[unit], mine.mean(axis=0), rtol=0, atol=error)
+            np.testing.assert_allclose(sums.means()[unit], members.mean(axis=0), rtol=0, atol=error)
     assert sums.counts.tolist() == np.bincount(elsewhere, minlength=5).tolist()
 
 
@@ -181,13 +181,13 @@ def test_the_schedule_makes_the_iterations_on_an_ample_part_and_half_as_many_on_
     n: int, k: int, iterations: int, progressive: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kmeanses, "AMPLE_FRAMES", AMPLE_FRAMES)
-        found = schedule(n, k, iterations, progressive=progressive)
-    assert found[-1][0] == n
-    assert found[0][1] == iterations
-    assert (len(found) == 2) == (progressive and n // 4 >= 400 * k)
-    if len(found) == 2:
-        assert found == [(n // 4, iterations), (n, (iterations + 1) // 2)]
+        patch.setattr(fit_module, "AMPLE_FRAMES", AMPLE_FRAMES)
+        result = schedule(n, k, iterations, progressive=progressive)
+    assert result[-1][0] == n
+    assert result[0][1] == iterations
+    assert (len(result) == 2) == (progressive and n // 4 >= 400 * k)
+    if len(result) == 2:
+        assert result == [(n // 4, iterations), (n, (iterations + 1) // 2)]
 
 
 def test_the_seed_decides_the_centroids() -> None:
@@ -261,7 +261,7 @@ def test_a_sample_that_is_not_finite_is_refused(bad: float) -> None:
 
 
 def test_a_gpu_asked_for_but_not_there_is_an_error_not_a_slow_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speechprep.tokenizers.kmeans.gpu.gpu_finder", lambda: None)
+    monkeypatch.setattr("speechprep.tokenizers.kmeans.gpu.gpu_search", lambda: None)
     with pytest.raises(ConfigError, match="device = 'gpu'"):
         KMeans(device="gpu").fit(blobs(100, 3, 2), 2, seed=0)
 
@@ -269,15 +269,15 @@ def test_a_gpu_asked_for_but_not_there_is_an_error_not_a_slow_run(monkeypatch: p
 def test_a_device_gives_the_bytes_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The path of a GPU, on torch's CPU tensors: it is chosen, used in every iteration, and changes nothing."""
     pytest.importorskip("torch")
-    finder = TorchFinder("cpu", cache=1 << 20)
-    asked = []
-    original = finder.top2
-    monkeypatch.setattr(finder, "top2", lambda block: asked.append(len(block)) or original(block))
-    monkeypatch.setattr("speechprep.tokenizers.kmeans.gpu.gpu_finder", lambda: finder)
+    search = TorchSearch("cpu", cache=1 << 20)
+    searched = []
+    original = search.top2
+    monkeypatch.setattr(search, "top2", lambda block: searched.append(len(block)) or original(block))
+    monkeypatch.setattr("speechprep.tokenizers.kmeans.gpu.gpu_search", lambda: search)
     frames = blobs(4000, 24, 40)
     there = KMeans(8, init="kmeans++", device="gpu").fit(frames, 30, seed=0)
     assert there.device == "gpu"
-    assert sum(asked) > 6 * 2000
+    assert sum(searched) > 6 * 2000
     assert same(there, KMeans(8, init="kmeans++", device="cpu").fit(frames, 30, seed=0))
 
 
@@ -296,7 +296,7 @@ def test_a_file_gives_the_bytes_of_the_array(tmp_path: Path) -> None:
         assert same(held, KMeans(6, block=100).fit(file, 20, seed=0))
     mapped = np.memmap(tmp_path / "frames", "<f4", "r", shape=(3000, 8))
     assert same(held, KMeans(6).fit(mapped, 20, seed=0))
-    with pytest.raises(ConfigError, match="no whole number of frames"):
+    with pytest.raises(ConfigError, match="not a multiple of"):
         FrameFile(tmp_path / "frames", 7)
 
 
@@ -310,7 +310,7 @@ def test_a_fit_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path: Pa
     frames = blobs(1500, 6, 20)
     kmeans = KMeans(6, restarts=3, init=init, device="cpu")
     whole: list[Progress] = []
-    wanted = kmeans.fit(frames, 15, seed=2, said=whole.append)
+    expected = kmeans.fit(frames, 15, seed=2, on_iteration=whole.append)
     saved = Checkpoint(str(tmp_path / "state.npz"), "key")
     seen: list[Progress] = []
 
@@ -320,11 +320,11 @@ def test_a_fit_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path: Pa
             raise Killed
 
     with pytest.raises(Killed):
-        kmeans.fit(frames, 15, seed=2, checkpoint=saved, said=dying)
-    assert same(wanted, kmeans.fit(frames, 15, seed=2, checkpoint=saved, said=seen.append))
+        kmeans.fit(frames, 15, seed=2, checkpoint=saved, on_iteration=dying)
+    assert same(expected, kmeans.fit(frames, 15, seed=2, checkpoint=saved, on_iteration=seen.append))
     assert seen == whole  # each iteration once, none again
     again: list[Progress] = []
-    assert same(wanted, kmeans.fit(frames, 15, seed=2, checkpoint=saved, said=again.append))
+    assert same(expected, kmeans.fit(frames, 15, seed=2, checkpoint=saved, on_iteration=again.append))
     assert again == []
 
 
@@ -345,11 +345,11 @@ def test_what_was_read_is_let_go_block_by_block(tmp_path: Path) -> None:
     class Watched(FrameFile):
         def __getitem__(self, rows: Any) -> Any:
             nonlocal most
-            found = super().__getitem__(rows)
+            result = super().__getitem__(rows)
             live[:] = [ref for ref in live if ref() is not None]
-            live.append(weakref.ref(found))
+            live.append(weakref.ref(result))
             most = max(most, len(live))
-            return found
+            return result
 
     with Watched(tmp_path / "frames", 8) as file:
         KMeans(4, init="kmeans++", threads=2, block=100, device="cpu").fit(file, 20, seed=0)

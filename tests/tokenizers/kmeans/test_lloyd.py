@@ -16,8 +16,10 @@ from speechprep.tokenizers.kmeans.lloyd import Lloyd, Threads, measure
 def exact_means(frames: list[list[int]], units: list[int], k: int) -> list[list[Fraction] | None]:
     means: list[list[Fraction] | None] = []
     for unit in range(k):
-        own = [frame for frame, u in zip(frames, units, strict=True) if u == unit]
-        means.append([Fraction(sum(values), len(own)) for values in zip(*own, strict=True)] if own else None)
+        members = [frame for frame, u in zip(frames, units, strict=True) if u == unit]
+        means.append(
+            [Fraction(sum(values), len(members)) for values in zip(*members, strict=True)] if members else None
+        )
     return means
 
 

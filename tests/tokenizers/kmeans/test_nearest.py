@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from speechprep.errors import ConfigError
 from speechprep.tokenizers.kmeans.frames import Block
-from speechprep.tokenizers.kmeans.gpu import FaissFinder, TorchFinder, gpu_finder
-from speechprep.tokenizers.kmeans.nearest import Centroids, NumpyFinder, assign, perplexity
+from speechprep.tokenizers.kmeans.gpu import FaissSearch, TorchSearch, gpu_search
+from speechprep.tokenizers.kmeans.nearest import Centroids, NumpySearch, assign, perplexity
 
 
 def blobs(n: int, dim: int, centres: int, seed: int = 0) -> np.ndarray:
@@ -66,9 +66,9 @@ def test_frames_half_way_between_two_centroids_go_to_the_lower_index() -> None:
 @pytest.mark.parametrize(("k", "dtype"), [(2, np.uint16), (65_536, np.uint16), (65_537, np.uint32)])
 def test_ids_are_as_wide_as_the_vocabulary_needs(k: int, dtype: Any) -> None:
     centroids = np.arange(k, dtype=np.float32)[:, None]
-    found = Centroids(centroids).assign(np.array([[k - 1.0]], np.float32))
-    assert found.dtype == dtype
-    assert found[0] == k - 1
+    result = Centroids(centroids).assign(np.array([[k - 1.0]], np.float32))
+    assert result.dtype == dtype
+    assert result[0] == k - 1
 
 
 def test_no_frames_give_no_units() -> None:
@@ -80,8 +80,8 @@ def test_features_of_another_dimension_are_refused() -> None:
         assign(np.ones((4, 13), np.float32), np.ones((2, 39), np.float32))
 
 
-class Careless(NumpyFinder):
-    """A finder as coarse as it says it is: its scores come in steps, and of equals it takes the last."""
+class Careless(NumpySearch):
+    """A search with rounded scores within its error bound; among equal scores it takes the last."""
 
     def __init__(self, step: float) -> None:
         self.step = step
@@ -93,40 +93,40 @@ class Careless(NumpyFinder):
         scores[np.arange(len(scores)), best] = np.inf
         return best, lowest, scores.min(axis=1)
 
-    def error(self, norms: Any, norm: float, dim: int) -> Any:
-        return super().error(norms, norm, dim) + self.step
+    def error_bound(self, norms: Any, norm: float, dim: int) -> Any:
+        return super().error_bound(norms, norm, dim) + self.step
 
 
-def finders() -> list[Any]:
-    found: list[Any] = [Careless(0.5)]
+def searches() -> list[Any]:
+    result: list[Any] = [Careless(0.5)]
     if find_spec("faiss"):
-        found.append(FaissFinder(gpu=False))
+        result.append(FaissSearch(gpu=False))
     with contextlib.suppress(ImportError):
-        found.append(TorchFinder("cpu"))
-    return found
+        result.append(TorchSearch("cpu"))
+    return result
 
 
-@pytest.mark.parametrize("finder", finders(), ids=lambda f: type(f).__name__)
+@pytest.mark.parametrize("search", searches(), ids=lambda f: type(f).__name__)
 @settings(max_examples=30)
 @given(k=st.integers(1, 40), dim=st.integers(1, 30), seed=st.integers(0, 1000))
-def test_whoever_proposes_the_units_are_the_same(finder: Any, k: int, dim: int, seed: int) -> None:
+def test_all_search_backends_give_equal_units(search: Any, k: int, dim: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     frames = rng.integers(-3, 4, (200, dim)).astype(np.float32)  # whole numbers: many ties
     centroids = np.concatenate([frames[: k // 2], rng.standard_normal((k - k // 2, dim))]).astype(np.float32)
-    found = Centroids(centroids, finder).nearest(Block.of(frames))
-    assert np.array_equal(found, assign(frames, centroids))
+    result = Centroids(centroids, search).nearest(Block.of(frames))
+    assert np.array_equal(result, assign(frames, centroids))
 
 
-def test_a_finder_that_claims_to_be_exact_and_is_not_would_be_seen() -> None:
+def test_a_search_with_a_wrong_error_bound_gives_wrong_units() -> None:
     class Liar(Careless):
-        def error(self, norms: Any, norm: float, dim: int) -> Any:
-            return np.full_like(norms, -1.0)  # nothing is ever looked at again
+        def error_bound(self, norms: Any, norm: float, dim: int) -> Any:
+            return np.full_like(norms, -1.0)  # no frame is compared again
 
     frames, centroids = blobs(500, 8, 9), blobs(30, 8, 9, seed=1)
     assert not np.array_equal(Centroids(centroids, Liar(20.0)).nearest(Block.of(frames)), assign(frames, centroids))
 
 
-def test_torch_keeps_blocks_as_far_as_there_is_room_and_forgets_them() -> None:
+def test_torch_caches_blocks_while_there_is_room_and_frees_them() -> None:
     pytest.importorskip("torch")
     frames, centroids = blobs(100, 8, 9), blobs(5, 8, 9, seed=1)
     reads = []
@@ -134,23 +134,23 @@ def test_torch_keeps_blocks_as_far_as_there_is_room_and_forgets_them() -> None:
     def block(start: int) -> Block:
         return Block(start, start + 50, lambda: reads.append(start) or frames[start : start + 50], (100, start))
 
-    finder = TorchFinder("cpu", cache=50 * 8 * 4)
-    finder.prepare(centroids, np.zeros(5, np.float32))
+    search = TorchSearch("cpu", cache=50 * 8 * 4)
+    search.prepare(centroids, np.zeros(5, np.float32))
     for _ in range(3):
         for start in (0, 50):
-            finder.top2(block(start))
+            search.top2(block(start))
     assert reads == [0, 50, 50, 50]
-    finder.forget()
-    finder.top2(block(50))
-    finder.top2(block(50))
+    search.clear_cache()
+    search.top2(block(50))
+    search.top2(block(50))
     assert reads == [0, 50, 50, 50, 50]
 
 
-def test_without_a_gpu_no_finder_claims_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_there_is_no_gpu_search(monkeypatch: pytest.MonkeyPatch) -> None:
     faiss = pytest.importorskip("faiss")
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
     monkeypatch.setattr("speechprep.tokenizers.kmeans.gpu.find_spec", lambda name: None if name == "torch" else True)
-    assert gpu_finder() is None
+    assert gpu_search() is None
 
 
 def test_perplexity_of_even_use_is_k_and_of_one_unit_is_one() -> None:

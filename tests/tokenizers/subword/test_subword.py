@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.tokenizers.subword import spm_proto
-from speechprep.tokenizers.subword.hf_tokenizer import merges_of
+from speechprep.tokenizers.subword.hf_tokenizer import bpe_merges
 from speechprep.tokenizers.subword.model import TextSubword, UnitSubword
 from speechprep.tokenizers.subword.train import train_text, train_units
 from speechprep.tokenizers.subword.unit_text import to_text
@@ -38,13 +38,13 @@ def walk(k: int, n: int, seed: int = 0) -> np.ndarray:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, str], UnitSubword]:
     """A trained model for each number of units and algorithm."""
     folder = tmp_path_factory.mktemp("models")
-    made = {}
+    trained = {}
     for k, algorithm in ((2, "bpe"), (5, "bpe"), (100, "bpe"), (2000, "bpe"), (7000, "bpe"), (100, "unigram")):
         path = folder / f"{k}-{algorithm}.model"
         sequences = [walk(k, 400, seed) for seed in range(20)]
         train_units(sequences, k, k + 200, path, algorithm=algorithm)
-        made[k, algorithm] = UnitSubword.load(path)
-    return made
+        trained[k, algorithm] = UnitSubword.load(path)
+    return trained
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,8 @@ def test_encoding_many_segments_equals_sentencepiece_on_each_and_decodes_exactly
     def check(ragged):
         flat, offsets = ragged
         ids, at = model.encode_ragged(flat, offsets)
-        wanted = [alone.encode(to_text(flat[a:b])) for a, b in itertools.pairwise(offsets)]
-        assert [ids[a:b].tolist() for a, b in itertools.pairwise(at)] == wanted
+        expected = [alone.encode(to_text(flat[a:b])) for a, b in itertools.pairwise(offsets)]
+        assert [ids[a:b].tolist() for a, b in itertools.pairwise(at)] == expected
         assert ids.dtype == np.int32
         units, back = model.decode_ragged(ids, at)
         assert np.array_equal(units, flat)
@@ -129,9 +129,9 @@ def test_chunks_whose_hashes_clash_are_told_apart(models, tmp_path, monkeypatch)
     units, offsets = walk(100, 3000), np.arange(0, 3001, 20)
     for _ in range(2):
         ids, at = model.encode_ragged(units, offsets)
-        wanted = models[100, "bpe"]._joined(units, offsets)
-        assert ids.tolist() == wanted[0].tolist()
-        assert at.tolist() == wanted[1].tolist()
+        expected = models[100, "bpe"]._joined(units, offsets)
+        assert ids.tolist() == expected[0].tolist()
+        assert at.tolist() == expected[1].tolist()
 
 
 def test_merges_were_learnt(models):
@@ -209,7 +209,7 @@ def test_a_vocabulary_too_small_for_the_units_is_refused_with_the_size_needed(tm
 def test_a_unit_that_the_codebook_has_not_is_refused(tmp_path, models):
     with pytest.raises(StaleArtifact, match="unit 7 in the data, but the codebook has 5"):
         train_units([np.array([1, 7])], 5, 10, tmp_path / "m")
-    with pytest.raises(StaleArtifact, match="unit 7, but the subword model knows units below 5"):
+    with pytest.raises(StaleArtifact, match="unit 7, but the subword model has units below 5"):
         models[5, "bpe"].encode(np.array([7]))
 
 
@@ -299,11 +299,11 @@ def test_characters_that_do_not_fit_are_left_to_bytes_the_rarest_first(tmp_path)
 def test_a_model_rewritten_with_its_own_pieces_keeps_its_bytes():
     import sentencepiece
 
-    made = io.BytesIO()
+    trained = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXTS), model_writer=made, vocab_size=60, model_type="bpe", minloglevel=2
+        sentence_iterator=iter(TEXTS), model_writer=trained, vocab_size=60, model_type="bpe", minloglevel=2
     )
-    model = made.getvalue()
+    model = trained.getvalue()
     assert spm_proto.algorithm(model) == "bpe"
     pieces = spm_proto.read_pieces(model)
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
@@ -328,7 +328,7 @@ def piece_sets(draw: st.DrawFn) -> list[str]:
 @settings(max_examples=150)
 @given(piece_sets(), st.lists(st.text("ab", min_size=1, max_size=24), min_size=1, max_size=8))
 def test_ranking_pieces_and_ranking_merges_give_the_same(pieces, texts):
-    merges = merges_of(pieces, "ab")
+    merges = bpe_merges(pieces, "ab")
     for text in texts:
         assert by_piece(text, pieces) == by_merge(text, merges)
 
@@ -338,10 +338,10 @@ def by_piece(text: str, order: list[str]) -> list[str]:
     rank = {piece: i for i, piece in enumerate(order)}
     symbols = list(text)
     while True:
-        found = [(rank[a + b], i) for i, (a, b) in enumerate(itertools.pairwise(symbols)) if a + b in rank]
-        if not found:
+        candidates = [(rank[a + b], i) for i, (a, b) in enumerate(itertools.pairwise(symbols)) if a + b in rank]
+        if not candidates:
             return symbols
-        _, i = min(found)
+        _, i = min(candidates)
         symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
 
 
@@ -350,10 +350,10 @@ def by_merge(text: str, merges: list[tuple[str, str]]) -> list[str]:
     rank = {merge: i for i, merge in enumerate(merges)}
     symbols = list(text)
     while True:
-        found = [(rank[m], i) for i, m in enumerate(itertools.pairwise(symbols)) if m in rank]
-        if not found:
+        candidates = [(rank[m], i) for i, m in enumerate(itertools.pairwise(symbols)) if m in rank]
+        if not candidates:
             return symbols
-        _, i = min(found)
+        _, i = min(candidates)
         symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
 
 

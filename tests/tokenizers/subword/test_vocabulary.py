@@ -41,8 +41,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module", params=PARTS)
 def saved(request, models, tmp_path_factory) -> tuple[Vocabulary, Path]:
     """A vocabulary of each make-up and the folder that it was saved in."""
-    wanted = (model if there else None for model, there in zip(models, PARTS[request.param], strict=True))
-    vocabulary = Vocabulary.build(*wanted, K)
+    expected = (model if there else None for model, there in zip(models, PARTS[request.param], strict=True))
+    vocabulary = Vocabulary.build(*expected, K)
     folder = tmp_path_factory.mktemp("vocabulary")
     vocabulary.save(folder)
     return vocabulary, folder
@@ -106,9 +106,9 @@ def test_text_keeps_to_its_range_and_decodes_exactly(vocabulary):
 
 def test_ids_of_the_wrong_modality_are_refused(vocabulary):
     units, _ = vocabulary.encode_units(np.array([1, 2]), np.array([0, 2]))
-    with pytest.raises(StaleArtifact, match="those of text are 16 to"):
+    with pytest.raises(StaleArtifact, match="ids of text are 16 to"):
         vocabulary.decode_text(units)
-    with pytest.raises(StaleArtifact, match="those of units are"):
+    with pytest.raises(StaleArtifact, match="ids of units are"):
         vocabulary.decode_units(np.array([vocabulary.eos]))
     with pytest.raises(StaleArtifact, match="unit 60, but"):
         Vocabulary.build(None, None, K).encode_units(np.array([K]), np.array([0, 1]))
@@ -148,7 +148,7 @@ def test_models_that_do_not_belong_are_refused(saved, models, tmp_path):
     vocabulary, folder = saved
     with pytest.raises(StaleArtifact, match="no vocabulary in"):
         Vocabulary.load(tmp_path / "nowhere")
-    with pytest.raises(StaleArtifact, match="trained on 60 units, the codebook has 61"):
+    with pytest.raises(StaleArtifact, match="trained on 60 units, but the codebook has 61"):
         Vocabulary.build(None, models[1], K + 1)
     if vocabulary.text is not None:
         for path in folder.iterdir():
@@ -219,13 +219,13 @@ def test_transformers_reads_a_whole_interleaved_row(saved, fast):
     vocabulary, _ = saved
     units = units_like_speech(30)
     unit_ids, _ = vocabulary.encode_units(units, np.array([0, 30]))
-    wanted, row = [vocabulary.u_start, *unit_ids.tolist()], "<U_EN>" + to_text(units)
+    expected, row = [vocabulary.u_start, *unit_ids.tolist()], "<U_EN>" + to_text(units)
     if vocabulary.text is not None:
         text_ids, _ = vocabulary.encode_texts([" She had"])
-        wanted, row = [*wanted, vocabulary.u2t, *text_ids.tolist(), vocabulary.t_end], row + "<U2T> She had<EOS>"
-    assert fast(row)["input_ids"] == wanted
-    assert fast.decode(wanted) == row
-    assert fast.decode(wanted, skip_special_tokens=True).startswith(to_text(units))
+        expected, row = [*expected, vocabulary.u2t, *text_ids.tolist(), vocabulary.t_end], row + "<U2T> She had<EOS>"
+    assert fast(row)["input_ids"] == expected
+    assert fast.decode(expected) == row
+    assert fast.decode(expected, skip_special_tokens=True).startswith(to_text(units))
 
 
 @pytest.mark.reference

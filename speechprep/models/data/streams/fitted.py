@@ -20,8 +20,8 @@ from speechprep.models.data.order import permutation
 from speechprep.models.data.source import Source
 from speechprep.models.data.streams.base import nothing_taken
 from speechprep.models.data.streams.rowed import RowedStream, Rows, shaped
-from speechprep.tokenizers.arrays.draws import salted
-from speechprep.tokenizers.packing import Documents, Layout, best_fit, cut_long
+from speechprep.tokenizers.arrays.keyed_random import salted
+from speechprep.tokenizers.packing import DocumentBatch, Layout, best_fit, cut_long
 
 PIECE_TOKENS = 1 << 20
 _FIXED = 1 << 40  # salt: no epoch has this number
@@ -65,11 +65,11 @@ class FittedStream(RowedStream):
         names = pa.concat_arrays([b.column("ids") for b in batches]) if self.with_names else None
         return Rows(tokens, documents, names)
 
-    def _fit(self, piece: int) -> tuple[Documents, Sequence[Sequence[int]]]:
+    def _fit(self, piece: int) -> tuple[DocumentBatch, Sequence[Sequence[int]]]:
         groups = self.groups[piece].tolist()
         found = self.picker.load(groups)
         order = permutation(salted(self.key, _FIXED + groups[0]), len(found.lengths))
-        documents = Documents(found.names.take(order), found.taken(order), found.lengths[order])  # type: ignore[union-attr]
+        documents = DocumentBatch(found.names.take(order), found.taken(order), found.lengths[order])  # type: ignore[union-attr]
         if len(order) and documents.lengths.max() > self.context and self.source.long == "refuse":
             which = int(documents.lengths.argmax())
             raise ConfigError(

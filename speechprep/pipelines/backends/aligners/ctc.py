@@ -34,7 +34,7 @@ from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
 from speechprep.pipelines.backends.aligners.torchaudio_ctc import TorchaudioModel
 from speechprep.pipelines.backends.base import check_device
-from speechprep.tokenizers.alignment.ctc import ctc_align, greedy
+from speechprep.tokenizers.alignment.ctc import ctc_align, greedy_decode
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
 VERSION = 2  # raise it if the same input gives other times
@@ -157,7 +157,7 @@ class CtcAligner(StreamAligner):
         upper = all(text == text.upper() for text in ids.values())
         words: list[str] = [""]
         parts: list[list[Any]] = [[]]
-        for emitted in greedy(np.concatenate(labels), np.concatenate(scores), self.model.blank):
+        for emitted in greedy_decode(np.concatenate(labels), np.concatenate(scores), self.model.blank):
             if emitted.token == self.model.delimiter():
                 words.append("")
                 parts.append([])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from speechprep.tokenizers.kmeans.nearest import APART, UNIT_ROUNDOFF, Centroids, product_error
+from speechprep.tokenizers.kmeans.nearest import SAFETY_FACTOR, UNIT_ROUNDOFF, Centroids, product_error
 
 ROWS = 1 << 15  # frames in one block of scores
 
@@ -40,7 +40,7 @@ class DeviceCentroids:
         lowest, best = scores.min(1)
         second = scores.scatter(1, best[:, None], float("inf")).amin(1)
         norms = x.double().square().sum(1).sqrt()
-        slack = APART * product_error(norms, self._norm, self.dim, UNIT_ROUNDOFF)
+        slack = SAFETY_FACTOR * product_error(norms, self._norm, self.dim, UNIT_ROUNDOFF)
         close = torch.nonzero(second - lowest <= slack)[:, 0]
         if not len(close):
             return best

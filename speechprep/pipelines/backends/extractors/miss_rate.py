@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.codebook import Codebook
 from speechprep.pipelines.backends import Extractor
 from speechprep.registry import make
+from speechprep.tokenizers.arrays.keyed_random import fixed_generator
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
 F32 = NDArray[np.float32]
@@ -87,7 +88,7 @@ def units_in_batches(extractor: Extractor, centroids: Centroids, audio: list[F32
     """The units of each utterance (samples,), computed in shuffled batches of `size`."""
     extractor.batch_seconds = 0.0 if size == 1 else WHOLE_BATCH
     units: dict[int, Units] = {}
-    order = np.random.default_rng(0).permutation(len(audio)).tolist()
+    order = fixed_generator().permutation(len(audio)).tolist()
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         batch = extractor.units([audio[i] for i in rows], centroids)

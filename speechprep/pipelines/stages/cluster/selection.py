@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
-from speechprep.pipelines.stages.sample import uniform
-from speechprep.tokenizers.arrays.draws import Hashes, record_keys, salted
+from speechprep.tokenizers.arrays.keyed_random import Hashes, record_keys, salted, uniform_numbers
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def limit_silence(sample: FrameSample, max_share: float, seed: int) -> FrameSamp
     owners = sample.utterance[silent]
     for owner in np.unique(owners):
         mine = owners == owner
-        draws[mine] = uniform(seed, f"silence\0{sample.ids[owner]}", sample.frame[silent[mine]])
+        draws[mine] = uniform_numbers(seed, f"silence\0{sample.ids[owner]}", sample.frame[silent[mine]])
     # Equal draws have a probability of 2^-53; the order of the corpus decides them.
     kept = silent[np.argsort(draws, kind="stable")[:allowed]]
     return sample.take(np.sort(np.concatenate([np.flatnonzero(~sample.silent), kept])))

@@ -85,7 +85,7 @@ def fitted(ctx: ShardContext, sample: FrameSample, dim: int) -> KMeansFit:
         ctx.note(f"{restart}iteration {at.iteration} of {at.iterations}, inertia {at.inertia:.6g}")
 
     with FrameFile(file, dim) as frames:
-        fit = kmeans.fit(frames, config.k, ctx.seed, keys=in_file, checkpoint=saved, said=said)
+        fit = kmeans.fit(frames, config.k, ctx.seed, keys=in_file, checkpoint=saved, on_iteration=said)
     file.unlink()
     return replace(fit, units=fit.units[place])
 
