@@ -78,7 +78,7 @@ def _coverage_difference(row: Mapping[str, Any], segments: list[Segment], n_word
         return None
     edges = [0, *(s.word_stop for s in segments)]
     if [s.word_start for s in segments] != edges[:-1] or edges[-1] != n_words:
-        return "its spans do not cover each word once"
+        return "its spans do not contain all words, each exactly once"
     if segments[-1].modality == "unit" and segments[-1].first_frame + len(segments[-1].frames) != n_frames:
         return "its last span does not reach the end"
     return None

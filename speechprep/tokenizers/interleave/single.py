@@ -58,7 +58,8 @@ def interleave_utterance(
     problem = rows.problem(0)
     if problem is not None:
         raise problem
-    return rows.tokens.to_pylist()
+    result: list[dict[str, Any]] = rows.tokens.to_pylist()
+    return result
 
 
 def _checked(units: Sequence[int] | NDArray[Any], k: int) -> NDArray[Any]:

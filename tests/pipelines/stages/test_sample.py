@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechprep.pipelines.stages import sample
+from speechprep.tokenizers.arrays.keyed_random import uniform_numbers
 
 MASK = (1 << 64) - 1
 
@@ -71,7 +72,7 @@ def test_the_oracle_is_splitmix64() -> None:
 def test_draws_are_those_of_the_published_generator(seed: int, id: str, first: int, n: int) -> None:
     generator = SplitMix64(key_of(seed, id))
     expected = [fraction(mixed(key_of(seed, id))), *(fraction(generator.next()) for _ in range(first + n))]
-    draws = sample.uniform(seed, id, np.arange(first, first + n))
+    draws = uniform_numbers(seed, id, np.arange(first, first + n))
     assert [Fraction(draw) for draw in draws.tolist()] == expected[first : first + n]
 
 
