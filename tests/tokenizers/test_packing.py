@@ -1,4 +1,4 @@
-"""Documents into rows of one length, and how much of each kind is taken."""
+"""Packing: rows of a fixed length, and the share of each kind in a mixture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packing: rows, bins and mixtures are those of plain loops over one document at a time."""
+"""Packing: rows, bins and mixtures equal plain loops over single documents."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_long_documents_are_cut_like_slices(lengths, context):
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.booleans()), max_size=80))
 def test_every_document_goes_where_it_leaves_the_least_room(documents_):
-    """Replayed one by one: of equally full rows any one may be taken."""
+    """Replay document by document; among equally full rows, any row may be chosen."""
     context = 20
     lengths = [n for n, _ in documents_]
     bins = best_fit(np.array(lengths, np.int64), np.array([on for _, on in documents_], bool), context)

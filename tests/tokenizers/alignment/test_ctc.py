@@ -1,4 +1,4 @@
-"""CTC alignment: the best of all paths, whatever the block size and the engine; torchaudio's paths and scores."""
+"""CTC alignment: the best path for every block size and engine, with the paths and scores of torchaudio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CTC alignment gives a path as good as the best one of a full table, written out here in plain loops."""
+"""CTC alignment gives a path as good as the best path of a full table, computed in plain loops."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def collapsed(labels: list[int]) -> list[int]:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("values", [[-1.0, -0.5], [-i / 4 for i in range(13)]], ids=["many ties", "few ties"])
 def test_the_path_is_as_good_as_the_best_of_the_full_table(engine, values, monkeypatch):
-    """Scores are multiples of a quarter, so that sums are exact."""
-    if engine == "loops":  # the code that numba compiles, run by Python
+    """Scores are multiples of a quarter: sums are exact."""
+    if engine == "loops":  # the loops compiled by numba, run by Python
         monkeypatch.setattr(ctc, "compiled", lambda function: function)
     rng = np.random.default_rng(0)
     for _ in range(400):

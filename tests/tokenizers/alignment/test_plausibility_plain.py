@@ -1,4 +1,4 @@
-"""Plausibility of word times: speech and the loudest passage are those of plain loops over the definitions."""
+"""Plausibility of word times: speech and the loudest passage equal plain loops over the definitions."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def power_of(levels: list[float]) -> np.ndarray:
 
 
 def smooth_levels(power: list[float]) -> list[float]:
-    """Of each frame, the mean power of it and its two neighbours in dB, not more than 80 dB below the largest."""
+    """Mean power of each frame and its two neighbours in dB, at most 80 dB below the largest."""
     padded = [0.0, *power, 0.0]
     means = [sum(padded[i : i + 3]) / 3 for i in range(len(power))]
     return [10 * math.log10(max(mean, max(means) * 1e-8)) for mean in means]
 
 
 def oracle(power: list[float]) -> list[bool | None]:
-    """True for speech; None where rounding decides."""
+    """True for speech; None if rounding decides."""
     levels = smooth_levels(power)
     quiet, loud = percentile(levels, 5), percentile(levels, 90)
     if abs(loud - quiet - 6) < 1e-6:
@@ -58,7 +58,7 @@ def test_speech_lies_between_the_5th_and_the_90th_percentile(levels):
 
 @pytest.mark.parametrize("n", [101, 240])
 def test_the_border_of_speech_on_a_ramp_of_levels(n):
-    """Another percentile moves the border of a ramp, whose levels lie about 0.2 dB apart."""
+    """A different percentile moves the border on a ramp with steps of about 0.2 dB."""
     power = power_of([-0.2 * i - 0.0003 * i * i for i in range(n)])
     result, expected = plausibility.speech_frames(power).tolist(), oracle(power.tolist())
     assert None not in expected

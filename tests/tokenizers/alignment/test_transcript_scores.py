@@ -1,4 +1,4 @@
-"""Scores of a transcript, and whether word times fit the sound."""
+"""Scores of a transcript, and plausibility of word times."""
 
 from __future__ import annotations
 

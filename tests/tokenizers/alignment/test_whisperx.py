@@ -24,7 +24,7 @@ def log_softmax(x):
 
 
 def planted(text, frames, seed, noise=1.0):
-    """Emissions in which the characters of a text are said one after the other, as far as there is room."""
+    """Emissions with the characters of a text in order, as far as there is room."""
     rng = np.random.default_rng(seed)
     logits = rng.standard_normal((frames, len(DICTIONARY))) * noise
     logits[:, 0] += 4
@@ -61,7 +61,7 @@ def test_a_text_without_characters_has_no_words():
 
 @pytest.fixture(scope="module")
 def alignment(tmp_path_factory):
-    """whisperx.alignment with a sentence splitter made here, so that nothing is downloaded."""
+    """whisperx.alignment with a sentence splitter of the test, so nothing is downloaded."""
     pytest.importorskip("whisperx")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYANNOTE_METRICS_ENABLED", "0")

@@ -1,4 +1,4 @@
-"""The trellis in rows and blocks gives the times of WhisperX's full table, written out here in plain loops."""
+"""The trellis in rows and blocks gives the times of the full table of WhisperX, computed in plain loops."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def oracle(scores: list[list[float]], tokens: list[int]) -> list[tuple[int, int,
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("values", [[-1.0, -0.5], [-i / 4 for i in range(13)]], ids=["many ties", "few ties"])
 def test_times_and_scores_are_those_of_the_full_table(engine, values, monkeypatch):
-    """Scores are multiples of a quarter, so that sums are exact and ties are ties."""
-    if engine == "loops":  # the code that numba compiles, run by Python
+    """Scores are multiples of a quarter: sums are exact and ties are real."""
+    if engine == "loops":  # the loops compiled by numba, run by Python
         monkeypatch.setattr(whisperx, "compiled", lambda function: function)
     rng, failures = np.random.default_rng(0), 0
     for _ in range(500):

@@ -1,4 +1,4 @@
-"""Random numbers that depend on (seed, purpose, key, index) and on nothing else."""
+"""Keyed random numbers: functions of (seed, purpose, key, index) only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ragged arrays: every operation is that of a loop over Python lists."""
+"""Ragged arrays: every operation equals a loop over Python lists."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_list_array_sliced_or_with_nulls_gives_its_values(lists, start, length
 
 @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 9), max_size=4)), max_size=10))
 def test_a_null_list_that_hides_values_counts_as_an_empty_one(rows):
-    """Arrow lets a null list own values."""
+    """In Arrow, a null list may have values."""
     flat = [value for _, values in rows for value in values]
     edges = [0]
     for _, values in rows:

@@ -1,4 +1,4 @@
-"""Run-length form: an exact inverse, and segments that never touch each other."""
+"""Run-length encoding: an exact inverse, and independent segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every row decodes to exactly the words, units, frames and times that it was made of."""
+"""Every row decodes to its exact words, units, frames and times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules by which words are spoken or written."""
+"""Policies: the choice of spoken and written words."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lengths(row: np.ndarray) -> list[tuple[bool, int]]:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_labels_of_an_utterance_do_not_depend_on_its_neighbours(policy):
-    """slamkit draws from a global generator in a thread pool: there the same corpus gives other rows each time."""
+    """slamkit draws from a global generator in a thread pool, so its rows differ between runs on one corpus."""
     counts = [7, 0, 31, 1, 100]
     together = labels(policy, counts)
     draws = Draws(record_keys(0, "interleave", map(str, range(5))))

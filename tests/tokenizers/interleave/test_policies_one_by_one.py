@@ -1,4 +1,4 @@
-"""The policies of a whole batch give the labels of plain loops over one utterance and Python integers."""
+"""Policies of a batch: labels equal plain loops over single utterances with Python integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of speech, text, CST and AST: layouts, choice of kinds, and independence of everything but seed and id."""
+"""Rows of speech, text, CST and AST: layouts, kinds, and dependence on seed and id only."""
 
 from __future__ import annotations
 

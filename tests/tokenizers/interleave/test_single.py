@@ -1,4 +1,4 @@
-"""One utterance gives the rows that it has in a batch."""
+"""Interleaving of one utterance: its rows equal those of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every unit is in exactly one word or in the leading gap, whatever the times are."""
+"""Every unit is in exactly one word or in the leading gap, for all word times."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_table_of_an_utterance_does_not_depend_on_its_neighbours(batch):
 
 @pytest.mark.parametrize("hours", [1, 10])
 def test_spans_do_not_drift_over_hours(hours):
-    """Chunked extractors elsewhere lose frames at each cut, and words then hit the wrong units."""
+    """An extractor with lost frames at each chunk border would shift words to wrong units."""
     seconds = np.arange(0, 3600 * hours, 0.5)
     n_frames = GRID.num_frames(3600 * hours * 16_000)
     result = table([seconds.tolist()], [n_frames])

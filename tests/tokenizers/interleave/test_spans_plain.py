@@ -1,4 +1,4 @@
-"""Span tables of a batch are those of a loop over words and frames."""
+"""Span tables of a batch equal a loop over words and frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UTTERANCE = st.tuples(st.lists(st.integers(-50, 2500), max_size=8), st.integers(
 
 
 def owners(starts: list[int], n_frames: int) -> list[int]:
-    """The word that owns each frame: the last one that starts in or before it; -1 for the leading gap."""
+    """The word of each frame: the last word with a start in or before the frame; -1 for the leading gap."""
     raised: list[int] = []
     for start in starts:
         raised.append(max([start // 20, 0, *raised]))

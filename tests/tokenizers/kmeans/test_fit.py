@@ -1,4 +1,4 @@
-"""K-means: nothing left out, the same bytes however the work is cut, never worse from one iteration to the next."""
+"""K-means: all frames used, equal bytes for all blocks and threads, and an inertia that never rises."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from speechprep.tokenizers.kmeans.state import Checkpoint, Progress
 
 @pytest.fixture(scope="module", autouse=True)
 def samples_of_a_test_are_ample() -> Iterator[None]:
-    """Else none of them would be divided: at 400 frames for each unit of a quarter they would have to be large."""
+    """A low `AMPLE_FRAMES`: with the default of 400, the small samples of these tests would have no subset."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit_module, "AMPLE_FRAMES", 10)
         yield
@@ -47,14 +47,14 @@ def same(a: Any, b: Any) -> bool:
 
 
 def plain_lloyd(frames: np.ndarray, centroids: np.ndarray, iterations: int) -> tuple[np.ndarray, list[float]]:
-    """The textbook, in float64, centroids rounded to float32 as ours are."""
+    """Textbook k-means in float64, with centroids rounded to float32."""
     wide = frames.astype(np.float64)
     history = []
     for _ in range(iterations):
         distances = ((wide[:, None] - centroids.astype(np.float64)) ** 2).sum(axis=2)
         units = distances.argmin(axis=1)
         history.append(distances.min(axis=1).mean())
-        assume(np.bincount(units, minlength=len(centroids)).all())  # the textbook says nothing of empty units
+        assume(np.bincount(units, minlength=len(centroids)).all())  # the textbook does not define empty units
         centroids = np.stack([wide[units == u].mean(axis=0) for u in range(len(centroids))]).astype(np.float32)
     return centroids, history
 
@@ -77,7 +77,7 @@ def test_without_accelerations_it_is_the_lloyd_iteration_of_the_textbook(n: int,
 
 
 def one_start(frames: np.ndarray, k: int, seed: int, seen: list[Any]) -> np.ndarray:
-    """The frames that a fit starts from: those that random seeding takes."""
+    """Initial frames of a fit with random seeding."""
     from speechprep.tokenizers.kmeans import seeding
 
     original = seeding.random_frames
@@ -164,7 +164,7 @@ def test_sums_are_exact_to_their_grid(seed: int, scale: float, n: int) -> None:
     assert sums.counts.tolist() == np.bincount(elsewhere, minlength=5).tolist()
 
 
-# -- what is done ----------------------------------------------------------------------------------------------------
+# -- the schedule -----------------------------------------------------------------------------------------------------
 
 
 def test_all_frames_are_used_where_faiss_alone_would_take_256_for_each_centroid() -> None:
@@ -208,7 +208,7 @@ def test_inertia_falls_and_counts_add_up(init: Any) -> None:
 
 
 def test_plus_plus_finds_far_groups_that_random_frames_miss() -> None:
-    """Of 30 groups, 29 are rare: random frames start in the large one."""
+    """29 of 30 groups are rare, so random frames start in the large group."""
     rng = np.random.default_rng(0)
     middle = rng.standard_normal((30, 4)) * 100
     sizes = [4000, *[40] * 29]
@@ -225,7 +225,7 @@ def test_more_restarts_never_give_a_worse_fit() -> None:
 
 
 def test_an_empty_unit_takes_part_of_the_one_that_scatters_most() -> None:
-    """All but a few frames are one point: random frames start there and all but one of those units are empty."""
+    """Most frames are one point: random frames start there, and all but one of these units are empty."""
     rng = np.random.default_rng(1)
     frames = np.concatenate([np.zeros((5000, 3)), rng.standard_normal((400, 3))]).astype(np.float32)
     fit = KMeans(30, progressive=False).fit(frames, 20, seed=0)
@@ -267,7 +267,7 @@ def test_a_gpu_asked_for_but_not_there_is_an_error_not_a_slow_run(monkeypatch: p
 
 
 def test_a_device_gives_the_bytes_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path of a GPU, on torch's CPU tensors: it is chosen, used in every iteration, and changes nothing."""
+    """The GPU path on CPU tensors of torch: it is chosen, used in every iteration, and changes nothing."""
     pytest.importorskip("torch")
     search = TorchSearch("cpu", cache=1 << 20)
     searched = []
@@ -337,7 +337,7 @@ def test_the_state_of_another_fit_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_what_was_read_is_let_go_block_by_block(tmp_path: Path) -> None:
-    """Of a sample larger than memory, no more than a block for each thread is ever held."""
+    """At most one block for each thread is in memory, for samples larger than memory."""
     blobs(4000, 8, 30).astype("<f4").tofile(tmp_path / "frames")
     live: list[weakref.ref[Any]] = []
     most = 0

@@ -24,7 +24,7 @@ def exact_means(frames: list[list[int]], units: list[int], k: int) -> list[list[
 
 
 def split(frames: list[list[int]], units: list[int], keys: list[int], k: int) -> list[list[Fraction] | None]:
-    """Means, and near which frame each empty unit is put: see `Lloyd.update`. None: it stays."""
+    """Means, with empty units placed as in `Lloyd.update`; None for a unit left empty."""
     means = exact_means(frames, units, k)
     scatter = [Fraction(0)] * k
     for frame, unit in zip(frames, units, strict=True):
@@ -54,7 +54,7 @@ def split(frames: list[list[int]], units: list[int], keys: list[int], k: int) ->
     block=st.integers(1, 9),
 )
 def test_means_and_split_units_are_those_of_fractions(n, near, far, seed, block):
-    """After two assignments, so that frames have moved; centroids far away are of units without frames."""
+    """Two assignments move frames between units; distant centroids give units without frames."""
     k = near + far
     rng = np.random.default_rng(seed)
     data = (rng.integers(-20, 21, (n, 2)) * rng.integers(1, 4, (n, 1))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Units that depend on the frame alone, whoever proposes them."""
+"""Nearest centroids: the unit of a frame is independent of other frames and of the search backend."""
 
 from __future__ import annotations
 

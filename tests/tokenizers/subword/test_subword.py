@@ -1,4 +1,4 @@
-"""SentencePiece on units and text: nothing skipped, nothing lost, and the same ids however it is called."""
+"""SentencePiece on units and text: no skipped and no lost input, and equal ids for every way of calling it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXTS = [
 
 
 def walk(k: int, n: int, seed: int = 0) -> np.ndarray:
-    """Units without repeats in which some pairs are much more frequent than others."""
+    """Units without repeats, with some pairs much more frequent than others."""
     rng = np.random.default_rng(seed)
     steps = rng.choice([1, 2, 3, 7, max(k // 2, 1)], n, p=[0.5, 0.2, 0.15, 0.1, 0.05])
     units = np.cumsum(steps) % k
@@ -59,7 +59,7 @@ MODELS = [(2, "bpe"), (5, "bpe"), (100, "bpe"), (2000, "bpe"), (7000, "bpe"), (1
 
 @st.composite
 def segments(draw: st.DrawFn, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Segments of any units, periodic ones and seen ones among them."""
+    """Segments of random units, of periodic units and of earlier units."""
     unit = st.integers(0, k - 1)
     few = st.lists(st.integers(0, min(k, 4) - 1), max_size=40)
     periodic = st.builds(lambda p, n: (p * n)[:40], st.lists(unit, min_size=1, max_size=4), st.integers(1, 20))
@@ -161,7 +161,7 @@ def test_sequences_longer_than_the_byte_limit_are_cut_and_none_is_skipped(tmp_pa
     assert coverage["skipped"] == 0
     assert coverage["size"] == UnitSubword.load(tmp_path / "m").size
     model = UnitSubword.load(tmp_path / "m")
-    assert len(model.encode(long)) < len(long) / 2  # the long one was heard
+    assert len(model.encode(long)) < len(long) / 2  # training used the long sequence
     assert "Too long" not in capfd.readouterr().err
 
 
@@ -269,7 +269,7 @@ def test_words_were_learnt_with_the_space_before_them(text):
 
 def test_markup_never_becomes_a_piece_of_text(text):
     assert not {"<s>", "<laugh>"} & set(text.pieces)
-    assert text.pieces.count("<unk>") == 1  # SentencePiece's own, which is never given
+    assert text.pieces.count("<unk>") == 1  # the unknown piece of SentencePiece, in no encoding
     assert (text.encode_batch(["<unk>"])[0] > 0).all()
 
 
@@ -316,7 +316,7 @@ def test_a_model_rewritten_with_its_own_pieces_keeps_its_bytes():
 
 @st.composite
 def piece_sets(draw: st.DrawFn) -> list[str]:
-    """Pieces over two letters, made of each other, in an order that training might not give."""
+    """Pieces over two letters, composed of each other, in any order."""
     pieces = ["a", "b"]
     for _ in range(draw(st.integers(0, 25))):
         piece = draw(st.sampled_from(pieces)) + draw(st.sampled_from(pieces))
@@ -334,7 +334,7 @@ def test_ranking_pieces_and_ranking_merges_give_the_same(pieces, texts):
 
 
 def by_piece(text: str, order: list[str]) -> list[str]:
-    """SentencePiece: the best piece that two neighbours make, then the leftmost."""
+    """SentencePiece: join the two neighbours with the best piece, the leftmost among equals."""
     rank = {piece: i for i, piece in enumerate(order)}
     symbols = list(text)
     while True:
@@ -346,7 +346,7 @@ def by_piece(text: str, order: list[str]) -> list[str]:
 
 
 def by_merge(text: str, merges: list[tuple[str, str]]) -> list[str]:
-    """Hugging Face: the best merge (left, right), then the leftmost."""
+    """Hugging Face: apply the best merge (left, right), the leftmost among equals."""
     rank = {merge: i for i, merge in enumerate(merges)}
     symbols = list(text)
     while True:

@@ -1,4 +1,4 @@
-"""Units as private-use characters: one each, all different, none that a normaliser or SentencePiece would touch."""
+"""Units as private-use characters: one each, all different, unchanged by normalisers and SentencePiece."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The joint vocabulary: disjoint ranges, files that stand alone, and the same ids in transformers."""
+"""The joint vocabulary: disjoint ranges, self-contained files, and equal ids in transformers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module", params=PARTS)
 def saved(request, models, tmp_path_factory) -> tuple[Vocabulary, Path]:
-    """A vocabulary of each make-up and the folder that it was saved in."""
+    """A vocabulary with each set of models, and its folder."""
     expected = (model if there else None for model, there in zip(models, PARTS[request.param], strict=True))
     vocabulary = Vocabulary.build(*expected, K)
     folder = tmp_path_factory.mktemp("vocabulary")
@@ -188,7 +188,7 @@ def test_transformers_gives_the_ids_of_sentencepiece_for_any_text(saved, fast):
     @settings(max_examples=300)
     @given(st.one_of(any_text, wordy.map(lambda words: " " + " ".join(words)), runs))
     def check(text):
-        assume(not any(token in text for token in vocabulary.special_tokens))  # these are read as what they name
+        assume(not any(token in text for token in vocabulary.special_tokens))  # read as special tokens
         ids, _ = vocabulary.encode_texts([text])
         assert fast(text)["input_ids"] == ids.tolist()
         assert fast.decode(ids.tolist()) == text
