@@ -221,8 +221,10 @@ def off_by_one(source: Source, node: ast.AST) -> Iterator[Mutation]:
 
 
 def returned(source: Source, node: ast.AST) -> Iterator[Mutation]:
-    """None instead of the value."""
+    """None instead of the value; a value with a message is left alone."""
     if isinstance(node, ast.Return) and node.value is not None and ast.unparse(node.value) != "None":
+        if any(isinstance(part, ast.JoinedStr) for part in ast.walk(node.value)):
+            return
         yield source.change("returns None", node.value, "None")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from speechprep.artifacts.manifest import Manifest, Shard, differences, digest
 from speechprep.artifacts.schemas import SCHEMA_VERSION
 from speechprep.artifacts.shards import shard_name, shard_names
 from speechprep.errors import ConfigError, StaleArtifact
+from speechprep.pipelines.engine.command import stage_command
 from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK, FolderSizes, Task, intact, read_record
 from speechprep.pipelines.engine.stage import Stage, StageConfig
 
@@ -80,8 +82,18 @@ def prepare(step: Step, *, work: str, rebuild: bool = False, shares_disk: bool =
     made_of = _made_of(step, inputs)
     _check_folder(step, made_of, rebuild=rebuild)
     work = storage.absolute(work)
-    tasks = _tasks(step, made_of, inputs, work, shares_disk=shares_disk)
-    return _against_folder(Prepared(step, made_of, inputs, work, tasks, {}, None))
+
+    def planned(scratch: str) -> Prepared:
+        tasks = _tasks(step, made_of, inputs, scratch, shares_disk=shares_disk)
+        return _against_folder(Prepared(step, made_of, inputs, work, tasks, {}, None))
+
+    if step.stage.plan is not None and manifest.find(step.folder) is not None:
+        # A finished folder may lie on a read-only disk: its plan is compared elsewhere, and nothing is written.
+        with tempfile.TemporaryDirectory(prefix="speechprep-") as elsewhere:
+            prepared = planned(elsewhere)
+        if prepared.finished is not None:
+            return prepared
+    return planned(work)
 
 
 def _check_kinds(step: Step, inputs: dict[str, Manifest]) -> None:
@@ -149,7 +161,7 @@ def _tasks(
         folder=storage.absolute(step.folder),
         inputs={},
         work=work if shares_disk else None,
-        retry=f"speechprep {step.stage.name} --input RUN --out RUN/{step.stage.writes}",
+        retry=stage_command(step),
     )
     if step.stage.plan is not None:
         return _planned(step, base, fingerprint, Path(work))

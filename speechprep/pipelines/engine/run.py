@@ -86,8 +86,7 @@ def _work_folder(step: Step, options: Options) -> Iterator[str]:
     """A local folder for temporary files.
 
     Beside local output it stays after a crash: the next run finds the shard of the dead process in it. For output on
-        object
-    storage it is a temporary folder of this machine, and a crash is seen only within the run.
+    object storage it is a temporary folder of this machine, and a crash is seen only within the run.
     """
     if not storage.is_local(step.folder):
         with tempfile.TemporaryDirectory(prefix="speechprep-") as folder:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from speechprep.errors import ConfigError
+from speechprep.errors import ConfigError, StorageError
 from speechprep.pipelines.engine.execute import Task
 from speechprep.pipelines.engine.failures import WorkerDied, unmark
 
@@ -44,6 +48,7 @@ def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "proce
     # Beam warns on import about packages of its cloud extra, on a handler of its own making.
     logging.getLogger().addHandler(logging.NullHandler())
     import apache_beam as beam
+    import grpc
 
     from speechprep.pipelines.engine.transform import RunTasks
 
@@ -60,18 +65,38 @@ def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "proce
         options = PipelineOptions([f"--runner={engine.runner}", *engine.beam_args])
         runner = None
     try:
-        pipeline = beam.Pipeline(runner=runner, options=options)
+        with temporary_files_in(tasks[0].work):
+            pipeline = beam.Pipeline(runner=runner, options=options)
         _ = pipeline | RunTasks(tasks)
         pipeline.run().wait_until_finish()
     except WorkerDied:
         raise
+    except grpc.FutureTimeoutError:
+        raise StorageError(
+            "the workers cannot be reached over the loopback interface (127.0.0.1); bring it up, for example by: "
+            "ip link set lo up"
+        ) from None
     except (RuntimeError, ValueError) as error:
-        found = unmark(str(error))
-        if found is not None:
-            raise found from None
+        task_error = unmark(str(error))
+        if task_error is not None:
+            raise task_error from None
         if engine.runner != LOCAL and isinstance(error, ValueError):
             raise ConfigError(f"runner {engine.runner!r}: {error}") from error
         raise
+
+
+@contextmanager
+def temporary_files_in(work: str | None) -> Iterator[None]:
+    """Let Beam create its temporary folder in the work folder: a killed run leaves nothing elsewhere."""
+    if work is None:
+        yield
+        return
+    Path(work).mkdir(parents=True, exist_ok=True)
+    before, tempfile.tempdir = tempfile.tempdir, work
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _deal(tasks: list[Task], workers: int) -> list[Task]:

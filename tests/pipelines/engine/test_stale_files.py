@@ -62,11 +62,11 @@ FOUR = [[1, 2], [3, 10], [4, 20], [5, 6]]
     ],
 )
 def test_a_folder_whose_source_changed_has_the_shards_of_a_new_one(tmp_path: Path, later: list[list[int]]) -> None:
-    folder = count(FOUR, tmp_path / "old")
+    folder = count(FOUR, tmp_path / "old" / "numbers")
     assert shards(folder) == [f"part-0000{i}-of-00004.parquet" for i in range(4)]
     assert set(rejects(folder)) == {f"rejects/part-0000{i}-of-00004.parquet" for i in (1, 2)}
     count(later, folder)
-    fresh = count(later, tmp_path / "new")
+    fresh = count(later, tmp_path / "new" / "numbers")
     assert shards(folder) == sorted(shard.name for shard in committed(folder))
     assert [shard.sha256 for shard in committed(folder)] == [shard.sha256 for shard in committed(fresh)]
     assert rejects(folder) == rejects(fresh)

@@ -1,0 +1,54 @@
+"""The command line of a step, for the column `retry` of its rejects."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from speechprep.artifacts import storage
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.engine.plan import Step
+
+
+def stage_command(step: Step) -> str:
+    """The command of a step, to be run in the folder around its output.
+
+    Inputs beside the output are relative, so the text does not depend on the place of the run folder. Options with
+    their default value are left out.
+    """
+    around = storage.parent(storage.absolute(step.folder))
+    inputs = list(dict.fromkeys(step.inputs.values())) or step.sources
+    words = ["speechprep", step.stage.name]
+    for source in inputs:
+        words += ["--input", _relative(source, around)]
+    words += ["--out", _relative(step.folder, around)]
+    for name, value in _changed(step).items():
+        words += ["--set", f"{name}={_setting(value)}"]
+    if step.seed:
+        words += ["--seed", str(step.seed)]
+    return shlex.join(words)
+
+
+def _relative(uri: str, around: str) -> str:
+    return storage.absolute(uri).removeprefix(around.rstrip("/") + "/")
+
+
+def _changed(step: Step) -> dict[str, Any]:
+    """Options with another value than their default, as JSON values."""
+    values = step.config.model_dump(mode="json")
+    fields = type(step.config).model_fields
+    defaults = {
+        name: json.loads(json.dumps(field.get_default(call_default_factory=True), default=str))
+        for name, field in fields.items()
+        if not field.is_required()
+    }
+    return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
+
+
+def _setting(value: Any) -> str:
+    """A value as `--set` reads it."""
+    if isinstance(value, str) and value and value[0] not in "'\"" and value not in ("~", "null", "Null", "NULL"):
+        return value
+    return json.dumps(value, ensure_ascii=False)
