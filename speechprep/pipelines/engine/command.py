@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from speechprep.artifacts import storage
-
-if TYPE_CHECKING:
-    from speechprep.pipelines.engine.plan import Step
+from speechprep.options import Options
 
 
-def stage_command(step: Step) -> str:
+def stage_command(stage: str, config: Options, seed: int, inputs: Iterable[str], folder: str) -> str:
     """The command of a step, to be run in the folder around its output.
 
     Inputs beside the output are relative, so the text does not depend on the place of the run folder. Options with
     their default value are left out.
+
+    Args:
+        stage: its name.
+        config: its options.
+        seed: of the run.
+        inputs: folders or sources.
+        folder: the output.
     """
-    around = storage.parent(storage.absolute(step.folder))
-    inputs = list(dict.fromkeys(step.inputs.values())) or step.sources
-    words = ["speechprep", step.stage.name]
-    for source in inputs:
+    around = storage.parent(storage.absolute(folder))
+    words = ["speechprep", stage]
+    for source in dict.fromkeys(inputs):
         words += ["--input", _relative(source, around)]
-    words += ["--out", _relative(step.folder, around)]
-    for name, value in _changed(step).items():
+    words += ["--out", _relative(folder, around)]
+    for name, value in _changed(config).items():
         words += ["--set", f"{name}={_setting(value)}"]
-    if step.seed:
-        words += ["--seed", str(step.seed)]
+    if seed:
+        words += ["--seed", str(seed)]
     return shlex.join(words)
 
 
@@ -35,10 +40,10 @@ def _relative(uri: str, around: str) -> str:
     return storage.absolute(uri).removeprefix(around.rstrip("/") + "/")
 
 
-def _changed(step: Step) -> dict[str, Any]:
+def _changed(config: Options) -> dict[str, Any]:
     """Options with another value than their default, as JSON values."""
-    values = step.config.model_dump(mode="json")
-    fields = type(step.config).model_fields
+    values = config.model_dump(mode="json")
+    fields = type(config).model_fields
     defaults = {
         name: json.loads(json.dumps(field.get_default(call_default_factory=True), default=str))
         for name, field in fields.items()

@@ -161,7 +161,7 @@ def _tasks(
         folder=storage.absolute(step.folder),
         inputs={},
         work=work if shares_disk else None,
-        retry=stage_command(step),
+        retry=stage_command(step.stage.name, step.config, step.seed, step.inputs.values() or step.sources, step.folder),
     )
     if step.stage.plan is not None:
         return _planned(step, base, fingerprint, Path(work))
