@@ -20,9 +20,9 @@ from pathlib import Path
 
 import soundfile
 
+from speechprep.pipelines.engine.beam.runner import Engine
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.run import Options, run_steps
-from speechprep.pipelines.engine.runner import Engine
 from speechprep.pipelines.stages.ingest import STAGE
 
 RATE = 16_000

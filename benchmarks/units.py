@@ -161,7 +161,7 @@ def two_workers(folder: str, shards: int) -> None:
     from extractors import models
 
     from speechprep.artifacts import manifest
-    from speechprep.pipelines.engine.runner import Engine
+    from speechprep.pipelines.engine.beam.runner import Engine
 
     with tempfile.TemporaryDirectory() as out:
         model, _ = models(Path(out))

@@ -28,9 +28,9 @@ def shared_data() -> Path:
 @pytest.fixture
 def run_stage(tmp_path: Path):  # type: ignore[no-untyped-def]
     """run_stage(stage, options, {role: folder}, out=None, sources=[], workers=1) -> folder, through the engine."""
+    from speechprep.pipelines.engine.beam.runner import Engine
     from speechprep.pipelines.engine.plan import Step
     from speechprep.pipelines.engine.run import Options, run_steps
-    from speechprep.pipelines.engine.runner import Engine
 
     def run(stage, options=None, inputs=None, out=None, sources=(), workers=1, seed=0, rebuild=False):  # type: ignore[no-untyped-def]
         folder = str(out or tmp_path / stage.writes)

@@ -15,8 +15,8 @@ import pytest
 from speechprep.artifacts import manifest
 from speechprep.errors import StaleArtifact, StorageError
 from speechprep.pipelines.engine import recipe
+from speechprep.pipelines.engine.beam.runner import Engine
 from speechprep.pipelines.engine.run import Options, run_steps
-from speechprep.pipelines.engine.runner import Engine
 from speechprep.pipelines.inspect.verify import verify
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from speechprep.pipelines.engine import recipe
+from speechprep.pipelines.engine.beam.runner import Engine
 from speechprep.pipelines.engine.run import Options, run_steps
-from speechprep.pipelines.engine.runner import Engine
 
 
 def run(source: Path, out: Path, *settings: str, workers: int = 2) -> Path:

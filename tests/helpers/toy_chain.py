@@ -6,9 +6,9 @@ from pathlib import Path
 
 from helpers import toy_stages as toy
 
+from speechprep.pipelines.engine.beam.runner import Engine
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.run import Options, run_steps
-from speechprep.pipelines.engine.runner import Engine
 
 
 def chain(out: Path, *, double=toy.DOUBLE, count=None, options=None) -> list[Step]:

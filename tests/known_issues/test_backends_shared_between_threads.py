@@ -14,11 +14,11 @@ from helpers import toy_stages as toy
 
 from speechprep.artifacts.media import audio
 from speechprep.demo import corpus_path
+from speechprep.pipelines.engine.beam.runner import Engine
 from speechprep.pipelines.engine.execute import execute
 from speechprep.pipelines.engine.loaded import loaded_backend
 from speechprep.pipelines.engine.plan import Step, prepare
 from speechprep.pipelines.engine.run import Options, run_steps
-from speechprep.pipelines.engine.runner import Engine
 from speechprep.pipelines.stages import align
 
 THREADS = 4

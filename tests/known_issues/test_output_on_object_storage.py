@@ -18,10 +18,10 @@ from helpers import toy_stages as toy
 from speechprep.artifacts import storage
 from speechprep.cli import main
 from speechprep.demo import corpus_path
+from speechprep.pipelines.engine.beam.runner import Engine
 from speechprep.pipelines.engine.failures import WorkFailed
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.run import Options, UnfinishedSlices, run_steps
-from speechprep.pipelines.engine.runner import Engine
 from speechprep.pipelines.inspect.verify import verify
 
 RUN = "teststore://bucket/run"

@@ -40,8 +40,8 @@ def engine_options(
     slice_: str | None,
 ) -> Options:
     """Options of the engine, from the common options of the commands."""
+    from speechprep.pipelines.engine.beam.runner import Engine
     from speechprep.pipelines.engine.run import Options
-    from speechprep.pipelines.engine.runner import Engine
 
     engine = Engine(runner, workers or opt.cores(), opt.check_beam_args(runner, beam_args))
     return Options(engine, rebuild, max_rejects, opt.parse_slice(slice_))

@@ -182,11 +182,7 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
         else:
             tagged, _ = vocab.encode_texts([" " + labels[id]])
             examples.append((asked(inputs[id], vocab), [*tagged.tolist(), vocab.t_end]))
-    limit = trained.config.decoder.max_position_embeddings
-    for id, (ids, after) in zip(known, examples, strict=True):
-        length = len(ids) + (len(after) if options.task == "ner" else 0)
-        if length > limit:
-            raise ConfigError(f"{id!r} has {length} tokens, the context of {options.init} is {limit}; leave it out")
+    _check_lengths(known, examples, trained.config.decoder.max_position_embeddings, options)
 
     def model() -> Any:
         return SutlmForSequenceClassification.from_sutlm(trained, names) if options.task == "sa" else trained
@@ -212,6 +208,18 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
                "labels": manifest.digest({id: labels[id] for id in known})},
         finish=finish,
     )  # fmt: skip
+
+
+def _check_lengths(ids: list[str], examples: list[Example], limit: int, options: SlueOptions) -> None:
+    """Refuse examples longer than the context.
+
+    Raises:
+        ConfigError: naming the first one.
+    """
+    for id, (tokens, after) in zip(ids, examples, strict=True):
+        length = len(tokens) + (len(after) if options.task == "ner" else 0)
+        if length > limit:
+            raise ConfigError(f"{id!r} has {length} tokens, the context of {options.init} is {limit}; leave it out")
 
 
 def check_run(run: str, vocabulary: str, model: str) -> None:

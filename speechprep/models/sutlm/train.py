@@ -22,7 +22,8 @@ from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.training.options import TrainOptions
 
 if TYPE_CHECKING:
-    from speechprep.models.data import Source
+    from speechprep.models.data import Codes, Source
+    from speechprep.models.sutlm.model import SutlmForCausalLM
     from speechprep.models.training.run import TrainingJob
 
 SPEECH, TEXT, CST, AST = ("unit",), ("text",), ("cst_ut", "cst_tu"), ("ast",)
@@ -113,6 +114,43 @@ def codebook_of(vocabulary: str) -> str:
     return "" if made is None else str(made.extra.get("codebook", ""))
 
 
+def _check_together(vocabularies: list[str]) -> None:
+    """Refuse runs with different vocabularies, or with units of different codebooks.
+
+    Raises:
+        StaleArtifact: naming both.
+    """
+    from speechprep.models.data import Codes
+
+    first, *others = vocabularies
+    for other in others:
+        if Codes.load(other).fingerprint != Codes.load(first).fingerprint:
+            raise StaleArtifact(f"{other} and {first} are different vocabularies; train on one of them")
+        codebooks = codebook_of(first), codebook_of(other)
+        if all(codebooks) and codebooks[0] != codebooks[1]:
+            raise StaleArtifact(
+                f"the units beside {first} are of codebook {codebooks[0][:12]}, those beside {other} of "
+                f"{codebooks[1][:12]}; make the units of all runs with one codebook"
+            )
+
+
+def _trained(options: SutlmOptions, codes: Codes, vocabulary: str) -> SutlmForCausalLM:
+    """The trained model to start from.
+
+    Raises:
+        ConfigError, StaleArtifact: a context longer than its positions, or another vocabulary.
+    """
+    from speechprep.models.sutlm.load import load_model
+    from speechprep.models.training.run import check_vocabulary
+
+    model, _ = load_model(str(options.init), dropout=options.dropout)
+    check_vocabulary(model, codes.size, codes.fingerprint, vocabulary)
+    positions = model.config.decoder.max_position_embeddings
+    if positions < options.context:
+        raise ConfigError(f"rows of {options.context} tokens, but {options.init} has {positions} positions")
+    return model
+
+
 def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
     """The parts of the training, with all checks possible without the model.
 
@@ -126,17 +164,14 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
     from speechprep.models.batches import PackedBatches
     from speechprep.models.data import Codes, Reader
     from speechprep.models.sutlm.config import SutlmConfig
-    from speechprep.models.sutlm.load import load_model
     from speechprep.models.sutlm.model import SutlmForCausalLM
-    from speechprep.models.training.run import TrainingJob, check_vocabulary
+    from speechprep.models.training.run import TrainingJob
     from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
     places = [locate(folder) for folder in data]
     folders, vocabularies = [p[0] for p in places], [p[1] for p in places]
     codes, vocab = Codes.load(vocabularies[0]), Vocabulary.load(vocabularies[0])
-    for other in vocabularies[1:]:
-        if Codes.load(other).fingerprint != codes.fingerprint:
-            raise StaleArtifact(f"{other} and {vocabularies[0]} are different vocabularies; train on one of them")
+    _check_together(vocabularies)
 
     def reader(rank: int, world: int, part: str | None) -> PackedBatches:
         share = sources(folders, options, part)
@@ -148,14 +183,7 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
 
     def model() -> SutlmForCausalLM:
         if options.init is not None:
-            found, _ = load_model(options.init, dropout=options.dropout)
-            check_vocabulary(found, codes.size, codes.fingerprint, vocabularies[0])
-            if found.config.decoder.max_position_embeddings < options.context:
-                raise ConfigError(
-                    f"rows of {options.context} tokens, but {options.init} has "
-                    f"{found.config.decoder.max_position_embeddings} positions"
-                )
-            return found
+            return _trained(options, codes, vocabularies[0])
         config = SutlmConfig.for_vocabulary(
             vocab, codes.fingerprint, codebook=codebook_of(vocabularies[0]), size=options.size,
             context=options.context, dropout=options.dropout, held_out=options.held_out,

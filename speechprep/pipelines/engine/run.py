@@ -16,10 +16,10 @@ from typing import Any, Literal
 from speechprep.artifacts import card, manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, TooManyRejects
+from speechprep.pipelines.engine.beam.runner import Engine, run_tasks
 from speechprep.pipelines.engine.execute import STATE, WORK, FolderSizes, Task, intact, read_record
 from speechprep.pipelines.engine.failures import WorkerDied
 from speechprep.pipelines.engine.plan import PLAN, Prepared, Step, prepare, stale_files
-from speechprep.pipelines.engine.runner import Engine, run_tasks
 from speechprep.pipelines.engine.stage import Finished
 from speechprep.pipelines.engine.watch import Listener, Silent, StepResult, watching
 

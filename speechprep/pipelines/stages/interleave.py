@@ -86,6 +86,7 @@ def run(ctx: ShardContext) -> None:
     facts = ctx.extra("units")  # noqa: S610
     if facts["k"] != vocab.k:
         raise ConfigError(f"the vocabulary is of {vocab.k} units, the units are of {facts['k']}; make subword again")
+    _check_codebook(ctx)
     made = Interleaver(vocab, FrameGrid(**facts["grid"]), config.kinds, config.policy, config.options, ctx.seed)
     for batch, counted in utterances(ctx):
         rows = made.rows(batch)
@@ -95,6 +96,20 @@ def run(ctx: ShardContext) -> None:
                 ctx.reject(batch.ids[int(i)].as_py(), problem)
         ctx.write(rows.tokens)
         ctx.done(utterances=len(batch.ids), **counted, rows=rows.tokens.num_rows, tokens=_tokens(rows.tokens))
+
+
+def _check_codebook(ctx: ShardContext) -> None:
+    """Refuse units of another codebook than those of the vocabulary. Older vocabularies do not name their codebook.
+
+    Raises:
+        StaleArtifact: naming both codebooks.
+    """
+    trained_on, given = (ctx.extra(role).get("codebook") for role in ("subword", "units"))  # noqa: S610
+    if trained_on and given and trained_on != given:
+        raise StaleArtifact(
+            f"the vocabulary was made from units of codebook {trained_on[:12]}, the units are of {given[:12]}; make the "
+            "units with that codebook, or run subword on these units"
+        )
 
 
 def _tokens(rows: pa.RecordBatch) -> int:

@@ -173,6 +173,8 @@ def run(ctx: ShardContext) -> None:
     described = vocabulary.describe()
     ctx.facts.update({name: described[name] for name in ("size", "k", "language", "ranges", "unit_algorithm")})
     ctx.facts.update(coverage=coverage, transformers=vocabulary.has_tokenizer)
+    if facts.get("codebook"):  # `interleave` refuses units of another codebook
+        ctx.facts["codebook"] = facts["codebook"]
 
 
 STAGE = Stage(

@@ -227,7 +227,7 @@ def workers() -> list[int]:
         with contextlib.suppress(OSError):  # threads and processes come and go
             pids = [int(p) for p in (task / "children").read_text().split()]
             found += [
-                p for p in pids if b"speechprep.pipelines.engine.worker" in Path(f"/proc/{p}/cmdline").read_bytes()
+                p for p in pids if b"speechprep.pipelines.engine.beam.worker" in Path(f"/proc/{p}/cmdline").read_bytes()
             ]
     return found
 

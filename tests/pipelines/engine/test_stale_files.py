@@ -8,9 +8,9 @@ import pytest
 from helpers import toy_stages as toy
 
 from speechprep.artifacts import manifest, storage
+from speechprep.pipelines.engine.beam.runner import Engine
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.run import Options, run_steps
-from speechprep.pipelines.engine.runner import Engine
 from speechprep.pipelines.engine.stage import ShardPlan, Stage
 
 

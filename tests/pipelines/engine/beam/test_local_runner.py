@@ -53,7 +53,7 @@ def test_a_pipeline_runs_in_each_mode_and_leaves_beam_as_it_was(beam, tmp_path):
     from apache_beam.runners.portability import local_job_service
     from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
-    from speechprep.pipelines.engine.local_runner import LocalRunner
+    from speechprep.pipelines.engine.beam.local_runner import LocalRunner
 
     before = (worker_handlers.SubprocessSdkWorkerHandler.start_worker, local_job_service.BeamFnLoggingServicer)
     for mode, workers in (("inline", 1), ("thread", 2)):

@@ -50,10 +50,10 @@ def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "proce
     import apache_beam as beam
     import grpc
 
-    from speechprep.pipelines.engine.transform import RunTasks
+    from speechprep.pipelines.engine.beam.transform import RunTasks
 
     if engine.runner == LOCAL:
-        from speechprep.pipelines.engine.local_runner import LocalRunner
+        from speechprep.pipelines.engine.beam.local_runner import LocalRunner
 
         workers = min(engine.workers, len(tasks))
         mode = "inline" if workers == 1 and local == "thread" else local

@@ -39,7 +39,7 @@ class LocalRunner(fn_runner.FnApiRunner):
         environment = None
         if mode == "process":
             # `exec`: the worker replaces Beam's shell, so that the shell neither outlives it nor prints
-            command = f"exec {shlex.quote(sys.executable)} -m speechprep.pipelines.engine.worker"
+            command = f"exec {shlex.quote(sys.executable)} -m speechprep.pipelines.engine.beam.worker"
             environment = environments.SubprocessSDKEnvironment.from_command_string(command)
         encoded = JobServiceHandle.encode_pipeline_options({})
         super().__init__(
