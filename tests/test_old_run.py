@@ -87,8 +87,17 @@ def table(folder: Path) -> list[dict[str, Any]]:
     return [row for file in sorted(folder.glob("part-*.parquet")) for row in pq.read_table(file).to_pylist()]
 
 
+def forget_new_facts(left: Path, right: Path) -> None:
+    """The vocabulary names its codebook today; the older version did not."""
+    new = manifest(right / "subword")
+    if "codebook" not in manifest(left / "subword")["extra"] and new["extra"].pop("codebook", None):
+        text = json.dumps(new, indent=1, sort_keys=True, ensure_ascii=False)
+        (right / "subword" / "manifest.json").write_text(text + "\n")
+
+
 def assert_same_run(left: Path, right: Path, *ignore: str) -> None:
     """Equal with all checksums, or without them: for another pyarrow, and with columns to ignore (FOLDER.COLUMN)."""
+    forget_new_facts(left, right)
     versions = manifest(left / "units")["versions"], manifest(right / "units")["versions"]
     strict = ["--strict"] if versions[0]["pyarrow"] == versions[1]["pyarrow"] and not ignore else []
     command = [sys.executable, str(ROOT / "scripts/compare_runs.py"), str(left), str(right), *strict]

@@ -32,7 +32,7 @@ def runs(tmp_path_factory) -> tuple[Path, Path]:
 
 def test_a_vocabulary_of_another_codebook_is_refused_by_name(runs, tmp_path):
     inputs = [runs[0] / "words", runs[0] / "units", runs[1] / "subword"]
-    with pytest.raises(StaleArtifact, match="was made from units of codebook .* the units are of"):
+    with pytest.raises(StaleArtifact, match=r"was made from units of codebook .* the units are of"):
         speechprep.stage("interleave", inputs=inputs, out=tmp_path / "tokens")
 
 
@@ -52,6 +52,6 @@ def test_training_on_units_of_two_codebooks_is_refused_by_name(runs, tmp_path):
     shutil.copytree(runs[1], tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "subword")
     shutil.copytree(runs[0] / "subword", tmp_path / "run" / "subword")
-    with pytest.raises(StaleArtifact, match="of codebook .* those beside"):
+    with pytest.raises(StaleArtifact, match=r"of codebook .* those beside"):
         _check_together([str(runs[0] / "subword"), str(tmp_path / "run" / "subword")])
     _check_together([str(runs[0] / "subword")] * 2)

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from speechprep.artifacts.schemas import TOKENS
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.errors import ConfigError
+from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.pipelines.engine.join import RowWindow, positions, read_ids, unmatched
 from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
 from speechprep.tokenizers.arrays import ragged
@@ -107,8 +107,8 @@ def _check_codebook(ctx: ShardContext) -> None:
     trained_on, given = (ctx.extra(role).get("codebook") for role in ("subword", "units"))  # noqa: S610
     if trained_on and given and trained_on != given:
         raise StaleArtifact(
-            f"the vocabulary was made from units of codebook {trained_on[:12]}, the units are of {given[:12]}; make the "
-            "units with that codebook, or run subword on these units"
+            f"the vocabulary was made from units of codebook {trained_on[:12]}, the units are of {given[:12]}; make "
+            "the units with that codebook, or run subword on these units"
         )
 
 
