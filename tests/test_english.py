@@ -17,23 +17,15 @@ with pytest.MonkeyPatch.context() as patch:
 
 # EDIT HERE. The aim is 1.5 for every class, and 0 in the two tables below.
 # A figure above the aim is the present one: lower it when text has been rewritten, never raise it.
-LIMITS = {
-    "readme": 1.75,
-    "docs": 1.5,
-    "help": 2.6,
-    "docstrings": 3.25,
-    "comments": 3.4,
-    "errors": 1.5,
-    "changelog": 1.5,
-}
-LONG_SENTENCES = {"readme": 2, "help": 1}
+LIMITS = dict.fromkeys(english.CLASSES, 1.5)
+LONG_SENTENCES = {"readme": 0, "help": 0}
 SENTENCES_WITH_REFUSED_PHRASES = {
-    "readme": 3,
+    "readme": 0,
     "docs": 0,
-    "help": 8,
-    "docstrings": 77,
-    "comments": 7,
-    "errors": 5,
+    "help": 1,
+    "docstrings": 23,
+    "comments": 2,
+    "errors": 3,
     "changelog": 0,
 }
 
