@@ -21,6 +21,7 @@ from speechprep.pipelines.sources.entry import (
 )
 from speechprep.pipelines.sources.files import Base
 
+MAX_SECONDS = 1e15  # of an offset or a duration; their milliseconds are exact integers of 64 bits
 Fields = dict[str, Any]  # by the names of ALIASES
 
 
@@ -113,8 +114,8 @@ def describe(entry: Entry, fields: Fields, options: Options) -> None:
         entry.duration = number(duration, "duration")
         if entry.duration is not None and entry.duration <= 0:
             raise BadInput("bad_field", f"duration = {entry.duration:g}; a segment needs more than 0 seconds")
-    elif isinstance(duration, int | float) and math.isfinite(duration):
-        entry.duration = float(duration)  # a claim: the file knows better
+    else:
+        entry.duration = _stated_duration(duration)
     entry.text = _text(fields, "text")
     entry.speaker = _text(fields, "speaker")
     entry.language = _text(fields, "language")
@@ -125,6 +126,14 @@ def describe(entry: Entry, fields: Fields, options: Options) -> None:
     entry.labels = _texts(fields, "labels")
     if options.words == "use":
         entry.words = _words(fields.get("words"))
+
+
+def _stated_duration(value: Any) -> float | None:
+    """The stated duration of a whole file in seconds; None if unusable, because the file's header has the true one."""
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def _text(fields: Fields, name: str) -> str | None:
@@ -146,12 +155,12 @@ def number(value: Any, name: str) -> float | None:
     if value is None or value == "":
         return None
     try:
-        found = math.nan if isinstance(value, bool) else float(value)
+        seconds = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found):
-        raise BadInput("bad_field", f"{name} = {printable(repr(value), 60)} is not a number of seconds")
-    return found
+        seconds = math.nan
+    if not abs(seconds) <= MAX_SECONDS:  # also true for NaN
+        raise BadInput("bad_field", f"{name} = {printable(repr(value), 60)} is not a number of seconds; correct it")
+    return seconds
 
 
 def _texts(fields: Fields, name: str) -> list[str] | None:
@@ -191,7 +200,7 @@ def _words(value: Any) -> list[dict[str, Any]] | None:
             }
             for word in value
         ]
-    except (TypeError, ValueError, KeyError, AttributeError, StopIteration) as error:
+    except (TypeError, ValueError, OverflowError, KeyError, AttributeError, StopIteration) as error:
         if isinstance(error, BadInput) and error.code == "text_encoding":
             raise
         raise BadInput(

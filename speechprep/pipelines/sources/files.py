@@ -27,6 +27,11 @@ def is_audio(name: str) -> bool:
     return AUDIO_SUFFIXES.fullmatch(name) is not None
 
 
+def is_listed(uri: str) -> bool:
+    """True if the folder of a file lists its name: for local files also if it is a broken link."""
+    return os.path.lexists(storage.local_path(uri)) if storage.is_local(uri) else storage.exists(uri)
+
+
 def sounds_like_audio(head: bytes) -> bool:
     """True for the first bytes of a known audio format."""
     return _MAGIC.match(head) is not None
@@ -101,10 +106,10 @@ def _local_stamp(uri: str) -> str:
 
 
 def _remote_stamp(uri: str) -> str:
-    fs, path = _filesystem(uri)
     try:
+        fs, path = _filesystem(uri)
         info = fs.info(path)
-    except OSError:
+    except (OSError, ValueError, ImportError, TypeError):  # absent file, unknown scheme, or package not installed
         return ""
     return ":".join(str(info.get(key, "")) for key in ("size", "etag", "ETag", "md5Hash", "mtime", "LastModified"))
 

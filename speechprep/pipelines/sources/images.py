@@ -128,8 +128,12 @@ def _beside(root: str, uri: str, there: Any) -> Record:
 
 
 def _captions(uri: str) -> list[str] | None:
-    with storage.open(uri) as file:
-        data = file.read(MAX_CAPTIONS + 1)
+    try:
+        with lines.open_regular(uri) as file:
+            data = file.read(MAX_CAPTIONS + 1)
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadInput("bad_captions", f"{printable(uri)} cannot be read ({reason}); repair or remove it") from None
     if len(data) > MAX_CAPTIONS:
         raise BadInput("bad_captions", f"{uri} is larger than captions can be ({MAX_CAPTIONS >> 20} MiB)")
     try:

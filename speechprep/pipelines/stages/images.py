@@ -32,6 +32,7 @@ from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage, StageC
 from speechprep.pipelines.sources import images as sources
 from speechprep.pipelines.sources import listing
 from speechprep.pipelines.sources.entry import Record
+from speechprep.pipelines.sources.lines import open_regular
 from speechprep.registry import make
 
 if TYPE_CHECKING:
@@ -97,12 +98,13 @@ class Seen:
 def fetch(uri: str) -> bytes | BadInput:
     """The bytes of a file."""
     try:
-        with storage.open(uri) as file:
+        with open_regular(uri) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return BadInput("image_missing", "there is no such file; relative paths start from image_root where it is set")
-    except OSError as error:
-        return BadInput("image_unreadable", f"reading failed ({error.strerror or error})")
+    except (OSError, ValueError, ImportError, TypeError) as error:  # the last three: URI of an unknown scheme
+        reason = getattr(error, "strerror", None) or error
+        return BadInput("image_unreadable", f"reading failed ({reason}); repair the file or correct its path")
     if len(data) > MAX_BYTES:
         return BadInput("image_too_large", f"the file has more than {MAX_BYTES >> 20} MiB")
     return data

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from speechprep.artifacts import storage
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, Rejected, check_id
 from speechprep.pipelines.sources.fields import check_columns, describe, normalise, reject, scalar, to_record
 from speechprep.pipelines.sources.files import Base
+from speechprep.pipelines.sources.lines import open_regular
 
 _ROWS = 1024
 
@@ -52,7 +52,7 @@ def read(uri: str, options: Options) -> Iterator[Record]:
 
 @contextmanager
 def _open(uri: str) -> Iterator[pq.ParquetFile]:
-    with storage.open(uri) as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
+    with open_regular(uri) as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
         yield file
 
 
