@@ -1,4 +1,4 @@
-"""Folders of audio files, transcripts beside them where there are any (same name, .normalized.txt, .lab or .txt)."""
+"""Folders of audio files, optionally with transcripts beside them (same name, .normalized.txt, .lab or .txt)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected,
 from speechprep.pipelines.sources.files import is_audio, is_listed, sounds_like_audio, walk
 from speechprep.pipelines.sources.lines import open_regular
 
-TRANSCRIPTS = (".normalized.txt", ".lab", ".txt")  # LibriTTS, MFA and Kaldi-like corpora, everybody else
+TRANSCRIPTS = (".normalized.txt", ".lab", ".txt")  # LibriTTS; MFA and Kaldi-like corpora; other corpora
 MAX_TRANSCRIPT = 1 << 20  # bytes
 
 
@@ -23,7 +23,7 @@ def read(root: str, options: Options) -> Iterator[Record]:
 
 
 def read_files(root: str, paths: list[str]) -> Iterator[Record]:
-    """The same for chosen files below `root`."""
+    """Entries of chosen files below `root`, with ids as in `read`."""
     for path in paths:
         folder, _, name = path.removeprefix(root).strip("/").rpartition("/")
         stem = posixpath.splitext(name)[0]
@@ -48,8 +48,8 @@ def _entry(id: str, uri: str, place: str, transcript: str | None) -> Record:
         text = read_transcript(storage.join(place, transcript)) if transcript else None
         return Entry(id=check_id(id), where=where, audio=uri, text=text)
     except BadInput as error:
-        known = error.code != "bad_id"
-        return Rejected(id if known else where, error, where, claims=known)
+        has_id = error.code != "bad_id"
+        return Rejected(id if has_id else where, error, where, claims=has_id)
 
 
 def read_transcript(uri: str) -> str:
@@ -64,7 +64,9 @@ def read_transcript(uri: str) -> str:
     except OSError as error:
         raise unreadable_transcript(uri, error) from None
     if len(data) > MAX_TRANSCRIPT:
-        raise BadInput("bad_transcript", f"{uri} is larger than a transcript can be ({MAX_TRANSCRIPT >> 20} MiB)")
+        raise BadInput(
+            "bad_transcript", f"{uri} is larger than {MAX_TRANSCRIPT >> 20} MiB, the limit of a transcript; shorten it"
+        )
     return clean_text(data.decode("utf-8-sig", "surrogateescape"), posixpath.basename(uri))
 
 

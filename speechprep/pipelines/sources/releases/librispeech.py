@@ -19,7 +19,7 @@ _SPLIT = re.compile(r"(train|dev|test)([-_.].*)?$")
 
 
 def read(root: str, options: Options) -> Iterator[Record]:
-    """One entry for each audio file, with its line of the transcript; the id is LibriSpeech's own."""
+    """One entry for each audio file, with its line of the transcript; the id is that of the release."""
     for folder, names in walk(root):
         place = storage.join(root, folder) if folder else root
         audio: dict[str, list[str]] = {}
@@ -38,8 +38,8 @@ def _transcribed(place: str, transcript: str, audio: dict[str, list[str]]) -> It
     uri = storage.join(place, transcript)
     try:
         open_regular(uri).close()
-    except OSError as error:
-        yield Rejected(printable(transcript), unreadable_transcript(uri, error))
+    except OSError as failure:
+        yield Rejected(printable(transcript), unreadable_transcript(uri, failure))
         return
     try:
         for number, line in read_lines(uri):
