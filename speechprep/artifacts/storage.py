@@ -96,7 +96,7 @@ def sizes(folder: str) -> dict[str, int]:
         with os.scandir(local_path(folder)) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):  # renamed or deleted by a worker since
-                    if entry.is_file():
+                    if not _is_broken_link(entry) and entry.is_file():
                         found_here[entry.name] = entry.stat().st_size
         return found_here
     fs, path = _remote(folder)
@@ -104,6 +104,11 @@ def sizes(folder: str) -> dict[str, int]:
         return {}
     found = fs.ls(path, detail=True, refresh=True)
     return {f["name"].rsplit("/", 1)[-1]: int(f["size"]) for f in found if f["type"] == "file"}
+
+
+def _is_broken_link(entry: os.DirEntry[str]) -> bool:
+    """True for a symbolic link to nothing, or in a circle."""
+    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def folders(folder: str) -> list[str]:

@@ -81,7 +81,7 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
         file = _open_regular(uri.removeprefix("file://")) if storage.is_local(uri) else storage.open(uri, "rb")
     except FileNotFoundError:
         raise BadInput("audio_missing", f"no such file: {uri}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, TypeError) as error:  # the last two: URI scheme without its package
         raise BadInput("audio_unreadable", f"cannot be opened ({error}): {uri}") from None
     with file:
         yield file

@@ -1,6 +1,6 @@
 """Inputs of `ingest`: the dialect of an input, and its entries.
 
-The dialect follows from the content. The file name decides only between texts with several possible readings.
+The content decides the dialect. The file name decides only for texts in several possible dialects.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
     Args:
         uri: a file, a folder or a glob pattern.
         format: name of a dialect, or "auto".
-        options: of the stage.
+        options: options of the stage for its input.
 
     Raises:
-        ConfigError: absent input, or one of an unknown dialect.
+        ConfigError: absent input, or input of an unknown dialect.
     """
     if not storable(uri):
         raise ConfigError(f"the path {printable(uri)!r} is not valid Unicode; rename it")
@@ -37,7 +37,7 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
         return
     matches = files.expand(uri) if any(mark in uri for mark in "*?[") else []
     if not matches:
-        raise ConfigError(f"no such input: {uri}")
+        raise ConfigError(f"no such input: {uri}; correct the path")
     # Ids of audio files are relative to the part of the pattern without wildcards.
     forms = [locate(match, format)[0] for match in matches]
     audio = [match for form, match in forms if form == AUDIO]
@@ -66,7 +66,7 @@ def locate(uri: str, format: str = "auto") -> list[tuple[str, str]]:
     """The parts of an input, each as (name of its dialect, or "audio" for one audio file; file or folder).
 
     Raises:
-        ConfigError: a file of no known dialect, or no file of the named one.
+        ConfigError: a file of an unknown dialect, or no file of the dialect `format`.
     """
     folder = storage.is_dir(uri)
     if format == "auto":
@@ -79,12 +79,12 @@ def locate(uri: str, format: str = "auto") -> list[tuple[str, str]]:
     places = [storage.join(uri, name) for name in files.names_in(uri) if dialect.matches(name)]
     places = places or _files_below(uri, dialect)
     if not places:
-        raise ConfigError(f"no file of the form {format!r} in {uri}")
+        raise ConfigError(f"no file of the form {format!r} in {uri}; set format=auto or another form")
     return [(dialect.name, place) for place in places]
 
 
 def _in_folder(uri: str) -> list[tuple[str, str]]:
-    """By a manifest file of the folder, by its top level, else by the first folder below with known files."""
+    """Recognise by a manifest file of the folder, by its top level, else by the first folder below with known files."""
     names = files.names_in(uri)
     table = dialects().values()
     for dialect in table:

@@ -1,7 +1,7 @@
 """Input dialects: the declaration of recognition and reading of each dialect.
 
-A dialect is one file with a `DIALECT`. The table finds the files of this package by itself; another package adds its
-dialect through the entry-point group `speechprep.dialects` (name -> "module:DIALECT").
+A dialect is one file with a `DIALECT`. All files of this package are read for one. Another package adds its dialect
+through the entry-point group `speechprep.dialects` (name -> "module:DIALECT").
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class FileHead:
     """The beginning of a file, for recognition.
 
     Attributes:
-        uri: of the file.
+        uri: URI of the file.
         data: its first bytes, uncompressed.
     """
 
@@ -102,8 +102,8 @@ class Dialect:
 def _built_in() -> tuple[Dialect, ...]:
     package = import_module("speechprep.pipelines.sources")
     modules = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    found = (getattr(import_module(module.name), "DIALECT", None) for module in modules)
-    return tuple(dialect for dialect in found if isinstance(dialect, Dialect))
+    candidates = (getattr(import_module(module.name), "DIALECT", None) for module in modules)
+    return tuple(dialect for dialect in candidates if isinstance(dialect, Dialect))
 
 
 def dialects() -> dict[str, Dialect]:
@@ -116,13 +116,13 @@ def dialects() -> dict[str, Dialect]:
     table: dict[str, Dialect] = {}
     for dialect in sorted((*_built_in(), *others), key=lambda dialect: (dialect.rank, dialect.name)):
         if dialect.name in table:
-            raise ConfigError(f"two input dialects are named {dialect.name!r}; remove one of the packages")
+            raise ConfigError(f"two input dialects are named {dialect.name!r}; uninstall one of their packages")
         table[dialect.name] = dialect
     return table
 
 
 def find_dialect(name: str) -> Dialect:
-    """The dialect of a name.
+    """The dialect with a name.
 
     Raises:
         ConfigError: unknown name; the message lists the dialects.

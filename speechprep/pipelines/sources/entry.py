@@ -1,6 +1,6 @@
 """Entries and rejects: the common form of all inputs.
 
-An entry names an utterance and where its audio lies; nothing of the audio has been read yet.
+An entry has the id of an utterance and the place of its audio. The audio is not read yet.
 """
 
 from __future__ import annotations
@@ -67,25 +67,25 @@ class Options:
     @cached_property
     def naming(self) -> dict[str, list[tuple[str, int]]]:
         """Column -> its fields, each with the rank of the column among the field's names."""
-        found: dict[str, list[tuple[str, int]]] = {}
+        fields_of: dict[str, list[tuple[str, int]]] = {}
         for name, aliases in ALIASES.items():
             for rank, column in enumerate((self.columns[name],) if name in self.columns else aliases):
-                found.setdefault(column, []).append((name, rank))
-        return found
+                fields_of.setdefault(column, []).append((name, rank))
+        return fields_of
 
 
 @dataclass(slots=True)
 class Entry:
-    """An utterance before its audio has been looked at.
+    """An utterance before its audio is read.
 
     Attributes:
         id: unique in the dataset.
         where: its place in the input ("manifest.jsonl:12"), for messages.
         audio: URI of the audio file, or of its archive.
-        offset: seconds into the file; None: the utterance is the whole file and `duration` is only a claim.
+        offset: seconds from the start of the file; None: the whole file is the utterance, and `duration` is unverified.
         words: {text, start, end} in seconds from the start of the utterance.
-        archive: "tar" or "parquet" where `audio` is an archive; `member` then names the audio in it, `start` is a byte
-            offset or a row, `size` its bytes.
+        archive: "tar" or "parquet" if `audio` is an archive; `member` is then the name of the audio in it, `start` the
+            byte offset or row, `size` its bytes.
         order: sort key before the id: the position in an archive, for reading front to back.
     """
 
@@ -122,7 +122,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Rejected:
-    """A record without an entry. `claims`: the id is the record's own, so no other record may have it."""
+    """A rejected record. `claims`: the record has an id, so another record with this id is a duplicate."""
 
     id: str
     error: BadInput
@@ -141,7 +141,7 @@ def printable(text: str, limit: int = 200) -> str:
 
 
 def check_id(id: str) -> str:
-    """The id, if it can name an utterance on any file system and in any table.
+    """The id after a check: usable on any file system and in any table.
 
     Raises:
         BadInput: `bad_id`.
@@ -156,7 +156,7 @@ def check_id(id: str) -> str:
     elif _CONTROL.search(id):
         fault = "holds control characters"
     elif id.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", id):
-        fault = "looks like a path that leads elsewhere ('/' in front or '..' inside)"
+        fault = "looks like a path out of the folder ('/' in front or '..' inside)"
     elif not storable(id):
         fault = "is not valid Unicode (a file name of another encoding?)"
     if fault:

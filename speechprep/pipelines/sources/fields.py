@@ -1,4 +1,4 @@
-"""Records of manifests and tables, whatever their columns are called, as entries."""
+"""Entries from the records of manifests and tables, for any column names of `ALIASES` and the option `columns`."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from speechprep.pipelines.sources.entry import (
 )
 from speechprep.pipelines.sources.files import Base
 
+MAX_SECONDS = 1e15  # of an offset or a duration; their milliseconds are exact integers of 64 bits
 Fields = dict[str, Any]  # by the names of ALIASES
 
 
 def normalise(row: Mapping[str, Any], options: Options) -> Fields:
-    """A record's values under our own names, nulls left out.
+    """Values of a record by field name, without nulls.
 
-    Of several names of one field the preferred one counts; captions and labels are gathered from all.
+    If several columns give one field, the preferred column counts; captions and labels are gathered from all.
     """
-    found: Fields = {}
+    fields: Fields = {}
     ranks: dict[str, int] = {}
     for key, value in row.items():
         if value is None:
             continue
         for name, rank in options.naming.get(key, ()):
             if name in LISTS:
-                found.setdefault(name, []).append((rank, key, value))
+                fields.setdefault(name, []).append((rank, key, value))
             elif rank < ranks.get(name, MAX_RANK):
-                found[name], ranks[name] = value, rank
-    return found
+                fields[name], ranks[name] = value, rank
+    return fields
 
 
 def check_columns(names: list[str], options: Options, where: str) -> None:
@@ -50,9 +51,10 @@ def check_columns(names: list[str], options: Options, where: str) -> None:
     """
     lacking = [column for column in options.columns.values() if column not in names]
     if lacking or not ("audio" in options.columns or any(alias in names for alias in ALIASES["audio"])):
-        wanted = f"{lacking}" if lacking else f"for the audio, one of {', '.join(ALIASES['audio'])}"
+        missing = f"{lacking}" if lacking else f"for the audio, one of {', '.join(ALIASES['audio'])}"
         raise ConfigError(
-            f"{where} has the columns {', '.join(map(repr, names))}; there is none {wanted} (--set columns.audio=NAME)"
+            f"{where} has the columns {', '.join(map(repr, names))}; there is none {missing}; "
+            "name it with --set columns.audio=NAME"
         )
 
 
@@ -62,7 +64,7 @@ def to_record(row: Mapping[str, Any], base: Base, where: str, options: Options) 
     try:
         path = _path(fields.get("audio"))
         if path is None:
-            raise BadInput("missing_field", f"no audio; one of {', '.join(ALIASES['audio'])} is needed")
+            raise BadInput("missing_field", f"no audio; add one of {', '.join(ALIASES['audio'])}")
         entry = Entry(id="", where=where, audio=base.resolve(path))
         describe(entry, fields, options)
         id = fields.get("id")
@@ -75,12 +77,12 @@ def to_record(row: Mapping[str, Any], base: Base, where: str, options: Options) 
 def reject(fields: Fields, error: BadInput, where: str) -> Rejected:
     """A reject with the id of the record if it is usable, else with its place."""
     id, path = fields.get("id"), fields.get("audio")
-    known = isinstance(id, str | int) and error.code != "bad_id"
+    has_id = isinstance(id, str | int) and error.code != "bad_id"
     return Rejected(
-        printable(str(id)) if known else where,
+        printable(str(id)) if has_id else where,
         BadInput(error.code, f"{where}: {error}"),
         printable(path) if isinstance(path, str) else None,
-        claims=known,
+        claims=has_id,
     )
 
 
@@ -91,11 +93,11 @@ def _id_of_path(path: str, base: Base, entry: Entry) -> str:
 
 
 def _path(value: Any) -> str | None:
-    """The path in a record; an exported Hugging Face audio struct is looked into."""
+    """The path in a record; of an exported Hugging Face audio struct, its field `path`."""
     if isinstance(value, Mapping):
         value = value.get("path")
     if value is not None and not isinstance(value, str):
-        raise BadInput("bad_field", f"audio = {printable(repr(value), 60)} is not a path")
+        raise BadInput("bad_field", f"audio = {printable(repr(value), 60)} is not a path; write it as a string")
     return value or None
 
 
@@ -112,9 +114,11 @@ def describe(entry: Entry, fields: Fields, options: Options) -> None:
     if entry.offset is not None:
         entry.duration = number(duration, "duration")
         if entry.duration is not None and entry.duration <= 0:
-            raise BadInput("bad_field", f"duration = {entry.duration:g}; a segment needs more than 0 seconds")
-    elif isinstance(duration, int | float) and math.isfinite(duration):
-        entry.duration = float(duration)  # a claim: the file knows better
+            raise BadInput(
+                "bad_field", f"duration = {entry.duration:g}; a segment needs more than 0 seconds; correct it"
+            )
+    else:
+        entry.duration = _stated_duration(duration)
     entry.text = _text(fields, "text")
     entry.speaker = _text(fields, "speaker")
     entry.language = _text(fields, "language")
@@ -125,6 +129,14 @@ def describe(entry: Entry, fields: Fields, options: Options) -> None:
     entry.labels = _texts(fields, "labels")
     if options.words == "use":
         entry.words = _words(fields.get("words"))
+
+
+def _stated_duration(value: Any) -> float | None:
+    """The stated duration of a whole file in seconds; None if unusable, because the file's header has the true one."""
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def _text(fields: Fields, name: str) -> str | None:
@@ -138,7 +150,7 @@ def scalar(value: Any, name: str) -> str:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise BadInput("bad_field", f"{name} = {printable(repr(value), 60)} is not a string")
+    raise BadInput("bad_field", f"{name} = {printable(repr(value), 60)} is not a string; correct it")
 
 
 def number(value: Any, name: str) -> float | None:
@@ -146,25 +158,25 @@ def number(value: Any, name: str) -> float | None:
     if value is None or value == "":
         return None
     try:
-        found = math.nan if isinstance(value, bool) else float(value)
+        seconds = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found):
-        raise BadInput("bad_field", f"{name} = {printable(repr(value), 60)} is not a number of seconds")
-    return found
+        seconds = math.nan
+    if not abs(seconds) <= MAX_SECONDS:  # also true for NaN
+        raise BadInput("bad_field", f"{name} = {printable(repr(value), 60)} is not a number of seconds; correct it")
+    return seconds
 
 
 def _texts(fields: Fields, name: str) -> list[str] | None:
     """All distinct values of a list field, in the order of its names."""
     if name not in fields:
         return None
-    found: dict[str, None] = {}
+    values: dict[str, None] = {}
     for _, key, value in sorted(fields[name], key=lambda f: f[:2]):
         value = _unpack(value)
         for item in value if isinstance(value, list | tuple) else [value]:
             if item is not None and item != "":
-                found[clean_text(scalar(item, key), key)] = None
-    return list(found) or None
+                values[clean_text(scalar(item, key), key)] = None
+    return list(values) or None
 
 
 def _unpack(value: Any) -> Any:
@@ -178,7 +190,7 @@ def _unpack(value: Any) -> Any:
 
 
 def _words(value: Any) -> list[dict[str, Any]] | None:
-    """Given word times; whether they make sense is decided when the length of the audio is known."""
+    """Word times of the corpus; `ingest` compares them with the length of the audio later."""
     value = _unpack(value)
     if value is None or value == []:
         return None
@@ -191,10 +203,11 @@ def _words(value: Any) -> list[dict[str, Any]] | None:
             }
             for word in value
         ]
-    except (TypeError, ValueError, KeyError, AttributeError, StopIteration) as error:
+    except (TypeError, ValueError, OverflowError, KeyError, AttributeError, StopIteration) as error:
         if isinstance(error, BadInput) and error.code == "text_encoding":
             raise
         raise BadInput(
             "bad_words",
-            "words must be a list of {w, start, end}, times in seconds; set them aside with --set words=ignore",
+            "words must be a list of {w, start, end}, times in seconds; correct them, or ignore them "
+            "with --set words=ignore",
         ) from None

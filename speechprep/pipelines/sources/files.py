@@ -27,6 +27,11 @@ def is_audio(name: str) -> bool:
     return AUDIO_SUFFIXES.fullmatch(name) is not None
 
 
+def is_listed(uri: str) -> bool:
+    """True if the folder of a file lists its name: for local files also if it is a broken link."""
+    return os.path.lexists(storage.local_path(uri)) if storage.is_local(uri) else storage.exists(uri)
+
+
 def sounds_like_audio(head: bytes) -> bool:
     """True for the first bytes of a known audio format."""
     return _MAGIC.match(head) is not None
@@ -42,8 +47,8 @@ def walk(root: str) -> Iterator[tuple[str, list[str]]]:
         return
     fs, path = _filesystem(root)
     folders: dict[str, list[str]] = {}
-    for found in fs.find(path):
-        folder, _, name = found[len(path) :].strip("/").rpartition("/")
+    for file in fs.find(path):
+        folder, _, name = file[len(path) :].strip("/").rpartition("/")
         if not any(part.startswith(".") for part in (*folder.split("/"), name)):
             folders.setdefault(folder, []).append(name)
     for folder in sorted(folders):
@@ -54,12 +59,12 @@ def _walk_local(path: str, folder: str) -> Iterator[tuple[str, list[str]]]:
     names: list[str] = []
     folders: list[str] = []
     try:
-        with os.scandir(path) as found:
-            for item in found:
+        with os.scandir(path) as entries:
+            for item in entries:
                 if not item.name.startswith("."):
                     (folders if item.is_dir(follow_symlinks=False) else names).append(item.name)
     except OSError as error:
-        raise ConfigError(f"cannot list {printable(path)}: {error.strerror}") from None
+        raise ConfigError(f"cannot list {printable(path)}: {error.strerror}; make the folder readable") from None
     if names:
         yield folder, sorted(names)
     for name in sorted(folders):
@@ -76,11 +81,11 @@ def expand(pattern: str) -> list[str]:
     if storage.is_local(pattern):
         return sorted(p for p in glob.glob(str(storage.local_path(pattern)), recursive=True) if os.path.isfile(p))
     fs, path = _filesystem(pattern)
-    return sorted(fs.unstrip_protocol(found) for found in fs.glob(path))
+    return sorted(fs.unstrip_protocol(match) for match in fs.glob(path))
 
 
 def root_of(pattern: str) -> str:
-    """The common folder of all matches of a glob pattern; the own folder of a path without wildcards."""
+    """The common folder of all matches of a glob pattern; the parent folder of a path without wildcards."""
     return posixpath.dirname(re.split(r"[*?[]", pattern, maxsplit=1)[0])
 
 
@@ -94,17 +99,17 @@ def stamps(uris: Sequence[str]) -> list[str]:
 
 def _local_stamp(uri: str) -> str:
     try:
-        found = os.stat(uri.removeprefix("file://"))
+        status = os.stat(uri.removeprefix("file://"))
     except (OSError, ValueError):
         return ""
-    return f"{found.st_size}:{found.st_mtime_ns}"
+    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def _remote_stamp(uri: str) -> str:
-    fs, path = _filesystem(uri)
     try:
+        fs, path = _filesystem(uri)
         info = fs.info(path)
-    except OSError:
+    except (OSError, ValueError, ImportError, TypeError):  # absent file, unknown scheme, or package not installed
         return ""
     return ":".join(str(info.get(key, "")) for key in ("size", "etag", "ETag", "md5Hash", "mtime", "LastModified"))
 
@@ -118,7 +123,7 @@ def _filesystem(uri: str) -> tuple[Any, str]:
 
 @dataclass(frozen=True)
 class Base:
-    """Where relative audio paths of a manifest start, and how far up they may lead.
+    """Start and limit of the relative audio paths of a manifest.
 
     Attributes:
         folder: base URI of relative paths.
@@ -138,13 +143,13 @@ class Base:
         return cls(folder, posixpath.dirname(folder))
 
     def resolve(self, path: str) -> str:
-        """URI of an audio path. Absolute paths and URIs are taken as they are: they are the user's own statement.
+        """URI of an audio path. Absolute paths and URIs stay unchanged, because the user wrote them.
 
         Raises:
             BadInput: `path_outside`, or `bad_path` for an impossible file name.
         """
         if not path.strip() or "\0" in path or not storable(path):
-            raise BadInput("bad_path", f"{printable(path)!r} cannot be the path of a file")
+            raise BadInput("bad_path", f"{printable(path)!r} cannot be the path of a file; correct it")
         if "://" in path or path.startswith("/"):
             return path
         if ".." not in path and "/." not in path and "//" not in path and path[0] != ".":

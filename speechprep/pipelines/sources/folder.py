@@ -1,4 +1,4 @@
-"""Folders of audio files, transcripts beside them where there are any (same name, .normalized.txt, .lab or .txt)."""
+"""Folders of audio files, optionally with transcripts beside them (same name, .normalized.txt, .lab or .txt)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from speechprep.artifacts import storage
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
-from speechprep.pipelines.sources.files import is_audio, sounds_like_audio, walk
+from speechprep.pipelines.sources.files import is_audio, is_listed, sounds_like_audio, walk
+from speechprep.pipelines.sources.lines import open_regular
 
-TRANSCRIPTS = (".normalized.txt", ".lab", ".txt")  # LibriTTS, MFA and Kaldi-like corpora, everybody else
+TRANSCRIPTS = (".normalized.txt", ".lab", ".txt")  # LibriTTS; MFA and Kaldi-like corpora; other corpora
 MAX_TRANSCRIPT = 1 << 20  # bytes
 
 
@@ -22,11 +23,11 @@ def read(root: str, options: Options) -> Iterator[Record]:
 
 
 def read_files(root: str, paths: list[str]) -> Iterator[Record]:
-    """The same for chosen files below `root`."""
+    """Entries of chosen files below `root`, with ids as in `read`."""
     for path in paths:
         folder, _, name = path.removeprefix(root).strip("/").rpartition("/")
         stem = posixpath.splitext(name)[0]
-        beside = [stem + s for s in TRANSCRIPTS if storage.exists(storage.join(root, *_parts(folder), stem + s))]
+        beside = [stem + s for s in TRANSCRIPTS if is_listed(storage.join(root, *_parts(folder), stem + s))]
         yield from in_folder(root, folder, [name, *beside])
 
 
@@ -47,8 +48,8 @@ def _entry(id: str, uri: str, place: str, transcript: str | None) -> Record:
         text = read_transcript(storage.join(place, transcript)) if transcript else None
         return Entry(id=check_id(id), where=where, audio=uri, text=text)
     except BadInput as error:
-        known = error.code != "bad_id"
-        return Rejected(id if known else where, error, where, claims=known)
+        has_id = error.code != "bad_id"
+        return Rejected(id if has_id else where, error, where, claims=has_id)
 
 
 def read_transcript(uri: str) -> str:
@@ -57,17 +58,28 @@ def read_transcript(uri: str) -> str:
     Raises:
         BadInput: `text_encoding` or `bad_transcript`.
     """
-    with storage.open(uri) as file:
-        data = file.read(MAX_TRANSCRIPT + 1)
+    try:
+        with open_regular(uri) as file:
+            data = file.read(MAX_TRANSCRIPT + 1)
+    except OSError as error:
+        raise unreadable_transcript(uri, error) from None
     if len(data) > MAX_TRANSCRIPT:
-        raise BadInput("bad_transcript", f"{uri} is larger than a transcript can be ({MAX_TRANSCRIPT >> 20} MiB)")
+        raise BadInput(
+            "bad_transcript", f"{uri} is larger than {MAX_TRANSCRIPT >> 20} MiB, the limit of a transcript; shorten it"
+        )
     return clean_text(data.decode("utf-8-sig", "surrogateescape"), posixpath.basename(uri))
+
+
+def unreadable_transcript(uri: str, error: OSError) -> BadInput:
+    """The reason of a reject for a transcript that cannot be opened or read."""
+    reason = error.strerror or error
+    return BadInput("bad_transcript", f"the transcript {printable(uri)} cannot be read ({reason}); repair or remove it")
 
 
 def _is_sound(uri: str) -> bool:
     """True where a file without a suffix starts like audio."""
     try:
-        with storage.open(uri) as file:
+        with open_regular(uri) as file:
             return sounds_like_audio(file.read(16))
     except OSError:
         return False

@@ -5,7 +5,7 @@ jsonl, table    columns image (file_name, path, ...), caption or captions, id, s
 coco            {"images": [...], "annotations": [...]} of COCO's captions_*.json, or {"images": [{"sentences": ...}]}
                 of Karpathy's dataset_coco.json; the id is COCO's
 
-Several lines with one image path and no id of their own are one image with several captions.
+Several lines with one image path and without an id are one image with several captions.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ class ImageOptions(Options):
         aliases = {"id": ("id", "image_id", "key"), "audio": IMAGE}
         aliases |= {"captions": ("captions", "caption", "text", "title", "sentence", "sentences")}
         aliases |= {name: ALIASES[name] for name in ("split", "licence")}
-        found: dict[str, list[tuple[str, int]]] = {}
-        for name, known in aliases.items():
-            own = self.columns.get("image" if name == "audio" else name)
-            for rank, column in enumerate((own,) if own else known):
-                found.setdefault(column, []).append((name, rank))
-        return found
+        fields_of: dict[str, list[tuple[str, int]]] = {}
+        for name, default_columns in aliases.items():
+            column_option = self.columns.get("image" if name == "audio" else name)
+            for rank, column in enumerate((column_option,) if column_option else default_columns):
+                fields_of.setdefault(column, []).append((name, rank))
+        return fields_of
 
 
 def read(uri: str, format: str, options: ImageOptions) -> Iterator[Record]:
     """Entries and rejects of one input.
 
     Raises:
-        ConfigError: no such input, or one of an unknown form.
+        ConfigError: absent input, or input of an unknown form.
     """
     if not storable(uri):
         raise ConfigError(f"the path {printable(uri)!r} is not valid Unicode; rename it")
@@ -63,7 +63,7 @@ def read(uri: str, format: str, options: ImageOptions) -> Iterator[Record]:
         return
     matches = files.expand(uri) if any(mark in uri for mark in "*?[") else []
     if not matches:
-        raise ConfigError(f"no such input: {uri}")
+        raise ConfigError(f"no such input: {uri}; correct the path")
     root = files.root_of(uri)
     for match in matches:
         if SUFFIXES.fullmatch(match):
@@ -73,11 +73,11 @@ def read(uri: str, format: str, options: ImageOptions) -> Iterator[Record]:
 
 
 def _of_folder(root: str, format: str, options: ImageOptions) -> Iterator[Record]:
-    """The manifest in a folder, where there is one; else its images."""
+    """Entries of the manifest in a folder; without a manifest, of its images."""
     if format in ("auto", "jsonl", "table"):
-        wanted = [n for n in files.names_in(root) if n in ("metadata.jsonl", "metadata.csv", "manifest.jsonl")]
-        if wanted:
-            yield from _of_file(storage.join(root, wanted[0]), format, options)
+        manifests = [n for n in files.names_in(root) if n in ("metadata.jsonl", "metadata.csv", "manifest.jsonl")]
+        if manifests:
+            yield from _of_file(storage.join(root, manifests[0]), format, options)
             return
     for folder, names in files.walk(root):
         place = storage.join(root, folder) if folder else root
@@ -128,16 +128,22 @@ def _beside(root: str, uri: str, there: Any) -> Record:
 
 
 def _captions(uri: str) -> list[str] | None:
-    with storage.open(uri) as file:
-        data = file.read(MAX_CAPTIONS + 1)
-    if len(data) > MAX_CAPTIONS:
-        raise BadInput("bad_captions", f"{uri} is larger than captions can be ({MAX_CAPTIONS >> 20} MiB)")
     try:
-        said = data.decode("utf-8-sig").splitlines()
+        with lines.open_regular(uri) as file:
+            data = file.read(MAX_CAPTIONS + 1)
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadInput("bad_captions", f"{printable(uri)} cannot be read ({reason}); repair or remove it") from None
+    if len(data) > MAX_CAPTIONS:
+        raise BadInput(
+            "bad_captions", f"{uri} is larger than {MAX_CAPTIONS >> 20} MiB, the limit of captions; shorten it"
+        )
+    try:
+        captions = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise BadInput("text_encoding", f"{uri} is not UTF-8") from None
+        raise BadInput("text_encoding", f"{uri} is not UTF-8; save it as UTF-8") from None
     entry = Entry(id="", where="", audio="")
-    describe(entry, {"captions": [(0, "captions", said)]}, ImageOptions())
+    describe(entry, {"captions": [(0, "captions", captions)]}, ImageOptions())
     return entry.captions
 
 
@@ -169,11 +175,11 @@ def _rows(
 
 
 def to_record(fields: Fields, base: Base, where: str, options: ImageOptions) -> Record:
-    """A record of a manifest, by our own names, as an entry."""
+    """The entry of a manifest record, from its values by field name."""
     try:
         path = fields.get("audio")
         if not isinstance(path, str) or not path:
-            raise BadInput("missing_field", f"no path of an image; one of {', '.join(IMAGE)} is needed")
+            raise BadInput("missing_field", f"no path of an image; add one of {', '.join(IMAGE)}")
         entry = Entry(id="", where=where, audio=base.resolve(path))
         describe(entry, fields, options)
         id = fields.get("id")
@@ -190,31 +196,31 @@ def _merged(records: Iterable[tuple[Record, bool]]) -> Iterator[Record]:
         if isinstance(record, Rejected) or not by_path:
             yield record
         elif record.id in images:
-            known = images[record.id]
-            known.captions = list(dict.fromkeys([*(known.captions or []), *(record.captions or [])])) or None
+            image = images[record.id]
+            image.captions = list(dict.fromkeys([*(image.captions or []), *(record.captions or [])])) or None
         else:
             images[record.id] = record
     yield from images.values()
 
 
 def _coco(uri: str, base: Base, options: ImageOptions) -> Iterator[Record]:
-    """COCO's captions, in its own form or in Karpathy's."""
+    """Entries of a COCO caption file, in the form of COCO or of Karpathy."""
     name = posixpath.basename(uri)
     body = _json(uri)
-    said: dict[Any, list[Any]] = {}
+    captions_of: dict[Any, list[Any]] = {}
     for note in body.get("annotations", []):
         if isinstance(note, dict) and isinstance(note.get("image_id"), int | str):
-            said.setdefault(note["image_id"], []).append(note.get("caption"))
+            captions_of.setdefault(note["image_id"], []).append(note.get("caption"))
     for number, image in enumerate(body["images"]):
         where = f"{name}: image {number + 1}"
         if not isinstance(image, dict):
-            yield Rejected(where, BadInput("bad_json", f"{where} is no object"))
+            yield Rejected(where, BadInput("bad_json", f"{where} is not an object; correct the file"))
             continue
         id = image.get("cocoid", image.get("id", image.get("imgid")))
         path = image.get("file_name") or image.get("filename")
         folder = image.get("filepath")
         captions = [s.get("raw") if isinstance(s, dict) else s for s in image.get("sentences") or []]
-        captions += said.get(id, []) if isinstance(id, int | str) else []
+        captions += captions_of.get(id, []) if isinstance(id, int | str) else []
         fields: Fields = {"id": id, "split": image.get("split"), "captions": [(0, "captions", captions)]}
         fields["audio"] = posixpath.join(folder, path) if isinstance(folder, str) and isinstance(path, str) else path
         yield to_record({key: value for key, value in fields.items() if value is not None}, base, where, options)
@@ -227,7 +233,7 @@ def _json(uri: str) -> dict[str, Any]:
         except (ValueError, RecursionError, OSError, EOFError) as error:
             raise ConfigError(f"{uri} is not a caption file of COCO: {first_line(error)[:160]}") from None
     if not isinstance(body, dict) or not isinstance(body.get("images"), list):
-        raise ConfigError(f"{uri} is not a caption file of COCO: it has no list of images")
+        raise ConfigError(f"{uri} is not a caption file of COCO: it has no list of images; set another format")
     if not isinstance(body.get("annotations", []), list):
-        raise ConfigError(f"{uri} is not a caption file of COCO: its annotations are no list")
+        raise ConfigError(f"{uri} is not a caption file of COCO: its annotations are not a list; set another format")
     return body

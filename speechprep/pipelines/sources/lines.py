@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
 import gzip
 import io
+import os
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +21,26 @@ _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
+def open_regular(uri: str) -> IO[bytes]:
+    """Open a file for reading.
+
+    Raises:
+        OSError: an absent or unreadable file, or a pipe or device, because reading it could block without end.
+    """
+    if not storage.is_local(uri):
+        return storage.open(uri)
+    file = builtins.open(storage.local_path(uri), "rb", opener=_without_blocking)  # noqa: SIM115 - returned open
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", uri)
+    return file
+
+
+def _without_blocking(path: str, flags: int) -> int:
+    """Opener for `open`: opening a pipe without a writer returns at once."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 @contextmanager
 def open_plain(uri: str) -> Iterator[IO[bytes]]:
     """The bytes of a file, unpacked where they are gzip.
@@ -25,9 +49,9 @@ def open_plain(uri: str) -> Iterator[IO[bytes]]:
         ConfigError: the file cannot be opened.
     """
     try:
-        raw = storage.open(uri)
+        raw = open_regular(uri)
     except OSError as error:
-        raise ConfigError(f"cannot read {uri}: {error.strerror or error}") from None
+        raise ConfigError(f"cannot read {uri}: {error.strerror or error}; give a readable file") from None
     with raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)

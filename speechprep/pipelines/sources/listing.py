@@ -1,8 +1,8 @@
-"""Entries of any number of inputs, refused where ids collide, sorted, dealt to shards, and read there.
+"""Listing of the inputs: entries with unique ids, sorted and dealt to shards, and their reading in a shard.
 
 The result does not depend on the order of the inputs. Entries are sorted by id; entries in archives by archive and
-position, so that shards read archives front to back. Of two records with one id neither is kept. Entries wait on
-disk; memory holds their ids and 16 bytes for each.
+position, so that shards read archives front to back. Records with a common id are all rejected. Entries are
+stored on disk; memory holds their ids and 16 bytes for each.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ Rows = NDArray[np.int64]
 
 
 @dataclass
-class _Known:
-    """Facts of all entries in memory, in the order of the inputs."""
+class _EntryIndex:
+    """Ids, sort keys and digests of all entries, in the order of the inputs; kept in memory."""
 
     ids: list[pa.Array] = field(default_factory=list)
     orders: list[pa.Array] = field(default_factory=list)
@@ -48,7 +48,7 @@ class _Known:
 
 
 def shard_count(entries: int) -> int:
-    """Shards where none are asked for: up to 16 for small inputs, then one for every 512 entries."""
+    """Default number of shards: up to 16 for small inputs, then one for every 512 entries."""
     return max(min(16, -(-entries // 8)), -(-entries // 512), 1)
 
 
@@ -65,7 +65,7 @@ def plan(
 
     Args:
         inputs: URIs.
-        records: of one input.
+        records: function from a URI to the records of this input.
         shards, scratch: see `deal`.
         forms: possible inputs, for the message.
         thing: name of a record, for the message.
@@ -74,10 +74,10 @@ def plan(
         ConfigError: no input, or not a single record in them.
     """
     if not inputs:
-        raise ConfigError(f"nothing to read; give {forms} with --input")
+        raise ConfigError(f"no input; give {forms} with --input")
     planned = deal(chain.from_iterable(map(records, inputs)), shards, scratch)
     if not planned.rejects and not any(pq.read_metadata(path).num_rows for path in planned.payloads):
-        raise ConfigError(f"no {thing} in {', '.join(inputs)}")
+        raise ConfigError(f"no {thing} in {', '.join(inputs)}; give another input")
     return planned
 
 
@@ -91,7 +91,7 @@ def with_defaults(records: Iterable[Record], stated: dict[str, str | None]) -> I
 
 
 def dealt(ctx: ShardContext) -> Iterator[dict[str, Any]]:
-    """The entries of a shard, in order; entries with dead worker processes are rejected."""
+    """The entries of a shard, in order; entries with a crash of their worker process are rejected."""
     with pq.ParquetFile(ctx.payload) as file:
         for batch in file.iter_batches(batch_size=_READ):
             for entry in batch.to_pylist():
@@ -107,7 +107,7 @@ def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardP
 
     Args:
         records: entries and rejects in any order.
-        shards: how many; None for `shard_count`.
+        shards: number of shards; None: `shard_count`.
         scratch: an existing local folder.
 
     Returns:
@@ -115,14 +115,14 @@ def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardP
     """
     spill = scratch / _SPILL
     try:
-        known = _spill(records, spill)
+        index = _spill(records, spill)
         with pa.memory_map(str(spill)) as source:
             reader = pa.ipc.open_file(source)
-            kept = _resolve(known, reader)
+            kept = _resolve(index, reader)
             n = shards or shard_count(len(kept))
             bounds = [i * len(kept) // n for i in range(n + 1)]
             payloads = [scratch / f"entries-{i:05d}-of-{n:05d}.parquet" for i in range(n)]
-            keys = [_key(known.digests, kept[bounds[i] : bounds[i + 1]]) for i in range(n)]
+            keys = [_key(index.digests, kept[bounds[i] : bounds[i + 1]]) for i in range(n)]
             together = max(_GATHER * n // max(len(kept), 1), 1)  # shards: gathering one by one would touch all blocks
             for first in range(0, n, together):
                 start, stop = bounds[first], bounds[min(first + together, n)]
@@ -131,24 +131,24 @@ def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardP
                     pq.write_table(table.slice(bounds[i] - start, bounds[i + 1] - bounds[i]), payloads[i])
     finally:
         spill.unlink(missing_ok=True)
-    found = sorted(known.rejects, key=lambda r: (r.id, r.error.code, str(r.error)))
-    return ShardPlan(payloads, keys, [(r.id, r.error, r.audio) for r in found])
+    rejects = sorted(index.rejects, key=lambda r: (r.id, r.error.code, str(r.error)))
+    return ShardPlan(payloads, keys, [(r.id, r.error, r.audio) for r in rejects])
 
 
-def _spill(records: Iterable[Record], path: Path) -> _Known:
+def _spill(records: Iterable[Record], path: Path) -> _EntryIndex:
     """All entries to disk in the order of the inputs; the sort keys stay in memory."""
-    known = _Known()
+    index = _EntryIndex()
     stream = iter(records)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, ENTRIES) as writer:
-        while block := list(islice(_entries(stream, known.rejects), _BLOCK)):
+        while block := list(islice(_entries(stream, index.rejects), _BLOCK)):
             columns = [pa.array([getattr(e, f.name) for e in block], f.type) for f in ENTRIES]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=ENTRIES))
-            known.ids.append(columns[0])
-            known.orders.append(pa.array([e.order for e in block], pa.string()))
+            index.ids.append(columns[0])
+            index.orders.append(pa.array([e.order for e in block], pa.string()))
             uris = list(dict.fromkeys(e.audio for e in block))
             stamp = dict(zip(uris, stamps(uris), strict=True))
-            known.digests += b"".join(e.digest(stamp[e.audio]) for e in block)
-    return known
+            index.digests += b"".join(e.digest(stamp[e.audio]) for e in block)
+    return index
 
 
 def _entries(stream: Iterator[Record], rejects: list[Rejected]) -> Iterator[Entry]:
@@ -159,25 +159,25 @@ def _entries(stream: Iterator[Record], rejects: list[Rejected]) -> Iterator[Entr
             rejects.append(record)
 
 
-def _resolve(known: _Known, reader: pa.RecordBatchFileReader) -> Rows:
+def _resolve(index: _EntryIndex, reader: pa.RecordBatchFileReader) -> Rows:
     """Row numbers of the kept entries, in their final order; the others become rejects."""
-    ids = pa.chunked_array(known.ids, pa.string())
+    ids = pa.chunked_array(index.ids, pa.string())
     by_id = pc.sort_indices(ids).to_numpy()
     in_order = ids.take(pa.array(by_id))
     same = np.zeros(len(ids) + 1, bool)
     if len(ids) > 1:
         same[1:-1] = pc.equal(in_order[1:], in_order[:-1]).to_numpy()
-    claimed = pa.array(sorted({r.id for r in known.rejects if r.claims}), pa.string())
+    claimed = pa.array(sorted({r.id for r in index.rejects if r.claims}), pa.string())
     doubled = same[:-1] | same[1:] | pc.is_in(in_order, value_set=claimed).to_numpy()
-    known.rejects += _refuse(_gather(reader, by_id[doubled]), known.rejects)
+    index.rejects += _refuse(_gather(reader, by_id[doubled]), index.rejects)
     good = np.sort(by_id[~doubled])
-    order = pa.table({"order": pa.chunked_array(known.orders, pa.string()), "id": ids}).take(pa.array(good))
+    order = pa.table({"order": pa.chunked_array(index.orders, pa.string()), "id": ids}).take(pa.array(good))
     by_order = pc.sort_indices(order, [("order", "ascending"), ("id", "ascending")])
     return np.asarray(good[by_order.to_numpy()], np.int64)
 
 
 def _refuse(doubled: pa.Table, rejects: list[Rejected]) -> list[Rejected]:
-    """All records with an id in common: the intended one is unknown."""
+    """Rejects for all records with a common id, because the intended record is unknown."""
     places: dict[str, list[str]] = {}
     for reject in rejects:
         if reject.claims:
@@ -194,18 +194,20 @@ def _doubled(id: str, where: str, places: list[str]) -> BadInput:
     others = sorted(places)
     others.remove(where)
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-    return BadInput("duplicate_id", f"{where}: the id {id!r} is also that of {others[0]}{more}; ids must be unique")
+    return BadInput(
+        "duplicate_id", f"{where}: the id {id!r} is also the id of {others[0]}{more}; give each record a unique id"
+    )
 
 
 def _gather(reader: pa.RecordBatchFileReader, rows: Rows) -> pa.Table:
     """Rows of the entries on disk, in the order given."""
     blocks, place = np.divmod(rows, _BLOCK)
     grouped = np.argsort(blocks, kind="stable")
-    found = [
+    batches = [
         reader.get_batch(int(block)).take(pa.array(place[grouped][blocks[grouped] == block]))
         for block in np.unique(blocks)
     ]
-    table = pa.Table.from_batches(found, schema=ENTRIES)
+    table = pa.Table.from_batches(batches, schema=ENTRIES)
     return table.take(pa.array(np.argsort(grouped, kind="stable"))) if len(rows) else table
 
 

@@ -1,6 +1,6 @@
-"""Tar files of samples (WebDataset): members with the same name but for the suffix are one utterance.
+"""Tar files of samples (WebDataset): members with the same name except for the suffix are one utterance.
 
-Nothing is ever unpacked to disk: an entry remembers where in the archive its bytes lie.
+Nothing is unpacked to disk: an entry has the byte offset of its audio in the archive.
 """
 
 from __future__ import annotations
@@ -65,14 +65,16 @@ def _sort(
             audio.append((name, member.offset_data, member.size))
         else:
             where = f"{archive}:{printable(name)}"
-            yield Rejected(where, BadInput("bad_member", f"{where} is a link, device or sparse file, not audio"))
+            yield Rejected(
+                where, BadInput("bad_member", f"{where} is a link, device or sparse file; store the audio itself")
+            )
     elif member.isreg() and member.size <= MAX_TRANSCRIPT and name.endswith((*TRANSCRIPTS, ".json")):
         content = tar.extractfile(member)
         beside[name] = content.read() if content else b""
 
 
 def _leftover(file: IO[bytes], end: int) -> str | None:
-    """tarfile takes a damaged header for the end: look whether it was one."""
+    """Reason of an early end; None for a complete archive. `tarfile` ends silently at a damaged header."""
     file.seek(end)
     return "a damaged header" if file.read(_BLOCK).strip(b"\0") else None
 
@@ -86,9 +88,9 @@ def _record(entry: Entry, name: str, beside: dict[str, bytes], options: Options)
         check_id(entry.id)
         describe(entry, normalise(_described(name, beside), options), options)
     except BadInput as error:
-        known = error.code != "bad_id"
+        has_id = error.code != "bad_id"
         return Rejected(
-            entry.id if known else entry.where, BadInput(error.code, f"{entry.where}: {error}"), claims=known
+            entry.id if has_id else entry.where, BadInput(error.code, f"{entry.where}: {error}"), claims=has_id
         )
     return entry
 
@@ -98,23 +100,23 @@ def _described(name: str, beside: dict[str, bytes]) -> dict[str, Any]:
     stem = posixpath.splitext(name)[0]
     folder, base = posixpath.split(name)
     stems = (stem, posixpath.join(folder, base.split(".")[0]))
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     described = next((beside[s + ".json"] for s in stems if s + ".json" in beside), None)
     if described is not None:
         try:
-            found = json.loads(described)
+            fields = json.loads(described)
         except (ValueError, RecursionError) as error:
             raise BadInput("bad_json", f"its .json is not JSON: {error}") from None
-        if not isinstance(found, dict):
-            raise BadInput("bad_json", f"its .json is not an object but {type(found).__name__}")
+        if not isinstance(fields, dict):
+            raise BadInput("bad_json", f"its .json is not an object but {type(fields).__name__}")
     text = next((beside[s + suffix] for s in stems for suffix in TRANSCRIPTS if s + suffix in beside), None)
     if text is not None:
-        found["text"] = clean_text(text.decode("utf-8-sig", "surrogateescape"))
-    return found
+        fields["text"] = clean_text(text.decode("utf-8-sig", "surrogateescape"))
+    return fields
 
 
-class Reader(AbstractContextManager["Reader"]):
-    """Bytes of members, best asked for front to back: a compressed archive can only be read forwards."""
+class TarReader(AbstractContextManager["TarReader"]):
+    """Reader of archive members; fastest from front to back, because a compressed archive has no random access."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -158,5 +160,5 @@ DIALECT = Dialect(
     file=lambda head: head.data[257:262] == b"ustar" or _SUFFIX.match(head.name) is not None,
     pattern=_SUFFIX,
     below=lambda names: any(_SUFFIX.match(name) for name in names),
-    archive=Reader,
+    archive=TarReader,
 )

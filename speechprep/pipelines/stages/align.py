@@ -1,17 +1,17 @@
 """align: utterances -> words, each with a start and an end.
 
-One output shard for each input shard.
+Reads `utterances`. Writes `words`, one output shard for each input shard, one row for each utterance with usable
+audio.
 
-Reads `utterances`. Writes one row for each utterance with usable audio: id, text (the aligned transcript: tokens
-joined by single spaces), source_text (of the corpus), words list<{text, start, end, score, timing}>, duration, the
-scores, kept, reason. Times are seconds from the start of the utterance, in [0, duration], starts and
-ends never go backwards. `timing` is "aligned", "interpolated" (nothing of the token was found in the audio) or "given"
-(by the corpus, taken over as they are).
+Row: id, text, source_text, words list<{text, start, end, score, timing}>, duration, the scores, kept, reason. `text`
+is the aligned transcript, tokens joined by single spaces. `source_text` is the transcript of the corpus. Times are
+seconds from the start of the utterance, in [0, duration]; starts and ends ascend. `timing` is "aligned",
+"interpolated" (the aligner placed no part of the token) or "given" (word time of the corpus, unchanged).
 
-Scores: score (mean of the word scores) and local_score (worst passage), words_per_second, wer and cer (source_text
-against text, as spoken; null without source_text), aligned_share, compression_ratio and repeated_share (loops of a
-recogniser), level (loudest passage), uncovered and trust (agreement of word times and loudness), language and
-language_probability (detected by the aligner; else the language of the corpus, without a probability). See
+Scores: `score` is the mean of the word scores, `local_score` that of the worst passage. `wer` and `cer` compare
+source_text with text as spoken; null without source_text. `compression_ratio` and `repeated_share` show the loops of
+a recogniser. `level` is the loudest passage. `uncovered` and `trust` compare word times with loudness. `language` and
+`language_probability` come from the aligner; else the language is that of the corpus, without a probability. Formulas:
 `speechprep.tokenizers.alignment.transcript_scores` and `.plausibility`.
 
 Thresholds set `kept` and `reason` only. Rows and scores stay, and `filter` can apply other thresholds without the
@@ -46,10 +46,12 @@ Samples = NDArray[np.float32]
 
 
 class AlignerConfig(StageConfig):
-    """Choice of the aligner, and of its input from the corpus."""
+    """Options of the aligner and of its input from the corpus."""
 
     backend: str = Field("pocketsphinx", description="name of the aligner; see: speechprep backends list")
-    options: dict[str, Any] = Field(default_factory=dict, description="its parameters, for example {window: 20}")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="parameters of the aligner, for example {window: 20}"
+    )
     transcribe: Literal["missing", "always", "never"] = Field(
         "missing",
         description="recognise utterances without a transcript (missing), all of them (the transcript of the corpus "
@@ -75,12 +77,12 @@ class Config(Thresholds, AlignerConfig):
 
     def judging(self, aligner: Aligner) -> Thresholds:
         """The thresholds for rows of an aligner."""
-        own = aligner.min_score if self.min_score == "auto" else self.min_score
-        return self.model_copy(update={"min_score": own})
+        min_score = aligner.min_score if self.min_score == "auto" else self.min_score
+        return self.model_copy(update={"min_score": min_score})
 
 
 def given(text: str | None, words: Sequence[dict[str, Any]]) -> Transcript:
-    """The corpus's own word times. Where it has a time for each token of the text, the text's spelling is taken.
+    """Transcript from the word times of the corpus, in the spelling of its text if each token has a time.
 
     Args:
         text: the transcript, if any. words: {text, start, end} in order.
@@ -150,12 +152,14 @@ def words_row(
 
 
 def _trust(words: Sequence[Word], power: NDArray[np.float32]) -> dict[str, float | None]:
-    """Do the word times fit the loudness? Null where there is no word."""
+    """Agreement of the word times with the loudness; null without words."""
     if not words:
         return {"uncovered": None, "trust": None}
-    letters = [sum(len(said) for form in spoken_forms(word.text) for said in form) for word in words]
-    found = plausibility.timing_evidence([word.start for word in words], [word.end for word in words], letters, power)
-    return {"uncovered": found.uncovered, "trust": found.plausibility}
+    letters = [sum(len(spoken) for form in spoken_forms(word.text) for spoken in form) for word in words]
+    evidence = plausibility.timing_evidence(
+        [word.start for word in words], [word.end for word in words], letters, power
+    )
+    return {"uncovered": evidence.uncovered, "trust": evidence.plausibility}
 
 
 def run(ctx: ShardContext) -> None:
@@ -166,29 +170,29 @@ def run(ctx: ShardContext) -> None:
     limits = config.judging(aligner)
 
     def work(row: dict[str, Any], blocks: Iterator[Samples]) -> dict[str, Any]:
-        heard = _Heard(blocks, rate)
+        stream = _MeasuredStream(blocks, rate)
         if config.given_words == "use" and row["words"] and config.transcribe != "always":
             transcript = given(row["text"], row["words"])
         else:
-            transcript = aligner.align_stream(heard, _wanted_text(config, row["text"]))
-        duration = heard.all() / rate
-        made = words_row(limits, row, transcript, duration, heard.levels.power())
-        timings = [word["timing"] for word in made["words"]]
-        ctx.done(words=len(timings), interpolated=timings.count("interpolated"), kept=int(made["kept"]))
-        return made
+            transcript = aligner.align_stream(stream, _text_to_align(config, row["text"]))
+        duration = stream.count_samples() / rate
+        result = words_row(limits, row, transcript, duration, stream.levels.power())
+        timings = [word["timing"] for word in result["words"]]
+        ctx.done(words=len(timings), interpolated=timings.count("interpolated"), kept=int(result["kept"]))
+        return result
 
     for_each_utterance(ctx, work, columns=("text", "words", "language"))
 
 
-def _wanted_text(config: Config, text: str | None) -> str | None:
+def _text_to_align(config: Config, text: str | None) -> str | None:
     """Text to align; None for recognition."""
     if config.transcribe == "always":
         return None
     return "" if text is None and config.transcribe == "never" else text
 
 
-class _Heard:
-    """Audio blocks, how many samples they were and how loud."""
+class _MeasuredStream:
+    """Iterator over audio blocks; measures their number of samples and their levels."""
 
     def __init__(self, blocks: Iterator[Samples], rate: int) -> None:
         self._blocks = blocks
@@ -204,7 +208,7 @@ class _Heard:
         self.levels.add(block)
         return block
 
-    def all(self) -> int:
+    def count_samples(self) -> int:
         """Number of samples of the whole stream; the unread rest is read and dropped."""
         for _ in self:
             pass

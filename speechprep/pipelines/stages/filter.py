@@ -1,10 +1,10 @@
 """filter: words -> words with new verdicts.
 
-No audio and no model: only the columns `kept` and `reason` change.
+Reads `words`, shard by shard. Writes `words`: the same rows in the same shards, with `kept` and `reason` by these
+thresholds. It needs no audio and no model. Unset thresholds are off, also if `align` had them on. With `refine`,
+dropped rows stay dropped, with their reason.
 
-Reads `words`, shard by shard, and writes `words` again, the same rows in the same shards, with the verdict of these
-thresholds. Nothing is rejected. Unset thresholds are off, whatever the thresholds of `align`. With `refine`, dropped
-rows stay dropped, with their reason.
+Rejected: nothing.
 
 `survey` and `sweep` serve `speechprep filter`: hours kept by thresholds, without writing anything.
 """
@@ -43,7 +43,9 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 class Config(Thresholds):
     """Options of `filter`."""
 
-    refine: bool = Field(default=False, description="dropped rows stay dropped, with their reason")
+    refine: bool = Field(
+        default=False, description="judge only the kept rows; dropped rows stay dropped, with their reason"
+    )
 
 
 def run(ctx: ShardContext) -> None:
@@ -51,9 +53,9 @@ def run(ctx: ShardContext) -> None:
     config: Config = ctx.config
     check_columns(ctx.input_schema("words"), ctx.work.inputs["words"].folder)
     for batch in ctx.batches("words", rows=BATCH):
-        made = judged(config, batch)
-        ctx.write(made)
-        kept = made.column("kept")
+        rows = judged(config, batch)
+        ctx.write(rows)
+        kept = rows.column("kept")
         ctx.done(utterances=batch.num_rows, seconds=float(seconds_of(batch).sum()), kept=kept.true_count)
 
 
@@ -96,7 +98,7 @@ def check_columns(schema: pa.Schema, folder: str) -> None:
     missing = [name for name in WORDS.names if name not in schema.names]
     if missing:
         raise StaleArtifact(
-            f"{folder} has no column {', '.join(missing)}: it was made by an earlier version; run align again"
+            f"{folder} has no column {', '.join(missing)}: an earlier version wrote it; run align again"
         )
 
 
@@ -121,8 +123,8 @@ def words_folder(source: str) -> str:
         StaleArtifact: there is none, or it is not finished.
     """
     for folder in (source, storage.join(source, "words")):
-        known = manifest.find(folder)
-        if known is not None and known.kind == "words":
+        recorded = manifest.find(folder)
+        if recorded is not None and recorded.kind == "words":
             return folder
     raise StaleArtifact(f"{source}: no finished words here; give a run folder or a folder that align or filter wrote")
 
@@ -131,7 +133,7 @@ def load(folder: str) -> Scored:
     """The scores of a `words` dataset; texts and word times are not read.
 
     Raises:
-        StaleArtifact: it was made by a version without the scores.
+        StaleArtifact: the dataset of a version without the scores.
     """
     names = [*COLUMNS, "language", "kept", "reason"]
     seconds, kept = [np.zeros(0)], [np.zeros(0, np.bool_)]
@@ -195,11 +197,11 @@ def stored(scored: Scored) -> dict[str, Any]:
 
 
 def _quantiles(values: NDArray[np.float32]) -> dict[str, float]:
-    """Of the values there are, by level; nothing where there are none."""
-    known = values[~np.isnan(values)]
-    if not len(known):
+    """Quantiles of the values that are not NaN, by level; empty if all are NaN."""
+    numbers = values[~np.isnan(values)]
+    if not len(numbers):
         return {}
-    return {f"{q:g}": float(v) for q, v in zip(QUANTILES, np.quantile(known, QUANTILES), strict=True)}
+    return {f"{q:g}": float(v) for q, v in zip(QUANTILES, np.quantile(numbers, QUANTILES), strict=True)}
 
 
 def _earlier(scored: Scored, rows: NDArray[np.bool_]) -> list[dict[str, Any]]:
@@ -208,8 +210,8 @@ def _earlier(scored: Scored, rows: NDArray[np.bool_]) -> list[dict[str, Any]]:
         return []
     codes = scored.reason.fill_null("not kept").combine_chunks().dictionary_encode()
     numbers, names = codes.indices.to_numpy(zero_copy_only=False), codes.dictionary.to_pylist()
-    found = ((name, rows & (numbers == i)) for i, name in enumerate(names))
-    return [{"reason": name, "option": None, "limit": None, **_count(scored, has)} for name, has in found if has.any()]
+    masks = ((name, rows & (numbers == i)) for i, name in enumerate(names))
+    return [{"reason": name, "option": None, "limit": None, **_count(scored, has)} for name, has in masks if has.any()]
 
 
 def _count(scored: Scored, rows: NDArray[np.bool_], name: str = "") -> dict[str, Any]:
@@ -250,9 +252,9 @@ def sweep(scored: Scored, config: Config, option: str, values: list[float]) -> l
     """
     rows = []
     for value in values:
-        found = survey(scored, STAGE.configure({**config.model_dump(), option: value}))  # type: ignore[arg-type]
-        lost = {r["reason"]: r["seconds"] for r in found["reasons"]}
-        rows.append({"value": value, **{k: found[k] for k in ("kept_rows", "kept_seconds")}, "lost": lost})
+        result = survey(scored, STAGE.configure({**config.model_dump(), option: value}))  # type: ignore[arg-type]
+        lost = {r["reason"]: r["seconds"] for r in result["reasons"]}
+        rows.append({"value": value, **{k: result[k] for k in ("kept_rows", "kept_seconds")}, "lost": lost})
     return rows
 
 

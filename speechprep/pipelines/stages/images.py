@@ -1,9 +1,11 @@
 """images: images + captions -> image_codes.
 
 Reads folders and globs of images, CSV, TSV and JSONL manifests and caption files of COCO (`sources.images`). Writes
-`image_codes`. Row: id, image (URI), width, height (as shown, before the codec's resizing), codes list<uint16> row by
-row from the top left, captions list<string>, split, licence, image_sha256. The driver lists and sorts the images; a
-shard reads each of its files once. Codes do not depend on the shards, the workers or the neighbours of an image.
+`image_codes`.
+
+Row: id, image (URI), width, height (as shown, before the codec's resizing), codes list<uint16> row by row from the top
+left, captions list<string>, split, licence, image_sha256. The driver lists and sorts the images. A shard reads each of
+its files once. The codes of an image do not depend on the shards, the workers or the other images of the batch.
 
 Rejected, one row each: files without a usable image (missing, empty, damaged, no image, too large, no RGB pixels;
 `image_*`, see `artifacts.image`), unusable or repeated ids, unreadable records.
@@ -32,6 +34,7 @@ from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage, StageC
 from speechprep.pipelines.sources import images as sources
 from speechprep.pipelines.sources import listing
 from speechprep.pipelines.sources.entry import Record
+from speechprep.pipelines.sources.lines import open_regular
 from speechprep.registry import make
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
 BLOCK = 16  # images read, encoded and written together
 REMOTE_THREADS = 8  # requests at a time to an object store
-MAX_BYTES = 1 << 28  # of a file
+MAX_BYTES = 1 << 28  # of an image file
 
 
 class Config(StageConfig):
@@ -49,28 +52,34 @@ class Config(StageConfig):
 
     backend: str = Field("dvae", description="name of the image codec; see: speechprep backends list")
     options: dict[str, Any] = Field(
-        default_factory=dict, description="its parameters, for example {model: M, size: 128}"
+        default_factory=dict, description="parameters of the image codec, for example {model: M, size: 128}"
     )
     format: Literal["auto", "folder", "jsonl", "table", "coco"] = Field(
-        "auto", description="form of the input; auto: by content"
+        "auto", description="form of the input; auto: recognised by its content"
     )
     image_root: str | None = Field(
-        None, description="base folder of relative image paths; a path out of it is rejected"
+        None,
+        description="base folder of relative image paths; records with a path outside of it are rejected; "
+        "default: the folder of the manifest",
     )
     columns: dict[Literal["id", "image", "captions", "split", "licence"], str] = Field(
-        {}, description="field -> your column, e.g. columns.captions=alt_text"
+        {}, description="names of your columns by field, e.g. columns.captions=alt_text"
     )
-    split: str | None = Field(None, description="split of records without one")
-    licence: str | None = Field(None, description="licence of records without one")
-    max_pixels: int = Field(image.MAX_PIXELS, ge=1, description="images of more pixels are rejected, not decoded")
-    shards: int | None = Field(None, ge=1, description="number of shards; default: up to 16, then one for 512 images")
+    split: str | None = Field(None, description="split for records without a split")
+    licence: str | None = Field(None, description="licence for records without a licence")
+    max_pixels: int = Field(
+        image.MAX_PIXELS, ge=1, description="reject images with more pixels (width x height) without decoding them"
+    )
+    shards: int | None = Field(
+        None, ge=1, description="number of output shards; default: up to 16, then one for 512 images"
+    )
 
 
 def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
     """List all inputs and deal their images to shards; none is opened.
 
     Raises:
-        ConfigError: no input, nothing known in one of them, or not a single image.
+        ConfigError: no input, an input of an unknown form, or not a single image.
     """
     columns = {str(name): column for name, column in config.columns.items()}
     options = sources.ImageOptions(audio_root=config.image_root, columns=columns)
@@ -84,8 +93,8 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Result of one reading of a file: its picture, ready for the codec."""
+class PreparedImage:
+    """One decoded image, ready for the codec."""
 
     prepared: NDArray[np.float32]
     width: int
@@ -97,42 +106,48 @@ class Seen:
 def fetch(uri: str) -> bytes | BadInput:
     """The bytes of a file."""
     try:
-        with storage.open(uri) as file:
+        with open_regular(uri) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        return BadInput("image_missing", "there is no such file; relative paths start from image_root where it is set")
-    except OSError as error:
-        return BadInput("image_unreadable", f"reading failed ({error.strerror or error})")
+        return BadInput(
+            "image_missing",
+            "the file does not exist; correct its path, or set image_root to the folder of relative paths",
+        )
+    except (OSError, ValueError, ImportError, TypeError) as error:  # the last three: URI of an unknown scheme
+        reason = getattr(error, "strerror", None) or error
+        return BadInput("image_unreadable", f"reading failed ({reason}); repair the file or correct its path")
     if len(data) > MAX_BYTES:
-        return BadInput("image_too_large", f"the file has more than {MAX_BYTES >> 20} MiB")
+        return BadInput(
+            "image_too_large", f"the file has more than {MAX_BYTES >> 20} MiB; make it smaller or leave it out"
+        )
     return data
 
 
-def look(codec: ImageCodec, data: bytes | BadInput, max_pixels: int) -> Seen | BadInput:
+def prepare_image(codec: ImageCodec, data: bytes | BadInput, max_pixels: int) -> PreparedImage | BadInput:
     """Hash, decode and prepare one image."""
     if isinstance(data, BadInput):
         return data
     try:
-        found = image.decode(data, max_pixels)
+        picture = image.decode(data, max_pixels)
     except BadInput as error:
         return error
     digest = hashlib.sha256(data).hexdigest()
-    return Seen(codec.prepare(found.pixels), found.width, found.height, found.animated, digest)
+    return PreparedImage(codec.prepare(picture.pixels), picture.width, picture.height, picture.animated, digest)
 
 
 def run(ctx: ShardContext) -> None:
-    """One shard: files are read and decoded ahead, one block of them while the model works on the block before."""
+    """One shard: the next block of files is read and decoded while the model encodes the current block."""
     entries = listing.dealt(ctx)
     first = list(islice(entries, BLOCK))
     remote = any(not storage.is_local(entry["audio"]) for entry in first)
     with ThreadPoolExecutor(REMOTE_THREADS if remote else 1) as readers, ThreadPoolExecutor(1) as decoder:
 
-        def decode(entry: dict[str, Any], data: Future[bytes | BadInput]) -> Seen | BadInput:
-            found = data.result()
+        def decode(entry: dict[str, Any], data: Future[bytes | BadInput]) -> PreparedImage | BadInput:
+            content = data.result()
             with ctx.guard([entry["id"]]):  # a decoder can bring the process down, the model cannot
-                return look(ctx.backend, found, ctx.config.max_pixels)
+                return prepare_image(ctx.backend, content, ctx.config.max_pixels)
 
-        def start(block: list[dict[str, Any]]) -> list[Future[Seen | BadInput]]:
+        def start(block: list[dict[str, Any]]) -> list[Future[PreparedImage | BadInput]]:
             read = [readers.submit(fetch, entry["audio"]) for entry in block]
             return [decoder.submit(decode, *both) for both in zip(block, read, strict=True)]
 
@@ -144,33 +159,33 @@ def run(ctx: ShardContext) -> None:
             block, coming = following, ahead
 
 
-def _write(ctx: ShardContext, block: list[dict[str, Any]], seen: list[Seen | BadInput]) -> None:
+def _write(ctx: ShardContext, block: list[dict[str, Any]], images: list[PreparedImage | BadInput]) -> None:
     good = []
-    for entry, found in zip(block, seen, strict=True):
-        if isinstance(found, BadInput):
-            ctx.reject(entry["id"], BadInput(found.code, f"{entry['where']}: {found}"), entry["audio"])
+    for entry, picture in zip(block, images, strict=True):
+        if isinstance(picture, BadInput):
+            ctx.reject(entry["id"], BadInput(picture.code, f"{entry['where']}: {picture}"), entry["audio"])
         else:
-            good.append((entry, found))
-    codes = ctx.backend.encode([found.prepared for _, found in good])
+            good.append((entry, picture))
+    codes = ctx.backend.encode([picture.prepared for _, picture in good])
     rows = [
         {
             "id": entry["id"],
             "image": entry["audio"],
-            "width": found.width,
-            "height": found.height,
+            "width": picture.width,
+            "height": picture.height,
             "codes": code,
             "captions": entry["captions"] or [],
             "split": entry["split"],
             "licence": entry["licence"],
-            "image_sha256": found.sha256,
+            "image_sha256": picture.sha256,
         }
-        for (entry, found), code in zip(good, codes, strict=True)
+        for (entry, picture), code in zip(good, codes, strict=True)
     ]
     if rows:
         ctx.write(rows)
     captions = sum(len(row["captions"]) for row in rows)
     ctx.licences.update(row["licence"] for row in rows if row["licence"])
-    ctx.done(utterances=len(rows), captions=captions, animated=sum(found.animated for _, found in good))
+    ctx.done(utterances=len(rows), captions=captions, animated=sum(picture.animated for _, picture in good))
 
 
 def make_codec(config: Config) -> ImageCodec:

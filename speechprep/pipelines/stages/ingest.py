@@ -1,17 +1,23 @@
 """ingest: a corpus in almost any layout -> utterances.
 
-Reads: any number of inputs in the forms of `speechprep.pipelines.sources`. Writes: UTTERANCES, one row an utterance;
-times in seconds. The driver lists and sorts the entries (`plan`); a shard then reads each of its audio files once:
-content hash, header, bounds. No sample is decoded unless `verify_audio` asks for it, so damage inside a file is found
-by the stage that decodes it.
+Reads any number of inputs in the forms of `speechprep.pipelines.sources`. Writes `utterances`.
 
-Rejected, one row each: unreadable records (`bad_json`, `bad_row`, `text_encoding`, `missing_field`, `bad_field`,
-...); unusable or repeated ids (`bad_id`, `duplicate_id`); paths out of the manifest's folder (`path_outside`);
-missing or empty files and files without audio (`audio_*`); segments outside of their file (`segment_outside`);
-impossible word times (`bad_words`); broken archives (`archive_damaged`).
+Row: one utterance in the schema UTTERANCES; times in seconds. The driver lists and sorts the entries (`plan`). A shard
+then reads each of its audio files once: content hash, header, bounds. Samples are decoded only with `verify_audio`;
+without it, the first stage with decoding rejects damage inside a file.
 
-Absolute paths and URIs in a manifest are read as they stand: a manifest is the user's own statement. Relative ones may
-climb at most to the parent of the manifest's folder, or start from `audio_root` and stay there.
+Rejected, one row each:
+
+- unreadable records: `bad_json`, `bad_row`, `text_encoding`, `missing_field`, `bad_field`, `bad_transcript`
+- unusable or repeated ids: `bad_id`, `duplicate_id`
+- paths outside of the manifest's folder: `path_outside`
+- missing, empty or unreadable audio files: `audio_missing`, `audio_empty`, `audio_unreadable` and others
+- segments outside of their file: `segment_outside`
+- impossible word times: `bad_words`
+- broken archives: `archive_damaged`
+
+Absolute paths and URIs in a manifest are read unchanged, because the user wrote them. Relative paths start from the
+manifest's folder and may lead to its parent at most, or they start from `audio_root` and stay below it.
 """
 
 from __future__ import annotations
@@ -44,9 +50,9 @@ from speechprep.pipelines.sources.entry import Options, Record
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.context import ShardContext
 
-REMOTE_THREADS = 16  # requests at a time to an object store; local files are read one by one, workers are enough
+REMOTE_THREADS = 16  # concurrent requests to object storage; local files are read one by one in each worker
 FILES_AHEAD = 256  # files examined together
-BYTES_AHEAD = 16  # the same where their bytes are kept
+BYTES_AHEAD = 16  # the same if their bytes are kept
 PIECE = 1 << 20  # bytes read and hashed at a time
 WORD_OVERHANG = 0.1  # seconds of allowed overhang of a word beyond its utterance; the word is cut there
 WORD_OVERLAP = 0.25  # seconds of allowed overlap of two words (hand-labelled TIMIT has 0.15)
@@ -75,38 +81,50 @@ class Config(StageConfig):
 
     format: str = Field(
         "auto",
-        description="dialect of the input: folder, librispeech, ljspeech, commonvoice, jsonl, table, parquet, tar, "
-        "lhotse, or one of another package; auto: recognised by its content",
+        description="form of the input: folder, librispeech, ljspeech, commonvoice, jsonl, table, parquet, tar, "
+        "lhotse, or a dialect of an installed package; auto: recognised by its content",
     )
     shards: int | None = Field(
-        None, ge=1, description="number of shards; default: up to 16, then one for 512 utterances"
+        None, ge=1, description="number of output shards; default: up to 16, then one for 512 utterances"
     )
     audio_root: str | None = Field(
-        None, description="base folder of relative audio paths; a path out of it is rejected"
+        None,
+        description="base folder of relative audio paths; records with a path outside of it are rejected; "
+        "default: the folder of the manifest",
     )
     words: Literal["use", "ignore"] = Field("use", description="use or ignore the word times of the corpus")
-    columns: dict[FieldName, str] = Field({}, description="field -> your column, e.g. columns.text=utterance")
-    archive_ids: bool = Field(default=False, description="put the archive's name before ids of tar and Parquet inputs")
-    language: str | None = Field(None, description="language of records without one")
-    licence: str | None = Field(None, description="licence of records without one")
-    split: str | None = Field(None, description="split of records without one")
-    corpus: str | None = Field(None, description="corpus of records without one; default: the name of their folder")
-    embed_audio: bool = Field(default=False, description="store the encoded files in the shards (archives always are)")
-    verify_audio: bool = Field(default=False, description="decode every utterance, and reject files with damage inside")
+    columns: dict[FieldName, str] = Field({}, description="names of your columns by field, e.g. columns.text=utterance")
+    archive_ids: bool = Field(
+        default=False,
+        description="prefix the ids of tar and Parquet inputs with the name of the archive; needed if "
+        "archives repeat ids",
+    )
+    language: str | None = Field(None, description="language code for records without a language")
+    licence: str | None = Field(None, description="licence for records without a licence")
+    split: str | None = Field(None, description="split for records without a split")
+    corpus: str | None = Field(
+        None, description="corpus for records without a corpus; default: the name of the input folder"
+    )
+    embed_audio: bool = Field(
+        default=False, description="store the encoded audio files in the shards; audio of archives is always stored"
+    )
+    verify_audio: bool = Field(
+        default=False, description="decode every utterance and reject damaged audio; takes longer"
+    )
 
     @field_validator("format")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _known_format(cls, name: str) -> str:
         if name != "auto" and name not in dialects():
             raise ValueError(f"choose auto or one of: {', '.join(sorted(dialects()))}")
         return name
 
 
 def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
-    """List all inputs and deal their entries to shards; no audio is opened.
+    """List all inputs and deal their entries to shards; no audio file is opened.
 
     Raises:
-        ConfigError: no input, nothing known in one of them, or not a single record.
+        ConfigError: no input, an input of an unknown form, or not a single record.
     """
     options = Options(
         config.audio_root,
@@ -126,7 +144,7 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
 
 @dataclass(frozen=True)
 class AudioFile:
-    """Result of one reading of a file. `data`: its bytes, where they are to be kept."""
+    """Header and content hash of an audio file. `data`: its bytes if they are stored, else None."""
 
     info: AudioInfo
     sha256: str
@@ -175,7 +193,7 @@ def to_row(entry: dict[str, Any], file: AudioFile) -> dict[str, Any]:
 
 
 def check_words(words: list[dict[str, Any]] | None, duration: float) -> list[dict[str, Any]] | None:
-    """Given word times, if they can be true; ends are cut at the utterance's.
+    """Word times of the corpus after a check; ends are cut at the end of the utterance.
 
     Raises:
         BadInput: `bad_words`: not finite, negative, ending before their start, out of order, overlapping by more than
@@ -199,7 +217,7 @@ def check_words(words: list[dict[str, Any]] | None, duration: float) -> list[dic
             raise BadInput(
                 "bad_words",
                 f"word {i + 1} ({word['text']!r}, {start:g} to {end:g} s) {fault}; "
-                "mend the times or set them aside with --set words=ignore",
+                "correct the times or ignore them with --set words=ignore",
             )
         last_start, last_end = start, end
     return [{**word, "end": min(word["end"], duration)} for word in words] if words is not None else None
@@ -208,17 +226,17 @@ def check_words(words: list[dict[str, Any]] | None, duration: float) -> list[dic
 def run(ctx: ShardContext) -> None:
     """Examine the files of one shard's entries and write its rows."""
     config: Config = ctx.config
-    known: dict[str, AudioFile | BadInput] = {}  # of the block before: segments of one file stand together
+    cache: dict[str, AudioFile | BadInput] = {}  # of the previous block, because segments of one file are adjacent
     for archive, entries in groupby(listing.dealt(ctx), key=_place):
         with _archive(archive) as reader:
             size = BYTES_AHEAD if archive or config.embed_audio else FILES_AHEAD
             while block := list(islice(entries, 1 if ctx.work.alone else size)):
                 with ctx.guard([entry["id"] for entry in block]):
                     if reader is not None:
-                        found = [examine(_member(reader, entry), keep=True) for entry in block]
+                        files = [examine(_member(reader, entry), keep=True) for entry in block]
                     else:
-                        found = _files([entry["audio"] for entry in block], known, keep=config.embed_audio)
-                    rows = [_row(e, f, verify=config.verify_audio) for e, f in zip(block, found, strict=True)]
+                        files = _files([entry["audio"] for entry in block], cache, keep=config.embed_audio)
+                    rows = [_row(e, f, verify=config.verify_audio) for e, f in zip(block, files, strict=True)]
                 _write(ctx, block, rows)
 
 
@@ -247,19 +265,19 @@ def _member(reader: ArchiveReader, entry: dict[str, Any]) -> bytes | BadInput:
         return error
 
 
-def _files(uris: list[str], known: dict[str, AudioFile | BadInput], *, keep: bool) -> list[AudioFile | BadInput]:
-    """Each file once, whatever the number of its segments; `known` goes from block to block."""
-    new = [uri for uri in dict.fromkeys(uris) if uri not in known]
-    look = partial(examine, keep=keep)
+def _files(uris: list[str], cache: dict[str, AudioFile | BadInput], *, keep: bool) -> list[AudioFile | BadInput]:
+    """Results for the files of a block, each file read once; `cache` has those of the previous block."""
+    new = [uri for uri in dict.fromkeys(uris) if uri not in cache]
+    read_file = partial(examine, keep=keep)
     if all(storage.is_local(uri) for uri in new):
-        found = dict(zip(new, map(look, new), strict=True))
+        results = dict(zip(new, map(read_file, new), strict=True))
     else:
         with ThreadPoolExecutor(REMOTE_THREADS) as pool:
-            found = dict(zip(new, pool.map(look, new), strict=True))
-    here = {uri: found.get(uri) or known[uri] for uri in dict.fromkeys(uris)}
-    known.clear()
-    known.update(here)
-    return [here[uri] for uri in uris]
+            results = dict(zip(new, pool.map(read_file, new), strict=True))
+    block = {uri: results.get(uri) or cache[uri] for uri in dict.fromkeys(uris)}
+    cache.clear()
+    cache.update(block)
+    return [block[uri] for uri in uris]
 
 
 def _row(entry: dict[str, Any], file: AudioFile | BadInput, *, verify: bool) -> dict[str, Any] | BadInput:

@@ -3,8 +3,10 @@
 Reads `words` (optional: speech without transcripts gives unit rows) and `units`, shard by shard, and the vocabulary in
 `subword`. Writes `tokens` (see `speechprep.tokenizers.interleave.rows` for layouts and columns). Words and units are
 joined by id: units without words give unit rows, words without units give text rows. Words dropped by the thresholds
-of `align` are not used. Rejected, with their unit rows still made: `word_not_reversible` (a word that the
-text model does not give back as written) and `word_without_time`.
+of `align` are not used.
+
+Rejected: `word_not_reversible` (decoding its text tokens gives another word) and `word_without_time`. Such utterances
+still have their unit rows.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class InterleaveConfig(StageConfig):
 
     kinds: tuple[str, ...] = Field(
         ("unit", "text", "cst", "ast"),
-        description="rows to make: unit, text, cst (one order at random), cst_both, cst_ut, cst_tu, ast",
+        description="kinds of rows to write: unit, text, cst (one order at random), cst_both, cst_ut, cst_tu, ast",
     )
     policy: Literal["ast", "word", "poisson", "spirit"] = Field(
         "ast",
@@ -85,11 +87,13 @@ def run(ctx: ShardContext) -> None:
     vocab = Vocabulary.load(ctx.path("subword"))
     facts = ctx.extra("units")  # noqa: S610
     if facts["k"] != vocab.k:
-        raise ConfigError(f"the vocabulary is of {vocab.k} units, the units are of {facts['k']}; make subword again")
+        raise ConfigError(
+            f"the vocabulary has {vocab.k} units, the codebook of the units has {facts['k']}; run subword again"
+        )
     _check_codebook(ctx)
-    made = Interleaver(vocab, FrameGrid(**facts["grid"]), config.kinds, config.policy, config.options, ctx.seed)
+    interleaver = Interleaver(vocab, FrameGrid(**facts["grid"]), config.kinds, config.policy, config.options, ctx.seed)
     for batch, counted in utterances(ctx):
-        rows = made.rows(batch)
+        rows = interleaver.rows(batch)
         for i in np.flatnonzero(rows.irreversible | rows.untimed):
             problem = rows.problem(int(i))
             if problem is not None:
@@ -99,7 +103,7 @@ def run(ctx: ShardContext) -> None:
 
 
 def _check_codebook(ctx: ShardContext) -> None:
-    """Refuse units of another codebook than those of the vocabulary. Older vocabularies do not name their codebook.
+    """Refuse units of another codebook than those of the vocabulary. Older vocabularies have no codebook recorded.
 
     Raises:
         StaleArtifact: naming both codebooks.
@@ -107,8 +111,8 @@ def _check_codebook(ctx: ShardContext) -> None:
     trained_on, given = (ctx.extra(role).get("codebook") for role in ("subword", "units"))  # noqa: S610
     if trained_on and given and trained_on != given:
         raise StaleArtifact(
-            f"the vocabulary was made from units of codebook {trained_on[:12]}, the units are of {given[:12]}; make "
-            "the units with that codebook, or run subword on these units"
+            f"the vocabulary was made from units of codebook {trained_on[:12]}, the units are of {given[:12]}; run "
+            "units with the first codebook, or run subword on these units"
         )
 
 
@@ -126,15 +130,15 @@ def utterances(ctx: ShardContext) -> Iterator[tuple[Utterances, dict[str, int]]]
     word_ids = pa.chunked_array([], pa.string())
     if ctx.has("words"):
         word_ids = read_ids(ctx.batches("words", ["id"], 8192), "words")
-    found = positions(unit_ids, word_ids)
-    window = RowWindow(_words(ctx) if ctx.has("words") else iter(()), found[found >= 0])
+    word_rows = positions(unit_ids, word_ids)
+    window = RowWindow(_words(ctx) if ctx.has("words") else iter(()), word_rows[word_rows >= 0])
     at = 0
     for batch in ctx.batches("units", ["id", "units"], BATCH):
-        where = found[at : at + batch.num_rows]
+        where = word_rows[at : at + batch.num_rows]
         at += batch.num_rows
         values, offsets = ragged.of_arrow(batch.column("units"))
         yield _assemble(batch.column("id"), where >= 0, window.take(where[where >= 0]), np.asarray(values), offsets)
-    alone = unmatched(found, len(word_ids))
+    alone = unmatched(word_rows, len(word_ids))
     if alone.any():
         yield from _words_only(ctx, alone)
 

@@ -1,13 +1,17 @@
 """pack: tokens -> packed, shuffled rows of a fixed length.
 
-Reads all of `tokens` and the vocabulary in `subword`; writes `packed`: `input_ids`, `document_ids` (0, 0, .. 1, 1, ..
-within the row, -1 on padding), `modality_ids`, each of `context` int values, and `ids`, the names of the row's
-documents. Documents end to end, cut where a row ends (the rest goes on in the next row under the same name); or, with
-`split = false`, kept whole by best fit, each row padded. Nothing is rejected.
+Reads all of `tokens` and the vocabulary in `subword`. Writes `packed`.
+
+Row: `input_ids`, `document_ids` (0, 0, .. 1, 1, .. within the row, -1 on padding) and `modality_ids`, each of
+`context` integers, and `ids`, the names of the row's documents. Documents are placed end to end and cut at the end of
+a row; the rest starts the next row under the same name. With `split = false`, documents stay whole: they are placed
+by best fit, and each row is padded.
 
 The order is a hash of seed, utterance id and kind, so the rows do not depend on the shards of `tokens`. Sorting goes
 through a file in the scratch folder, and memory stays flat (see `spill`). As in SPIRIT-LM (arXiv
 2402.05755) and SUTLM (arXiv 2310.08715), mixture weights count tokens, not rows.
+
+Rejected: nothing.
 """
 
 from __future__ import annotations
@@ -41,15 +45,23 @@ SHARD_TOKENS = 1 << 26
 class PackConfig(StageConfig):
     """Options of `pack`."""
 
-    context: int = Field(2048, ge=8, le=1 << 20, description="tokens of a packed row")
+    context: int = Field(2048, ge=8, le=1 << 20, description="length of a packed row in tokens")
     weights: dict[str, float] | None = Field(
-        None, description="shares of the tokens, e.g. {speech: 1, text: 1, mixed: 1}; not given: every row once"
+        None,
+        description="relative shares of the tokens by group, e.g. {speech: 1, text: 1, mixed: 1}; default: "
+        "every row once",
     )
-    repeat: bool = Field(default=False, description="repeat scarce groups instead of leaving out of the others")
+    repeat: bool = Field(
+        default=False,
+        description="reach the weights by repeating rows of scarce groups; false: by leaving out rows of the "
+        "other groups",
+    )
     split: bool = Field(
         default=True, description="cut documents at the end of a row; false: whole documents, padded rows"
     )
-    shards: int | None = Field(None, ge=1, le=99_999, description="output shards; not given: one for 64 M tokens")
+    shards: int | None = Field(
+        None, ge=1, le=99_999, description="number of output shards; default: one for 64 million tokens"
+    )
 
     @field_validator("weights")
     @classmethod
@@ -69,7 +81,7 @@ def run(ctx: ShardContext) -> None:
     config: PackConfig = ctx.config
     made_with = ctx.extra("tokens").get("vocabulary")  # noqa: S610
     if made_with is not None and made_with != ctx.content("subword"):
-        raise StaleArtifact("tokens were made with another vocabulary than the one in subword; run interleave again")
+        raise StaleArtifact("the tokens are of another vocabulary than the folder subword; run interleave again")
     vocab = Vocabulary.load(ctx.path("subword"))
     layout = Layout(config.context, vocab.pad, vocab.token_modality)
     mixture = Mixture(config.weights, repeat=config.repeat)
@@ -105,16 +117,16 @@ def _sort(ctx: ShardContext, spill: Spill, mixture: Mixture) -> None:
 
 
 def _documents(spill: Spill, mixture: Mixture) -> Iterator[DocumentBatch]:
-    """All documents taken, in order, by buckets. Copy c of a document stands c/passes of the corpus further on."""
+    """All documents taken, in order, by buckets. Copy c of a document is placed c/passes of the corpus later."""
     buckets = spill.close()
     passes = mixture.passes
     for bucket in range(buckets):
         keys, documents = [], DocumentBatch.empty()
         for copy in range(passes):
             source = (bucket + copy * buckets // passes) % buckets
-            more, found = spill.load(source, buckets, lambda k, g, copy=copy: mixture.takes(k, g, copy))  # type: ignore[misc]
-            keys.append(salted(more, 2 + copy) if copy else more)
-            documents = documents.concat(found)
+            loaded_keys, loaded = spill.load(source, buckets, lambda k, g, copy=copy: mixture.takes(k, g, copy))  # type: ignore[misc]
+            keys.append(salted(loaded_keys, 2 + copy) if copy else loaded_keys)
+            documents = documents.concat(loaded)
         yield documents if passes == 1 else _mixed(documents, np.argsort(np.concatenate(keys), kind="stable"))
 
 
@@ -130,14 +142,14 @@ def _rows(parts: Iterator[DocumentBatch], layout: Layout, *, split: bool) -> Ite
     for documents in parts:
         if split:
             batch, rest = layout.full_rows(rest.concat(documents))
-            held = np.full(batch.num_rows, layout.context)
+            token_counts = np.full(batch.num_rows, layout.context)
         else:
             pieces, goes_on = cut_long(documents, layout.context)
             bins = best_fit(pieces.lengths, goes_on, layout.context)
             batch = layout.padded_rows(pieces, bins)
-            held = np.array([pieces.lengths[b].sum() for b in bins], np.int64)
+            token_counts = np.array([pieces.lengths[b].sum() for b in bins], np.int64)
         for begin in range(0, batch.num_rows, WRITE_ROWS):
-            yield batch.slice(begin, WRITE_ROWS), held[begin : begin + WRITE_ROWS]
+            yield batch.slice(begin, WRITE_ROWS), token_counts[begin : begin + WRITE_ROWS]
     if len(rest.tokens):
         yield layout.padded_rows(rest, [range(len(rest.names))]), np.array([len(rest.tokens)])
 

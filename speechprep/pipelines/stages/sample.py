@@ -1,14 +1,16 @@
 """sample: utterances -> sample, the frames for k-means.
 
 Reads `utterances` (and the lengths of the whole corpus). Writes `sample`, one output shard for each input shard.
+
 Row: id, frames list<int32> (frame numbers), silent list<bool>, features large_binary ((len(frames), dim) float32,
-little-endian). A frame is kept iff hash(seed, utterance id, frame number) is below a threshold, chosen for about
-`max_frames` of the corpus. The same plan keeps the same frames for any shards and workers. For 200,000 frames of a
-large corpus only part of its utterances is decoded: about `spread` frames are extracted for each kept one.
+little-endian). A frame is kept iff hash(seed, utterance id, frame number) is below a threshold. The threshold
+gives about `max_frames` frames of the corpus. The same plan keeps the same frames for any shards and workers. For
+200,000 frames of a large corpus only part of its utterances is decoded: about `spread` frames are extracted for each
+kept frame. `balance` takes the same number of frames from each group.
 
-`balance` makes groups give the same number of frames.
+A frame is silent if its level is `SILENCE_DB` below the loud part of its utterance; `cluster` limits the share of
+silent frames.
 
-Silent is a frame whose level is `SILENCE_DB` below the loud part of its utterance; `cluster` limits their share.
 Rejected: undecodable audio, and `audio_too_short` for less than one frame.
 """
 
@@ -42,7 +44,7 @@ SAMPLE = pa.schema(
     ]
 )
 SILENCE_DB = 35.0  # below the 95th percentile of the utterance's levels
-SILENCE_DBFS = -70.0  # and whatever is below this
+SILENCE_DBFS = -70.0  # a frame below this level is always silent
 F32 = NDArray[np.float32]
 
 
@@ -54,13 +56,17 @@ Group = tuple[str, ...]
 class Config(ExtractorConfig):
     """Options of `sample`."""
 
-    max_frames: int = Field(200_000, ge=1, description="frames to keep of the corpus, about")
+    max_frames: int = Field(200_000, ge=1, description="approximate number of frames to keep of the whole corpus")
     balance: Balance = Field(
         "none",
         description="take equal numbers of frames from each corpus, speaker, language, split or licence; a list such"
         " as [corpus, speaker] balances the corpora, then the speakers in each",
     )
-    spread: float = Field(20.0, ge=1.0, description="extract at most this many frames for each one kept")
+    spread: float = Field(
+        20.0,
+        ge=1.0,
+        description="extract at most this many frames for each kept frame; higher: more utterances, more work",
+    )
 
     @property
     def columns(self) -> list[str]:
@@ -85,7 +91,7 @@ class SamplingPlan:
 
     @classmethod
     def make(cls, config: Config, seed: int, frames_of: dict[Group, float]) -> SamplingPlan:
-        """The plan for groups of so many frames: all groups give the same number, small ones all they have."""
+        """The plan for groups of so many frames: all groups give the same number, small groups all of their frames."""
         level = fair_shares(frames_of, config.max_frames)
         share = {group: min(1.0, level[group] / n) if n > 0 else 1.0 for group, n in frames_of.items()}
         return cls(seed, share, config.spread, config.columns)
@@ -117,22 +123,22 @@ def fair_level(sizes: list[float], total: float) -> float:
 
 
 def fair_shares(frames_of: dict[Group, float], total: float) -> dict[Group, float]:
-    """For each group the most frames it gives: equal for all values of the first column, and so on within each."""
+    """Largest number of frames of each group: equal for the values of the first column, then within each of them."""
     if not frames_of or not next(iter(frames_of)):
         return dict.fromkeys(frames_of, total)
-    inner: dict[str, dict[Group, float]] = defaultdict(dict)
+    nested: dict[str, dict[Group, float]] = defaultdict(dict)
     for (first, *rest), n in frames_of.items():
-        inner[first][tuple(rest)] = n
-    level = fair_level([sum(groups.values()) for groups in inner.values()], total)
+        nested[first][tuple(rest)] = n
+    level = fair_level([sum(groups.values()) for groups in nested.values()], total)
     return {
         (first, *rest): n
-        for first, groups in inner.items()
+        for first, groups in nested.items()
         for rest, n in fair_shares(groups, min(level, sum(groups.values()))).items()
     }
 
 
 def group_of(row: dict[str, Any], columns: list[str]) -> Group:
-    """The group of an utterance; unknown values are a group of their own."""
+    """The group of an utterance; utterances with an unknown value form one group."""
     return tuple(row.get(column) or "" for column in columns)
 
 
@@ -170,9 +176,9 @@ def sample_utterance(
     numbers: list[NDArray[np.int64]] = []
     n = 0
     for part in frames(extractor, blocks, meter.through):
-        mine = plan.keep(row, n, n + len(part))
-        kept.append(part[mine - n])
-        numbers.append(mine)
+        indices = plan.keep(row, n, n + len(part))
+        kept.append(part[indices - n])
+        numbers.append(indices)
         n += len(part)
     chosen = np.concatenate(numbers)
     if not len(chosen):
@@ -188,11 +194,11 @@ def frames_by_group(ctx: ShardContext, grid: FrameGrid) -> dict[Group, float]:
     if not columns:
         return {(): round(ctx.total("corpus")["seconds"], 3) * grid.rate}
     # In whole samples: the sum depends neither on the order of the rows nor on the shards.
-    found: dict[Group, int] = defaultdict(int)
+    samples: dict[Group, int] = defaultdict(int)
     for batch in ctx.batches("corpus", [*columns, "duration"], rows=4096):
         for row in batch.to_pylist():
-            found[group_of(row, columns)] += num_samples(row["duration"] or 0.0, grid.sample_rate)
-    return {group: n / grid.stride for group, n in sorted(found.items())}
+            samples[group_of(row, columns)] += num_samples(row["duration"] or 0.0, grid.sample_rate)
+    return {group: n / grid.stride for group, n in sorted(samples.items())}
 
 
 def run(ctx: ShardContext) -> None:

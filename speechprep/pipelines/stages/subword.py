@@ -1,14 +1,17 @@
 """subword: units + words -> SentencePiece models and the joint vocabulary.
 
-Reads all shards as one piece of work and writes an artifact. It holds vocab.json (sizes, id ranges, special tokens),
-token_modality.npy, the SentencePiece models text.model and units.model, and the files for
-`transformers.AutoTokenizer.from_pretrained(folder)` (see `speechprep.tokenizers.subword.vocabulary`). coverage.json
-has the counts of read and used records, the check against skipped input, and the compression from frames to runs to
-tokens, of units and of text.
+Reads all shards of `units` and, if present, `words`. Writes the artifact `subword`. It holds:
 
-Units are trained on without repeats. Memory is bounded: beyond `max_units` (`max_characters` for text) the
-utterances with the lowest hashes of their ids are taken. The choice depends on the seed and the ids, and not on
-shards or order. Only kept transcripts count. Nothing is rejected.
+- vocab.json: sizes, id ranges, special tokens
+- token_modality.npy, and the SentencePiece models text.model and units.model
+- the files for `transformers.AutoTokenizer.from_pretrained(folder)`; see `speechprep.tokenizers.subword.vocabulary`
+- coverage.json: counts of read and used records, and the compression from frames to runs to tokens
+
+The models are trained on units without repeats and on kept transcripts. Memory is bounded: beyond `max_units`
+(`max_characters` for text), training uses the utterances with the lowest hashes of their ids. The choice depends on
+the seed and the ids, not on shards or order.
+
+Rejected: nothing.
 """
 
 from __future__ import annotations
@@ -41,12 +44,18 @@ class Config(StageConfig):
     """Options of `subword`."""
 
     algorithm: Literal["bpe", "unigram", "none"] = Field(
-        "bpe", description="SentencePiece model over units; none: each unit is a token"
+        "bpe", description="kind of the SentencePiece model over units; none: each unit is a token"
     )
-    unit_vocab_size: int = Field(10_000, ge=2, description="pieces of units wanted, all single units among them")
-    text_vocab_size: int = Field(10_000, ge=0, description="pieces of text wanted; 0: no text")
-    max_units: int = Field(5_000_000, ge=1, description="units, without repeats, to train on (5 million: 0.5 GB)")
-    max_characters: int = Field(20_000_000, ge=1, description="characters of transcripts to train on")
+    unit_vocab_size: int = Field(
+        10_000, ge=2, description="number of pieces of the model over units, single units included"
+    )
+    text_vocab_size: int = Field(
+        10_000, ge=0, description="number of pieces of the text model; 0: a vocabulary of units only"
+    )
+    max_units: int = Field(
+        5_000_000, ge=1, description="largest number of units, without repeats, to train on; 5 million need 0.5 GB"
+    )
+    max_characters: int = Field(20_000_000, ge=1, description="largest number of characters of transcripts to train on")
     language: str = Field("en", description="language code in the names of the marker tokens")
 
 
@@ -59,15 +68,15 @@ class HashSample:
 
     limit: int
     salt: str
-    seen: int = 0
-    total_seen: int = 0
+    n_read: int = 0
+    size_read: int = 0
     total: int = 0
     _heap: list[tuple[int, str, int, Any]] = field(default_factory=list)
     _bound: int = 1 << 256
 
     def add(self, id: str, size: int, record: Any) -> None:
-        """Offer a record; it or others may be dropped, now or later."""
-        self.seen, self.total_seen = self.seen + 1, self.total_seen + size
+        """Add a record; records with higher hashes are dropped beyond the limit."""
+        self.n_read, self.size_read = self.n_read + 1, self.size_read + size
         place = int.from_bytes(digest(self.salt, id), "big")
         if place >= self._bound:
             return
@@ -83,7 +92,7 @@ class HashSample:
 
     def coverage(self) -> dict[str, int]:
         """Used and read records, with their sizes."""
-        return {"seen": self.seen, "used": len(self._heap), "size_seen": self.total_seen, "size_used": self.total}
+        return {"seen": self.n_read, "used": len(self._heap), "size_seen": self.size_read, "size_used": self.total}
 
 
 def sample_units(ctx: ShardContext) -> HashSample:

@@ -1,12 +1,13 @@
 """units: utterances + codebook -> units, one for each frame.
 
 Reads `utterances` and a `codebook`. Writes `units`, one output shard for each input shard.
-Row: id, units list<uint16> (uint32 beyond 65,536 units) at the frame rate, codebook (its fingerprint). Frames are
-extracted and assigned in one pass and are never stored. Frame i covers [i * stride, i * stride + window) samples; there
-is one unit for each frame, however long the audio is and however it is cut for the work. Run-length form is derived
-from these rows by whoever needs it, without loss.
 
-The extractor is that of the codebook. Another one is an error, unless its identity is equal.
+Row: id, units list<uint16> (uint32 beyond 65,536 units) at the frame rate, codebook (fingerprint). Frame i covers
+[i * stride, i * stride + window) samples and has one unit, for any length of the audio and any cut into blocks.
+Frames are extracted and assigned in one pass and are never stored. Repeated units are kept.
+
+The extractor is that of the codebook. An extractor with another identity is an error.
+
 Rejected: undecodable audio, and `audio_too_short` for less than one frame.
 """
 
@@ -37,8 +38,10 @@ class Config(StageConfig):
 
     ALIASES: ClassVar[Mapping[str, str]] = {"extractor": "backend"}
 
-    backend: str | None = Field(None, description="name of the extractor; default: the codebook's own")
-    options: dict[str, Any] = Field(default_factory=dict, description="its parameters, where `backend` is given")
+    backend: str | None = Field(None, description="name of the extractor; default: the extractor of the codebook")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="parameters of the extractor; used only together with `backend`"
+    )
 
 
 def units_of(extractor: Extractor, centroids: Centroids, blocks: Iterator[F32]) -> NDArray[np.unsignedinteger]:
@@ -63,7 +66,7 @@ def run(ctx: ShardContext) -> None:
 
 
 def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Extractor:
-    """The extractor named, or the one the codebook was made with."""
+    """The extractor of the option `backend`; without it, the extractor of the codebook."""
     name, options = config.backend, config.options
     if name is None:
         made_with = extras["codebook"]["backend"]

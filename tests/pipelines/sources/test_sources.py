@@ -382,7 +382,7 @@ def test_hugging_face_parquet_with_embedded_audio(tmp_path: Path):
     assert list(entries) == [f"p{i}" for i in range(10)]
     assert [e.labels for e in entries.values()][:2] == [["no"], ["yes"]]
     assert not rejects
-    with parquet.Reader(str(tmp_path / "data" / "train-0.parquet")) as reader:
+    with parquet.ParquetReader(str(tmp_path / "data" / "train-0.parquet")) as reader:
         for i in (0, 2, 5, 9):
             assert reader.read(entries[f"p{i}"].row()) == rows[i]["audio"]["bytes"]
         with pytest.raises(BadInput, match="row 3 has no audio"):
@@ -444,7 +444,7 @@ def test_webdataset_tars(tmp_path: Path, mode: str):
         "d/b.seg1": ("from json", "s"),
     }
     assert rejects == {"c": "bad_json"}
-    with tar.Reader(str(path)) as reader:
+    with tar.TarReader(str(path)) as reader:
         assert reader.read(entries["d/b.seg1"].row()) == WAV
         assert reader.read(entries["a"].row()) == wav(0.2)
     assert "shard-000/a" in read(path, archive_ids=True)[0]
@@ -470,7 +470,7 @@ def test_a_tar_that_breaks_off_keeps_what_came_before(tmp_path: Path, cut: float
     entries, rejects = read(path)
     assert rejects == {"t.tar": "archive_damaged"}
     whole = 0
-    with tar.Reader(str(path)) as reader:
+    with tar.TarReader(str(path)) as reader:
         for entry in entries.values():
             try:
                 whole += reader.read(entry.row()) == WAV
@@ -491,7 +491,7 @@ def test_a_damaged_header_inside_a_tar_is_not_taken_for_its_end(tmp_path: Path):
 
 def test_a_member_size_that_lies_costs_no_memory(tmp_path: Path):
     path = make_tar(tmp_path / "t.tar", {"a.wav": WAV})
-    with tar.Reader(str(path)) as reader, pytest.raises(BadInput, match="breaks off"):
+    with tar.TarReader(str(path)) as reader, pytest.raises(BadInput, match="breaks off"):
         reader.read({"start": 512, "size": 1 << 50})
 
 

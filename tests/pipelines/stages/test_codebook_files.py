@@ -128,7 +128,7 @@ def broken(model: Any, centroids: Any) -> Any:
 
 
 BAD: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
-    "never fitted": (lambda x: __import__("sklearn.cluster").cluster.KMeans(5), "was it ever fitted"),
+    "never fitted": (lambda x: __import__("sklearn.cluster").cluster.KMeans(5), "fit the model and dump it again"),
     "objects": (lambda x: broken(fitted(x), np.full((K, DIM), None, object)), "object of shape"),
     "integers": (lambda x: broken(fitted(x), np.ones((K, DIM), np.int32)), "int32 of shape"),
     "a vector": (lambda x: broken(fitted(x), np.ones(DIM, np.float32)), r"\(12,\)"),

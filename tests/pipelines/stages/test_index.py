@@ -150,7 +150,7 @@ def test_options_that_cannot_be_are_named(make_corpus: Callable, run_stage: Call
 
 def test_an_index_of_captions_cannot_be_asked_with_a_sound(make_corpus: Callable, run_stage: Callable) -> None:
     folder = str(build(make_corpus, run_stage, SOUNDS))
-    with pytest.raises(ConfigError, match="'caption', which does not hear"):
+    with pytest.raises(ConfigError, match="'caption', an embedder of texts only"):
         search(folder, audio="bark.wav")
     with pytest.raises(ConfigError, match="either words or an audio file"):
         search(folder, "dog", audio="bark.wav")

@@ -144,7 +144,7 @@ def test_of_two_records_with_one_id_neither_is_kept_and_each_names_the_other(run
         ("u002", "duplicate_id"),
         ("u002", "missing_field"),
     ]
-    assert "manifest.jsonl:2: the id 'u001' is also that of manifest.jsonl:6" in rejects[0]["message"]
+    assert "manifest.jsonl:2: the id 'u001' is also the id of manifest.jsonl:6" in rejects[0]["message"]
     assert all(r["stage"] == "ingest" and r["retry"] for r in rejects)
 
 

@@ -1,4 +1,4 @@
-"""JSON Lines manifests: one object a line. NeMo's, Hugging Face's `metadata.jsonl`, and one's own; plain or gzip."""
+"""JSON Lines manifests: one object a line. NeMo, Hugging Face `metadata.jsonl`, and similar; plain or gzip."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from speechprep.pipelines.sources.lines import read_lines
 
 
 def read(uri: str, options: Options) -> Iterator[Record]:
-    """Entries of a manifest; a bad line is a reject with its number, the others stay."""
+    """Entries of a manifest; a bad line is a reject with its line number."""
     base = Base.of(uri, options.audio_root)
-    for where, found in objects(uri):
-        if isinstance(found, BadInput):
-            yield Rejected(where, found)
+    for where, row in objects(uri):
+        if isinstance(row, BadInput):
+            yield Rejected(where, row)
         else:
-            yield to_record(found, base, where, options)
+            yield to_record(row, base, where, options)
 
 
 def objects(uri: str) -> Iterator[tuple[str, dict[str, Any] | BadInput]]:
@@ -42,16 +42,16 @@ def objects(uri: str) -> Iterator[tuple[str, dict[str, Any] | BadInput]]:
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(line.decode())
+        value = json.loads(line.decode())
     except UnicodeDecodeError as error:
         raise BadInput(
             "text_encoding", f"{where}: byte {error.start + 1} is not UTF-8 (Latin-1?); save the file as UTF-8"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise BadInput("bad_json", f"{where}: not a JSON object: {error}") from None
-    if not isinstance(found, dict):
-        raise BadInput("bad_json", f"{where}: a JSON object is needed, this is {type(found).__name__}")
-    return found
+        raise BadInput("bad_json", f"{where}: not a JSON object: {error}; correct the line") from None
+    if not isinstance(value, dict):
+        raise BadInput("bad_json", f"{where}: {type(value).__name__} in place of a JSON object; correct the line")
+    return value
 
 
 _SUFFIX = re.compile(r".+\.(jsonl|json)(\.gz)?$")
@@ -63,7 +63,7 @@ def _is_json(head: FileHead) -> bool:
 
 DIALECT = Dialect(
     name="jsonl",
-    summary="JSON Lines manifests, one object a line (NeMo, Hugging Face's metadata.jsonl, your own)",
+    summary="JSON Lines manifests, one object a line (NeMo, Hugging Face metadata.jsonl, and similar)",
     read=read,
     rank=50,
     file=_is_json,

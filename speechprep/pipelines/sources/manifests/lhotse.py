@@ -26,7 +26,7 @@ def read(uri: str, options: Options) -> Iterator[Record]:
         except BadInput as error:
             yield reject({"id": cut.get("id")}, error, where)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-            fault = BadInput("bad_cut", f"not a lhotse cut: {type(error).__name__} {error}")
+            fault = BadInput("bad_cut", f"not a lhotse cut: {type(error).__name__} {error}; correct the line")
             yield reject({"id": cut.get("id")}, fault, where)
         else:
             yield to_record(row, base, where, Options(options.audio_root, options.words))
@@ -36,17 +36,17 @@ def _row(cut: dict[str, Any]) -> dict[str, Any]:
     if cut.get("type", "MonoCut") != "MonoCut":
         raise BadInput("bad_cut", f"a {cut['type']}; only MonoCut is read, so save the audio of mixes first")
     recording, custom = cut["recording"], cut.get("custom") or {}
-    said = sorted(cut.get("supervisions") or [], key=lambda s: (s["start"], s["id"]))
-    texts = [s["text"] for s in said if s.get("text")]
-    aligned = [item for s in said for item in (s.get("alignment") or {}).get("word", [])]
+    supervisions = sorted(cut.get("supervisions") or [], key=lambda s: (s["start"], s["id"]))
+    texts = [s["text"] for s in supervisions if s.get("text")]
+    aligned = [item for s in supervisions for item in (s.get("alignment") or {}).get("word", [])]
     return {
         "id": check_id(cut["id"]),
         "audio": _source(recording),
         "offset": number(cut["start"], "start"),
         "duration": number(cut["duration"], "duration"),
         "text": " ".join(texts) if texts else None,
-        "speaker": _only(said, "speaker"),
-        "language": _only(said, "language"),
+        "speaker": _only(supervisions, "speaker"),
+        "language": _only(supervisions, "language"),
         "split": custom.get("split"),
         "corpus": custom.get("corpus"),
         "words": [_word(item) for item in aligned if _symbol(item)] or None,
@@ -58,7 +58,7 @@ def _source(recording: dict[str, Any]) -> str:
     if recording.get("transforms"):
         raise BadInput("bad_cut", "the recording has transforms; save the transformed audio first")
     if len(sources) != 1 or len(sources[0].get("channels", [0])) != 1:
-        raise BadInput("bad_cut", "the recording has several channels; save them as files of their own first")
+        raise BadInput("bad_cut", "the recording has several channels; save each channel as a file first")
     if sources[0]["type"] not in ("file", "url"):
         raise BadInput("bad_cut", f"audio from a {sources[0]['type']!r} source; only file and url are read")
     return str(sources[0]["source"])
@@ -66,8 +66,8 @@ def _source(recording: dict[str, Any]) -> str:
 
 def _only(supervisions: list[dict[str, Any]], name: str) -> str | None:
     """The common value of all supervisions."""
-    found = {s.get(name) for s in supervisions}
-    return found.pop() if len(found) == 1 else None
+    values = {s.get(name) for s in supervisions}
+    return values.pop() if len(values) == 1 else None
 
 
 def _symbol(item: Any) -> str:

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from speechprep.artifacts import storage
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, Rejected, check_id
 from speechprep.pipelines.sources.fields import check_columns, describe, normalise, reject, scalar, to_record
 from speechprep.pipelines.sources.files import Base
+from speechprep.pipelines.sources.lines import open_regular
 
 _ROWS = 1024
 
@@ -52,15 +52,15 @@ def read(uri: str, options: Options) -> Iterator[Record]:
 
 @contextmanager
 def _open(uri: str) -> Iterator[pq.ParquetFile]:
-    with storage.open(uri) as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
+    with open_regular(uri) as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
         yield file
 
 
 def _columns(schema: pa.Schema, audio: str, options: Options) -> list[str]:
-    """Columns for the listing of a file: all known fields, and of the audio its path only."""
-    wanted = {alias for aliases in ALIASES.values() for alias in aliases} | set(options.columns.values())
+    """Columns for the listing of a file: all recognised fields, and the path of the audio."""
+    names = {alias for aliases in ALIASES.values() for alias in aliases} | set(options.columns.values())
     path = f"{audio}.path" if pa.types.is_struct(schema.field(audio).type) else audio
-    columns = [c for c in schema.names if c in wanted and c != audio]
+    columns = [c for c in schema.names if c in names and c != audio]
     return [*columns, path] if _is_leaf(schema, path) else columns
 
 
@@ -72,10 +72,10 @@ def _audio_column(schema: pa.Schema, options: Options, name: str) -> str:
 
 
 def _is_leaf(schema: pa.Schema, path: str) -> bool:
-    column, _, inner = path.partition(".")
+    column, _, child = path.partition(".")
     kind = schema.field(column).type
-    if inner:
-        return bool(kind.get_field_index(inner) >= 0)
+    if child:
+        return bool(kind.get_field_index(child) >= 0)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
@@ -133,8 +133,8 @@ def _name_classes(row: dict[str, Any], classes: dict[str, list[str]]) -> None:
             row[column] = names[value]
 
 
-class Reader(AbstractContextManager["Reader"]):
-    """Encoded audio of rows, best asked for in rising order: one row group is in memory at a time."""
+class ParquetReader(AbstractContextManager["ParquetReader"]):
+    """Reader of the encoded audio of rows; fastest in ascending order, because memory holds one row group at a time."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -164,14 +164,14 @@ class Reader(AbstractContextManager["Reader"]):
             raise BadInput("archive_damaged", f"{self._uri}: row {row} cannot be read: {error}") from None
         value: bytes | None = self._values[row - (self._stops[group - 1] if group else 0)].as_py()
         if value is None:
-            raise BadInput("missing_field", f"{self._uri}: row {row} has no audio bytes")
+            raise BadInput("missing_field", f"{self._uri}: row {row} has no audio bytes; add them or remove the row")
         return value
 
 
 def _values(file: pq.ParquetFile, group: int, column: str) -> pa.ChunkedArray:
     struct = pa.types.is_struct(file.schema_arrow.field(column).type)
-    found = file.read_row_group(group, columns=[f"{column}.bytes" if struct else column]).column(0)
-    return pc.struct_field(found, "bytes") if struct else found
+    values = file.read_row_group(group, columns=[f"{column}.bytes" if struct else column]).column(0)
+    return pc.struct_field(values, "bytes") if struct else values
 
 
 _SUFFIX = re.compile(r".+\.parquet$")
@@ -184,5 +184,5 @@ DIALECT = Dialect(
     file=lambda head: head.data.startswith(b"PAR1"),
     pattern=_SUFFIX,
     below=lambda names: any(_SUFFIX.match(name) for name in names),
-    archive=Reader,
+    archive=ParquetReader,
 )

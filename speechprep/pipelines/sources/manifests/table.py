@@ -1,4 +1,4 @@
-"""CSV and TSV tables with a header line, whatever their columns are called."""
+"""CSV and TSV tables with a header line; their columns may have any of the usual names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rows(uri: str, options: Options) -> Iterator[Row]:
     table = cells(uri)
     _, header = next(table, (name, BadInput("bad_row", "no header")))
     if isinstance(header, BadInput):
-        raise ConfigError(f"{uri} is not a table with a header line: {header}")
+        raise ConfigError(f"{uri} is not a table with a header line: {header}; add the header")
     names = [column.strip().lower() for column in header]
     check_columns(names, options, name)
     yield from by_column(names, table)
@@ -43,13 +43,16 @@ def rows(uri: str, options: Options) -> Iterator[Row]:
 
 def by_column(names: list[str], table: Iterator[Cells]) -> Iterator[Row]:
     """(place, row by column name or error) of lines of cells; an empty cell is None."""
-    for where, found in table:
-        if isinstance(found, BadInput):
-            yield where, found
-        elif len(found) != len(names):
-            yield where, BadInput("bad_row", f"{where}: {len(found)} cells, the header has {len(names)}")
+    for where, row in table:
+        if isinstance(row, BadInput):
+            yield where, row
+        elif len(row) != len(names):
+            yield (
+                where,
+                BadInput("bad_row", f"{where}: {len(row)} cells, the header has {len(names)}; correct the line"),
+            )
         else:
-            yield where, {column: cell or None for column, cell in zip(names, found, strict=True)}
+            yield where, {column: cell or None for column, cell in zip(names, row, strict=True)}
 
 
 def cells(uri: str, delimiter: str | None = None) -> Iterator[Cells]:
@@ -79,13 +82,13 @@ def cells(uri: str, delimiter: str | None = None) -> Iterator[Cells]:
             reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE)
         while True:
             try:
-                found = next(reader, None)
+                row = next(reader, None)
             except csv.Error as error:
                 yield f"{name}:{number}", BadInput("bad_row", f"{name}:{number}: {error}")
                 continue
-            if found is None:
+            if row is None:
                 return
-            yield f"{name}:{number}", found
+            yield f"{name}:{number}", row
     except BadInput as error:
         yield name, error
 

@@ -11,14 +11,15 @@ from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
 from speechprep.pipelines.sources.files import is_audio, walk
-from speechprep.pipelines.sources.lines import read_lines
+from speechprep.pipelines.sources.folder import unreadable_transcript
+from speechprep.pipelines.sources.lines import open_regular, read_lines
 
 SUFFIX = ".trans.txt"
 _SPLIT = re.compile(r"(train|dev|test)([-_.].*)?$")
 
 
 def read(root: str, options: Options) -> Iterator[Record]:
-    """One entry for each audio file, with its line of the transcript; the id is LibriSpeech's own."""
+    """One entry for each audio file, with its line of the transcript; the id is that of the release."""
     for folder, names in walk(root):
         place = storage.join(root, folder) if folder else root
         audio: dict[str, list[str]] = {}
@@ -34,8 +35,14 @@ def read(root: str, options: Options) -> Iterator[Record]:
 
 
 def _transcribed(place: str, transcript: str, audio: dict[str, list[str]]) -> Iterator[Record]:
+    uri = storage.join(place, transcript)
     try:
-        for number, line in read_lines(storage.join(place, transcript)):
+        open_regular(uri).close()
+    except OSError as failure:
+        yield Rejected(printable(transcript), unreadable_transcript(uri, failure))
+        return
+    try:
+        for number, line in read_lines(uri):
             where = f"{transcript}:{number}"
             id, _, text = line.decode("utf-8", "surrogateescape").partition(" ")
             names = audio.pop(id, [])

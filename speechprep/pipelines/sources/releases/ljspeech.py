@@ -17,7 +17,7 @@ METADATA = "metadata.csv"
 
 
 def read(uri: str, options: Options) -> Iterator[Record]:
-    """Entries of a metadata file; the normalised text (numbers spelled out) where there is one."""
+    """Entries of a metadata file; with the normalised text (numbers spelled out) if present."""
     wavs = storage.join(posixpath.dirname(uri), "wavs")
     audio: dict[str, list[str]] = {}
     for name in names_in(wavs):
@@ -30,8 +30,8 @@ def read(uri: str, options: Options) -> Iterator[Record]:
         try:
             yield from _entries(row, where, wavs, audio)
         except BadInput as error:
-            known = error.code not in ("bad_id", "bad_row")
-            yield Rejected(printable(row[0].strip()) if known else where, error, claims=known)
+            has_id = error.code not in ("bad_id", "bad_row")
+            yield Rejected(printable(row[0].strip()) if has_id else where, error, claims=has_id)
 
 
 def _entries(row: list[str], where: str, wavs: str, audio: dict[str, list[str]]) -> Iterator[Entry]:

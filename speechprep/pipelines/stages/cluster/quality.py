@@ -1,4 +1,4 @@
-"""How good a codebook is: dead and duplicate units, perplexity, purity and PNMI by words or phones; and the gate."""
+"""Quality of a codebook: dead and duplicate units, perplexity, purity and PNMI by words or phones; and the gate."""
 
 from __future__ import annotations
 
@@ -55,18 +55,24 @@ def table_rows(uri: str) -> Iterator[Labelled]:
                 options = csv.ParseOptions(delimiter="\t" if uri.endswith(".tsv") else ",")
                 text = csv.ConvertOptions(column_types={"id": pa.string(), "label": pa.string()})
                 table = csv.read_csv(pa.PythonFile(file), parse_options=options, convert_options=text)
-        found = table.select(["id", "start", "end", "label"]).to_pydict()
-        ids, starts, ends = np.array(found["id"], str), np.array(found["start"], float), np.array(found["end"], float)
+        columns = table.select(["id", "start", "end", "label"]).to_pydict()
+        ids, starts, ends = (
+            np.array(columns["id"], str),
+            np.array(columns["start"], float),
+            np.array(columns["end"], float),
+        )
     except (OSError, pa.ArrowInvalid, KeyError, ValueError, TypeError) as error:
-        raise ConfigError(f"cluster: labels = {uri!r} is no table of id, start, end, label ({error})") from None
+        raise ConfigError(
+            f"cluster: labels = {uri!r} is not a table of id, start, end, label ({error}); correct the table"
+        ) from None
     order = np.lexsort((starts, ids))
     for rows in np.split(order, np.flatnonzero(np.diff(np.unique(ids[order], return_inverse=True)[1])) + 1):
         if len(rows):
-            yield str(ids[rows[0]]), starts[rows], ends[rows], [found["label"][i] for i in rows]
+            yield str(ids[rows[0]]), starts[rows], ends[rows], [columns["label"][i] for i in rows]
 
 
 def frame_labels(sample: FrameSample, rows: Iterator[Labelled], grid: FrameGrid) -> NDArray[np.int64]:
-    """For each sampled frame the number of the label at its centre; 0 is none, -1 an utterance that is not in `rows`.
+    """Number of the label at the centre of each sampled frame; 0 outside all labels, -1 for utterances without `rows`.
 
     Args:
         sample: the frames.
@@ -80,26 +86,28 @@ def frame_labels(sample: FrameSample, rows: Iterator[Labelled], grid: FrameGrid)
     for id, starts, ends, forms in rows:
         if id not in row_of:
             continue
-        mine = slice(first[row_of[id]], first[row_of[id] + 1])
-        centre = grid.starts(sample.frame[mine]) + grid.window / 2 / grid.sample_rate
-        own = np.array([*(numbers.setdefault(form, len(numbers)) for form in forms), 0], np.int64)
+        frames = slice(first[row_of[id]], first[row_of[id] + 1])
+        centre = grid.starts(sample.frame[frames]) + grid.window / 2 / grid.sample_rate
+        label_numbers = np.array([*(numbers.setdefault(form, len(numbers)) for form in forms), 0], np.int64)
         at = np.searchsorted(starts, centre, side="right") - 1
         inside = (at >= 0) & (centre < np.append(ends, 0.0)[at])
-        labels[mine] = np.where(inside, own[at], 0)
+        labels[frames] = np.where(inside, label_numbers[at], 0)
     return labels
 
 
 def agreement(units: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float]:
     """Purity and PNMI of units against labels, over frames with a label of 0 or more.
 
-    `label_purity`: share of frames with the most frequent label of their unit; `cluster_purity`: share of frames
-        with the most frequent unit of their label; `pnmi`: I(label; unit) / H(label), the share of the label's
-        information in the unit.
+    - `label_purity`: fraction of frames with the most frequent label of their unit
+    - `cluster_purity`: fraction of frames with the most frequent unit of their label
+    - `pnmi`: I(label; unit) / H(label), the fraction of the label's information in the unit
     """
-    known = labels >= 0
-    if not known.any():
+    labelled = labels >= 0
+    if not labelled.any():
         return {}
-    pairs, counts = np.unique(np.stack([labels[known], units[known].astype(np.int64)]), axis=1, return_counts=True)
+    pairs, counts = np.unique(
+        np.stack([labels[labelled], units[labelled].astype(np.int64)]), axis=1, return_counts=True
+    )
     total = counts.sum()
     of_label = np.bincount(pairs[0], counts)
     of_unit = np.bincount(pairs[1], counts)
@@ -121,11 +129,11 @@ def agreement(units: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float
 
 def duplicates(centroids: F32, radius: float) -> int:
     """Centroids within `radius` of a centroid with a lower index."""
-    found = np.zeros(len(centroids), bool)
+    is_duplicate = np.zeros(len(centroids), bool)
     wide = centroids.astype(np.float64)
     for i in range(1, len(wide)):
-        found[i] = bool((((wide[:i] - wide[i]) ** 2).sum(axis=1) <= radius**2).any())
-    return int(found.sum())
+        is_duplicate[i] = bool((((wide[:i] - wide[i]) ** 2).sum(axis=1) <= radius**2).any())
+    return int(is_duplicate.sum())
 
 
 def quality(fit: KMeansFit, frame_rate: float) -> dict[str, Any]:
@@ -155,16 +163,16 @@ def gate(report: dict[str, Any], config: Bars) -> None:
     """Refuse a collapsed codebook.
 
     Raises:
-        ConfigError: with the numbers.
+        ConfigError: a collapsed codebook; the message has the figures.
     """
     k, varied = report["k"], report["perplexity"]
     problems = []
     if varied < config.min_perplexity * k:
-        problems.append(f"perplexity {varied:.1f} of {k} units, at least {config.min_perplexity * k:.1f} is asked for")
+        problems.append(f"perplexity {varied:.1f} of {k} units, at least {config.min_perplexity * k:.1f} is needed")
     if report["unused_share"] > config.max_unused:
         problems.append(
             f"{report['dead_units']} dead and {report['duplicate_units']} duplicate units of {k}, "
-            f"at most {config.max_unused:.0%} may be"
+            f"at most {config.max_unused:.0%} are allowed"
         )
     if problems:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """The frames for k-means: selection from the sample, and their places in one raw file.
 
-The features are never held: a first pass over the shards of `sample` reads who and where the frames are, the second
-copies the kept ones into the file, a shard's batch at a time.
+Memory does not hold the features. A first pass over the shards of `sample` reads the ids and frame numbers. A second
+pass copies the features of the kept frames into the file, batch by batch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FrameSample:
 
 
 def read_frames(batches: Iterator[Any]) -> FrameSample:
-    """Who the rows of a `sample` dataset are; needs its columns id, frames and silent."""
+    """Ids and numbers of the frames of a `sample` dataset; needs its columns id, frames and silent."""
     ids: list[str] = []
     counts, frame, silent = [], [], []
     for batch in batches:
@@ -47,7 +47,7 @@ def read_frames(batches: Iterator[Any]) -> FrameSample:
         frame.append(batch.column("frames").flatten().to_numpy(zero_copy_only=False))
         silent.append(batch.column("silent").flatten().to_numpy(zero_copy_only=False))
     if not ids:
-        raise ConfigError("cluster: the sample is empty; no utterance gave a frame, see the rejects of sample")
+        raise ConfigError("cluster: the sample is empty; no utterance has a frame; see the rejects of sample")
     utterance = np.repeat(np.arange(len(ids)), np.concatenate(counts))
     numbers = np.concatenate(frame).astype(np.int64)
     return FrameSample(ids, utterance, numbers, np.concatenate(silent).astype(np.bool_), np.arange(len(numbers)))
@@ -58,13 +58,13 @@ def limit_silence(sample: FrameSample, max_share: float, seed: int) -> FrameSamp
     silent = np.flatnonzero(sample.silent)
     voiced = len(sample.silent) - len(silent)
     allowed = len(silent) if max_share >= 1 else int(max_share / (1 - max_share) * voiced)
-    if len(silent) <= allowed or not voiced:  # a corpus of nothing but silence is the gate's business
+    if len(silent) <= allowed or not voiced:  # the gate refuses a corpus of silence only
         return sample
     draws = np.empty(len(silent))
     owners = sample.utterance[silent]
     for owner in np.unique(owners):
-        mine = owners == owner
-        draws[mine] = uniform_numbers(seed, f"silence\0{sample.ids[owner]}", sample.frame[silent[mine]])
+        of_owner = owners == owner
+        draws[of_owner] = uniform_numbers(seed, f"silence\0{sample.ids[owner]}", sample.frame[silent[of_owner]])
     # Equal draws have a probability of 2^-53; the order of the corpus decides them.
     kept = silent[np.argsort(draws, kind="stable")[:allowed]]
     return sample.take(np.sort(np.concatenate([np.flatnonzero(~sample.silent), kept])))
@@ -88,8 +88,8 @@ def spill(sample: FrameSample, batches: Iterator[Any], dim: int, first: NDArray[
         for batch in batches:
             for blob in batch.column("features"):
                 features = np.frombuffer(blob.as_buffer(), "<f4").reshape(-1, dim)
-                mine = slice(*np.searchsorted(sample.row, [row, row + len(features)]))
-                kept, early = features[sample.row[mine] - row], first[mine]
+                rows = slice(*np.searchsorted(sample.row, [row, row + len(features)]))
+                kept, early = features[sample.row[rows] - row], first[rows]
                 ahead.write(kept[early].tobytes())
                 behind.write(kept[~early].tobytes())
                 row += len(features)
@@ -97,6 +97,6 @@ def spill(sample: FrameSample, batches: Iterator[Any], dim: int, first: NDArray[
 
 def places(first: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Row of each frame in the file of `spill`."""
-    found = np.empty(len(first), np.int64)
-    found[np.concatenate([np.flatnonzero(first), np.flatnonzero(~first)])] = np.arange(len(first))
-    return found
+    positions = np.empty(len(first), np.int64)
+    positions[np.concatenate([np.flatnonzero(first), np.flatnonzero(~first)])] = np.arange(len(first))
+    return positions

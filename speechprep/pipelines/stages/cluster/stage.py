@@ -1,18 +1,17 @@
 """cluster: sample -> codebook, the centroids of the units.
 
-Reads all shards of `sample` and, where there are some, of `words`. Writes the artifact `codebook`.
+Reads all shards of `sample` and, if present, of `words`. Writes the artifact `codebook`.
+
 The folder holds the codebook (centroids and metadata) and `quality.json`: dead units, duplicates, perplexity, bit
-rate,
-inertia by iteration and, where `words` are there or a table of labels is given, how well units tell them apart (purity
-and PNMI as in HuBERT, arXiv 2106.07447, section IV-C, with silence as one more class).
+rate, inertia by iteration. With `words` or a table of labels it also has purity and PNMI of the units, as in HuBERT
+(arXiv 2106.07447, section IV-C), with silence as one more class.
 
-The sample is copied into one raw file in the scratch folder and read from there by blocks, so features are never held.
-Every sampled frame is used, with silent frames thinned to a share of `max_silence`. After each iteration the state
-is kept beside the plan of the unfinished work. A killed run resumes with the next iteration and ends with the same
-bytes.
+The sample is copied into one raw file in the scratch folder and read by blocks, so memory does not hold the features.
+All sampled frames are used, except for silent frames beyond a share of `max_silence`. The state is saved after each
+iteration. A killed run resumes with the next iteration and ends with the same bytes.
 
-A codebook that has collapsed is refused: perplexity below `min_perplexity` * k, or more than `max_unused` of its units
-dead or duplicates.
+A collapsed codebook is refused: perplexity below `min_perplexity` * k, or more than `max_unused` of its units dead or
+duplicates.
 """
 
 from __future__ import annotations
@@ -42,26 +41,45 @@ VERSION = 3
 QUALITY = "quality.json"
 SAVED = "k-means.npz"
 SPILLED = "frames.f32"
-ROWS = 16  # utterances read at once: their features are in memory
+ROWS = 16  # utterances read at once, with their features in memory
 
 
 class Config(StageConfig):
     """Options of `cluster`."""
 
-    k: int = Field(100, ge=1, description="number of units")
+    k: int = Field(100, ge=1, description="number of units (centroids)")
     iterations: int = Field(
-        11, ge=1, description="k-means iterations; where frames are ample, on a quarter of them and half as many on all"
+        11,
+        ge=1,
+        description="k-means iterations. With 400 frames a unit in a quarter of the sample, they run on that "
+        "quarter, then half as many on the whole sample",
     )
-    progressive: bool = Field(default=True, description="false: plain Lloyd iterations, all on all frames")
-    restarts: int = Field(1, ge=1, description="runs from other starting points; the best is kept")
-    init: Init = Field("random", description="starting points: random or kmeans++")
-    device: Device = Field("auto", description="auto takes a GPU if torch or FAISS has one; the result is the same")
+    progressive: bool = Field(
+        default=True,
+        description="run the first iterations on a part of the frames; false: plain Lloyd iterations on all frames",
+    )
+    restarts: int = Field(
+        1, ge=1, description="number of runs from different starting points; the run with the lowest inertia is kept"
+    )
+    init: Init = Field("random", description="method for the starting points: random frames or kmeans++")
+    device: Device = Field(
+        "auto",
+        description="device of k-means; auto: a GPU if torch or FAISS has one, else the CPU; the result is the same",
+    )
     labels: str | None = Field(
-        None, description="table (CSV, TSV, Parquet) of id, start, end, label, e.g. phones, for purity and PNMI"
+        None,
+        description="table (CSV, TSV, Parquet) with id, start, end (seconds) and label, e.g. phones, for "
+        "purity and PNMI; default: none",
     )
-    max_silence: float = Field(0.3, ge=0.0, le=1.0, description="largest share of silent frames in the sample")
-    min_perplexity: float = Field(0.2, ge=0.0, le=1.0, description="refuse a codebook below this times k")
-    max_unused: float = Field(0.1, ge=0.0, le=1.0, description="refuse more dead or duplicate units than this share")
+    max_silence: float = Field(
+        0.3, ge=0.0, le=1.0, description="largest fraction of silent frames; further silent frames are left out"
+    )
+    min_perplexity: float = Field(
+        0.2, ge=0.0, le=1.0, description="refuse a codebook with a perplexity below this fraction of k"
+    )
+    max_unused: float = Field(
+        0.1, ge=0.0, le=1.0, description="refuse a codebook with a larger fraction of dead or duplicate units"
+    )
 
 
 def fitted(ctx: ShardContext, sample: FrameSample, dim: int) -> KMeansFit:
@@ -80,12 +98,12 @@ def fitted(ctx: ShardContext, sample: FrameSample, dim: int) -> KMeansFit:
     made_of = [VERSION, kmeans.identity(), config.k, config.max_silence, ctx.seed, ctx.content("sample")]
     saved = Checkpoint(storage.join(ctx.work.out_folder, STATE, SAVED), digest(made_of))
 
-    def said(at: Progress) -> None:
+    def report_progress(at: Progress) -> None:
         restart = f"restart {at.restart + 1} of {config.restarts}, " if config.restarts > 1 else ""
         ctx.note(f"{restart}iteration {at.iteration} of {at.iterations}, inertia {at.inertia:.6g}")
 
     with FrameFile(file, dim) as frames:
-        fit = kmeans.fit(frames, config.k, ctx.seed, keys=in_file, checkpoint=saved, on_iteration=said)
+        fit = kmeans.fit(frames, config.k, ctx.seed, keys=in_file, checkpoint=saved, on_iteration=report_progress)
     file.unlink()
     return replace(fit, units=fit.units[place])
 
@@ -106,7 +124,7 @@ def run(ctx: ShardContext) -> None:
     if config.labels is not None:
         report["labels"] = agreement(fit.units, frame_labels(sample, table_rows(config.labels), grid))
     text = json.dumps(report, indent=1, sort_keys=True) + "\n"
-    # Where the gate refuses, the folder is not committed; the numbers stay beside the plan of the unfinished work.
+    # If the gate refuses, the folder is not committed; the report stays in the folder of the unfinished work.
     storage.write_bytes(storage.join(ctx.work.out_folder, STATE, QUALITY), text.encode())
     gate(report, config)
     codebook = Codebook(
@@ -125,8 +143,8 @@ def run(ctx: ShardContext) -> None:
     codebook.save(ctx.out)
     (ctx.out / QUALITY).write_text(text)
     plain = {key: value for key, value in report.items() if isinstance(value, int | float | str)}
-    told = {name: report.get(name, {}) for name in ("words", "labels")}
-    ctx.facts.update({**plain, **told, "device": fit.device, **codebook.facts()})
+    agreements = {name: report.get(name, {}) for name in ("words", "labels")}
+    ctx.facts.update({**plain, **agreements, "device": fit.device, **codebook.facts()})
     ctx.done(frames=fit.frames_used)
 
 

@@ -1,7 +1,7 @@
 """Centroids from published files: scikit-learn k-means models of `joblib.dump`, and `.npy` matrices.
 
 fairseq, textless and mHuBERT publish the former (`km.bin`, `..._L11_km1000.bin`), Seamless the latter. Both are read
-without executing their content (`inert_pickle`; NumPy without pickle), compressed or plain.
+without executing their content (`safe_pickle`; NumPy without pickle), compressed or plain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts import storage
 from speechprep.errors import ConfigError, first_line
-from speechprep.pipelines.stages.import_codebook import inert_pickle
+from speechprep.pipelines.stages.import_codebook import safe_pickle
 from speechprep.pipelines.stages.import_codebook.pickle_values import Damaged, Global, Record, Skipped
 
 NPY = b"\x93NUMPY"
@@ -54,14 +54,14 @@ class _Inflated(io.RawIOBase):
         Raises:
             EOFError: the packed stream breaks off.
         """
-        found = b""
-        while not found and not self._inflate.eof:
+        unpacked = b""
+        while not unpacked and not self._inflate.eof:
             packed = self._inflate.unconsumed_tail or self._packed.read(_BLOCK)
             if not packed:
                 raise EOFError("the compressed stream breaks off")
-            found = self._inflate.decompress(packed, len(buffer))
-        buffer[: len(found)] = found
-        return len(found)
+            unpacked = self._inflate.decompress(packed, len(buffer))
+        buffer[: len(unpacked)] = unpacked
+        return len(unpacked)
 
 
 # How joblib packs, by the first bytes.
@@ -77,10 +77,10 @@ _PACKED: dict[bytes, tuple[str, Callable[[IO[bytes]], IO[bytes]]]] = {
 def read_centroids(uri: str) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """The (k, dim) float32 centroids of a file, and their origin for the codebook metadata.
 
-    Centroids stored in float64 are rounded to float32; the origin then says `dtype: float64`.
+    Centroids stored in float64 are rounded to float32; the origin then has `dtype: float64`.
 
     Raises:
-        ConfigError: an absent or damaged file, one of another kind, or one without usable centroids.
+        ConfigError: an absent or damaged file, a file of another kind, or a file without usable centroids.
     """
     name = posixpath.basename(uri.rstrip("/"))
     try:
@@ -91,13 +91,13 @@ def read_centroids(uri: str) -> tuple[NDArray[np.float32], dict[str, Any]]:
             file.seek(0)
             head = file.read(32)
             file.seek(0)
-            found, told = _npy(file) if head.startswith(NPY) else _pickled(file, head)
+            matrix, metadata = _npy(file) if head.startswith(NPY) else _pickled(file, head)
     except Damaged as error:
         raise ConfigError(f"{name} cannot be read as a codebook: {error}") from None
     except OSError as error:
         raise ConfigError(f"cannot read the codebook {uri}: {error.strerror or error}") from None
-    origin = {"file": name, "sha256": digest.hexdigest(), **told, "dtype": found.dtype.newbyteorder("=").name}
-    return _checked(found, name), origin
+    origin = {"file": name, "sha256": digest.hexdigest(), **metadata, "dtype": matrix.dtype.newbyteorder("=").name}
+    return _checked(matrix, name), origin
 
 
 def _npy(file: IO[bytes]) -> tuple[NDArray[Any], dict[str, Any]]:
@@ -116,8 +116,8 @@ def _npy(file: IO[bytes]) -> tuple[NDArray[Any], dict[str, Any]]:
     if file.seek(0, io.SEEK_END) - start < size:
         raise Damaged(f"it breaks off: {shape} {dtype} needs {size:,} bytes, {file.tell() - start:,} are there")
     file.seek(start)
-    found = np.frombuffer(file.read(size), dtype).reshape(shape, order="F" if fortran else "C")
-    return found, {"format": "npy"}
+    matrix = np.frombuffer(file.read(size), dtype).reshape(shape, order="F" if fortran else "C")
+    return matrix, {"format": "npy"}
 
 
 def _pickled(file: IO[bytes], head: bytes) -> tuple[NDArray[Any], dict[str, Any]]:
@@ -127,26 +127,28 @@ def _pickled(file: IO[bytes], head: bytes) -> tuple[NDArray[Any], dict[str, Any]
             raise Damaged(f"it is {what}")
     packing, unpack = next((way for first, way in _PACKED.items() if head.startswith(first)), (None, None))
     try:
-        value = inert_pickle.load(unpack(file) if unpack else file)
+        value = safe_pickle.load(unpack(file) if unpack else file)
     except (zlib.error, lzma.LZMAError) as error:
         raise Damaged(f"its {packing} packing is damaged ({error})") from None
-    told: dict[str, Any] = {"format": "joblib", **({"packing": packing} if packing else {})}
+    metadata: dict[str, Any] = {"format": "joblib", **({"packing": packing} if packing else {})}
     if isinstance(value, np.ndarray):
-        return value, told
+        return value, metadata
     if isinstance(value, Skipped):
         raise Damaged(f"it holds {value.dtype} of shape {value.shape}; centroids are a matrix of floats")
-    made = value.what if isinstance(value, Record) else None
-    if not isinstance(made, Global) or not made.module.startswith("sklearn.cluster") or made.name not in MODELS:
+    model = value.what if isinstance(value, Record) else None
+    if not isinstance(model, Global) or not model.module.startswith("sklearn.cluster") or model.name not in MODELS:
         raise Damaged(f"it holds {_kind(value)}, not a k-means model of scikit-learn; nothing of it was run")
     state = value.state if isinstance(value.state, dict) else {}
     centroids = state.get("cluster_centers_")
     if not isinstance(centroids, np.ndarray):
-        held = f"{centroids.dtype} of shape {centroids.shape}" if isinstance(centroids, Skipped) else "none"
-        raise Damaged(f"its {made.name} has no matrix of floats as cluster_centers_ ({held}); was it ever fitted?")
-    made_by = state.get("_sklearn_version")
-    told["model"] = str(made)
-    told |= {"sklearn": made_by[:40]} if isinstance(made_by, str) else {}
-    return centroids, told
+        stored = f"{centroids.dtype} of shape {centroids.shape}" if isinstance(centroids, Skipped) else "none"
+        raise Damaged(
+            f"its {model.name} has no matrix of floats as cluster_centers_ ({stored}); fit the model and dump it again"
+        )
+    sklearn_version = state.get("_sklearn_version")
+    metadata["model"] = str(model)
+    metadata |= {"sklearn": sklearn_version[:40]} if isinstance(sklearn_version, str) else {}
+    return centroids, metadata
 
 
 def _kind(value: Any) -> str:
@@ -156,17 +158,19 @@ def _kind(value: Any) -> str:
     return ascii(str(value)[:120]) if isinstance(value, Global) else type(value).__name__
 
 
-def _checked(found: NDArray[Any], name: str) -> NDArray[np.float32]:
-    """As a codebook holds them.
+def _checked(matrix: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """The centroids as float32, after a check.
 
     Raises:
         ConfigError: no unit, or values outside of finite float32.
     """
-    if not found.size:
-        raise ConfigError(f"{name}: centroids of shape {found.shape}: there is no unit in it")
+    if not matrix.size:
+        raise ConfigError(f"{name}: centroids of shape {matrix.shape}: the file has no unit; give another file")
     with np.errstate(over="ignore"):  # shows as an infinity
-        centroids = np.ascontiguousarray(found, np.float32)
+        centroids = np.ascontiguousarray(matrix, np.float32)
     bad = int((~np.isfinite(centroids)).any(axis=1).sum())
     if bad:
-        raise ConfigError(f"{name}: {bad} of {len(centroids)} centroids hold NaN or infinity; the file is damaged")
+        raise ConfigError(
+            f"{name}: {bad} of {len(centroids)} centroids hold NaN or infinity; the file is damaged, get it again"
+        )
     return centroids

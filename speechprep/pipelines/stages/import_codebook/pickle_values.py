@@ -1,4 +1,4 @@
-"""Inert values of a pickle: its content without executing it, and the arrays in it.
+"""Plain values of a pickle, read without executing it, and the arrays in it.
 
 Joblib (0.10 and newer) writes the bytes of an array into the stream, after the opcode of the array's
 `NumpyArrayWrapper` (dtype, shape, order). From joblib 1.2 on, a byte with the length of a padding and the padding
@@ -18,8 +18,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_HELD = 1 << 30  # bytes of arrays and arguments of opcodes in memory
-MAX_STREAM = 1 << 33  # bytes of a stream, unpacked: against bombs
+MAX_ALLOCATED = 1 << 30  # bytes of arrays and arguments of opcodes in memory
+MAX_STREAM = 1 << 33  # bytes of an unpacked stream, a limit against decompression bombs
 MAX_DEPTH = 4  # arrays of objects in arrays of objects
 MAX_SIZE = 1 << 40  # of one dimension
 _BLOCK = 1 << 20
@@ -58,34 +58,34 @@ class Skipped:
 
 
 @dataclass
-class Stream:
-    """A file read forward that counts: no end of the file without an error, no bomb without one either."""
+class CountingReader:
+    """Forward reader of a file with limits: raises at an early end of the file, and beyond its limits of size."""
 
     file: IO[bytes]
     at: int = 0
-    held: int = 0
+    allocated: int = 0
     depth: int = 0
 
     def read(self, n: int) -> bytes:
         """Up to `n` bytes, as files do it: the argument of an opcode."""
-        self.hold(n)
+        self.allocate(n)
         return self._count(self.file.read(n))
 
-    def hold(self, n: int) -> None:
-        """Ask for `n` bytes of memory.
+    def allocate(self, n: int) -> None:
+        """Count `n` bytes of memory.
 
         Raises:
             Damaged: larger than any codebook.
         """
-        self.held += n
-        if self.held > MAX_HELD:
-            raise Damaged(f"it asks for more than {MAX_HELD >> 30} GiB of memory")
+        self.allocated += n
+        if self.allocated > MAX_ALLOCATED:
+            raise Damaged(f"it needs more than {MAX_ALLOCATED >> 30} GiB of memory")
 
     def readline(self) -> bytes:
         """A line of the text opcodes."""
-        found = self._count(self.file.readline(_BLOCK))
-        self.hold(len(found))
-        return found
+        line = self._count(self.file.readline(_BLOCK))
+        self.allocate(len(line))
+        return line
 
     def exactly(self, n: int) -> bytes:
         """`n` bytes.
@@ -116,11 +116,11 @@ class Stream:
         while self._count(self.file.read(_BLOCK)):
             pass
 
-    def _count(self, found: bytes) -> bytes:
-        self.at += len(found)
+    def _count(self, data: bytes) -> bytes:
+        self.at += len(data)
         if self.at > MAX_STREAM:
             raise Damaged(f"it unpacks to more than {MAX_STREAM >> 30} GiB")
-        return found
+        return data
 
 
 def dtype_of(record: Any) -> np.dtype[Any] | str:
@@ -133,19 +133,19 @@ def dtype_of(record: Any) -> np.dtype[Any] | str:
     if not (code[:1] in tuple("biufc") and code[1:].isdecimal() and len(code) <= 3):
         return "object" if code.startswith("O") else code[:20]
     order = record.state[1] if isinstance(record.state, tuple) and len(record.state) > 1 else "="
-    found = np.dtype(code)
-    return found.newbyteorder(">") if order == ">" else found.newbyteorder("<") if order == "<" else found
+    dtype = np.dtype(code)
+    return dtype.newbyteorder(">") if order == ">" else dtype.newbyteorder("<") if order == "<" else dtype
 
 
-def shape_of(found: Any) -> tuple[int, ...]:
+def shape_of(value: Any) -> tuple[int, ...]:
     """A shape, from a number or a tuple."""
-    sizes = (found,) if isinstance(found, int) else found
+    sizes = (value,) if isinstance(value, int) else value
     if isinstance(sizes, tuple) and len(sizes) <= 32 and all(isinstance(n, int) and 0 <= n < MAX_SIZE for n in sizes):
         return sizes
     raise Damaged("an array of impossible shape")
 
 
-def array_behind(stream: Stream, state: Any, walk: Callable[[Stream], Any]) -> NDArray[Any] | Skipped:
+def array_behind(stream: CountingReader, state: Any, walk: Callable[[CountingReader], Any]) -> NDArray[Any] | Skipped:
     """The array with its bytes after its wrapper in the stream; `walk` reads the pickle of an object array."""
     if not isinstance(state, dict) or not {"dtype", "shape", "order"} <= state.keys():
         raise Damaged("an array without dtype, shape and order")
@@ -165,7 +165,7 @@ def array_behind(stream: Stream, state: Any, walk: Callable[[Stream], Any]) -> N
     if dtype.kind != "f" or len(shape) != 2:
         stream.skip(size)
         return Skipped(str(dtype), shape)
-    stream.hold(size)
+    stream.allocate(size)
     return array_of(stream.exactly(size), dtype, shape, state["order"])
 
 

@@ -1,11 +1,11 @@
-"""Published codebooks with their extractors: a codebook is refused for other frames.
+"""Published codebooks with their extractors, for refusing a codebook with another extractor.
 
 Files and sha256 come from textless-lib's checkpoint manager (facebookresearch/textlesslib,
 `textless/checkpoint_manager`). Layers come from its encoder and from the file names, in fairseq's count, as in
 `hidden_states`. Seamless: `xlsr2_1b_v2`, its layer index 34 counted from 0 (seamless_communication,
-`UnitExtractor`). `normalize`: False where fairseq's recipe says so (`hubert_base_librispeech.yaml`; the folders of the
-same models on the Hugging Face hub may say otherwise), True for Seamless, None where the recipe is not published: then
-the model's folder decides.
+`UnitExtractor`). `normalize` is False for fairseq's recipe (`hubert_base_librispeech.yaml`; the folders of the
+same models on the Hugging Face hub may differ) and True for Seamless. It is None for an unpublished recipe: the
+folder of the model decides.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class KnownCodebook:
     """A published codebook.
 
     Attributes:
-        name: for `--preset`.
+        name: value of the option `preset`.
         model: the extractor's model; `layers`, `dim`: options of its encoder.
         layer, k: the layer and the number of units.
-        normalize: whether the audio was brought to mean 0 and variance 1; None: not known.
-        sha256: of the published file; empty where it was not published with one.
+        normalize: True for audio normalised to mean 0 and variance 1; None: unpublished.
+        sha256: digest of the published file; empty if none is published.
     """
 
     name: str
@@ -45,14 +45,14 @@ class KnownCodebook:
     extractor: str = "hubert"
 
     def options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Options of the extractor, with the known values as defaults."""
-        known: dict[str, Any] = {"layer": self.layer}
+        """Options of the extractor, with the published values as defaults."""
+        defaults: dict[str, Any] = {"layer": self.layer}
         if self.normalize is not None:
-            known["normalize"] = self.normalize
-        return {**known, **given}
+            defaults["normalize"] = self.normalize
+        return {**defaults, **given}
 
     def check(self, centroids: NDArray[np.float32], extractor: Extractor) -> None:
-        """Check of the file and the extractor against the known facts.
+        """Compare the file and the extractor with the published facts.
 
         Raises:
             ConfigError: the first mismatch.
@@ -60,17 +60,17 @@ class KnownCodebook:
         if centroids.shape != (self.k, self.dim):
             raise ConfigError(
                 f"the codebook {self.name} has {self.k} units of {self.dim} values; "
-                f"the file has {centroids.shape[0]} of {centroids.shape[1]}"
+                f"the file has {centroids.shape[0]} of {centroids.shape[1]}; set preset={NONE} for another file"
             )
-        who = extractor.identity()
-        of_model = str(who.get("model", "")).rpartition("-")[2]  # "12x768"
-        wanted = {"layer": self.layer, "normalize": self.normalize, "model": f"{self.layers}x{self.dim}"}
-        for what, should in wanted.items():
-            found = of_model if what == "model" else who.get(what)
-            if should is not None and found != should:
+        identity = extractor.identity()
+        of_model = str(identity.get("model", "")).rpartition("-")[2]  # "12x768"
+        expected = {"layer": self.layer, "normalize": self.normalize, "model": f"{self.layers}x{self.dim}"}
+        for name, value in expected.items():
+            actual = of_model if name == "model" else identity.get(name)
+            if value is not None and actual != value:
                 raise ConfigError(
-                    f"the codebook {self.name} is of {self.model} with {what} = {should}, the extractor has {found}; "
-                    f"give it that, or set preset={NONE} if the file is another"
+                    f"the codebook {self.name} is of {self.model} with {name} = {value}, the extractor has {actual}; "
+                    f"set {name} of the extractor, or set preset={NONE} for another file"
                 )
 
 
@@ -119,11 +119,11 @@ _ALL = (
     ),
     KnownCodebook("seamless-10k", "xlsr2_1b_v2", 35, 10_000, normalize=True, layers=48, dim=1280),
 )  # fmt: skip
-PRESETS = {known.name: known for known in _ALL}
+PRESETS = {codebook.name: codebook for codebook in _ALL}
 
 
 def recognise(sha256: str, preset: str | None) -> KnownCodebook | None:
-    """The published codebook that a file is: the one named, or the one with these bytes; None for neither.
+    """The published codebook of a file, by name or by the digest of the file; None for an unknown file.
 
     Raises:
         ConfigError: unknown preset, or another published file.
@@ -131,8 +131,8 @@ def recognise(sha256: str, preset: str | None) -> KnownCodebook | None:
     if preset == NONE:
         return None
     if preset is not None and preset not in PRESETS:
-        raise ConfigError(f"unknown preset {preset!r}; there are: {', '.join(PRESETS)}, {NONE}")
-    by_bytes = next((known for known in _ALL if known.sha256 == sha256), None)
+        raise ConfigError(f"unknown preset {preset!r}; choose one of: {', '.join(PRESETS)}, {NONE}")
+    by_bytes = next((codebook for codebook in _ALL if codebook.sha256 == sha256), None)
     if by_bytes and preset and by_bytes.name != preset:
-        raise ConfigError(f"preset = {preset!r}, but the file is {by_bytes.name}")
+        raise ConfigError(f"preset = {preset!r}, but the file is {by_bytes.name}; leave preset out")
     return by_bytes or (PRESETS[preset] if preset else None)

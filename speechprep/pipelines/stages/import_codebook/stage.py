@@ -1,12 +1,13 @@
 """import_codebook: published centroids -> codebook.
 
-Reads a file: a scikit-learn k-means model dumped by joblib (fairseq, textless, mHuBERT) or a `.npy` matrix (Seamless),
-(k, dim) centroids. Writes the artifact `codebook`, as `cluster` does. Nothing in the file is executed.
+Reads a file with (k, dim) centroids: a scikit-learn k-means model dumped by joblib (fairseq, textless, mHuBERT) or a
+`.npy` matrix (Seamless). Writes the artifact `codebook`, in the form of `cluster`. Nothing in the file is executed.
 
-The file alone does not identify its extractor: you must name the extractor, or the file must be a published one
-(`known_codebooks`). Layer and normalisation of published codebooks are known, and compared with the extractor.
-Refused: a file that is
-damaged or of another kind, centroids with NaN, and centroids of another dimension than the extractor's frames.
+The file alone does not identify its extractor. You must name the extractor, except for the codebooks of `published`.
+Their layer and normalisation are compared with the extractor.
+
+Refused: damaged files and other kinds of files, centroids with NaN, and centroids of another dimension than the frames
+of the extractor.
 """
 
 from __future__ import annotations
@@ -32,13 +33,19 @@ class Config(StageConfig):
 
     ALIASES: ClassVar[Mapping[str, str]] = {"extractor": "backend"}
 
-    file: str = Field(description="the codebook's file: joblib dump of scikit-learn's k-means, or .npy")
-    backend: str | None = Field(None, description="name of the extractor of its frames; default: the preset's")
+    file: str = Field(
+        description="path of the codebook file: a joblib dump of a scikit-learn k-means model, or a .npy matrix"
+    )
+    backend: str | None = Field(
+        None, description="name of the extractor of the frames; default: the extractor of the preset"
+    )
     options: dict[str, Any] = Field(
-        default_factory=dict, description="its parameters, for example {model: M, layer: 9}"
+        default_factory=dict, description="parameters of the extractor, for example {model: M, layer: 9}"
     )
     preset: str | None = Field(
-        None, description="name of the published codebook; default: found by sha256; none: treat the file as unknown"
+        None,
+        description="name of the published codebook; default: recognised by its sha256; none: "
+        "treat the file as unknown",
     )
 
 
@@ -46,26 +53,26 @@ def imported(config: Config) -> Codebook:
     """The codebook of a file, with its metadata.
 
     Raises:
-        ConfigError: see the module's text.
+        ConfigError: see the module docstring.
     """
     centroids, origin = read_centroids(config.file)
-    known = recognise(origin["sha256"], config.preset)
-    name = config.backend or (known.extractor if known else None)
+    published = recognise(origin["sha256"], config.preset)
+    name = config.backend or (published.extractor if published else None)
     if name is None:
         raise ConfigError(
-            f"{origin['file']} does not say whose frames it quantizes, and it is no published file that is known; "
+            f"{origin['file']} is not a published codebook of the list, so its extractor is unknown; "
             "name the extractor, with its model and layer"
         )
-    options = known.options(config.options) if known and name == known.extractor else dict(config.options)
+    options = published.options(config.options) if published and name == published.extractor else dict(config.options)
     extractor: Extractor = make("extractors", name, options)
     identity = extractor.identity()
-    if known is not None:
-        known.check(centroids, extractor)
-        origin["preset"] = known.name
+    if published is not None:
+        published.check(centroids, extractor)
+        origin["preset"] = published.name
     if extractor.dim != centroids.shape[1]:
         raise ConfigError(
             f"{origin['file']} has centroids of {centroids.shape[1]} values, frames of {name} with {options} have "
-            f"{extractor.dim}; choose the model that the codebook was made with"
+            f"{extractor.dim}; choose the model of the codebook"
         )
     return Codebook(
         centroids=centroids,

@@ -1,4 +1,4 @@
-"""Quality of an index: measures of the stage `index` on its own rows, stored beside them."""
+"""Quality of an index: measures of the stage `index` on the rows of the index, stored with it."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def measure(index: VectorIndex, embedder: Embedder, blocks: Blocks) -> dict[str,
     probed = _probes(index)
     if not len(probed):
         return {"probes": 0}
-    asked = index.items.take(probed).to_pylist()
-    return _measured(index, embedder.embed_text([item["caption"] for item in asked]), blocks)
+    items = index.items.take(probed).to_pylist()
+    return _measures(index, embedder.embed_text([item["caption"] for item in items]), blocks)
 
 
 def measure_sounds(index: VectorIndex, embedder: Embedder, blocks: Blocks) -> dict[str, float]:
-    """The same by the items' own vectors, and how often a caption finds its own item."""
+    """Recall and self-retrieval by the items' vectors, and the share of captions with their item among the results."""
     probed = _probes(index)
     if not len(probed):
         return {"probes": 0}
-    made = _measured(index, _rows_of(blocks(), probed), blocks)
-    asked = [item for item in index.items.take(probed).to_pylist() if item["caption"]]
-    if asked:
-        found = index.search(embedder.embed_text([item["caption"] for item in asked]), NEIGHBOURS)
+    measures = _measures(index, _rows_of(blocks(), probed), blocks)
+    items = [item for item in index.items.take(probed).to_pylist() if item["caption"]]
+    if items:
+        results = index.search(embedder.embed_text([item["caption"] for item in items]), NEIGHBOURS)
         for first in (1, NEIGHBOURS):
-            own = [item["id"] in {h.id for h in hits[:first]} for item, hits in zip(asked, found, strict=True)]
-            made[f"caption_finds_own_at_{first}"] = round(sum(own) / len(own), 6)
-    return made
+            matches = [item["id"] in {h.id for h in hits[:first]} for item, hits in zip(items, results, strict=True)]
+            measures[f"caption_finds_own_at_{first}"] = round(sum(matches) / len(matches), 6)
+    return measures
 
 
 def _probes(index: VectorIndex) -> NDArray[np.int64]:
@@ -53,13 +53,15 @@ def _rows_of(blocks: Iterator[F32], places: NDArray[np.int64]) -> F32:
     return np.concatenate(taken)
 
 
-def _measured(index: VectorIndex, queries: F32, blocks: Blocks) -> dict[str, float]:
-    found = index.search(queries, NEIGHBOURS)
+def _measures(index: VectorIndex, queries: F32, blocks: Blocks) -> dict[str, float]:
+    results = index.search(queries, NEIGHBOURS)
     # Unit vectors: a first hit with the score of the item itself is the item, or an equal one for the embedder.
-    own = np.einsum("ij,ij->i", queries, queries)
-    first = [bool(hits) and hits[0].score >= score - SCORE_NOISE for hits, score in zip(found, own, strict=True)]
+    self_scores = np.einsum("ij,ij->i", queries, queries)
+    first = [
+        bool(hits) and hits[0].score >= score - SCORE_NOISE for hits, score in zip(results, self_scores, strict=True)
+    ]
     return {
-        f"recall_at_{NEIGHBOURS}": round(recall(found, exact_scores(blocks(), queries, NEIGHBOURS)), 6),
+        f"recall_at_{NEIGHBOURS}": round(recall(results, exact_scores(blocks(), queries, NEIGHBOURS)), 6),
         "self_retrieval_at_1": round(sum(first) / len(first), 6),
         "probes": len(first),
     }

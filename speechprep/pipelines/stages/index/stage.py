@@ -1,18 +1,21 @@
 """index: utterances -> embeddings and a retrieval index.
 
-Reads all shards of `utterances`. Writes the artifact `index`.
-The folder holds the embeddings (`part-00000-of-00001.parquet`: id, t0, t1, vector of unit length, caption), the
-FAISS index over them (`index.faiss`, row i is row i of `items.parquet`) and the description of the embedder
-(`embedder.json`, with fitted weights if it has some). Memory holds the index, not the corpus.
+Reads all shards of `utterances`. Writes the artifact `index`. The folder holds:
 
-An embedder that hears (`clap`) embeds the sound of each utterance: a row for each window of it, or one for their mean.
-No caption is needed; where there is one it stands in the row. Other embedders (`caption`) embed a text of each item:
-its captions and labels, or else its transcript (option `text`). They make two passes over the corpus, the first for
-the word statistics. The space is shared: sounds are found by words, and by sounds with an audio embedder.
+- `part-00000-of-00001.parquet`, the embeddings: id, t0, t1, vector of unit length, caption
+- `index.faiss`, the FAISS index over them; its row i is row i of `items.parquet`
+- `embedder.json`, the description of the embedder, and fitted weights if the embedder has some
 
-Stored with it: recall of the index against exact search, and self-retrieval, the share of items at the first place
-for their own vector or text (or an item with the same vector: "door knock" and "Knock on door"). For sounds with
-captions: the share of captions with their own item at the first place, or among the first ten.
+Memory holds the index, not the corpus.
+
+An audio embedder (`clap`) embeds the sound of each utterance: one row for each window, or one for their mean. It needs
+no caption; the row holds the caption if there is one. Other embedders (`caption`) embed a text of each item: captions
+and labels, or else the transcript (option `text`). They make two passes over the corpus, the first for the word
+statistics. Text and audio share one vector space: queries are words or, with an audio embedder, sounds.
+
+The facts of the index have its recall against exact search, and self-retrieval: the share of items at the first place
+for their own vector or text. An item with an equal vector counts too ("door knock" and "Knock on door"). For sounds
+with captions they have the share of captions with their item at the first place, or among the first ten.
 
 Rejected: unreadable audio, with an audio embedder. With other embedders, `no_caption` for an item without the text
 of the option `text`. With `auto` an item without a text is no reject: it is counted (`undescribed`), and the index
@@ -47,7 +50,7 @@ from speechprep.errors import BadInput, ConfigError, StaleArtifact
 from speechprep.pipelines.backends import Embedder
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
-from speechprep.pipelines.stages.index.audio_vectors import Earlier, PerRow, hear, heard
+from speechprep.pipelines.stages.index.audio_vectors import PerRow, PreviousIndex, embed_sounds, embed_utterances
 from speechprep.pipelines.stages.index.quality import measure, measure_sounds
 from speechprep.registry import make
 
@@ -66,19 +69,24 @@ class Config(StageConfig):
     ALIASES: ClassVar[Mapping[str, str]] = {"embedder": "backend"}
 
     backend: str = Field("caption", description="name of the embedder; see: speechprep backends list")
-    options: dict[str, Any] = Field(default_factory=dict, description="its parameters, for example {dim: 512}")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="parameters of the embedder, for example {dim: 512}"
+    )
     text: Description = Field(
-        "auto", description="captions (with labels), transcript, or auto: captions where an item has some"
+        "auto",
+        description="text of an item: captions (with labels), transcript, or auto: captions, else the transcript",
     )
     rows: PerRow = Field(
-        "window", description="with an audio embedder: a row for each window of a sound, or one for the utterance"
+        "window",
+        description="rows of an audio embedder: one for each window of a sound, or one for the whole utterance",
     )
     factory: str = Field(
         AUTO,
-        description="FAISS's name of a kind of index; auto: Flat (exact) up to 200,000 rows, then HNSW32, then IVF",
+        description="index type as a FAISS factory string; auto: Flat (exact) up to 200,000 rows, "
+        "then HNSW32, then IVF",
     )
     previous: str | None = Field(
-        None, description="folder of an earlier index: its sounds are not embedded again; the result is the same"
+        None, description="folder of an earlier index; vectors of equal sounds are copied from it, with the same result"
     )
 
 
@@ -96,7 +104,7 @@ def describe(row: dict[str, Any], which: Description) -> str:
             which, "caption, label or transcript"
         )
         other = "; choose index.text = auto to use transcripts" if which == "captions" and transcript else ""
-        raise BadInput("no_caption", f"the item has no {missing} to be found by{other}")
+        raise BadInput("no_caption", f"the item has no {missing} to embed; add one{other}")
     return text
 
 
@@ -106,7 +114,7 @@ def run(ctx: ShardContext) -> None:
     embedder = shared.fit(_texts(ctx))
     items = write_sounds(ctx, embedder) if embedder.hears_audio else write_embeddings(ctx, embedder)
     if not items.num_rows and not embedder.hears_audio and ctx.config.text != "auto":
-        raise ConfigError("index: no item has a text to be found by; see the rejects")
+        raise ConfigError("index: no item has a text to embed; see the rejects")
     index = VectorIndex.build(embedder.dim, lambda: vectors(ctx.out), items, ctx.config.factory)
     index.save(ctx.out)
     embedder.save(ctx.out)
@@ -132,22 +140,22 @@ def run(ctx: ShardContext) -> None:
 
 def write_sounds(ctx: ShardContext, embedder: Embedder) -> pa.Table:
     """The embeddings shard of an audio embedder; returns the items in its order."""
-    earlier = None
+    previous = None
     if ctx.config.previous is not None:
         folder = storage.fetch_folder(ctx.config.previous, ctx.scratch / "previous")
-        earlier = Earlier(folder, EMBEDDER, EMBEDDINGS, embedder.identity(), ctx.config.rows)
+        previous = PreviousIndex(folder, EMBEDDER, EMBEDDINGS, embedder.identity(), ctx.config.rows)
     items = []
     with shards.ShardWriter(str(ctx.out / EMBEDDINGS), vector_schema(embedder.dim)) as writer:
-        for some in heard(ctx, embedder, ctx.config.rows, earlier):
+        for block in embed_utterances(ctx, embedder, ctx.config.rows, previous):
             kept = []
-            for row, sound, got in some:
+            for row, sound, audio_vectors in block:
                 caption = _caption(row, ctx.config.text)
-                for (t0, t1), vector in zip(got.times, got.vectors, strict=True):
+                for (t0, t1), vector in zip(audio_vectors.times, audio_vectors.vectors, strict=True):
                     kept.append({"id": row["id"], "t0": t0, "t1": t1, "vector": vector, "caption": caption})
-                    known = {"id": row["id"], "audio": row["audio"], "caption": caption, "sound": sound}
-                    items.append({**known, "t0": t0, "t1": t1})
+                    item = {"id": row["id"], "audio": row["audio"], "caption": caption, "sound": sound}
+                    items.append({**item, "t0": t0, "t1": t1})
             writer.write(kept)
-            ctx.done(utterances=len(some), seconds=sum(got.times[-1][1] for _, _, got in some))
+            ctx.done(utterances=len(block), seconds=sum(audio_vectors.times[-1][1] for _, _, audio_vectors in block))
     return pa.Table.from_pylist(items, schema=ITEMS_SCHEMA)
 
 
@@ -163,7 +171,7 @@ def _texts(ctx: ShardContext) -> Iterator[str]:
         try:
             yield describe(row, ctx.config.text)
         except BadInput:
-            continue  # told of in the second pass
+            continue  # rejected or counted in the second pass
 
 
 def _rows(ctx: ShardContext) -> Iterator[dict[str, Any]]:
@@ -182,15 +190,17 @@ def write_embeddings(ctx: ShardContext, embedder: Embedder) -> pa.Table:
                     good.append((row, describe(row, ctx.config.text)))
                 except BadInput as error:
                     _leave_out(ctx, row, error)
-            found = embedder.embed_text([text for _, text in good])
+            text_vectors = embedder.embed_text([text for _, text in good])
             kept = []
-            for (row, text), vector in zip(good, found, strict=True):
+            for (row, text), vector in zip(good, text_vectors, strict=True):
                 if not vector.any():
-                    _leave_out(ctx, row, BadInput("no_caption", f"no word in {text[:60]!r}"))
+                    _leave_out(
+                        ctx, row, BadInput("no_caption", f"no word in {text[:60]!r}; describe the item in words")
+                    )
                     continue
-                found_at = {"id": row["id"], "t0": 0.0, "t1": row["duration"], "caption": text}
-                kept.append({**found_at, "vector": vector})
-                items.append({**found_at, "audio": row["audio"]})
+                item = {"id": row["id"], "t0": 0.0, "t1": row["duration"], "caption": text}
+                kept.append({**item, "vector": vector})
+                items.append({**item, "audio": row["audio"]})
             writer.write(kept)
             ctx.done(utterances=len(kept), seconds=sum(item["t1"] or 0.0 for item in kept))
     return pa.Table.from_pylist(items, schema=ITEMS_SCHEMA)
@@ -216,27 +226,27 @@ def search(index: str, query: str | None = None, k: int = 10, audio: str | None 
     Args:
         index: the folder.
         query: a description in words, or
-        audio: URI of an audio file with the wanted sound; the best match of its windows counts.
+        audio: URI of an audio file; the best match of its windows counts.
         k: number of results; with a text embedder, rows without any similarity are left out.
 
     Raises:
         StaleArtifact: the folder is not a complete index, or its embedder has changed since.
-        ConfigError: the query has no word, or is a sound and the embedder does not hear.
+        ConfigError: the query has no word, or is a sound for an embedder of texts only.
         BadInput: the audio cannot be read.
     """
     if (query is None) == (audio is None):
-        raise ConfigError("search needs either words or an audio file to look for")
+        raise ConfigError("search needs either words or an audio file; give one of them")
     with tempfile.TemporaryDirectory() as scratch:
         folder = storage.fetch_folder(index, Path(scratch))
         embedder = load_embedder(folder)
         if query is not None:
-            asked = embedder.embed_text([query])
-            if not asked.any():
-                raise ConfigError(f"the query {query!r} has no word to search for")
+            query_vectors = embedder.embed_text([query])
+            if not query_vectors.any():
+                raise ConfigError(f"the query {query!r} has no word of the index; use other words")
         else:
-            asked = _sound_query(embedder, str(audio), folder)
+            query_vectors = _sound_query(embedder, str(audio), folder)
         best: dict[tuple[Any, ...], Hit] = {}
-        for hit in (hit for hits in VectorIndex.load(folder).search(asked, k) for hit in hits):
+        for hit in (hit for hits in VectorIndex.load(folder).search(query_vectors, k) for hit in hits):
             row = (hit.id, hit.t0, hit.t1)
             if (row not in best or hit.score > best[row].score) and (hit.score > 0 or embedder.hears_audio):
                 best[row] = hit
@@ -247,29 +257,29 @@ def _sound_query(embedder: Embedder, audio: str, folder: Path) -> F32:
     made_by = json.loads((folder / EMBEDDER).read_text())
     if not embedder.hears_audio:
         raise ConfigError(
-            f"the index was made by {made_by['embedder']!r}, which does not hear; search it with words, or build it "
-            "with --set embedder=clap"
+            f"the embedder of the index is {made_by['embedder']!r}, an embedder of texts only; search it with words, "
+            "or build it with --set embedder=clap"
         )
     sound = decode(audio, sample_rate=embedder.sample_rate)
-    return hear(embedder, [sound], made_by["rows"])[0].vectors
+    return embed_sounds(embedder, [sound], made_by["rows"])[0].vectors
 
 
 def load_embedder(folder: Path) -> Embedder:
     """The embedder of an index, ready to use.
 
     Raises:
-        StaleArtifact: there is none, or it is not the same any more.
+        StaleArtifact: not an index, or its embedder has changed since.
     """
     try:
         made_by = json.loads((folder / EMBEDDER).read_text())
     except FileNotFoundError:
-        raise StaleArtifact(f"{folder} is not an index: {EMBEDDER} is missing") from None
+        raise StaleArtifact(f"{folder} is not an index: {EMBEDDER} is missing; give the folder of an index") from None
     embedder: Embedder = make("embedders", made_by["embedder"], made_by["options"])
     embedder.load()
     embedder.restore(folder)
-    found = differences(made_by["identity"], json.loads(canonical(embedder.identity())))
-    if found:
-        raise StaleArtifact(f"{folder} was made by another embedder ({'; '.join(found)}); build the index again")
+    changes = differences(made_by["identity"], json.loads(canonical(embedder.identity())))
+    if changes:
+        raise StaleArtifact(f"{folder} is of another embedder ({'; '.join(changes)}); build the index again")
     return embedder
 
 

@@ -1,9 +1,8 @@
-"""Safe reader of pickles: the stream of `joblib.dump` (and of `pickle.dump`) as plain data, without executing
-anything.
+"""Safe reader of pickles: reads `joblib.dump` and `pickle.dump` streams as plain data, without executing anything.
 
-Unpickling runs whatever a file says. Here the opcodes are walked (`pickletools.genops`) over a stack of inert
-values: a class or function is its name (`Global`), an object is a `Record` of the call and its arguments. Nothing
-is imported, called or looked up, so a hostile file can do no more than be refused.
+Ordinary unpickling executes code of the file. This reader walks the opcodes (`pickletools.genops`) over a stack of
+plain values. A class or function becomes its name (`Global`). An object becomes a `Record` of the call and its
+arguments. Nothing is imported or called, so a hostile file is only read or refused.
 
 Files of joblib before 0.10 keep their arrays beside the pickle, and are refused.
 """
@@ -17,10 +16,10 @@ from typing import IO, Any
 
 from speechprep.errors import first_line
 from speechprep.pipelines.stages.import_codebook.pickle_values import (
+    CountingReader,
     Damaged,
     Global,
     Record,
-    Stream,
     array_behind,
     array_of,
     array_of_state,
@@ -37,23 +36,23 @@ def load(file: IO[bytes]) -> Any:
     """The value of a pickle as plain data: numbers, strings, containers, arrays, and `Global`, `Record`, `Skipped`.
 
     Raises:
-        Damaged: no pickle, a truncated one, or one in need of real unpickling.
+        Damaged: not a pickle, a truncated pickle, or a pickle in need of real unpickling.
     """
-    stream = Stream(file)
+    stream = CountingReader(file)
     value = _walk(stream)
     try:
-        stream.skip_rest()  # of a packed file the check sums come last
+        stream.skip_rest()  # the checksums of a packed file come last
     except (OSError, EOFError) as error:
         raise Damaged(first_line(error)[:160]) from None
     return value
 
 
-def _walk(stream: Stream) -> Any:
+def _walk(stream: CountingReader) -> Any:
     machine = _Machine(stream)
     try:
         for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):  # type: ignore[arg-type]
             if number > MAX_STEPS:
-                raise Damaged("it is far more than a codebook")
+                raise Damaged(f"it has more than {MAX_STEPS:,} opcodes, too many for a codebook")
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)
@@ -67,9 +66,9 @@ def _walk(stream: Stream) -> Any:
 
 @dataclass
 class _Machine:
-    """The stack machine of pickle, over inert values."""
+    """The stack machine of pickle, over plain values."""
 
-    stream: Stream
+    stream: CountingReader
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
@@ -87,9 +86,9 @@ class _Machine:
             at -= 1
             if at < 0:
                 raise Damaged("a mark is missing")
-        found = self.stack[at + 1 :]
+        values = self.stack[at + 1 :]
         del self.stack[at:]
-        return found
+        return values
 
     def step(self, name: str, argument: Any) -> None:
         """One opcode."""
@@ -104,10 +103,10 @@ class _Machine:
         elif name in _MEMO_GET:
             self.stack.append(self.memo[int(argument)])
         elif name not in ("PROTO", "FRAME"):
-            found: Callable[[Any], None] | None = getattr(self, f"op_{name.lower()}", None)
-            if found is None:
+            handler: Callable[[Any], None] | None = getattr(self, f"op_{name.lower()}", None)
+            if handler is None:
                 raise Damaged(f"the opcode {name} cannot be read without running code")
-            found(argument)
+            handler(argument)
 
     def op_mark(self, _: Any) -> None:
         self.stack.append(_MARK)
@@ -154,7 +153,7 @@ class _Machine:
     op_additems = op_appends
 
     def _extend(self, items: list[Any]) -> None:
-        if isinstance(self.stack[-1], list):  # of a record's own list nothing is kept
+        if isinstance(self.stack[-1], list):  # the content of list subclasses is dropped
             self.stack[-1].extend(items)
 
     def op_dict(self, _: Any) -> None:
@@ -174,8 +173,7 @@ class _Machine:
             pairs = zip(items[::2], items[1::2], strict=True)
             self.stack[-1].update({key: value for key, value in pairs if isinstance(key, str)})
 
-    # -- opcodes of code -----
-    # ------------------------------------------------------------------------------------------
+    # -- classes, functions and calls ----------------------------------------------------------------------------------
 
     def op_global(self, argument: str) -> None:
         module, _, name = argument.partition(" ")

@@ -14,9 +14,9 @@ import joblib
 import numpy as np
 import pytest
 
-from speechprep.pipelines.stages.import_codebook import inert_pickle, pickle_values
-from speechprep.pipelines.stages.import_codebook.inert_pickle import load
+from speechprep.pipelines.stages.import_codebook import pickle_values, safe_pickle
 from speechprep.pipelines.stages.import_codebook.pickle_values import Damaged, Global, Record, Skipped
+from speechprep.pipelines.stages.import_codebook.safe_pickle import load
 
 
 class Runs:
@@ -101,7 +101,7 @@ HOSTILE = {
     "odd items": b"\x80\x04}(K\x01u.",
     "old joblib": b"\x80\x02cjoblib.numpy_pickle\nNDArrayWrapper\n)\x81}b.",
     "wrapper without shape": b"\x80\x02cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}b.",
-    "too many": b"\x80\x04" + b"N0" * (inert_pickle.MAX_STEPS // 2 + 1) + b"N.",
+    "too many": b"\x80\x04" + b"N0" * (safe_pickle.MAX_STEPS // 2 + 1) + b"N.",
 }
 
 
