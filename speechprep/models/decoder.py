@@ -74,7 +74,7 @@ def document_mask(document_ids: torch.Tensor, dtype: torch.dtype) -> torch.Tenso
     """Additive attention mask of packed documents: (b, l) -> (b, 1, l, l).
 
     0 where a position attends to itself or to an earlier position of its document, else the lowest value of `dtype`.
-    transformers takes no boolean mask on CUDA: `AttentionMaskConverter._unmask_unattended` raises an error. Padding
+    OPT takes no boolean mask on CUDA: with SDPA, `AttentionMaskConverter._unmask_unattended` raises an error. Padding
     attends to padding, so no row is masked as a whole.
     """
     allowed = (document_ids[:, :, None] == document_ids[:, None, :]).tril()[:, None]

@@ -26,7 +26,7 @@ class ReaderDataset(IterableDataset[dict[str, Any]]):
     Args:
         labels: add `labels`, see `causal_labels`.
         mask: add an additive `attention_mask` (b, 1, L, L) float32: 0 where `masks.attention_mask` is True, else the
-            lowest float32. Models of transformers refuse a boolean mask on CUDA.
+            lowest float32, 4 * b * L * L bytes. OPT of transformers refuses a boolean mask on CUDA.
     """
 
     def __init__(self, reader: Reader, *, labels: bool = True, mask: bool = False) -> None:
