@@ -14,6 +14,7 @@ from helpers.codebooks import make_codebook
 from speechprep.artifacts.codebook import Codebook
 from speechprep.pipelines import features
 from speechprep.pipelines.backends.extractors.mfcc import MfccExtractor
+from speechprep.pipelines.engine import loaded
 from speechprep.pipelines.features import Sound, frames
 from speechprep.pipelines.stages import pool, units
 from speechprep.tokenizers.kmeans.nearest import Centroids
@@ -36,11 +37,16 @@ class Batched(MfccExtractor):
 
 
 @pytest.fixture
-def batched(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The lengths in each batch, from when the extractor `mfcc` likes batches."""
+def batched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
+    """The lengths in each batch, with a class for `mfcc` that prefers batches.
+
+    The process keeps backends that earlier tests loaded with the same options, and would keep this one.
+    """
+    loaded._entry.cache_clear()
     monkeypatch.setattr("speechprep.pipelines.backends.extractors.mfcc.MfccExtractor", Batched)
     monkeypatch.setattr(Batched, "given", [])
-    return Batched.given
+    yield Batched.given
+    loaded._entry.cache_clear()
 
 
 @pytest.mark.parametrize("stage", [units.STAGE, pool.STAGE], ids=lambda s: s.name)
