@@ -19,7 +19,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 DECODE_EXAMPLES = """\b
 Examples:
   speechprep decode out/tokens --limit 3
-  speechprep decode out/packed --id 84-121123-0001
+  speechprep decode out/packed --id 01-rms
   speechprep decode out/tokens --json | jq .text"""
 SEARCH_EXAMPLES = """\b
 Examples:

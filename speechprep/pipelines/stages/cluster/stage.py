@@ -170,6 +170,6 @@ STAGE = Stage(
     ),
     examples=(
         "speechprep cluster --input run/utterances --out run/codebook --set k=500",
-        "speechprep cluster --input run --out run/codebook --set k=500 --set max_frames=1000000",
+        "speechprep cluster --input run --out run/codebook --set k=500 --set iterations=20",
     ),
 )
