@@ -88,7 +88,7 @@ def warm(step: Callable, ours: dict[str, Any], clip: np.ndarray) -> None:
 
 
 def compare(title: str, step: Callable, ours: dict[str, Any], audio: list[np.ndarray], centroids: dict) -> None:
-    """One table: the plain loop, then each of ours; `ours` by label, `centroids` by layer."""
+    """One table: the plain loop, then each extractor of the package; `ours` by label, `centroids` by layer."""
     books = {layer: Centroids(c) for layer, c in centroids.items()}
     cpu = dict.fromkeys(["plain", *ours], 0.0)
     equal, missed, frames = dict.fromkeys(ours, True), dict.fromkeys(ours, 0), 0

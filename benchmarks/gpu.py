@@ -7,7 +7,7 @@ seconds, units on the device, K = 2,000. Decoding is not part of it. For each mo
 
     x real time     hours of audio in an hour, from samples on the host to units on the host
     share of peak   operations of the model for the audio without padding, by the best rate of an 8192^3 product
-    padding         samples run for each sample heard
+    padding         samples run for each sample of speech
     memory          most that was taken of the GPU's
     miss rate       units that change between batches of 1, 8 and 32, and against fp32 in batches of 1
 

@@ -96,7 +96,7 @@ def measure(data: str, options: SutlmOptions, out: Path) -> tuple[float, float, 
 
 
 def bare(model: PreTrainedModel, batches: list[dict[str, torch.Tensor]], options: SutlmOptions) -> float:
-    """Processor seconds of the same steps in a loop of our own."""
+    """Processor seconds of the same steps in a plain training loop."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=options.lr, betas=options.betas, weight_decay=options.weight_decay, fused=True
     )

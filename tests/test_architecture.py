@@ -72,7 +72,7 @@ TORCH_FILES = torch_files()
 
 
 def dependencies() -> dict[str, set[str]]:
-    """Module -> the modules of ours that it imports anywhere, also for types alone."""
+    """Module -> the modules of the package that it imports anywhere, also for types alone."""
 
     names = {name_of(path): path for path in modules()}
     found: dict[str, set[str]] = {}

@@ -33,9 +33,11 @@ def test_the_gpu_benchmark_runs_small_without_the_projects_other_packages(tmp_pa
     assert "| hubert-base, 2 | bf16 |" in (tmp_path / "gpu.md").read_text()
 
 
-def test_operations_of_hubert_base_are_those_that_were_counted_by_hand(tmp_path: Path) -> None:
+def test_operations_of_hubert_base_are_those_that_were_counted_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """10 s of HuBERT-base: 499 frames; front end 52 GFLOP, nine layers 65 GFLOP."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import gpu
 
     from speechprep.pipelines.backends.extractors.hubert import HubertExtractor

@@ -1,13 +1,14 @@
-"""Verbs: one file for each stage, the engine that runs them, the seams to models.
+"""The pipeline: one file or folder for each stage, the engine that runs stages, and the backends that wrap models.
 
-The stages, each a pure function over one shard with its configuration and its declaration `STAGE`:
+A stage is a pure function over one shard, with its options and its declaration `STAGE`:
 
     ingest -> align --------------------------------------\\
           \\-> sample -> cluster -> units -> subword ------> interleave -> pack ==disk==> a trainer
           \\-> pool (teacher vectors)   \\-> index (retrieval)
 
-Beside them: `engine/` runs the stages and knows none of them, `sources/` the input forms of ingest, `backends/` the
-aligners, extractors and embedders, `report/` the page at the end of a run, `decode.py` and `verify.py` what is there.
+Beside `stages/`: `engine/` runs stages and imports none, `sources/` reads the input forms of ingest, `backends/`
+has aligners, recognisers, extractors, quantizers and embedders, `driver/` turns a request into a run, `report/` builds
+the page at the end of a run, and `inspect/` decodes and verifies.
 
-To add a stage: a file like the others here, its name in `engine/stage.STAGES`, a test, a table in docs/stages.md.
+To add a stage, see the table of extension points in CONTRIBUTING.md.
 """

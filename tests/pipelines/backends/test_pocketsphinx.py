@@ -1,4 +1,4 @@
-"""The aligner pocketsphinx: exact against known times, every token timed, and the same whatever was heard before."""
+"""The aligner pocketsphinx: exact on known times, a time for every token and no memory of earlier utterances."""
 
 from __future__ import annotations
 

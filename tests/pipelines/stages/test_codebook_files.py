@@ -1,4 +1,4 @@
-"""Codebooks of others: centroids equal to the bit, whatever wrote them; anything else is one line."""
+"""Codebook files of other projects: bit-equal centroids for every writer; all other files are one-line errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""import_codebook: a codebook of others becomes an artifact that `units` takes, and says whose frames it is of."""
+"""import_codebook: another project's codebook becomes an artifact for `units`; its metadata names the extractor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""index and search: what is put in is found, what cannot be found is told."""
+"""index and search: every indexed item is its own nearest neighbour, and an unusable query is an error."""
 
 from __future__ import annotations
 

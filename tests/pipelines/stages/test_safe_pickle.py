@@ -1,4 +1,4 @@
-"""Pickles of others: every value that matters comes through, and nothing in them runs."""
+"""Pickle files of other projects: every needed value is read, and no code in them runs."""
 
 from __future__ import annotations
 

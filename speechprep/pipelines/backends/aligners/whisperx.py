@@ -178,8 +178,8 @@ class WhisperxAligner(StreamAligner):
         if code not in self._aligners:
             raise BadInput(
                 "no_align_model",
-                f"the speech is heard as {language.code!r}{_probability(language)}, align_model is for "
-                f"{', '.join(self._aligners)}: add one for it, or give the language",
+                f"the recognised language is {language.code!r}{_probability(language)}, and align_model has none for "
+                f"it, only for {', '.join(self._aligners)}; add a model for this language, or set the option language",
             )
         return self._load(code)
 
