@@ -48,7 +48,7 @@ docs: $(STAMP)   ## README and docs/ as a static site in site/; a broken link is
 	@echo "open site/index.html, or with search: $(BIN)/python -m http.server --directory site"
 
 bench: $(STAMP)  ## the benchmarks of what needs no model: ratios, or speed with the work's size
-	@for name in align chain ingest interleave kmeans pack subword trust units; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in align chain ingest interleave kmeans pack startup subword trust units; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 bench-all:       ## with every extra installed: those beside torch, transformers, whisperx, datasets as well
 	$(MAKE) --no-print-directory bench-models VENV=.venv-all EXTRAS=all

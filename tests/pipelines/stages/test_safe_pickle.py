@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -147,10 +146,8 @@ def test_nested_values_that_would_take_for_ever_to_hash_or_print_cost_nothing() 
         b"cos\nsystem\n" + tower + b"R.",
         tower + b".",
     ):
-        began = time.monotonic()
         with suppress(Damaged):
-            load(io.BytesIO(b"\x80\x04" + data))
-        assert time.monotonic() - began < 5
+            load(io.BytesIO(b"\x80\x04" + data))  # otherwise this ends by the timeout of pytest
 
 
 def test_arrays_of_objects_in_arrays_of_objects_end(monkeypatch: pytest.MonkeyPatch) -> None:
