@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,10 +39,15 @@ class Dataset:
     uri: str
     manifest: manifest.Manifest
 
-    @property
+    @cached_property
     def shards(self) -> list[str]:
         """Names of the Parquet shards, in order."""
         return shards.shard_names([shard.name for shard in self.manifest.shards])
+
+    @cached_property
+    def shard_set(self) -> frozenset[str]:
+        """Names of the Parquet shards, for tests of membership."""
+        return frozenset(self.shards)
 
     @property
     def extra(self) -> dict[str, Any]:
