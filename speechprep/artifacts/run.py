@@ -204,14 +204,14 @@ def open_dataset(folder: str) -> Dataset:
     Raises:
         StaleArtifact: the folder is incomplete.
     """
-    made = manifest.read(folder)
-    return Dataset(made.kind, folder, made)
+    stored = manifest.read(folder)
+    return Dataset(stored.kind, folder, stored)
 
 
 def open_run(folder: str) -> Run:
     """A local or remote run folder, or the folder of one dataset as a run of its own.
 
-    A folder is known by the kind in its manifest. Of two folders of one kind, the one named by the kind is taken, else
+    The kind of a folder is in its manifest. Of two folders of one kind, the one named by the kind is taken, else
     the first by name.
     """
     single = manifest.find(folder)
@@ -222,9 +222,9 @@ def open_run(folder: str) -> Run:
     incomplete = []
     for name in sorted(storage.folders(folder), key=lambda name: (name not in order, name)):
         uri = storage.join(folder, name)
-        made = manifest.find(uri)
-        if made is not None:
-            datasets.setdefault(made.kind, Dataset(made.kind, uri, made))
+        stored = manifest.find(uri)
+        if stored is not None:
+            datasets.setdefault(stored.kind, Dataset(stored.kind, uri, stored))
         elif name in order:
             incomplete.append(name)
     ordered = sorted(datasets, key=lambda kind: order.index(kind) if kind in order else len(order))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts import storage
-from speechprep.artifacts.codebook import PASSPORT, Codebook
+from speechprep.artifacts.codebook import METADATA, Codebook
 from speechprep.artifacts.index import AUTO, factory_for
 from speechprep.artifacts.manifest import canonical
 from speechprep.artifacts.timebase import FrameGrid
@@ -142,7 +142,7 @@ def _codebook(folder: CheckedFolder) -> Facts | None:
     path = storage.local_path(folder.dataset.uri)
     codebook = Codebook.load(path)
     facts: Facts = codebook.facts()
-    if "origin" in json.loads((path / PASSPORT).read_text(encoding="utf-8")):
+    if "origin" in json.loads((path / METADATA).read_text(encoding="utf-8")):
         facts["origin"] = codebook.origin
     quality = path / "quality.json"
     if quality.exists():

@@ -1,6 +1,6 @@
 """Row checks of `verify`: conditions within a shard of each kind, and between a shard and its input shards.
 
-Shards are streamed; of the folders beside, only the ids and lengths of the shard of the same name are held.
+Shards are streamed; of an input, only the ids and lengths of the shard of the same name are in memory.
 """
 
 from __future__ import annotations

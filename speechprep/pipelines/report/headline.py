@@ -70,5 +70,5 @@ def footer(run: Run) -> str:
     versions: dict[str, str] = {}
     for folder in run.datasets.values():
         versions.update(folder.manifest.versions)
-    made = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    return escape(f"Made with {made}." if made else "Made with speechprep.")
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    return escape(f"Made with {packages}." if packages else "Made with speechprep.")

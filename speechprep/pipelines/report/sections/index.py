@@ -30,7 +30,9 @@ def section(page: Page, run: Run, facts: Facts) -> None:
         rows.append(("items", f"{number(retrieval.rows)}, vectors of {retrieval.dim} dimensions"))
         if retrieval.queries and "self_retrieval_at_1" not in quality:
             among = f", among the first {number(retrieval.searched)}" if retrieval.searched < retrieval.rows else ""
-            rows.append(("their own vector finds first", f"{retrieval.found} of {retrieval.queries} asked for{among}"))
+            rows.append(
+                ("their own vector finds first", f"{retrieval.self_found} of {retrieval.queries} asked for{among}")
+            )
     rows += [(name, escape(_plain(quality[key]))) for key, name in _INDEX_FACTS.items() if key in quality]
     body = [facts_table(rows)]
     if retrieval and retrieval.example and retrieval.example[1]:
