@@ -126,6 +126,10 @@ def test_every_folder_can_be_inspected():
     assert rows == {**ROWS, "index": 0}  # the rows of an index are not in its manifest
 
 
+def test_the_folders_of_the_run_are_listed_in_the_order_of_the_chain():
+    assert list(speechprep("inspect", FIXTURE / "run")["datasets"]) == list(ROWS)
+
+
 def test_the_summary_of_the_run_can_be_read():
     stages = speechprep("inspect", FIXTURE / "run")["run"]["stages"]
     assert {stage["kind"]: stage["rows"] for stage in stages} == {**ROWS, "index": 0}

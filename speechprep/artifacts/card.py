@@ -1,7 +1,6 @@
-"""`README.md` of a dataset folder: a card for people, with the list of data files for
-`datasets.load_dataset(folder)`.
+"""Dataset card, the `README.md` of a dataset folder, with the list of data files for `datasets.load_dataset(folder)`.
 
-It follows from manifest and schema alone, so the same folder has the same card, and it names no place of any machine.
+It depends on manifest and schema alone, so the same folder has the same card. It contains no paths of a machine.
 """
 
 from __future__ import annotations
@@ -30,33 +29,34 @@ configs:
 """
 
 
-def write(folder: str, made: Manifest) -> None:
-    """Write the card of a folder; nothing happens where there are no Parquet shards."""
-    names = shards.shard_names([s.name for s in made.shards])
+def write(folder: str, manifest: Manifest) -> None:
+    """Write the card of a folder; a folder without Parquet shards gets none."""
+    names = shards.shard_names([s.name for s in manifest.shards])
     if names:
         schema = shards.read_schema(storage.join(folder, names[0]))
-        storage.write_bytes(storage.join(folder, NAME), text(made, schema).encode())
+        storage.write_bytes(storage.join(folder, NAME), text(manifest, schema).encode())
 
 
-def text(made: Manifest, schema: pa.Schema) -> str:
-    """The card: front matter of the Hugging Face Hub, then schema, counts, licences and how it was made."""
-    data = [s for s in made.shards if shards.shard_names([s.name])]
-    counts = {"rows": made.rows, "shards": len(data), "bytes": sum(s.size for s in data)}
-    if made.seconds:
-        counts["seconds of audio"] = round(made.seconds, 3)  # type: ignore[assignment]
+def text(manifest: Manifest, schema: pa.Schema) -> str:
+    """The card: front matter of the Hugging Face Hub, then schema, counts, licences and origin."""
+    stage = manifest.made_of.get("stage", manifest.kind)
+    data = [s for s in manifest.shards if shards.shard_names([s.name])]
+    counts = {"rows": manifest.rows, "shards": len(data), "bytes": sum(s.size for s in data)}
+    if manifest.seconds:
+        counts["seconds of audio"] = round(manifest.seconds, 3)  # type: ignore[assignment]
     return "\n".join(
         [
-            _FRONT.format(kind=made.kind) + f"\n# {made.kind}\n",
-            f"Made by the stage `{made.made_of.get('stage', made.kind)}` of speechprep. `manifest.json` has every "
+            _FRONT.format(kind=manifest.kind) + f"\n# {manifest.kind}\n",
+            f"Made by the stage `{stage}` of speechprep. `manifest.json` has every "
             "option, the hashes of all shards and of what they were made from; `rejects/` has what could not be used, "
             "and is no part of the data.\n",
             "```python",
             'rows = datasets.load_dataset("path/to/this/folder", split="train")',
             "```\n",
             _table("## Columns", ("column", "type"), [(f"`{f.name}`", kind(f.type)) for f in schema]),
-            _table("## Counts", ("what", "how many"), list((made.counters | counts).items())),
-            _table("## Licences", ("of the recordings and texts behind the rows",), [(x,) for x in made.licences]),
-            _table("## How it was made", ("", ""), _made(made)),
+            _table("## Counts", ("what", "how many"), list((manifest.counters | counts).items())),
+            _table("## Licences", ("of the recordings and texts behind the rows",), [(x,) for x in manifest.licences]),
+            _table("## How it was made", ("", ""), _origin(manifest)),
         ]
     )
 
@@ -72,16 +72,16 @@ def kind(of: pa.DataType) -> str:
     return str(of)
 
 
-def _made(made: Manifest) -> list[tuple[str, Any]]:
-    of = made.made_of
+def _origin(manifest: Manifest) -> list[tuple[str, Any]]:
+    of = manifest.made_of
     backend = of.get("backend") or {}
-    found = [("stage", of.get("stage")), ("version", of.get("version")), ("seed", of.get("seed"))]
-    found += [("backend", backend.get("name")), ("made from", ", ".join(sorted(of.get("inputs", {}))) or None)]
+    rows = [("stage", of.get("stage")), ("version", of.get("version")), ("seed", of.get("seed"))]
+    rows += [("backend", backend.get("name")), ("made from", ", ".join(sorted(of.get("inputs", {}))) or None)]
     for name, value in sorted((of.get("config") or {}).items()):
-        told = json.dumps(value, sort_keys=True, ensure_ascii=False)
-        if value not in (None, {}, []) and "/" not in told:  # a place on a machine is nobody else's
-            found.append((f"`{name}`", f"`{told}`"))
-    return [(name, value) for name, value in found if value is not None]
+        shown = json.dumps(value, sort_keys=True, ensure_ascii=False)
+        if value not in (None, {}, []) and "/" not in shown:  # paths of this machine are left out
+            rows.append((f"`{name}`", f"`{shown}`"))
+    return [(name, value) for name, value in rows if value is not None]
 
 
 def _table(title: str, head: tuple[str, ...], rows: list[Any]) -> str:
@@ -92,7 +92,7 @@ def _table(title: str, head: tuple[str, ...], rows: list[Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A number as it is read, a text on one line."""
+    """Text of a cell: numbers with up to three decimals, texts on one line."""
     if isinstance(value, float):
         value = f"{value:.3f}".rstrip("0").rstrip(".")
     return " ".join(str(value).replace("|", "\\|").split())

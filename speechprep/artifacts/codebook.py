@@ -1,9 +1,9 @@
 """A codebook: the centroids of a unit vocabulary, with the metadata of their extractor.
 
     centroids.npy     (k, dim) float32
-    codebook.json     the passport: extractor, frame grid, sampling, frames used of frames seen, counts, inertia
+    codebook.json     codebook metadata: extractor, frame grid, sampling, frames used of frames seen, counts, inertia
 
-Units have a meaning only with the extractor of the clustered frames: `Codebook.check` refuses any other.
+Units have a meaning only with the extractor of the clustered frames: `Codebook.check` refuses all other extractors.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import SchemaMismatch, StaleArtifact
 
 CENTROIDS = "centroids.npy"
-PASSPORT = "codebook.json"
+METADATA = "codebook.json"
 FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Codebook:
-    """See the module's text.
+    """Centroids of a unit vocabulary, with the codebook metadata.
 
     Attributes:
         centroids: (k, dim) float32, finite.
         extractor: `identity()` of the extractor: model and revision, layer, normalisation, every parameter.
-        grid: its frames; `grid.sample_rate` is the rate it hears.
+        grid: frame grid of the extractor.
         backend: name and options of the extractor: `{"extractor": name, "options": {...}}`; not part of the
             fingerprint.
         quantizer: `identity()` of the quantizer, with its seed.
@@ -41,7 +41,7 @@ class Codebook:
         frames_used, frames_seen: frames used by k-means, and frames in the sample.
         counts: frames of each unit in the sample.
         inertia: mean squared distance at each iteration.
-        versions: of the packages; not part of the fingerprint.
+        versions: versions of the packages; not part of the fingerprint.
         origin: file, sha256 and format of imported centroids; not part of the fingerprint.
     """
 
@@ -59,10 +59,12 @@ class Codebook:
     origin: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        found = self.centroids
-        if found.ndim != 2 or found.dtype != np.float32 or not found.size or not np.isfinite(found).all():
+        centroids = self.centroids
+        is_matrix = centroids.ndim == 2 and centroids.dtype == np.float32 and centroids.size > 0
+        if not is_matrix or not np.isfinite(centroids).all():
             raise SchemaMismatch(
-                f"centroids must be finite float32 of shape (k, dim), these are {found.dtype} of {found.shape}"
+                f"centroids must be finite float32 of shape (k, dim), these are {centroids.dtype} of "
+                f"{centroids.shape}; run cluster again"
             )
 
     @property
@@ -72,12 +74,12 @@ class Codebook:
 
     @property
     def dim(self) -> int:
-        """Values of a frame."""
+        """Dimension of a frame."""
         return int(self.centroids.shape[1])
 
     @property
-    def passport(self) -> dict[str, Any]:
-        """All but the centroids, as JSON values."""
+    def metadata(self) -> dict[str, Any]:
+        """Codebook metadata as JSON values: everything besides the centroids."""
         names = ("extractor", "backend", "quantizer", "sampling", "frames_used", "frames_seen", "counts", "inertia")
         return {
             "format": FORMAT,
@@ -89,16 +91,16 @@ class Codebook:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the centroids' bytes (little-endian) and the passport, but not of where the model lies.
+        """sha256 of the centroids' bytes (little-endian) and the metadata without `backend`.
 
         `backend` holds the paths of model files; `extractor` identifies their weights.
         """
         h = hashlib.sha256(np.ascontiguousarray(self.centroids, "<f4").tobytes())
-        h.update(canonical({name: value for name, value in self.passport.items() if name != "backend"}).encode())
+        h.update(canonical({name: value for name, value in self.metadata.items() if name != "backend"}).encode())
         return h.hexdigest()
 
     def check(self, extractor: Any) -> None:
-        """The codebook must have been made from the frames of this extractor.
+        """Refuse an extractor other than that of the codebook.
 
         Args:
             extractor: anything with `identity()`, `grid` and `dim`.
@@ -106,24 +108,24 @@ class Codebook:
         Raises:
             StaleArtifact: another extractor; the message names both and the differences.
         """
-        mine = {"identity": self.extractor, "grid": self.grid.as_dict(), "dim": self.dim}
-        other = {"identity": extractor.identity(), "grid": extractor.grid.as_dict(), "dim": extractor.dim}
-        # Through JSON, as the passport went: tuples are lists there.
-        found = differences(json.loads(canonical(mine)), json.loads(canonical(other)))
-        if found:
+        expected = {"identity": self.extractor, "grid": self.grid.as_dict(), "dim": self.dim}
+        actual = {"identity": extractor.identity(), "grid": extractor.grid.as_dict(), "dim": extractor.dim}
+        # Through JSON, as in the file: tuples become lists.
+        changes = differences(json.loads(canonical(expected)), json.loads(canonical(actual)))
+        if changes:
             raise StaleArtifact(
                 f"this codebook was made from frames of {_title(self.extractor)} and cannot be used with "
-                f"{_title(other['identity'])}: {'; '.join(found)}. "
+                f"{_title(actual['identity'])}: {'; '.join(changes)}. "
                 "Choose the extractor of the codebook, or run cluster again"
             )
 
     def save(self, folder: str | Path) -> None:
         """Write both files into an existing folder."""
         np.save(Path(folder) / CENTROIDS, np.ascontiguousarray(self.centroids, "<f4"), allow_pickle=False)
-        body = {**self.passport, "fingerprint": self.fingerprint, "versions": self.versions}
+        body = {**self.metadata, "fingerprint": self.fingerprint, "versions": self.versions}
         body |= {"origin": self.origin} if self.origin else {}
         text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        (Path(folder) / PASSPORT).write_text(text + "\n", encoding="utf-8")
+        (Path(folder) / METADATA).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> Codebook:
@@ -134,7 +136,7 @@ class Codebook:
             SchemaMismatch: the files are damaged, of another format, or do not belong together.
         """
         try:
-            body = json.loads((Path(folder) / PASSPORT).read_text(encoding="utf-8"))
+            body = json.loads((Path(folder) / METADATA).read_text(encoding="utf-8"))
             centroids = np.load(Path(folder) / CENTROIDS, allow_pickle=False)
         except FileNotFoundError as error:
             raise StaleArtifact(f"{folder} is not a codebook: {Path(error.filename).name} is missing") from None
@@ -146,10 +148,10 @@ class Codebook:
         grid = FrameGrid(**body.pop("grid"))
         for name in ("format", "k", "dim"):
             body.pop(name, None)
-        found = cls(centroids=centroids.astype(np.float32, copy=False), grid=grid, **body)
-        if found.fingerprint != claimed:
-            raise SchemaMismatch(f"{folder}: {CENTROIDS} and {PASSPORT} do not belong together; run cluster again")
-        return found
+        codebook = cls(centroids=centroids.astype(np.float32, copy=False), grid=grid, **body)
+        if codebook.fingerprint != claimed:
+            raise SchemaMismatch(f"{folder}: {CENTROIDS} and {METADATA} do not belong together; run cluster again")
+        return codebook
 
     def facts(self) -> dict[str, Any]:
         """Entries of the manifest for the stages after `cluster`."""
@@ -165,5 +167,5 @@ class Codebook:
 
 def _title(identity: dict[str, Any]) -> str:
     """An extractor in a few words: its name, model and layer."""
-    told = [f"{key} {identity[key]}" for key in ("model", "revision", "layer") if identity.get(key) is not None]
-    return " ".join([repr(identity.get("name", "?")), *told])
+    parts = [f"{key} {identity[key]}" for key in ("model", "revision", "layer") if identity.get(key) is not None]
+    return " ".join([repr(identity.get("name", "?")), *parts])

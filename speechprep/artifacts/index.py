@@ -1,8 +1,8 @@
 """A FAISS index over unit vectors with the ids, captions and audio of its items, in a folder.
 
     index.faiss       inner product, item i is row i of items.parquet
-    items.parquet     id, audio (URI or null), caption (or null), t0, t1 (seconds; what of the item the vector is of),
-                      sound (digest of what was heard, or null)
+    items.parquet     id, audio (URI or null), caption (or null), t0, t1 (seconds; the part of the item behind the
+                      vector), sound (digest of this part of the audio, or null)
 
 Nothing is pickled. FAISS parses `index.faiss` in C++ without checks against crafted files: open only indices from a
 trusted source.
@@ -132,11 +132,11 @@ class VectorIndex:
         return [self._hits(s, r) for s, r in zip(scores, rows, strict=True)]
 
     def _hits(self, scores: F32, rows: NDArray[np.int64]) -> list[Hit]:
-        order = [i for i in np.lexsort((rows, -scores)) if rows[i] >= 0]  # -1: an approximate index found no more
-        found = self.items.take(rows[order]).to_pylist()
+        order = [i for i in np.lexsort((rows, -scores)) if rows[i] >= 0]  # -1: an approximate index returned fewer
+        items = self.items.take(rows[order]).to_pylist()
         return [
             Hit(item["id"], float(scores[i]), item["caption"], item["audio"], item["t0"], item["t1"])
-            for i, item in zip(order, found, strict=True)
+            for i, item in zip(order, items, strict=True)
         ]
 
     def __len__(self) -> int:
@@ -168,7 +168,7 @@ class VectorIndex:
 
 
 def _search_wide(index: Any) -> None:
-    """How much of an approximate index a search looks at; FAISS stores it in the file."""
+    """Set the width of the search in an approximate index; FAISS stores it in the file."""
     if hasattr(index, "nprobe"):
         index.nprobe = max(1, index.nlist // PROBED)
     if hasattr(index, "hnsw"):
@@ -184,13 +184,13 @@ def exact_scores(blocks: Iterable[F32], queries: F32, k: int) -> F32:
     return best
 
 
-def recall(found: list[list[Hit]], exact: F32) -> float:
+def recall(results: list[list[Hit]], exact: F32) -> float:
     """Recall: share of the exact neighbours among the results, by score. Equal vectors replace each other."""
     if not exact.size:
         return 1.0
     hits: int = sum(
-        min(sum(hit.score >= row[-1] - SCORE_NOISE for hit in mine), len(row))
-        for mine, row in zip(found, exact, strict=True)
+        min(sum(hit.score >= row[-1] - SCORE_NOISE for hit in row_hits), len(row))
+        for row_hits, row in zip(results, exact, strict=True)
     )
     return float(hits / exact.size)
 
@@ -206,5 +206,5 @@ def _first(blocks: Iterable[F32], n: int, dim: int) -> F32:
 
 
 def _last_line(error: Exception) -> str:
-    """FAISS puts the place in its C++ source first and the reason last."""
+    """Last line of a message: FAISS writes the place in its C++ source first and the reason last."""
     return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from speechprep.artifacts import storage
-from speechprep.errors import SchemaMismatch, StaleArtifact
+from speechprep.errors import SchemaMismatch, StaleArtifact, first_line
 
 NAME = "manifest.json"
 FORMAT = 1
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a value: keys sorted, no spaces, no NaN."""
+    """Canonical JSON text of a value: keys sorted, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -28,17 +29,28 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def shard_key(fingerprint: str, contents: Any) -> str:
+    """Shard key: digest of the folder's fingerprint and the hashes of the input shards. A shard with an unchanged key
+    is not computed again.
+
+    Args:
+        fingerprint: fingerprint of the folder.
+        contents: role -> sha256 of the input shard, or content hash of the input folder if it is read as a whole.
+    """
+    return digest([fingerprint, contents])
+
+
 @dataclass(frozen=True)
 class Shard:
     """A committed file of a folder.
 
     Attributes:
         name: file name in the folder.
-        key: sha256 of everything with an influence on its bytes; a shard with an unchanged key is not computed again.
-        sha256: of the file; `size` in bytes.
-        rows, seconds: rows in it and seconds of audio behind them.
-        rejects: sha256 of `rejects/<name>`, empty where nothing was rejected.
-        counters: sums the stage counted; `licences` of the records.
+        key: shard key.
+        sha256: sha256 of the file; `size` in bytes.
+        rows, seconds: rows of the file, and seconds of audio behind them.
+        rejects: sha256 of `rejects/<name>`, empty if nothing was rejected.
+        counters: sums counted by the stage; `licences` of the records.
     """
 
     name: str
@@ -54,7 +66,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """See the module's text. `made_of`: the fingerprint is the digest of this body."""
+    """Content of `manifest.json`. The fingerprint is the digest of `made_of`."""
 
     kind: str
     fingerprint: str
@@ -78,47 +90,148 @@ class Manifest:
         return sum(s.seconds for s in self.shards)
 
     def to_json(self) -> str:
-        """Indented, keys sorted: made to be read and compared."""
+        """JSON text, indented, with sorted keys: for reading and comparing."""
         return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Manifest:
-        """Inverse of `to_json`.
+        """Inverse of `to_json`. Types of all fields are checked, and names of shards stay below the folder.
 
         Raises:
-            SchemaMismatch: not a manifest, or one of another format.
+            SchemaMismatch: not a manifest, or a manifest of another format.
         """
         try:
             body = json.loads(text)
-            if body["format"] != FORMAT:
-                raise SchemaMismatch(f"{where}: manifest of format {body['format']}, this version reads {FORMAT}")
-            return cls(**{**body, "shards": [Shard(**s) for s in body["shards"]]})
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, SchemaMismatch):
-                raise
+            canonical(body).encode()  # refuses NaN, infinity and unpaired surrogates
+            if isinstance(body, dict) and body.get("format", FORMAT) != FORMAT:
+                raise ValueError(f"format is {short(body['format'])}, this version reads {FORMAT}")
+            _check_fields(body, _MANIFEST, "")
+            _check_fields(body["made_of"], _MADE_OF, "made_of.", required=False)
+            for i, shard in enumerate(body["shards"]):
+                _check_fields(shard, _SHARD, f"shards[{i}].")
+            return cls(**{**body, "shards": [Shard(**shard) for shard in body["shards"]]})
+        except (ValueError, RecursionError) as error:
             raise SchemaMismatch(
-                f"{where} is not a speechprep manifest ({error}); delete the folder, or choose another one"
+                f"{where} is not a speechprep manifest ({first_line(error)}); restore the file, or delete its folder "
+                "and run the stage again"
             ) from error
+
+
+Check = tuple[str, Callable[[Any], bool]]  # noun phrase of the type, and its test
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_seconds(value: Any) -> bool:
+    return _is_number(value) and value >= 0
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_name(value: Any) -> bool:
+    """True for a relative path without "." and "..": it cannot lead out of the folder."""
+    if not isinstance(value, str) or "\0" in value or "\\" in value:
+        return False
+    return all(part not in ("", ".", "..") and len(part.encode()) <= 255 for part in value.split("/"))
+
+
+def _map_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(map(test, value.values()))
+
+
+def _list_of(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(test, value))
+
+
+_TEXT: Check = ("a text", _is_text)
+_COUNT: Check = ("a whole number of at least 0", _is_count)
+_OBJECT: Check = ("an object", lambda value: isinstance(value, dict))
+_TEXTS: Check = ("a list of texts", _list_of(_is_text))
+_TEXT_MAP: Check = ("an object of texts", _map_of(_is_text))
+_NUMBER_MAP: Check = ("an object of numbers", _map_of(_is_number))
+
+_MANIFEST: dict[str, Check] = {
+    "kind": _TEXT,
+    "fingerprint": _TEXT,
+    "content": _TEXT,
+    "made_of": _OBJECT,
+    "shards": ("a list of objects", _list_of(lambda value: isinstance(value, dict))),
+    "counters": _NUMBER_MAP,
+    "licences": _TEXTS,
+    "versions": _TEXT_MAP,
+    "extra": _OBJECT,
+    "format": _COUNT,
+}
+_MADE_OF: dict[str, Check] = {
+    "stage": _TEXT,
+    "version": _COUNT,
+    "schema": _COUNT,
+    "config": _OBJECT,
+    "seed": ("a whole number", lambda value: type(value) is int),
+    "backend": ("an object or null", lambda value: value is None or isinstance(value, dict)),
+    "inputs": _TEXT_MAP,
+    "sources": _TEXTS,
+}
+_SHARD: dict[str, Check] = {
+    "name": ("a path below the folder", _is_name),
+    "key": _TEXT,
+    "sha256": _TEXT,
+    "size": _COUNT,
+    "rows": _COUNT,
+    "seconds": ("a number of at least 0", _is_seconds),
+    "rejects": _TEXT,
+    "counters": _NUMBER_MAP,
+    "licences": _TEXTS,
+}
+
+
+def _check_fields(body: Any, fields: dict[str, Check], at: str, *, required: bool = True) -> None:
+    """Raise a ValueError with the place of the first missing, unknown or wrong field."""
+    if not isinstance(body, dict):
+        raise ValueError(f"{at or 'the file'} is {short(body)}, not an object")
+    for name, (noun, test) in fields.items():
+        if name not in body:
+            if required:
+                raise ValueError(f"{at}{name} is missing")
+        elif not test(body[name]):
+            raise ValueError(f"{at}{name} is {short(body[name])}, not {noun}")
+    unknown = sorted(body.keys() - fields.keys()) if required else []
+    if unknown:
+        raise ValueError(f"{at}{unknown[0]} is an unknown field")
 
 
 def read(folder: str) -> Manifest:
     """The manifest of a complete folder.
 
     Raises:
-        StaleArtifact: there is none, so the folder is not complete or not of this tool.
+        StaleArtifact: the folder has no manifest, so it is incomplete or not of speechprep.
+        SchemaMismatch: see `Manifest.from_json`.
     """
-    found = find(folder)
-    if found is None:
+    manifest = find(folder)
+    if manifest is None:
         raise StaleArtifact(f"{folder} has no {NAME}: it is not complete; finish the run that makes it")
-    return found
+    return manifest
 
 
 def find(folder: str) -> Manifest | None:
-    """The manifest of a folder, None where there is none."""
+    """The manifest of a folder, None without the file.
+
+    Raises:
+        SchemaMismatch: see `Manifest.from_json`.
+    """
     where = storage.join(folder, NAME)
     if not storage.exists(where):
         return None
-    return Manifest.from_json(storage.read_bytes(where).decode(), where)
+    # A byte that is not UTF-8 becomes an unpaired surrogate, refused by `from_json`.
+    return Manifest.from_json(storage.read_bytes(where).decode(errors="surrogateescape"), where)
 
 
 def write(folder: str, manifest: Manifest) -> None:
@@ -127,15 +240,16 @@ def write(folder: str, manifest: Manifest) -> None:
 
 
 def differences(old: Any, new: Any, at: str = "") -> list[str]:
-    """Where two JSON values differ, as `config.k: 100 -> 200`."""
+    """Differences of two JSON values, as `config.k: 100 -> 200`."""
     if isinstance(old, dict) and isinstance(new, dict):
-        found = []
+        changes = []
         for key in sorted(old.keys() | new.keys()):
-            found += differences(old.get(key), new.get(key), f"{at}.{key}" if at else key)
-        return found
-    return [] if old == new else [f"{at}: {_short(old)} -> {_short(new)}"]
+            changes += differences(old.get(key), new.get(key), f"{at}.{key}" if at else key)
+        return changes
+    return [] if old == new else [f"{at}: {short(old)} -> {short(new)}"]
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """JSON of a value for a message, cut at 40 characters."""
     text = canonical(value)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,10 +39,15 @@ class Dataset:
     uri: str
     manifest: manifest.Manifest
 
-    @property
+    @cached_property
     def shards(self) -> list[str]:
         """Names of the Parquet shards, in order."""
         return shards.shard_names([shard.name for shard in self.manifest.shards])
+
+    @cached_property
+    def shard_set(self) -> frozenset[str]:
+        """Names of the Parquet shards, for tests of membership."""
+        return frozenset(self.shards)
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -198,14 +204,14 @@ def open_dataset(folder: str) -> Dataset:
     Raises:
         StaleArtifact: the folder is incomplete.
     """
-    made = manifest.read(folder)
-    return Dataset(made.kind, folder, made)
+    stored = manifest.read(folder)
+    return Dataset(stored.kind, folder, stored)
 
 
 def open_run(folder: str) -> Run:
     """A local or remote run folder, or the folder of one dataset as a run of its own.
 
-    A folder is known by the kind in its manifest. Of two folders of one kind, the one named by the kind is taken, else
+    The kind of a folder is in its manifest. Of two folders of one kind, the one named by the kind is taken, else
     the first by name.
     """
     single = manifest.find(folder)
@@ -216,9 +222,9 @@ def open_run(folder: str) -> Run:
     incomplete = []
     for name in sorted(storage.folders(folder), key=lambda name: (name not in order, name)):
         uri = storage.join(folder, name)
-        made = manifest.find(uri)
-        if made is not None:
-            datasets.setdefault(made.kind, Dataset(made.kind, uri, made))
+        stored = manifest.find(uri)
+        if stored is not None:
+            datasets.setdefault(stored.kind, Dataset(stored.kind, uri, stored))
         elif name in order:
             incomplete.append(name)
     ordered = sorted(datasets, key=lambda kind: order.index(kind) if kind in order else len(order))

@@ -142,16 +142,16 @@ REJECTS = pa.schema(
 )
 
 
-def check_schema(found: pa.Schema, wanted: pa.Schema, where: str) -> None:
+def check_schema(schema: pa.Schema, declared: pa.Schema, where: str) -> None:
     """Names and types must be the declared ones, in order.
 
     Raises:
         SchemaMismatch: naming the place, the column and both types.
     """
-    if found.names != wanted.names:
-        raise SchemaMismatch(f"{where}: columns {found.names}, declared are {wanted.names}")
-    for field in wanted:
-        if found.field(field.name).type != field.type:
+    if schema.names != declared.names:
+        raise SchemaMismatch(f"{where}: columns {schema.names}, declared are {declared.names}")
+    for field in declared:
+        if schema.field(field.name).type != field.type:
             raise SchemaMismatch(
-                f"{where}: column {field.name!r} is {found.field(field.name).type}, declared is {field.type}"
+                f"{where}: column {field.name!r} is {schema.field(field.name).type}, declared is {field.type}"
             )

@@ -92,18 +92,18 @@ def sizes(folder: str) -> dict[str, int]:
     if is_local(folder):
         if not local_path(folder).is_dir():
             return {}
-        found_here = {}
+        sizes_here = {}
         with os.scandir(local_path(folder)) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):  # renamed or deleted by a worker since
                     if not _is_broken_link(entry) and entry.is_file():
-                        found_here[entry.name] = entry.stat().st_size
-        return found_here
+                        sizes_here[entry.name] = entry.stat().st_size
+        return sizes_here
     fs, path = _remote(folder)
     if not fs.isdir(path):
         return {}
-    found = fs.ls(path, detail=True, refresh=True)
-    return {f["name"].rsplit("/", 1)[-1]: int(f["size"]) for f in found if f["type"] == "file"}
+    entries = fs.ls(path, detail=True, refresh=True)
+    return {f["name"].rsplit("/", 1)[-1]: int(f["size"]) for f in entries if f["type"] == "file"}
 
 
 def _is_broken_link(entry: os.DirEntry[str]) -> bool:

@@ -66,7 +66,7 @@ def test_a_codebook_comes_back_as_it_was(
         made.save(folder)
         again = Codebook.load(folder)
     assert again.centroids.tobytes() == made.centroids.tobytes()
-    assert again.passport == made.passport
+    assert again.metadata == made.metadata
     assert again.versions == made.versions
     assert again.fingerprint == made.fingerprint
 
@@ -135,7 +135,7 @@ def test_centroids_of_another_codebook_are_noticed(tmp_path: Path) -> None:
         Codebook.load(tmp_path)
 
 
-def test_an_edited_passport_is_noticed(tmp_path: Path) -> None:
+def test_an_edited_metadata_file_is_noticed(tmp_path: Path) -> None:
     codebook().save(tmp_path)
     body = json.loads((tmp_path / "codebook.json").read_text())
     body["extractor"]["layer"] = 6

@@ -455,7 +455,7 @@ def test_the_index_finds_what_was_put_in(tmp_path: Path) -> None:
     assert embeddings is not None
     found = measure(embeddings)
     assert found is not None
-    assert (found.rows, found.dim, found.queries, found.found) == (9, 6, 9, 9)
+    assert (found.rows, found.dim, found.queries, found.self_found) == (9, 6, 9, 9)
     assert found.example is not None
     asked, others = found.example
     assert asked.startswith("caption of utt-00")

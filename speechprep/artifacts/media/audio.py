@@ -96,7 +96,7 @@ def _open_regular(path: str) -> IO[bytes]:
     return io.FileIO(handle)
 
 
-def _look(file: IO[bytes]) -> tuple[bytes, int]:
+def _head_and_size(file: IO[bytes]) -> tuple[bytes, int]:
     """The first bytes of a file and its size."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -136,7 +136,7 @@ def probe(source: Source) -> AudioInfo:
         BadInput: `audio_missing`, `audio_empty`, `audio_unreadable`, `audio_format`, `audio_rate`, `audio_corrupt`.
     """
     with opened(source) as file:
-        head, size = _look(file)
+        head, size = _head_and_size(file)
         return _info(plain_header(head, size) or _reader(file, head).header, size)
 
 
@@ -181,7 +181,7 @@ def decode_blocks(
 ) -> Iterator[Samples]:
     """`decode` in blocks of about ten seconds: their concatenation is the same, memory does not grow with length."""
     with opened(source) as file:
-        head, size = _look(file)
+        head, size = _head_and_size(file)
         reader = _reader(file, head)
         offset, duration = clip_segment(_info(reader.header, size), offset, duration)
         start = num_samples(offset, reader.sample_rate)

@@ -65,10 +65,10 @@ def media_kind(head: bytes) -> str | None:
 class MediaReader:
     """The first sound track of a media file, decoded by PyAV at its own rate."""
 
-    floating = True  # AAC and its kin are decoded to float
+    floating = True  # AAC and similar codecs are decoded to float
 
     def __init__(self, file: IO[bytes], kind: str) -> None:
-        """`kind` is what `media_kind` said.
+        """`kind`: result of `media_kind`.
 
         Raises:
             BadInput: `audio_format` without PyAV or without sound, `audio_unreadable` where PyAV cannot read it.

@@ -1,12 +1,12 @@
-"""Image files: the pixels of one as 8-bit RGB, however it was stored.
+"""Image files as 8-bit RGB pixels.
 
-formats     those in FORMATS, told by content; never EPS and its like, whose decoders run programs
+formats     the list FORMATS, recognised by content; EPS and other formats with programs inside are never decoded
 animated    the first picture (GIF, WebP, APNG; pages of TIFF)
-turned      as the EXIF orientation says, so as a viewer shows it
+turned      by the EXIF orientation, as in a viewer
 transparent laid over white
 grey        three equal channels; 16 bits are scaled to 8 (65535 is white), not clipped
 CMYK, YCbCr through Pillow's conversion, without colour profiles
-else        integers and floats of 32 bits have no known white, LAB no conversion: `image_mode`
+else        rejected with `image_mode`: integers and floats of 32 bits have no fixed white, LAB has no conversion
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     if not data:
         raise BadInput("image_empty", "the file is empty")
     Image.init()
-    known = [name for name in FORMATS if name in Image.OPEN]
+    formats = [name for name in FORMATS if name in Image.OPEN]
     try:
-        with _quiet(), Image.open(io.BytesIO(data), formats=known) as image:
+        with _quiet(), Image.open(io.BytesIO(data), formats=formats) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise BadInput(
@@ -109,7 +109,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         raise
     except Image.UnidentifiedImageError:
         raise BadInput(
-            "image_unknown", f"no image that is read here ({', '.join(known)}); its first bytes are {data[:8]!r}"
+            "image_unknown", f"no image that is read here ({', '.join(formats)}); its first bytes are {data[:8]!r}"
         ) from None
     except Image.DecompressionBombError as error:
         raise BadInput(
@@ -144,15 +144,15 @@ def _upright(image: Image) -> Image:
         8: Transpose.ROTATE_90,
     }
     try:
-        said = image.getexif().get(_ORIENTATION, 1)
+        orientation = image.getexif().get(_ORIENTATION, 1)
     except _DAMAGE:
         return image
-    turn = turns.get(said) if isinstance(said, int) else None
+    turn = turns.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image) -> RGB:
-    """Pixels as the module's text says."""
+    """RGB pixels, by the rules of the module docstring."""
     from PIL import Image
 
     if image.mode in _ALPHA or "transparency" in image.info:

@@ -48,10 +48,14 @@ def inspect(
 
 
 def _run(folder: str, found: dict[str, Manifest], unfinished: list[str], *, as_json: bool) -> None:
+    from speechprep.artifacts.datasets import kinds
     from speechprep.pipelines.driver.record import read_record
 
     record = read_record(folder)
-    ordered = sorted(found.items(), key=lambda item: (_depth(item[1], found), item[0]))
+    chain = list(kinds())
+    place = {name: chain.index(m.kind) if m.kind in chain else len(chain) for name, m in found.items()}
+    ordered = sorted(found.items(), key=lambda item: (place[item[0]], _depth(item[1], found), item[0]))
+    unfinished = sorted(unfinished, key=lambda name: (chain.index(name) if name in chain else len(chain), name))
     if as_json:
         datasets = {name: describe(known) for name, known in ordered}
         print_json({"folder": folder, "run": record, "datasets": datasets, "unfinished": unfinished})

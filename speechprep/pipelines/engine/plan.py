@@ -182,7 +182,7 @@ def _tasks(
                 base,
                 shard=i,
                 shards=len(shards) or 1,
-                key=digest([fingerprint, contents]),
+                key=manifest.shard_key(fingerprint, contents),
                 inputs=files,
                 seconds=shards[i] if shards else 0.0,
             )

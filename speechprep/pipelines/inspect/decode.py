@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from speechprep.artifacts import manifest, shards, storage
+from speechprep.artifacts import storage
+from speechprep.artifacts.run import Dataset, open_dataset
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
 from speechprep.pipelines.engine.join import RowWindow, positions, read_ids
@@ -25,7 +26,7 @@ from speechprep.tokenizers.interleave.roundtrip import mismatch
 from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 _ROWS = 512
-_TRUTH = {
+_SOURCE_COLUMNS = {
     "words": ["id", "words.list.element.text", "words.list.element.start", "words.list.element.end"],
     "units": ["id", "units"],
 }
@@ -33,7 +34,7 @@ _TRUTH = {
 
 @dataclass(frozen=True)
 class DecodedSpan:
-    """One span of a decoded row. Times are None where the row does not hold them (`packed`).
+    """One span of a decoded row. Times are None for rows without times (`packed`).
 
     Attributes:
         modality: "unit" or "text".
@@ -85,15 +86,15 @@ def decode_dataset(
         ConfigError: a folder of another kind.
         BadInput: a row of another vocabulary.
     """
-    found = manifest.read(folder)
+    dataset = open_dataset(folder)
     wanted = None if ids is None else frozenset(ids)
     vocab = load_vocabulary(vocab_dir or storage.join(storage.parent(folder), "subword"))
-    if found.kind == "tokens":
-        yield from _decode_tokens(folder, found, vocab, wanted, words)
-    elif found.kind == "packed":
-        yield from _decode_packed(folder, found, vocab, wanted)
+    if dataset.kind == "tokens":
+        yield from _decode_tokens(dataset, vocab, wanted, words)
+    elif dataset.kind == "packed":
+        yield from _decode_packed(dataset, vocab, wanted)
     else:
-        raise ConfigError(f"{folder} holds {found.kind!r}; decode reads 'tokens' and 'packed'")
+        raise ConfigError(f"{folder} holds {dataset.kind!r}; give a folder of 'tokens' or 'packed'")
 
 
 def load_vocabulary(folder: str) -> Vocabulary:
@@ -103,12 +104,13 @@ def load_vocabulary(folder: str) -> Vocabulary:
 
 
 def _decode_tokens(
-    folder: str, found: manifest.Manifest, vocab: Vocabulary, wanted: frozenset[str] | None, words: str | None
+    tokens: Dataset, vocab: Vocabulary, wanted: frozenset[str] | None, words: str | None
 ) -> Iterator[Decoded]:
-    grid = FrameGrid(**found.extra["grid"])
-    for shard in found.shards:
-        spelled = _spellings(words, shard.name) if words is not None else {}
-        for batch in shards.read_batches(storage.join(folder, shard.name), None, _ROWS):
+    grid = FrameGrid(**tokens.extra["grid"])
+    spoken = open_dataset(words) if words is not None else None
+    for shard in tokens.shards:
+        spelled = _spellings(spoken, shard) if spoken is not None else {}
+        for batch in tokens.batches(shard=shard, rows=_ROWS):
             for row in _chosen(batch, wanted):
                 yield decode_one(row, vocab, grid, spelled.get(row["id"]))
 
@@ -135,12 +137,11 @@ def _chosen(batch: pa.RecordBatch, wanted: frozenset[str] | None) -> list[dict[s
     return rows
 
 
-def _spellings(words: str, shard: str) -> dict[str, list[str]]:
-    uri = storage.join(words, shard)
-    if not storage.exists(uri):
+def _spellings(words: Dataset, shard: str) -> dict[str, list[str]]:
+    if shard not in words.shard_set:
         return {}
     columns = ["id", "words.list.element.text"]
-    rows = (row for batch in shards.read_batches(uri, columns, _ROWS) for row in batch.to_pylist())
+    rows = (row for batch in words.batches(columns, shard, _ROWS) for row in batch.to_pylist())
     return {row["id"]: [word["text"] for word in row["words"] or ()] for row in rows}
 
 
@@ -148,27 +149,24 @@ def _span(segment: Segment, spelled: list[str] | None) -> DecodedSpan:
     words = [(word.text, word.start, word.end) for word in segment.words]
     text: str | None = segment.text
     if segment.modality == "unit":
-        own = spelled[segment.word_start : segment.word_stop] if spelled else []
-        text = " ".join(own) if own else None
-        words = [(own[i] if own else None, start, end) for i, (_, start, end) in enumerate(words)]
+        spellings = spelled[segment.word_start : segment.word_stop] if spelled else []
+        text = " ".join(spellings) if spellings else None
+        words = [(spellings[i] if spellings else None, start, end) for i, (_, start, end) in enumerate(words)]
     units, durations = segment.units.tolist(), segment.durations.tolist()
     return DecodedSpan(segment.modality, text, words, units, durations, segment.t0, segment.t1)
 
 
-def _decode_packed(
-    folder: str, found: manifest.Manifest, vocab: Vocabulary, wanted: frozenset[str] | None
-) -> Iterator[Decoded]:
+def _decode_packed(packed: Dataset, vocab: Vocabulary, wanted: frozenset[str] | None) -> Iterator[Decoded]:
     name, tokens = "", np.zeros(0, np.int32)
-    for shard in found.shards:
-        for batch in shards.read_batches(storage.join(folder, shard.name), ["input_ids", "document_ids", "ids"], 64):
-            for row in batch.to_pylist():
-                for i, (document, part) in enumerate(split_packed(row)):
-                    # Only the first document of a row may continue the row before. A copy begins anew.
-                    if i == 0 and document == name and not _is_whole(name, tokens, vocab):
-                        tokens = np.concatenate([tokens, part])
-                        continue
-                    yield from _document(name, tokens, vocab, wanted)
-                    name, tokens = document, part
+    for batch in packed.batches(["input_ids", "document_ids", "ids"], rows=64):
+        for row in batch.to_pylist():
+            for i, (document, part) in enumerate(split_packed(row)):
+                # Only the first document of a row may continue the row before. A copy begins anew.
+                if i == 0 and document == name and not _is_whole(name, tokens, vocab):
+                    tokens = np.concatenate([tokens, part])
+                    continue
+                yield from _document(name, tokens, vocab, wanted)
+                name, tokens = document, part
     yield from _document(name, tokens, vocab, wanted)
 
 
@@ -199,42 +197,42 @@ def _document(
     yield Decoded(id, kind, spans)
 
 
-def verify_tokens(folder: str, shard: str, inputs: Mapping[str, str]) -> Iterator[str]:
+def verify_tokens(tokens: Dataset, shard: str, inputs: Mapping[str, Dataset]) -> Iterator[str]:
     """Problems of a shard of `tokens`: each row is decoded and compared with its words and units.
 
     Args:
-        folder: of `tokens`; `shard`: file name in it.
-        inputs: the folders of "units" and "subword", and of "words" where there are any.
+        tokens: the folder of `tokens`.
+        shard: file name in it.
+        inputs: the folders of "units" and "subword", and of "words" if the tokens have words.
     """
-    grid = FrameGrid(**manifest.read(folder).extra["grid"])
-    vocab = load_vocabulary(inputs["subword"])
-    units = _Truth(inputs["units"], shard, "units")
-    words = _Truth(inputs["words"], shard, "words") if "words" in inputs else None
-    for batch in shards.read_batches(storage.join(folder, shard), None, _ROWS):
+    grid = FrameGrid(**tokens.extra["grid"])
+    vocab = load_vocabulary(inputs["subword"].uri)
+    units = _SourceRows(inputs["units"], shard, "units")
+    words = _SourceRows(inputs["words"], shard, "words") if "words" in inputs else None
+    for batch in tokens.batches(shard=shard, rows=_ROWS):
         rows = batch.to_pylist()
         ids = list(dict.fromkeys(row["id"] for row in rows))
-        spoken, written = units.of(ids), words.of(ids) if words is not None else {}
+        unit_rows, word_rows = units.of(ids), words.of(ids) if words is not None else {}
         for row in rows:
-            wrong = mismatch(row, written.get(row["id"]), spoken.get(row["id"]), vocab, grid)
-            if wrong:
-                yield f"{shard}: {row['id']}#{row['kind']}: {wrong}"
+            error = mismatch(row, word_rows.get(row["id"]), unit_rows.get(row["id"]), vocab, grid)
+            if error:
+                yield f"{row['id']}#{row['kind']}: {error}"
 
 
-class _Truth:
+class _SourceRows:
     """Rows of a shard of `words` or `units` by id, for ids nearly in the order of the shard."""
 
-    def __init__(self, folder: str, shard: str, kind: str) -> None:
-        uri = storage.join(folder, shard)
+    def __init__(self, dataset: Dataset, shard: str, kind: str) -> None:
         self.kind = kind
-        self._ids = read_ids(shards.read_batches(uri, ["id"], 8192), kind)
-        self._window = RowWindow(shards.read_batches(uri, _TRUTH[kind], _ROWS), np.arange(len(self._ids)))
+        self._ids = read_ids(dataset.batches(["id"], shard, 8192), kind)
+        self._window = RowWindow(dataset.batches(_SOURCE_COLUMNS[kind], shard, _ROWS), np.arange(len(self._ids)))
         self._last: dict[str, Any] = {}
 
     def of(self, ids: list[str]) -> dict[str, Any]:
-        """The rows of these ids. An id may be asked for again in the next call, not later."""
+        """The rows of these ids. The next call may repeat an id, later calls may not."""
         new = [id for id in ids if id not in self._last]
         where = positions(pa.chunked_array([new], pa.string()), self._ids)
         rows = (row for batch in self._window.take(where[where >= 0]) for row in batch.to_pylist())
-        found = {row["id"]: row[self.kind] or [] for row in rows}
-        self._last = {**found, **{id: self._last[id] for id in ids if id in self._last}}
+        new_rows = {row["id"]: row[self.kind] or [] for row in rows}
+        self._last = {**new_rows, **{id: self._last[id] for id in ids if id in self._last}}
         return self._last

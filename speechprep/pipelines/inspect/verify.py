@@ -1,16 +1,19 @@
-"""Verification of folders against their manifests. Recomputes checksums, schemas and cross-references, and changes
+"""Verification of folders against their manifests. It trusts no value of a manifest that it can recompute, and changes
 nothing.
 
-files       every file that the manifest names is there with its size and sha256, and no other file is
-manifest    fingerprint and content are the digests of what they stand for, counts are those of the files
+files       size and sha256 of every file of the manifest; no other file is in the folder
+manifest    fingerprint, content hash, shard keys, counters, seconds, licences and facts are recomputed
 schemas     declared names and types in every shard; rows as they must be (see `verify_rows`)
-inputs      the folders beside it are those it was made from; ids refer to what is there
+inputs      the folders beside it are its inputs; ids refer to rows of the inputs
 tokens      every row gives back the exact words, units and times
+
+`unverified` lists the values that cannot be recomputed.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,15 +22,16 @@ import pyarrow as pa
 
 from speechprep.artifacts import card, manifest, schemas, shards, storage
 from speechprep.artifacts.datasets import find_kind
-from speechprep.artifacts.manifest import Manifest, Shard
+from speechprep.artifacts.run import RECORD, REJECTS, Dataset
 from speechprep.errors import DamagedFile, SchemaMismatch, SpeechprepError, StaleArtifact, first_line
-from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK
-from speechprep.pipelines.engine.stage import find_stage
-from speechprep.pipelines.inspect.verify_rows import Neighbours, RowChecks
+from speechprep.pipelines.engine.execute import STATE, WORK
+from speechprep.pipelines.inspect.folders import CheckedFolder, Neighbours, stage_of
+from speechprep.pipelines.inspect.verify_manifest import input_problems, manifest_problems, recomputed_problems
+from speechprep.pipelines.inspect.verify_rows import RowChecks
 
 CHUNK = 1 << 22  # bytes hashed at a time
-REPAIR = "run the same command again: it makes what is missing or has another size"
-RUN_FILES = {"run.json", "run.log", "report.html"}
+REPAIR = "run the same command again: it makes missing files and files of another size"
+RUN_FILES = {RECORD, "run.log", "report.html"}
 
 
 @dataclass(frozen=True)
@@ -53,116 +57,99 @@ def verify(folder: str) -> Verdict:
     """Check a dataset or artifact folder, or all folders of a run.
 
     Raises:
-        StaleArtifact: there is nothing of this tool here.
+        StaleArtifact: the folder holds nothing of speechprep.
     """
     verdict = Verdict()
     place = folder.rstrip("/") or "/"
     if storage.exists(storage.join(place, manifest.NAME)) or storage.is_dir(storage.join(place, STATE)):
-        parent = storage.parent(place)
-        _folder(place, _neighbours(parent, Verdict()), verdict)
+        _folder(place, _neighbours(storage.parent(place)), verdict)
         return verdict
-    around = _neighbours(place, verdict)
-    names = [n for n in storage.folders(place) if n in around.known or storage.is_dir(storage.join(place, n, STATE))]
-    broken = {p.folder for p in verdict.problems}
-    if not names and not broken:
+    around = _neighbours(place)
+    folders = storage.folders(place)
+    names = [n for n in folders if n in around.datasets or storage.is_dir(storage.join(place, n, STATE))]
+    if not names and not around.unreadable:
         raise StaleArtifact(f"{folder}: nothing of speechprep is here; give a dataset, an artifact or a run folder")
-    for name in sorted(names, key=lambda n: _depth(around.known, n)):
+    verdict.problems += [Problem(storage.join(place, name), error) for name, error in around.unreadable.items()]
+    for name in sorted(set(names) - around.unreadable.keys(), key=lambda n: _depth(around, n)):
         _folder(storage.join(place, name), around, verdict)
-    strays = {n for n in storage.folders(place) if n not in names and storage.join(place, n) not in broken}
-    strays |= set(storage.sizes(place)) - RUN_FILES
-    verdict.problems += [Problem(place, f"{name!r} is not of speechprep") for name in sorted(strays)]
+    strays = set(folders) - set(names) - around.unreadable.keys() | set(storage.sizes(place)) - RUN_FILES
+    verdict.problems += [Problem(place, f"{name!r} is not of speechprep; move it away") for name in sorted(strays)]
     return verdict
 
 
-def _neighbours(place: str, verdict: Verdict) -> Neighbours:
-    known = {}
+def _neighbours(place: str) -> Neighbours:
+    around = Neighbours(place, {})
     for name in storage.folders(place):
-        where = storage.join(place, name)
+        uri = storage.join(place, name)
         try:
-            found = manifest.find(where)
-        except (SpeechprepError, UnicodeDecodeError) as error:
-            verdict.problems.append(Problem(where, str(error)))
+            stored = manifest.find(uri)
+        except (SpeechprepError, OSError) as error:
+            around.unreadable[name] = str(error)
             continue
-        if found is not None:
-            known[name] = found
-    return Neighbours(place, known)
+        if stored is not None:
+            around.datasets[name] = Dataset(stored.kind, uri, stored)
+    return around
 
 
-def _depth(known: dict[str, Manifest], name: str) -> tuple[int, str]:
+def _depth(around: Neighbours, name: str) -> tuple[int, str]:
     """Number of folders upstream, for the order of the report."""
-    by_print = {found.fingerprint: other for other, found in known.items()}
+    names = {dataset.manifest.fingerprint: other for other, dataset in around.datasets.items()}
 
-    def up(at: str, seen: frozenset[str]) -> int:
-        if at not in known or at in seen:
+    def up(at: str, path: frozenset[str]) -> int:
+        if at not in around.datasets or at in path:
             return 0
-        inputs = known[at].made_of.get("inputs", {}).values()
-        return 1 + max((up(by_print[i], seen | {at}) for i in inputs if i in by_print), default=0)
+        inputs = around.datasets[at].manifest.made_of.get("inputs", {}).values()
+        return 1 + max((up(names[i], path | {at}) for i in inputs if i in names), default=0)
 
     return up(name, frozenset()), name
 
 
-def _folder(folder: str, around: Neighbours, verdict: Verdict) -> None:
-    verdict.folders.append(folder)
+def _folder(uri: str, around: Neighbours, verdict: Verdict) -> None:
+    verdict.folders.append(uri)
     try:
-        made = manifest.read(folder)
-    except (SpeechprepError, UnicodeDecodeError) as error:
-        verdict.problems.append(Problem(folder, str(error)))
+        stored = manifest.read(uri)
+    except (SpeechprepError, OSError) as error:
+        verdict.problems.append(Problem(uri, str(error)))
         return
-    found = list(_manifest(made))
-    good, files = _files(folder, made, verdict)
-    found += files
-    found += _inputs(made, around)
-    if not files:  # rows of a damaged file would be told wrong twice
-        found += _rows(folder, made, good, around, verdict)
-    verdict.problems += [Problem(folder, what) for what in found]
+    folder = CheckedFolder(Dataset(stored.kind, uri, stored), around, stage_of(stored))
+    problems = list(manifest_problems(folder))
+    damages = list(_files(folder, verdict))
+    problems += damages
+    problems += input_problems(folder)
+    if not damages:  # one damage would be reported again for each value recomputed from the file
+        problems += _rows(folder, verdict)
+        problems += recomputed_problems(folder, _readable)
+    if problems:
+        around.damaged.add(uri)
+    verdict.problems += [Problem(uri, what) for what in problems]
 
 
-def _manifest(made: Manifest) -> Iterator[str]:
-    if manifest.digest(made.made_of) != made.fingerprint:
-        yield "the manifest's fingerprint is not that of what it says the folder was made of; it was edited"
-    if manifest.digest([s.sha256 for s in made.shards]) != made.content:
-        yield "the manifest's content hash is not that of its shards; it was edited"
-    rejected = sum(s.counters.get("rejected", 0) for s in made.shards)
-    if rejected != made.counters.get("rejected", 0):
-        yield f"the manifest counts {made.counters.get('rejected', 0):.0f} rejects, its shards {rejected:.0f}"
-
-
-def _files(folder: str, made: Manifest, verdict: Verdict) -> tuple[list[Shard], list[str]]:
-    """Check of presence, size and hash of the named files, and of other files; returns the intact shards."""
-    good, wrong = [], []
-    there = storage.sizes(folder)
-    rejects = storage.sizes(storage.join(folder, REJECT_FOLDER))
-    for shard in made.shards:
-        problem = _file(storage.join(folder, shard.name), shard.name, shard.sha256, shard.size, verdict)
-        if problem:
-            wrong.append(problem)
-        else:
-            good.append(shard)
+def _files(folder: CheckedFolder, verdict: Verdict) -> Iterator[str]:
+    """Check of presence, size and sha256 of the files in the manifest, and of other files."""
+    uri, stored = folder.dataset.uri, folder.manifest
+    for name, count in Counter(shard.name for shard in stored.shards).items():
+        if count > 1:
+            yield f"{name} is {count} times in the manifest; run the stage again"
+    for shard in stored.shards:
+        yield from _file(uri, shard.name, shard.sha256, shard.size, verdict)
         if shard.rejects:
-            name = _reject_name(shard, rejects)
-            problem = _file(
-                storage.join(folder, REJECT_FOLDER, name), f"{REJECT_FOLDER}/{name}", shard.rejects, None, verdict
-            )
-            wrong += [problem] if problem else []
-    named = {s.name for s in made.shards} | {manifest.NAME, card.NAME}
-    wrong += [f"{name} is there but not in the manifest" for name in sorted(set(there) - named)]
-    wanted = {_reject_name(s, rejects) for s in made.shards if s.rejects}
-    wrong += [f"{REJECT_FOLDER}/{name} is there but not in the manifest" for name in sorted(set(rejects) - wanted)]
-    inner = {s.name.split("/")[0] for s in made.shards if "/" in s.name}
-    for name in sorted(set(storage.folders(folder)) - inner - {REJECT_FOLDER}):
-        left = name in (STATE, WORK)
-        wrong.append(f"{name}/ was left by a run that did not end" if left else f"{name}/ is not of speechprep")
-    return good, wrong
+            yield from _file(uri, f"{REJECTS}/{folder.rejects_name(shard)}", shard.rejects, None, verdict)
+    named = {s.name for s in stored.shards} | {manifest.NAME, card.NAME}
+    rejects = {folder.rejects_name(s) for s in stored.shards if s.rejects}
+    strays = sorted(storage.sizes(uri).keys() - named)
+    strays += [f"{REJECTS}/{name}" for name in folder.reject_files if name not in rejects]
+    yield from (f"{name} is there but not in the manifest; delete it" for name in strays)
+    inner = {s.name.split("/")[0] for s in stored.shards if "/" in s.name}
+    for name in sorted(set(storage.folders(uri)) - inner - {REJECTS}):
+        leftover = name in (STATE, WORK)
+        yield f"{name}/ was left by a run that did not end" if leftover else f"{name}/ is not of speechprep"
 
 
-def _reject_name(shard: Shard, there: dict[str, int]) -> str:
-    """Rejects have the name of their task: the name of the shard, unless the task wrote several shards."""
-    return shard.name if shard.name in there or len(there) != 1 else next(iter(there))
-
-
-def _file(uri: str, name: str, sha256: str, size: int | None, verdict: Verdict) -> str | None:
-    if not storage.exists(uri):
-        return f"{name} is missing; {REPAIR}"
+def _file(folder: str, name: str, sha256: str, size: int | None, verdict: Verdict) -> Iterator[str]:
+    uri = storage.join(folder, name)
+    if storage.size(uri) is None:
+        yield f"{name} is missing; {REPAIR}"
+        return
     digest, length = hashlib.sha256(), 0
     with storage.open(uri) as f:
         while block := f.read(CHUNK):
@@ -171,76 +158,64 @@ def _file(uri: str, name: str, sha256: str, size: int | None, verdict: Verdict) 
     verdict.files += 1
     verdict.bytes += length
     if size is not None and length != size:
-        return f"{name} has {length} bytes, the manifest says {size}; {REPAIR}"
-    if digest.hexdigest() != sha256:
-        return f"{name} was changed: its sha256 is not the manifest's; delete this file, then {REPAIR}"
-    return None
-
-
-def _inputs(made: Manifest, around: Neighbours) -> Iterator[str]:
-    """Each recorded input lies unchanged beside this folder; an input in another place cannot be checked."""
-    try:
-        stage = find_stage(made.made_of.get("stage", ""))
-    except (SpeechprepError, ImportError):
-        return  # a stage of an absent package
-    for read in stage.reads:
-        wanted = made.made_of.get("inputs", {}).get(read.role)
-        same_kind = [name for name, found in around.known.items() if found.kind == read.kind]
-        if wanted is None or not same_kind or around.input(made, read.role):
-            continue
+        yield f"{name}: size is {size} in the manifest, the file has {length} bytes; {REPAIR}"
+    elif digest.hexdigest() != sha256:
+        stored = sha256[:12] if len(sha256) == len(digest.hexdigest()) else repr(sha256)
         yield (
-            f"was made from another {read.kind} ({wanted[:8]}) than the one beside it "
-            f"({around.known[same_kind[0]].fingerprint[:8]}); run the stage {stage.name} again"
+            f"{name} was changed: sha256 is {stored} in the manifest, {digest.hexdigest()[:12]} in the file; "
+            f"delete this file, then {REPAIR}"
         )
 
 
-def _rows(folder: str, made: Manifest, good: list[Shard], around: Neighbours, verdict: Verdict) -> Iterator[str]:
-    wanted = find_kind(made.kind).schema_of(made.extra)
-    checks = RowChecks(folder, made, around)
-    for shard in good:
-        if not shard.name.endswith(".parquet") or "/" in shard.name or not shards.shard_names([shard.name]):
-            continue
-        uri = storage.join(folder, shard.name)
-        try:
-            found = shards.read_schema(uri)
-            if wanted is not None:
-                schemas.check_schema(found, wanted, shard.name)
-            rows = sum(batch.num_rows for batch in shards.read_batches(uri, [found.names[0]], 65536))
-        except SpeechprepError as error:
-            yield str(error)
-            continue
-        verdict.rows += rows
-        if rows != shard.rows and made.rows:  # an artifact counts no rows
-            yield f"{shard.name} has {rows} rows, the manifest says {shard.rows}"
-        yield from _readable(shard.name, checks.shard(shard))
+def _rows(folder: CheckedFolder, verdict: Verdict) -> Iterator[str]:
+    dataset, stored = folder.dataset, folder.manifest
+    try:
+        declared = find_kind(stored.kind).schema_of(stored.extra)
+    except (ValueError, TypeError) as error:
+        yield f"{manifest.NAME}: extra gives no schema ({first_line(error)}); run the stage again"
+        return
+    checks = RowChecks(folder)
+    for shard in stored.shards:
+        rows = 0
+        if shard.name in dataset.shard_set:
+            uri = storage.join(dataset.uri, shard.name)
+            try:
+                schema = shards.read_schema(uri)
+                if declared is not None:
+                    schemas.check_schema(schema, declared, shard.name)
+                rows = sum(batch.num_rows for batch in shards.read_batches(uri, schema.names[:1], 65536))
+            except SpeechprepError as error:
+                yield str(error)
+                continue
+            verdict.rows += rows
+            yield from _readable(shard.name, checks.shard(shard))
+        counted = 0 if folder.is_artifact else rows  # an artifact counts no rows
+        if shard.rows != counted:
+            yield f"{shard.name}: rows is {shard.rows} in the manifest, recomputed {counted}; run the stage again"
     yield from _readable("the folder", checks.whole())
-    for shard in made.shards:
+    for shard in stored.shards:
         if shard.rejects:
-            yield from _readable(f"{REJECT_FOLDER} of {shard.name}", _reject_rows(folder, shard))
+            name = folder.rejects_name(shard)
+            yield from _readable(f"{REJECTS}/{name}", _reject_schema(dataset.uri, f"{REJECTS}/{name}"))
+
+
+def _reject_schema(folder: str, name: str) -> Iterator[str]:
+    schemas.check_schema(shards.read_schema(storage.join(folder, name)), schemas.REJECTS, name)
+    yield from ()
 
 
 def _readable(name: str, problems: Iterator[str]) -> Iterator[str]:
-    """The problems, and one more if the values of a file cannot be read: here, or in a folder beside it."""
+    """The problems, and one more if the values of a file cannot be read, in this folder or in an input."""
     try:
         yield from problems
-    except (DamagedFile, SchemaMismatch) as error:
+    except (DamagedFile, SchemaMismatch, StaleArtifact) as error:
         yield str(error)
-    except (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError) as error:
-        yield f"{name} has values that cannot be checked: {first_line(error)}"
-
-
-def _reject_rows(folder: str, shard: Shard) -> Iterator[str]:
-    there = storage.sizes(storage.join(folder, REJECT_FOLDER))
-    name = f"{REJECT_FOLDER}/{_reject_name(shard, there)}"
-    uri = storage.join(folder, name)
-    schemas.check_schema(shards.read_schema(uri), schemas.REJECTS, name)
-    rows = sum(batch.num_rows for batch in shards.read_batches(uri, ["id"], 65536))
-    if rows != shard.counters.get("rejected", 0):
-        yield f"{name} has {rows} rows, the manifest counts {shard.counters.get('rejected', 0):.0f}"
+    except (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, AttributeError, OSError) as error:
+        yield f"{name} has values that cannot be checked ({first_line(error)}); run the stage again"
 
 
 def as_dict(verdict: Verdict) -> dict[str, Any]:
-    """For `--json`."""
+    """The verdict as JSON values, for `--json`."""
     return {
         "ok": not verdict.problems,
         "folders": verdict.folders,

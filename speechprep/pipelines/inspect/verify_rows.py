@@ -1,12 +1,11 @@
 """Row checks of `verify`: conditions within a shard of each kind, and between a shard and its input shards.
 
-Shards are streamed; of the folders beside, only the ids and lengths of the shard of the same name are held.
+Shards are streamed; of an input, only the ids and lengths of the shard of the same name are in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -16,42 +15,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from speechprep.artifacts import shards, storage
 from speechprep.artifacts.datasets import find_kind
-from speechprep.artifacts.manifest import Manifest, Shard
+from speechprep.artifacts.manifest import Shard
+from speechprep.artifacts.run import Dataset
 from speechprep.artifacts.timebase import FrameGrid, num_samples
 from speechprep.errors import SpeechprepError
-from speechprep.pipelines.engine.execute import REJECT_FOLDER
+from speechprep.pipelines.inspect.folders import CheckedFolder
 
 ROWS = 4096
+ID_ROWS = 65536
 TIME_SLACK = 0.05  # seconds a word may end behind its audio: containers round their length
 FRAME_SLACK = 1  # resampling rounds the number of samples
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The complete folders of a run, by name: where cross-references are followed."""
-
-    place: str
-    known: dict[str, Manifest]
-
-    def input(self, made: Manifest, role: str) -> tuple[str, Manifest] | None:
-        """The input folder of `made` for this role; None if it is not beside it."""
-        wanted = made.made_of.get("inputs", {}).get(role)
-        for name, found in self.known.items():
-            if wanted is not None and found.fingerprint == wanted:
-                return storage.join(self.place, name), found
-        return None
 
 
 class RowChecks:
     """Checks the shards of one folder, one after the other."""
 
-    def __init__(self, folder: str, made: Manifest, around: Neighbours) -> None:
-        self.folder, self.made, self.around = folder, made, around
-        self.seen: list[pa.Array] = []
+    def __init__(self, folder: CheckedFolder) -> None:
+        self.folder, self.dataset, self.manifest = folder, folder.dataset, folder.manifest
+        self.ids: list[pa.Array] = []
         self.tally: dict[str, tuple[int, str]] = {}  # problems of the present shard: number of rows, first id
-        self.kind = find_kind(made.kind)
+        self.kind = find_kind(self.manifest.kind)
         self.check = self._row_check()
 
     def _row_check(self) -> Callable[[Shard], Iterator[str] | None] | None:
@@ -67,7 +51,7 @@ class RowChecks:
         if self.kind.ids_from is not None:
             yield from self._refers(shard, self.kind.ids_from)
         elif self.kind.unique_ids:
-            self.seen.append(self._ids(self.folder, shard.name))
+            self.ids.append(_ids(self.dataset.batches(["id"], shard.name, ID_ROWS)))
         if self.check is not None:
             self.tally.clear()
             yield from (f"{shard.name}: {what}" for what in self.check(shard) or ())
@@ -80,39 +64,37 @@ class RowChecks:
             self.tally[what] = (rows + int(bad.sum()), first)
 
     def whole(self) -> Iterator[str]:
-        """Problems across the shards of the folder: an id in two rows, a codebook of other units."""
-        if self.kind.unique_ids and self.seen:
-            ids = pa.chunked_array(self.seen)
+        """Problems across the shards of the folder: an id in two rows."""
+        if self.kind.unique_ids and self.ids:
+            ids = pa.chunked_array(self.ids)
             if pc.count_distinct(ids).as_py() != len(ids):
                 counts = ids.value_counts()
                 twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
                 yield f"{len(twice)} ids stand more than once, for example {twice[0].as_py()!r}"
-        if self.kind.check == "codebook":
-            yield from self._codebook()
+
+    def input(self, role: str) -> Dataset | None:
+        """The input folder for a role; None if it is not beside the folder."""
+        return self.folder.around.input(self.manifest, role)
 
     def _batches(self, shard: Shard, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        yield from shards.read_batches(storage.join(self.folder, shard.name), columns, ROWS)
-
-    def _ids(self, folder: str, name: str) -> pa.Array:
-        parts = [b.column("id") for b in shards.read_batches(storage.join(folder, name), ["id"], 65536)]
-        return pa.chunked_array(parts, pa.string()).combine_chunks()
+        return self.dataset.batches(columns, shard.name, ROWS)
 
     def _refers(self, shard: Shard, role: str) -> Iterator[str]:
         """Each id is one of the input's shard of the same name; for units, none is lost without a reject."""
-        mine = self._ids(self.folder, shard.name)
-        self.seen.append(mine)
-        beside = self.around.input(self.made, role)
-        if beside is None or shard.name not in {s.name for s in beside[1].shards}:
+        ids = _ids(self.dataset.batches(["id"], shard.name, ID_ROWS))
+        self.ids.append(ids)
+        source = self.input(role)
+        if source is None or shard.name not in source.shard_set:
             return
-        theirs = self._ids(beside[0], shard.name)
-        unknown = mine.filter(pc.invert(pc.is_in(mine, value_set=theirs)))
+        source_ids = _ids(source.batches(["id"], shard.name, ID_ROWS))
+        unknown = ids.filter(pc.invert(pc.is_in(ids, value_set=source_ids)))
         if len(unknown):
             yield f"{shard.name}: {len(unknown)} ids are not in {role}, for example {unknown[0].as_py()!r}"
         if self.kind.complete:
-            known = mine
             if shard.rejects:
-                known = pa.concat_arrays([mine, self._ids(storage.join(self.folder, REJECT_FOLDER), shard.name)])
-            lost = theirs.filter(pc.invert(pc.is_in(theirs, value_set=known)))
+                rejects = self.dataset.rejects(["id"], self.folder.rejects_name(shard))
+                ids = pa.concat_arrays([ids, _ids(rejects)])
+            lost = source_ids.filter(pc.invert(pc.is_in(source_ids, value_set=ids)))
             if len(lost):
                 yield f"{shard.name}: {len(lost)} {role} are neither here nor rejected, for example {lost[0].as_py()!r}"
 
@@ -138,7 +120,7 @@ class RowChecks:
 
     def check_units(self, shard: Shard) -> None:
         """Units lie below k, name the codebook of the manifest, and fit the number of frames."""
-        k, codebook = self.made.extra.get("k"), self.made.extra.get("codebook")
+        k, codebook = self.manifest.extra.get("k"), self.manifest.extra.get("codebook")
         frames: list[tuple[str, int]] = []
         for batch in self._batches(shard, ["id", "units", "codebook"]):
             units, owner = _flat(batch.column("units"))
@@ -154,12 +136,11 @@ class RowChecks:
 
     def _frames(self, shard: Shard, frames: dict[str, int]) -> None:
         """As many units as the codebook's frame grid has frames in the utterance."""
-        beside = self.around.input(self.made, "utterances")
-        if beside is None or "grid" not in self.made.extra or shard.name not in {s.name for s in beside[1].shards}:
+        utterances = self.input("utterances")
+        if utterances is None or "grid" not in self.manifest.extra or shard.name not in utterances.shard_set:
             return
-        grid = FrameGrid(**self.made.extra["grid"])
-        uri = storage.join(beside[0], shard.name)
-        for batch in shards.read_batches(uri, ["id", "duration"], ROWS):
+        grid = FrameGrid(**self.manifest.extra["grid"])
+        for batch in utterances.batches(["id", "duration"], shard.name, ROWS):
             wanted = [
                 grid.num_frames(num_samples(d, grid.sample_rate)) if d is not None else None
                 for d in batch.column("duration").to_pylist()
@@ -177,22 +158,20 @@ class RowChecks:
         """Each row decodes to the words, units and times of its inputs."""
         from speechprep.pipelines.inspect.decode import verify_tokens
 
-        inputs = {role: self.around.input(self.made, role) for role in ("words", "units", "subword")}
-        folders = {role: found[0] for role, found in inputs.items() if found is not None}
-        if "units" not in folders or "subword" not in folders:
+        inputs = {role: self.input(role) for role in ("words", "units", "subword")}
+        datasets = {role: dataset for role, dataset in inputs.items() if dataset is not None}
+        if "units" not in datasets or "subword" not in datasets:
             return
         try:
-            yield from (
-                what.removeprefix(f"{shard.name}: ") for what in verify_tokens(self.folder, shard.name, folders)
-            )
+            yield from verify_tokens(self.dataset, shard.name, datasets)
         except SpeechprepError as error:
             yield str(error)
 
     def check_packed(self, shard: Shard) -> Iterator[str]:
         """Rows have the length of the context and token ids of the vocabulary."""
-        context = self.made.made_of.get("config", {}).get("context")
-        beside = self.around.input(self.made, "subword")
-        size = beside[1].extra.get("size") if beside else None
+        context = self.folder.config.get("context")
+        subword = self.input("subword")
+        size = subword.extra.get("size") if subword else None
         for batch in self._batches(shard, ["input_ids", "document_ids", "modality_ids"]):
             lengths = [np.asarray(pc.list_value_length(column)) for column in batch.columns]
             wrong = np.zeros(batch.num_rows, bool)
@@ -215,7 +194,7 @@ class RowChecks:
 
     def check_image_codes(self, shard: Shard) -> None:
         """Each image has all codes, each below the size of the codebook."""
-        length, vocab = self.made.extra.get("length"), self.made.extra.get("vocab")
+        length, vocab = self.manifest.extra.get("length"), self.manifest.extra.get("vocab")
         for batch in self._batches(shard, ["id", "width", "height", "codes"]):
             codes, owner = _flat(batch.column("codes"))
             counts = np.bincount(owner, minlength=batch.num_rows)
@@ -227,19 +206,9 @@ class RowChecks:
             sides = np.stack([np.asarray(batch.column(name).fill_null(0)) for name in ("width", "height")])
             self._count(batch, np.asarray(sides.min(axis=0) < 1), "have no usable width or height")
 
-    def _codebook(self) -> Iterator[str]:
-        """Centroids and metadata agree, with each other and with the manifest."""
-        if not storage.is_local(self.folder):
-            return
-        from speechprep.artifacts.codebook import Codebook
 
-        try:
-            found = Codebook.load(storage.local_path(self.folder))
-        except SpeechprepError as error:
-            yield str(error)
-            return
-        if found.fingerprint != self.made.extra.get("codebook"):
-            yield "the codebook is not the one its manifest tells of; run cluster again"
+def _ids(batches: Iterator[pa.RecordBatch]) -> pa.Array:
+    return pa.chunked_array([batch.column("id") for batch in batches], pa.string()).combine_chunks()
 
 
 def _floats(array: Any) -> NDArray[np.float64]:
@@ -253,6 +222,6 @@ def _flat(lists: pa.ListArray) -> tuple[Any, NDArray[np.int64]]:
 
 
 def _rows_of(bad: NDArray[np.bool_], owner: NDArray[np.int64], rows: int) -> NDArray[np.bool_]:
-    found = np.zeros(rows, bool)
-    found[owner[bad]] = True
-    return found
+    mask = np.zeros(rows, bool)
+    mask[owner[bad]] = True
+    return mask

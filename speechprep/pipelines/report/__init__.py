@@ -10,24 +10,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
 from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any
 
-import numpy as np
-
 from speechprep.artifacts import storage
 from speechprep.artifacts.run import Run, open_run
-from speechprep.pipelines.report import headline, sections
+from speechprep.pipelines.report import headline
 from speechprep.pipelines.report.facts import Facts, gather
 from speechprep.pipelines.report.figures import THEME
 from speechprep.pipelines.report.page import Page
-from speechprep.pipelines.report.retrieval import measure
-from speechprep.pipelines.report.selection import Chosen, choose
-from speechprep.pipelines.report.utterance import draw
+from speechprep.pipelines.report.sections import SECTIONS
 
 NAME = "report.html"
 
@@ -59,40 +54,6 @@ def render(run_folder: str) -> str:
         section(page, run, facts)
     data = {"figures": page.figures, "theme": THEME, "utterances": page.players}
     return _fill(page, run, facts, data)
-
-
-def _utterances(page: Page, run: Run, facts: Facts) -> None:
-    chosen = choose(run, facts.speech)
-    rate = facts.units.rate if facts.units else None
-    scores = _score_range(chosen)
-    drawn = [draw(each, index, rate, scores) for index, each in enumerate(chosen)]
-    page.players = [each.data for each in drawn]
-    sections.utterance_section(page, [each.html for each in drawn], has_words=run.get("words") is not None)
-
-
-def _index(page: Page, run: Run, facts: Facts) -> None:
-    vectors = run.get("embeddings") or run.get("index")
-    sections.index_section(page, run, measure(vectors) if vectors else None)
-
-
-SECTIONS: tuple[Callable[[Page, Run, Facts], None], ...] = (
-    lambda page, run, facts: headline.run_section(page, run),
-    _utterances,
-    lambda page, run, facts: sections.yield_section(page, facts),
-    lambda page, run, facts: sections.speech_section(page, facts),
-    lambda page, run, facts: sections.unit_section(page, facts.units, run.facts("codebook")),
-    lambda page, run, facts: sections.compression_section(page, facts, run),
-    lambda page, run, facts: sections.token_section(page, facts, run.facts("subword")),
-    _index,
-)
-"""The sections, in the order of the page. A section without data adds nothing."""
-
-
-def _score_range(chosen: list[Chosen]) -> tuple[float, float]:
-    """The 5th and 95th percentile of the drawn word scores: one colour scale for all utterances."""
-    words = [word for each in chosen for word in (each.words or {}).get("words") or []]
-    scores = [word["score"] for word in words if word["score"] is not None and np.isfinite(word["score"])]
-    return (float(np.quantile(scores, 0.05)), float(np.quantile(scores, 0.95))) if scores else (0.0, 1.0)
 
 
 def _fill(page: Page, run: Run, facts: Facts, data: dict[str, Any]) -> str:

@@ -81,7 +81,7 @@ class Units:
     counts: NDArray[np.int64]
     runs: NDArray[np.int64]
     rate: float | None
-    declared: bool  # False: the size of the codebook is only known from the largest unit seen
+    declared: bool  # False: no manifest has the size of the codebook; the largest unit seen gives it
 
     @property
     def frames(self) -> int:
@@ -90,7 +90,7 @@ class Units:
 
     @property
     def run_count(self) -> int:
-        """Units after run-length encoding."""
+        """Number of units after run-length encoding."""
         return int(self.runs.sum())
 
     @property
@@ -100,7 +100,7 @@ class Units:
 
     @property
     def perplexity(self) -> float:
-        """exp of the entropy of the unit distribution: how many equally used units would be as varied."""
+        """Perplexity: exponential of the entropy of the unit frequencies."""
         if not self.frames:
             return 0.0
         share = self.counts[self.counts > 0] / self.frames
@@ -219,33 +219,33 @@ def _read_rejects(folder: Dataset, utterances: Dataset | None, yields: Yield) ->
 
 def _lengths(utterances: Dataset, wanted: set[str | None], shard: str) -> dict[str, float]:
     """Seconds of the given ids: from the shard of this name, then from the other shards."""
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for name in sorted(utterances.shards, key=lambda name: (name != shard, name)):
-        missing = sorted(ident for ident in wanted if ident is not None and ident not in found)
+        missing = sorted(ident for ident in wanted if ident is not None and ident not in seconds)
         if not missing:
             break
         for batch in utterances.batches(["id", "duration"], name):
             hit = batch.filter(pc.is_in(batch.column("id"), pa.array(missing, pa.string())))
-            found.update(zip(hit.column("id").to_pylist(), hit.column("duration").to_pylist(), strict=True))
-    return found
+            seconds.update(zip(hit.column("id").to_pylist(), hit.column("duration").to_pylist(), strict=True))
+    return seconds
 
 
 def read_units(units: Dataset, codebook: Dataset | None) -> Units:
     """Histogram of the units and of the lengths of their runs."""
-    said = {**(codebook.extra if codebook else {}), **units.extra}
-    declared = int(said.get("k") or 0)
+    facts = {**(codebook.extra if codebook else {}), **units.extra}
+    declared = int(facts.get("k") or 0)
     counts, runs = np.zeros(declared, np.int64), np.zeros(_LONGEST_RUN + 1, np.int64)
     for batch in units.batches(["units"]):
         values, offsets = ragged.of_arrow(batch.column("units"))
         flat = np.asarray(values)
         if not len(flat):
             continue
-        found = np.bincount(flat, minlength=len(counts))
-        found[: len(counts)] += counts
-        counts = found
+        totals = np.bincount(flat, minlength=len(counts))
+        totals[: len(counts)] += counts
+        counts = totals
         _, lengths, _ = dedup_ragged(flat, offsets)
         runs += np.bincount(np.minimum(lengths, _LONGEST_RUN), minlength=_LONGEST_RUN + 1)
-    return Units(counts, runs, frame_rate(said.get("grid")), declared > 0)
+    return Units(counts, runs, frame_rate(facts.get("grid")), declared > 0)
 
 
 def frame_rate(grid: Any) -> float | None:
@@ -270,12 +270,12 @@ def read_tokens(tokens: Dataset) -> dict[str, Kind]:
             for name in ("start", "stop", "t0", "t1")
         )
         for name in sorted(set(names)):
-            kind, mine = kinds.setdefault(name, Kind()), names == name
-            kind.rows += int(mine.sum())
-            kind.tokens += int(lengths[mine].sum())
-            own = mine[parents] if len(parents) else np.zeros(0, bool)
-            for which in sorted(set(modality[own])):
-                these = own & (modality == which)
+            kind, rows_of_kind = kinds.setdefault(name, Kind()), names == name
+            kind.rows += int(rows_of_kind.sum())
+            kind.tokens += int(lengths[rows_of_kind].sum())
+            of_kind = rows_of_kind[parents] if len(parents) else np.zeros(0, bool)
+            for which in sorted(set(modality[of_kind])):
+                these = of_kind & (modality == which)
                 kind.modality[which] += int((stop[these] - start[these]).sum())
                 kind.seconds[which] = kind.seconds.get(which, 0.0) + float(np.nansum(t1[these] - t0[these]))
     for kind in kinds.values():

@@ -118,23 +118,23 @@ def _steps(yields: Yield) -> list[tuple[str, float, float, str, str]]:
     """(name, base, length, colour, text) of each bar, in seconds."""
     steps = [("ingested", 0.0, yields.seconds, SPEECH, f"{clock(yields.seconds)} · {number(yields.utterances)} utt.")]
     losses = sorted(yields.losses.values(), key=lambda loss: (-loss.seconds, loss.stage, loss.code))
-    left = yields.seconds
+    rest = yields.seconds
     for loss in losses:
         if loss.stage == "align" and loss.seconds:
-            left -= loss.seconds
-            steps.append((loss.code, left, loss.seconds, LOST, f"{MINUS}{clock(loss.seconds)}"))
+            rest -= loss.seconds
+            steps.append((loss.code, rest, loss.seconds, LOST, f"{MINUS}{clock(loss.seconds)}"))
     if yields.unaligned_seconds > 0.05:
-        left -= yields.unaligned_seconds
+        rest -= yields.unaligned_seconds
         text = f"{MINUS}{clock(yields.unaligned_seconds)}"
-        steps.append(("not aligned", left, yields.unaligned_seconds, MARKER, text))
+        steps.append(("not aligned", rest, yields.unaligned_seconds, MARKER, text))
     if yields.has_words:
-        left = yields.kept_seconds
-        steps.append(("kept", 0.0, left, KEPT, f"{clock(left)} · {number(yields.kept)} utt."))
+        rest = yields.kept_seconds
+        steps.append(("kept", 0.0, rest, KEPT, f"{clock(rest)} · {number(yields.kept)} utt."))
     for loss in losses:
         if loss.stage not in ("ingest", "align") and loss.seconds:
-            left -= loss.seconds
+            rest -= loss.seconds
             name = f"{loss.stage}: {loss.code}"
-            steps.append((name, max(left, 0.0), loss.seconds, LOST, f"{MINUS}{clock(loss.seconds)}"))
+            steps.append((name, max(rest, 0.0), loss.seconds, LOST, f"{MINUS}{clock(loss.seconds)}"))
     return steps
 
 
@@ -194,7 +194,7 @@ def unit_ranks(units: Units) -> Figure:
 
 
 def run_lengths(units: Units) -> Figure:
-    """How many frames in a row have the same unit."""
+    """Lengths of the runs of equal units, in frames."""
     longest = len(units.runs) - 1
     shown = max(int(np.flatnonzero(units.runs).max(initial=1)), 8)
     lengths = list(range(1, shown + 1))
@@ -278,5 +278,5 @@ def _shares(rows: list[str], counts: list[Any], counted: str) -> Figure:
 
 
 def _modality_order(name: str) -> tuple[int, str]:
-    known = ["unit", "text", "marker", "switch", "special", "padding"]
-    return (known.index(name) if name in known else len(known), name)
+    order = ["unit", "text", "marker", "switch", "special", "padding"]
+    return (order.index(name) if name in order else len(order), name)

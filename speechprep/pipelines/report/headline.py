@@ -1,4 +1,4 @@
-"""The top of the page: headline numbers, stages, licences, fingerprints; and its foot."""
+"""Top and foot of the page: headline numbers, licences, fingerprints, versions."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from speechprep.artifacts.run import Run
 from speechprep.pipelines.report.compression import FRAMES, SUBWORDS, rates
 from speechprep.pipelines.report.facts import Facts
 from speechprep.pipelines.report.figures import clock, number
-from speechprep.pipelines.report.page import TIMES, Page, by_timing, card, counted, percent, table
+from speechprep.pipelines.report.page import TIMES, by_timing, card, counted, percent
 
 
 def cards(facts: Facts, run: Run) -> str:
     """The headline numbers."""
-    found = [*_yield_cards(facts, run), *_speech_cards(facts, run), *_training_cards(facts)]
-    return f'<ul class="cards">{"".join(found)}</ul>'
+    rows = [*_yield_cards(facts, run), *_speech_cards(facts, run), *_training_cards(facts)]
+    return f'<ul class="cards">{"".join(rows)}</ul>'
 
 
 def _yield_cards(facts: Facts, run: Run) -> Iterator[str]:
     yields = facts.yields
     if yields.has_words:
         share = percent(yields.kept_seconds / yields.seconds if yields.seconds else 0.0)
-        told = f"of {clock(yields.seconds)} in ({share}), {counted(yields.kept, 'utterance')}"
-        yield card(clock(yields.kept_seconds), "kept", told)
+        caption = f"of {clock(yields.seconds)} in ({share}), {counted(yields.kept, 'utterance')}"
+        yield card(clock(yields.kept_seconds), "kept", caption)
     elif run.get("utterances"):
         yield card(clock(yields.seconds), "ingested", counted(yields.utterances, "utterance"))
     lost = sum(loss.count for loss in yields.losses.values())
@@ -36,41 +36,18 @@ def _speech_cards(facts: Facts, run: Run) -> Iterator[str]:
     if speech.words:
         yield card(number(speech.words), "words with times", ", ".join(by_timing(speech)))
     if units and units.frames:
-        told = f"of {counted(len(units.counts), 'unit')}, {len(units.dead)} of them dead"
-        yield card(f"{units.perplexity:.1f}", "unit perplexity", told)
+        caption = f"of {counted(len(units.counts), 'unit')}, {len(units.dead)} of them dead"
+        yield card(f"{units.perplexity:.1f}", "unit perplexity", caption)
     if FRAMES in rate and rate.get(SUBWORDS):
-        told = f"{rate[FRAMES]:.3g} frames/s to {rate[SUBWORDS]:.3g} tokens/s"
-        yield card(f"{rate[FRAMES] / rate[SUBWORDS]:.1f}{TIMES}", "speech compression", told)
+        caption = f"{rate[FRAMES]:.3g} frames/s to {rate[SUBWORDS]:.3g} tokens/s"
+        yield card(f"{rate[FRAMES] / rate[SUBWORDS]:.1f}{TIMES}", "speech compression", caption)
 
 
 def _training_cards(facts: Facts) -> Iterator[str]:
     packed = facts.packed
     if packed and packed.rows:
-        told = f"in {counted(packed.rows, 'row')}, {percent(packed.fill)} full"
-        yield card(number(packed.tokens), "training tokens", told)
-
-
-def run_section(page: Page, run: Run) -> None:
-    """Seconds of each stage, from `run.json`."""
-    rows = []
-    for stage in run.record.get("stages") or []:
-        speed = stage.get("times_real_time")
-        cells = (
-            str(stage.get("name") or ""),
-            clock(float(stage.get("seconds") or 0.0)),
-            f"{speed:,.0f}{TIMES}" if isinstance(speed, int | float) else "",
-            str(stage.get("workers") or ""),
-            str(stage.get("rejected") or ""),
-        )
-        rows.append(tuple(map(escape, cells)))
-    if rows:
-        took = sum(float(stage.get("seconds") or 0.0) for stage in run.record["stages"])
-        heard = float(run.record.get("audio_seconds") or 0.0)
-        lead = (
-            f"{clock(heard)} of audio in {clock(took)}: {heard / took:,.1f}{TIMES} real time." if heard and took else ""
-        )
-        head = ("stage", "time", "times real time", "workers", "rejects")
-        page.section("stages", "Stages", [table(head, rows, numeric=(1, 2, 3, 4), fit=True)], lead)
+        caption = f"in {counted(packed.rows, 'row')}, {percent(packed.fill)} full"
+        yield card(number(packed.tokens), "training tokens", caption)
 
 
 def header(run: Run) -> str:
@@ -93,5 +70,5 @@ def footer(run: Run) -> str:
     versions: dict[str, str] = {}
     for folder in run.datasets.values():
         versions.update(folder.manifest.versions)
-    made = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    return escape(f"Made with {made}." if made else "Made with speechprep.")
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    return escape(f"Made with {packages}." if packages else "Made with speechprep.")

@@ -1,4 +1,4 @@
-"""A histogram of a stream: one pass, constant memory, the same result in whatever order the values come."""
+"""Histogram of a stream: one pass, constant memory, the same result for any order of the values."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Histogram:
 
     def add(self, values: ArrayLike) -> None:
         """Count the finite values."""
-        found = np.asarray(values, np.float64)
-        found = found[np.isfinite(found)]
-        if not len(found):
+        finite = np.asarray(values, np.float64)
+        finite = finite[np.isfinite(finite)]
+        if not len(finite):
             return
-        self.count += len(found)
-        self.total += float(found.sum())
-        self.low = min(self.low, float(found.min()))
-        self.high = max(self.high, float(found.max()))
+        self.count += len(finite)
+        self.total += float(finite.sum())
+        self.low = min(self.low, float(finite.min()))
+        self.high = max(self.high, float(finite.max()))
         while self.low / self.width < -_HALF or self.high / self.width >= _HALF:
             self._double()
-        places = np.floor(found / self.width).astype(np.int64) + _HALF
+        places = np.floor(finite / self.width).astype(np.int64) + _HALF
         self.bins += np.bincount(places, minlength=2 * _HALF)
 
     def _double(self) -> None:
@@ -62,18 +62,18 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        """Mean of the values, 0 where there are none."""
+        """Mean of the values, 0 without values."""
         return self.total / self.count if self.count else 0.0
 
     def quantile(self, q: float) -> float:
-        """The q-quantile to within one fine bin, 0 where there are no values."""
+        """The q-quantile to within one fine bin, 0 without values."""
         if not self.count:
             return 0.0
         place = int(np.searchsorted(np.cumsum(self.bins), max(q * self.count, 1)))
         return min(max((place - _HALF + 0.5) * self.width, self.low), self.high)
 
     def bars(self) -> Bars:
-        """Up to 36 or so bars with round edges, fewer for few values.
+        """About 36 bars with round edges at most, fewer for few values.
 
         The outermost bars also count the `BEYOND` share of values further out.
         """

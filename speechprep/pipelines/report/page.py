@@ -57,7 +57,7 @@ def tone(colour: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = (), *, fit: bool = False) -> str:
-    """A table; the cells are HTML already. `fit`: no wider than it needs to be."""
+    """A table; the cells are HTML. `fit`: as narrow as its content."""
 
     def line(cells: Sequence[str], tag: str) -> str:
         marks = ((' class="n"' if i in numeric else "") for i in range(len(cells)))
@@ -69,9 +69,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[
 
 
 def facts_table(rows: Iterable[tuple[str, str]]) -> str:
-    """Names and their values, as HTML; nothing where there are none."""
-    found = list(rows)
-    return table((), found, fit=True) if found else ""
+    """Names and their values, as HTML; empty without rows."""
+    entries = list(rows)
+    return table((), entries, fit=True) if entries else ""
 
 
 def card(value: str, name: str, caption: str) -> str:
@@ -90,5 +90,5 @@ def counted(n: int, what: str) -> str:
 
 
 def by_timing(speech: Speech) -> list[str]:
-    """How many words have their times from where; plain text."""
+    """Number of words by the origin of their times; plain text."""
     return [f"{number(n)} {timing}" for timing, n in sorted(speech.timings.items(), key=lambda t: (-t[1], t[0]))]

@@ -1,4 +1,4 @@
-"""How well the embeddings of a run tell their own rows apart, by exact search over them."""
+"""Self-retrieval of the embeddings of a run: exact search for some rows among all rows."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Retrieval:
     """Exact search of some rows among all.
 
     Attributes:
-        rows: of the dataset; `searched` of them were looked at.
+        rows: of the dataset; the first `searched` of them are searched.
         dim: of a vector.
-        queries: rows asked for; `found` of them came first themselves, or tied with a vector equal to theirs.
+        queries: number of query rows; `self_found` of them are their own first result, or tied with an equal vector.
         example: a caption and its nearest other rows, (cosine, id, caption): the query with the nearest neighbours.
     """
 
@@ -31,12 +31,12 @@ class Retrieval:
     searched: int
     dim: int
     queries: int
-    found: int
+    self_found: int
     example: tuple[str, list[tuple[float, str, str]]] | None
 
 
 def measure(folder: Dataset) -> Retrieval | None:
-    """Ask for evenly spaced rows of a folder with vectors; None where there are no rows. Three streaming passes."""
+    """Search for evenly spaced rows of a folder with vectors; None without rows. Three streaming passes."""
     rows = folder.rows
     searched = min(rows, _ROWS)
     if not searched:
@@ -51,14 +51,14 @@ def measure(folder: Dataset) -> Retrieval | None:
         top = np.argsort(-scores, axis=1, kind="stable")[:, :_NEIGHBOURS]
         where = np.take_along_axis(np.concatenate([where, here], axis=1), top, 1)
         best = np.take_along_axis(scores, top, 1)
-    own = np.einsum("ij,ij->i", queries, queries)
-    alive = own > 0  # a caption without a known word has no direction
-    found = int((alive & (own >= best[:, 0] - _TIE)).sum())
+    norms = np.einsum("ij,ij->i", queries, queries)
+    alive = norms > 0  # a caption without a known word has no direction
+    self_found = int((alive & (norms >= best[:, 0] - _TIE)).sum())
     example = None
     if alive.any():
-        asked = int(np.argmax(np.where(alive, best[:, -1], -np.inf)))
-        example = _example(folder, int(places[asked]), where[asked], best[asked])
-    return Retrieval(rows, searched, queries.shape[1], int(alive.sum()), found, example)
+        query = int(np.argmax(np.where(alive, best[:, -1], -np.inf)))
+        example = _example(folder, int(places[query]), where[query], best[query])
+    return Retrieval(rows, searched, queries.shape[1], int(alive.sum()), self_found, example)
 
 
 def _blocks(
@@ -79,9 +79,9 @@ def _blocks(
 
 
 def _example(
-    folder: Dataset, asked: int, places: NDArray[np.int64], scores: NDArray[np.float32]
+    folder: Dataset, query: int, places: NDArray[np.int64], scores: NDArray[np.float32]
 ) -> tuple[str, list[tuple[float, str, str]]]:
-    wanted = {asked, *(int(place) for place in places if place >= 0)}
+    wanted = {query, *(int(place) for place in places if place >= 0)}
     rows: dict[int, tuple[str, str]] = {}
     first = 0
     for batch in folder.batches(["id", "caption"]):
@@ -92,6 +92,6 @@ def _example(
         first += batch.num_rows
         if first > max(wanted):
             break
-    others = [(float(s), *rows[int(p)]) for p, s in zip(places, scores, strict=True) if p >= 0 and p != asked]
-    ident, caption = rows[asked]
+    others = [(float(s), *rows[int(p)]) for p, s in zip(places, scores, strict=True) if p >= 0 and p != query]
+    ident, caption = rows[query]
     return caption or ident, others[: _NEIGHBOURS - 1]

@@ -49,10 +49,10 @@ def choose(run: Run, speech: Speech) -> list[Chosen]:
     for why, because, ident, shard in picked:
         row = utterances.find(ident, shard)
         if row is not None:
-            found = words.find(ident, shard) if words else None
-            if found and not found["kept"]:
-                because += f" It was not kept: {found['reason']}."
-            chosen.append(Chosen(why, because, row, found, units.find(ident, shard) if units else None))
+            spoken = words.find(ident, shard) if words else None
+            if spoken and not spoken["kept"]:
+                because += f" It was not kept: {spoken['reason']}."
+            chosen.append(Chosen(why, because, row, spoken, units.find(ident, shard) if units else None))
     return chosen
 
 

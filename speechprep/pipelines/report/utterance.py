@@ -84,7 +84,7 @@ def draw(chosen: Chosen, index: int, rate: float | None, scores: tuple[float, fl
 
 def _frame(chosen: Chosen, index: int, body: str, duration: float) -> str:
     text = (chosen.words or {}).get("text") or chosen.utterance["text"]
-    said = f"<blockquote>{escape(text)}</blockquote>" if text else '<p class="note">No transcript.</p>'
+    quote = f"<blockquote>{escape(text)}</blockquote>" if text else '<p class="note">No transcript.</p>'
     cut = f" The first {LONGEST:.0f} s of it are shown." if duration > LONGEST else ""
     who = " · ".join(
         escape(str(part))
@@ -94,7 +94,7 @@ def _frame(chosen: Chosen, index: int, body: str, duration: float) -> str:
     return (
         f'<article class="utterance" data-utterance="{index}"><header><h3>{escape(chosen.why)}</h3>'
         f"<code>{escape(chosen.utterance['id'])}</code><span>{who}</span></header>"
-        f'<p class="note">{escape(chosen.because)}{cut}</p>{said}{body}</article>'
+        f'<p class="note">{escape(chosen.because)}{cut}</p>{quote}{body}</article>'
     )
 
 

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from speechprep.artifacts import manifest, shards, storage
+from speechprep.artifacts import manifest, storage
+from speechprep.artifacts.run import open_dataset
 from speechprep.artifacts.schemas import WORDS
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.pipelines.engine.context import ShardContext
@@ -139,16 +140,16 @@ def load(folder: str) -> Scored:
     seconds, kept = [np.zeros(0)], [np.zeros(0, np.bool_)]
     strings: dict[str, list[pa.Array]] = {"language": [], "reason": []}
     scores: dict[str, list[NDArray[np.float32]]] = {name: [np.zeros(0, np.float32)] for name in COLUMNS}
-    for shard in manifest.read(folder).shards:
-        uri = storage.join(folder, shard.name)
-        check_columns(shards.read_schema(uri), folder)
-        for batch in shards.read_batches(uri, names, VIEW_BATCH):
-            seconds.append(seconds_of(batch))
-            kept.append(_kept(batch).to_numpy(zero_copy_only=False).astype(np.bool_))
-            for name, columns in strings.items():
-                columns.append(batch.column(name))
-            for name, parts in scores.items():
-                parts.append(floats(batch, name))
+    words = open_dataset(folder)
+    if words.schema is not None:
+        check_columns(words.schema, folder)
+    for batch in words.batches(names, rows=VIEW_BATCH):
+        seconds.append(seconds_of(batch))
+        kept.append(_kept(batch).to_numpy(zero_copy_only=False).astype(np.bool_))
+        for name, columns in strings.items():
+            columns.append(batch.column(name))
+        for name, parts in scores.items():
+            parts.append(floats(batch, name))
     return Scored(
         np.concatenate(seconds),
         {name: np.concatenate(parts) for name, parts in scores.items()},

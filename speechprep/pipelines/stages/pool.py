@@ -15,6 +15,7 @@ from copy import copy
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.artifacts.schemas import POOLED
@@ -94,18 +95,24 @@ def moments(vectors: Iterator[F64], dim: int) -> tuple[F64, F64]:
     return mean, np.sqrt(squares / max(n, 1))
 
 
+def standardisation(batches: Iterator[pa.RecordBatch], dim: int) -> dict[str, list[float]]:
+    """Mean and standard deviation of the column `mean`, to seven digits.
+
+    Float64 sums differ in their last bits with the cut into shards; seven digits do not.
+    """
+    blocks = (
+        batch.column("mean").flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1).astype(np.float64)
+        for batch in batches
+        if batch.num_rows
+    )
+    mean, std = moments(blocks, dim)
+    return {name: [float(f"{x:.7g}") for x in values] for name, values in (("mean", mean), ("std", std))}
+
+
 def facts(finished: Finished) -> dict[str, Any]:
     """The extractor, and mean and standard deviation of the vectors, to float32."""
     extractor: Extractor = make("extractors", finished.config.backend, finished.config.options)
-    blocks = (
-        batch.column("mean").flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1).astype(np.float64)
-        for batch in finished.batches(["mean"])
-        if batch.num_rows
-    )
-    mean, std = moments(blocks, extractor.dim)
-    # Float64 sums differ in their last bits with the cut into shards; seven digits do not.
-    stats = {name: [float(f"{x:.7g}") for x in values] for name, values in (("mean", mean), ("std", std))}
-    return {**described(finished.config, extractor), **stats}
+    return {**described(finished.config, extractor), **standardisation(finished.batches(["mean"]), extractor.dim)}
 
 
 STAGE = Stage(

@@ -188,14 +188,22 @@ def sample_utterance(
     return {"id": row["id"], "frames": chosen.astype(np.int32), "silent": silent, "features": features}, n
 
 
-def frames_by_group(ctx: ShardContext, grid: FrameGrid) -> dict[Group, float]:
-    """Frames of the whole corpus, by the balanced columns."""
-    columns = ctx.config.columns
+def frames_by_group(
+    batches: Iterator[pa.RecordBatch], columns: list[str], seconds: float, grid: FrameGrid
+) -> dict[Group, float]:
+    """Frames of the whole corpus, by the balanced columns.
+
+    Args:
+        batches: rows of the corpus with `columns` and `duration`; not read without columns.
+        columns: the balanced columns.
+        seconds: length of the corpus.
+        grid: of the extractor.
+    """
     if not columns:
-        return {(): round(ctx.total("corpus")["seconds"], 3) * grid.rate}
+        return {(): round(seconds, 3) * grid.rate}
     # In whole samples: the sum depends neither on the order of the rows nor on the shards.
     samples: dict[Group, int] = defaultdict(int)
-    for batch in ctx.batches("corpus", [*columns, "duration"], rows=4096):
+    for batch in batches:
         for row in batch.to_pylist():
             samples[group_of(row, columns)] += num_samples(row["duration"] or 0.0, grid.sample_rate)
     return {group: n / grid.stride for group, n in sorted(samples.items())}
@@ -203,7 +211,10 @@ def frames_by_group(ctx: ShardContext, grid: FrameGrid) -> dict[Group, float]:
 
 def run(ctx: ShardContext) -> None:
     """One shard."""
-    plan = SamplingPlan.make(ctx.config, ctx.seed, frames_by_group(ctx, ctx.backend.grid))
+    columns = ctx.config.columns
+    rows = ctx.batches("corpus", [*columns, "duration"], rows=4096)
+    frames_of = frames_by_group(rows, columns, ctx.total("corpus")["seconds"], ctx.backend.grid)
+    plan = SamplingPlan.make(ctx.config, ctx.seed, frames_of)
 
     def work(row: dict[str, Any], blocks: Iterator[F32]) -> dict[str, Any] | None:
         result, n = sample_utterance(ctx.backend, plan, row, blocks)

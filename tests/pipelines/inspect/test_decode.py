@@ -9,6 +9,7 @@ import pytest
 from helpers import rowmaking as made
 
 from speechprep.artifacts import manifest
+from speechprep.artifacts.run import open_dataset
 from speechprep.errors import ConfigError
 from speechprep.pipelines.inspect.decode import decode_dataset, verify_tokens
 from speechprep.pipelines.stages import interleave, pack
@@ -93,17 +94,10 @@ def test_the_check_finds_a_row_that_was_changed(folders, tmp_path, change, messa
     change(row)
     extra = manifest.read(folders["tokens"]).extra
     changed = made.write_dataset(tmp_path / "changed", "tokens", interleave.TOKENS, [rows[:60]], extra)
-    one = {**folders}
     records = folders["records"]
-    one |= {
-        k: str(v)
-        for k, v in made.write_inputs(
-            tmp_path / "in",
-            [[made.words_row(r) for r in records]],
-            [records],
-            interleave.Vocabulary.load(folders["subword"]),
-        ).items()
-    }
-    (line,) = verify_tokens(str(changed), "part-00000-of-00001.parquet", one)
+    vocab = interleave.Vocabulary.load(folders["subword"])
+    inputs = made.write_inputs(tmp_path / "in", [[made.words_row(r) for r in records]], [records], vocab)
+    datasets = {role: open_dataset(str(folder)) for role, folder in inputs.items()}
+    (line,) = verify_tokens(open_dataset(str(changed)), "part-00000-of-00001.parquet", datasets)
     assert f"{row['id']}#ast" in line
     assert any(word in line for word in message.split("|"))

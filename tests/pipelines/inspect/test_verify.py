@@ -69,7 +69,7 @@ def test_a_changed_byte_is_found(out):
 def test_a_shard_cut_short_is_found(out):
     path = out / "doubles" / "part-00001-of-00004.parquet"
     path.write_bytes(path.read_bytes()[:-10])
-    one(out, "the manifest says")
+    one(out, "doubles: part-00001-of-00004.parquet: size is")
 
 
 def test_a_missing_shard_is_found(out):
@@ -114,9 +114,9 @@ def edit(folder: Path, **changes) -> None:
 def test_an_edited_manifest_is_found(out):
     made_of = manifest.read(str(out / "doubles")).made_of
     edit(out / "doubles", made_of={**made_of, "seed": 99})
-    one(out, "fingerprint is not that of what it says")
+    one(out, "doubles: fingerprint is")
     edit(out / "doubles", made_of=made_of, content="0" * 64)
-    one(out, "content hash is not that of its shards")
+    one(out, "doubles: content is 000000000000 in the manifest, recomputed")
 
 
 def test_a_manifest_that_is_none_is_a_problem_and_not_a_crash(out):
@@ -156,10 +156,23 @@ def dataset(folder: Path, kind: str, rows: list[dict], schema, inputs=None, extr
     name = shards.shard_name(0, 1)
     with shards.ShardWriter(str(folder / name), schema) as writer:
         writer.write([{field.name: row.get(field.name) for field in schema} for row in rows])
-    shard = manifest.Shard(name, kind, writer.sha256, writer.size, rows=len(rows))
-    made_of = {"stage": {"utterances": "ingest", "words": "align"}.get(kind, kind), "inputs": inputs or {}}
+    stage = {"utterances": "ingest", "words": "align", "units": "of another package"}[kind]
+    made_of = {"stage": stage, "inputs": {role: fingerprint(source) for role, source in (inputs or {}).items()}}
+    contents = {role: manifest.read(str(source)).shards[0].sha256 for role, source in (inputs or {}).items()}
+    seconds = sum(row.get("duration") or 0.0 for row in rows)
+    words = [word for row in rows for word in row.get("words") or []]
+    counters = {"utterances": len(rows), **({"words": len(words)} if kind == "words" else {})}
+    shard = manifest.Shard(
+        name,
+        manifest.shard_key(manifest.digest(made_of), contents),
+        writer.sha256,
+        writer.size,
+        rows=len(rows),
+        seconds=seconds,
+        counters=counters,
+    )
     content = manifest.digest([shard.sha256])
-    known = manifest.Manifest(kind, manifest.digest(made_of), content, made_of, [shard], {}, [], {}, extra or {})
+    known = manifest.Manifest(kind, manifest.digest(made_of), content, made_of, [shard], counters, [], {}, extra or {})
     manifest.write(str(folder), known)
 
 
@@ -180,12 +193,12 @@ def speech(tmp_path) -> Path:
 
 def units(out: Path, rows: list[dict]) -> None:
     extra = {"grid": GRID, "k": 10, "codebook": "c"}
-    inputs = {"utterances": fingerprint(out / "utterances")}
+    inputs = {"utterances": out / "utterances"}
     dataset(out / "units", "units", [{"codebook": "c", **r} for r in rows], schemas.units_schema(10), inputs, extra)
 
 
 def words(out: Path, rows: list[dict]) -> None:
-    inputs = {"utterances": fingerprint(out / "utterances")}
+    inputs = {"utterances": out / "utterances"}
     dataset(out / "words", "words", rows, schemas.WORDS, inputs)
 
 
@@ -236,7 +249,5 @@ def test_words_that_cannot_be_are_found(speech, bad, text):
 
 
 def test_a_shard_of_another_schema_is_found(speech):
-    dataset(
-        speech / "words", "words", [{"id": "a"}], schemas.POOLED, {"utterances": fingerprint(speech / "utterances")}
-    )
+    dataset(speech / "words", "words", [{"id": "a"}], schemas.POOLED, {"utterances": speech / "utterances"})
     assert "columns" in problems(speech)[0]

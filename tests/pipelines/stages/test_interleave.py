@@ -9,6 +9,7 @@ import pytest
 from helpers import rowmaking as made
 
 from speechprep.artifacts import manifest
+from speechprep.artifacts.run import open_dataset
 from speechprep.errors import ConfigError, SpeechprepError
 from speechprep.pipelines.inspect.decode import verify_tokens
 from speechprep.pipelines.stages.interleave import STAGE
@@ -43,9 +44,10 @@ def test_rows_of_a_shard_are_those_of_the_pure_function(tmp_path, run_stage, voc
 def test_every_row_decodes_to_words_units_and_times(tmp_path, run_stage, vocab):
     found = inputs(tmp_path, vocab, shards=3)
     out = run_stage(STAGE, {"kinds": ["unit", "text", "cst_both", "ast"], "text_words": "fixed:1"}, found)
-    folders = {role: str(path) for role, path in found.items()}
-    for shard in manifest.read(str(out)).shards:
-        assert list(verify_tokens(str(out), shard.name, folders)) == []
+    folders = {role: open_dataset(str(path)) for role, path in found.items()}
+    tokens = open_dataset(str(out))
+    for shard in tokens.shards:
+        assert list(verify_tokens(tokens, shard, folders)) == []
 
 
 def test_the_check_finds_words_and_units_that_are_not_those(tmp_path, run_stage, vocab):
@@ -57,10 +59,9 @@ def test_the_check_finds_words_and_units_that_are_not_those(tmp_path, run_stage,
     other = next(r for r in records if len(r["words"]) > 1 and r["units"] and r is not changed)
     other["words"][1]["start"] += 0.25
     folders = made.write_inputs(tmp_path / "b", [[made.words_row(r) for r in records]], [records], vocab)
-    wrong = list(
-        verify_tokens(str(out), manifest.read(str(out)).shards[0].name, {k: str(v) for k, v in folders.items()})
-    )
-    assert {line.split(": ")[1].split("#")[0] for line in wrong} == {changed["id"], other["id"]}
+    tokens = open_dataset(str(out))
+    wrong = list(verify_tokens(tokens, tokens.shards[0], {k: open_dataset(str(v)) for k, v in folders.items()}))
+    assert {line.split("#")[0] for line in wrong} == {changed["id"], other["id"]}
 
 
 @pytest.mark.parametrize(("shards", "workers"), [(3, 1), (16, 2)])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.index import ITEMS, ITEMS_SCHEMA
 from speechprep.artifacts.manifest import canonical, differences
+from speechprep.artifacts.run import open_dataset
 from speechprep.errors import BadInput, StaleArtifact
 from speechprep.pipelines.backends import Embedder
 from speechprep.pipelines.backends.embedders.sound_windows import pool
@@ -42,7 +43,7 @@ class AudioVectors(NamedTuple):
 class PreviousIndex:
     """Stored audio vectors of an earlier index, by digest of the sound."""
 
-    def __init__(self, folder: Path, made_by: str, embeddings: str, identity: dict[str, Any], per_row: PerRow) -> None:
+    def __init__(self, folder: Path, made_by: str, identity: dict[str, Any], per_row: PerRow) -> None:
         """Read the folder.
 
         Raises:
@@ -51,7 +52,7 @@ class PreviousIndex:
         try:
             metadata = json.loads((folder / made_by).read_text())
             items = pq.read_table(folder / ITEMS, schema=ITEMS_SCHEMA)
-            vectors = pq.read_table(folder / embeddings, columns=["vector"]).column("vector").combine_chunks()
+            vectors = open_dataset(str(folder)).table(["vector"]).column("vector").combine_chunks()
         except (OSError, ValueError) as error:
             raise StaleArtifact(
                 f"index.previous = {folder} is not a readable index ({error}); give the folder of an index"

@@ -143,7 +143,7 @@ def write_sounds(ctx: ShardContext, embedder: Embedder) -> pa.Table:
     previous = None
     if ctx.config.previous is not None:
         folder = storage.fetch_folder(ctx.config.previous, ctx.scratch / "previous")
-        previous = PreviousIndex(folder, EMBEDDER, EMBEDDINGS, embedder.identity(), ctx.config.rows)
+        previous = PreviousIndex(folder, EMBEDDER, embedder.identity(), ctx.config.rows)
     items = []
     with shards.ShardWriter(str(ctx.out / EMBEDDINGS), vector_schema(embedder.dim)) as writer:
         for block in embed_utterances(ctx, embedder, ctx.config.rows, previous):

@@ -1,0 +1,232 @@
+"""Recomputation of the facts in a manifest (`extra`), from the rows, the model files and the inputs of the folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.artifacts import storage
+from speechprep.artifacts.codebook import METADATA, Codebook
+from speechprep.artifacts.index import AUTO, factory_for
+from speechprep.artifacts.manifest import canonical
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.errors import SpeechprepError
+from speechprep.pipelines.engine.stage import Finished
+from speechprep.pipelines.inspect.folders import CheckedFolder, disagreement
+from speechprep.pipelines.inspect.unverified import is_unverified
+from speechprep.registry import make
+
+ROWS = 1024
+TOLERANCE = 1e-6  # relative; stored means are rounded to seven digits
+UNKNOWN = object()  # value of a fact that depends on an absent input or model
+
+Facts = dict[str, Any]
+
+
+def fact_problems(folder: CheckedFolder) -> Iterator[str]:
+    """Disagreements of the facts in the manifest with the data."""
+    name, stored = folder.manifest.made_of.get("stage", ""), folder.manifest.extra
+    recomputed = STAGES[name](folder) if name in STAGES else _other(folder)
+    if recomputed is None:
+        return
+    for fact in sorted(stored.keys() | recomputed.keys()):
+        value = recomputed.get(fact)
+        optional = fact in OPTIONAL.get(name, ()) and fact not in stored
+        if value is UNKNOWN or optional or is_unverified(name, f"extra.{fact}"):
+            continue
+        yield from _compare(f"extra.{fact}", stored.get(fact), value)
+
+
+def _compare(at: str, stored: Any, recomputed: Any) -> Iterator[str]:
+    if isinstance(stored, dict) and isinstance(recomputed, dict):
+        for key in sorted(stored.keys() | recomputed.keys()):
+            yield from _compare(f"{at}.{key}", stored.get(key), recomputed.get(key))
+    elif not _agree(stored, recomputed):
+        yield disagreement(at, stored, recomputed)
+
+
+def _agree(stored: Any, recomputed: Any) -> bool:
+    if isinstance(stored, list) and isinstance(recomputed, list):
+        return len(stored) == len(recomputed) and all(map(_agree, stored, recomputed))
+    if type(stored) in (int, float) and type(recomputed) in (int, float):
+        return math.isclose(stored, recomputed, rel_tol=TOLERANCE, abs_tol=1e-12)
+    return type(stored) is type(recomputed) and bool(stored == recomputed)
+
+
+def _json(facts: Facts) -> Facts:
+    """Facts as JSON values: tuples become lists. Unknown values stay."""
+    return {name: value if value is UNKNOWN else json.loads(canonical(value)) for name, value in facts.items()}
+
+
+def _from_input(folder: CheckedFolder, role: str, names: tuple[str, ...]) -> Facts:
+    """Facts copied from an input."""
+    dataset = folder.input(role)
+    return {name: UNKNOWN if dataset is None else dataset.extra.get(name) for name in names}
+
+
+def _content(folder: CheckedFolder, role: str) -> Any:
+    dataset = folder.input(role)
+    return UNKNOWN if dataset is None else dataset.manifest.content
+
+
+def _other(folder: CheckedFolder) -> Facts | None:
+    """Facts of a stage of another package, if they need no backend; None if they cannot be recomputed."""
+    stage = folder.stage
+    if stage is None or stage.facts is None or stage.backend is not None:
+        return None
+    inputs = {role: folder.input(role) for role in folder.manifest.made_of.get("inputs", {})}
+    manifests = {role: dataset.manifest for role, dataset in inputs.items() if dataset is not None}
+    if len(manifests) != len(inputs):
+        return None
+    config = stage.configure(folder.config)
+    return _json(stage.facts(Finished(folder.dataset.uri, config, folder.manifest.shards, manifests)))
+
+
+def _none(folder: CheckedFolder) -> Facts:
+    return {}
+
+
+def _extractor(folder: CheckedFolder, dim: Any) -> Facts:
+    """Facts of the extractor, from the fingerprint body; the frame grid needs the same extractor on this machine."""
+    name, options = folder.config.get("extractor", folder.config.get("backend")), folder.config.get("options")
+    identity = folder.manifest.made_of.get("backend")
+    facts = {"backend": {"extractor": name, "options": options}, "extractor": identity, "dim": dim, "grid": UNKNOWN}
+    try:
+        extractor = make("extractors", str(name), options or {})
+        if json.loads(canonical(extractor.identity())) == identity:
+            facts |= {"grid": extractor.grid.as_dict(), "dim": extractor.dim}
+    except (SpeechprepError, ImportError, OSError):
+        pass  # the model is not on this machine
+    return facts
+
+
+def _sample(folder: CheckedFolder) -> Facts:
+    dim: Any = UNKNOWN
+    for batch in folder.dataset.batches(["frames", "features"], rows=ROWS):
+        row = next((row for row in batch.slice(0, 1).to_pylist() if row["frames"]), None)
+        if row is not None:
+            dim = len(row["features"]) // (4 * len(row["frames"]))
+            break
+    facts = _extractor(folder, dim)
+    facts["plan"] = {name: folder.config.get(name) for name in ("max_frames", "balance", "spread")}
+    for name in ("frames_extracted", "frames_kept"):
+        facts[name] = sum(int(shard.counters.get(name, 0)) for shard in folder.manifest.shards)
+    corpus, grid = folder.input("corpus"), facts["grid"]
+    facts["frames_in_corpus"] = UNKNOWN
+    if corpus is not None and grid is not UNKNOWN:
+        facts["frames_in_corpus"] = round(corpus.manifest.seconds * FrameGrid(**grid).rate)
+    return facts
+
+
+def _pool(folder: CheckedFolder) -> Facts:
+    from speechprep.pipelines.stages.pool import standardisation
+
+    dim = next((len(row["mean"]) for row in folder.dataset.records(["mean"])), UNKNOWN)
+    facts = _extractor(folder, dim)
+    if facts["dim"] is UNKNOWN:
+        return {**facts, "mean": UNKNOWN, "std": UNKNOWN}
+    return {**facts, **standardisation(folder.dataset.batches(["mean"], rows=ROWS), facts["dim"])}
+
+
+def _codebook(folder: CheckedFolder) -> Facts | None:
+    """Facts of a codebook: its metadata, and the entries of `quality.json` if it was clustered here."""
+    if not storage.is_local(folder.dataset.uri):
+        return None
+    path = storage.local_path(folder.dataset.uri)
+    codebook = Codebook.load(path)
+    facts: Facts = codebook.facts()
+    if "origin" in json.loads((path / METADATA).read_text(encoding="utf-8")):
+        facts["origin"] = codebook.origin
+    quality = path / "quality.json"
+    if quality.exists():
+        report = json.loads(quality.read_text(encoding="utf-8"))
+        facts = {
+            **{name: value for name, value in report.items() if isinstance(value, int | float | str)},
+            "words": report.get("words", {}),
+            "labels": report.get("labels", {}),
+            **facts,
+        }
+    return _json(facts)
+
+
+def _units(folder: CheckedFolder) -> Facts:
+    return _from_input(folder, "codebook", ("grid", "k", "codebook"))
+
+
+def _subword(folder: CheckedFolder) -> Facts:
+    from speechprep.tokenizers.subword.vocabulary import Vocabulary
+
+    with tempfile.TemporaryDirectory() as local:
+        path = folder.dataset.path(Path(local))
+        vocabulary = Vocabulary.load(path)
+        coverage = json.loads((path / "coverage.json").read_text(encoding="utf-8"))
+    described = vocabulary.describe()
+    facts = {name: described[name] for name in ("size", "k", "language", "ranges", "unit_algorithm")}
+    facts |= {"coverage": coverage, "transformers": vocabulary.has_tokenizer}
+    units = folder.input("units")
+    if units is None:
+        facts["codebook"] = UNKNOWN
+    elif units.extra.get("codebook"):
+        facts["codebook"] = units.extra["codebook"]
+    return _json(facts)
+
+
+def _interleave(folder: CheckedFolder) -> Facts:
+    return {**_from_input(folder, "units", ("grid", "k")), "vocabulary": _content(folder, "subword")}
+
+
+def _pack(folder: CheckedFolder) -> Facts:
+    grid = _from_input(folder, "tokens", ("grid",))
+    return {**grid, "context": folder.config.get("context"), "vocabulary": _content(folder, "subword")}
+
+
+def _index(folder: CheckedFolder) -> Facts:
+    from speechprep.pipelines.stages.index.quality import PROBES
+
+    rows, schema = folder.dataset.rows, folder.dataset.schema
+    factory = folder.config.get("factory")
+    embedder = json.loads(storage.read_bytes(storage.join(folder.dataset.uri, "embedder.json")))
+    return {
+        "rows": rows,
+        "dim": schema.field("vector").type.list_size if schema is not None else UNKNOWN,
+        "metric": "cosine",
+        "kind": factory_for(rows) if factory == AUTO else factory,
+        "embedder": embedder["identity"],
+        "probes": min(rows, PROBES),
+    }
+
+
+def _images(folder: CheckedFolder) -> Facts:
+    lengths: NDArray[np.int64] = np.zeros(0, np.int64)
+    for batch in folder.dataset.batches(["codes"], rows=ROWS):
+        lengths = np.unique(np.append(lengths, batch.column("codes").value_lengths().to_numpy(zero_copy_only=False)))
+    length = int(lengths[0]) if len(lengths) else UNKNOWN
+    return {"codec": folder.manifest.made_of.get("backend"), "length": length}
+
+
+OPTIONAL = {"subword": ("codebook",)}
+"""Stage -> facts absent from the manifests of earlier versions."""
+
+STAGES: dict[str, Callable[[CheckedFolder], Facts | None]] = {
+    "ingest": _none,
+    "align": _none,
+    "filter": _none,
+    "sample": _sample,
+    "cluster": _codebook,
+    "import_codebook": _codebook,
+    "units": _units,
+    "subword": _subword,
+    "interleave": _interleave,
+    "pack": _pack,
+    "pool": _pool,
+    "index": _index,
+    "images": _images,
+}
+"""Stage -> recomputation of its facts."""
