@@ -28,7 +28,7 @@ def steps(out: Path, double=toy.DOUBLE, shards: int = 4) -> list[Step]:
 
 
 def run(work: list[Step], **options) -> list[int]:
-    return [result.made for result in run_steps(work, Options(max_reject_fraction=1.0, **options))]
+    return [result.tasks_run for result in run_steps(work, Options(max_reject_fraction=1.0, **options))]
 
 
 def tree(folder: Path) -> dict[str, str]:

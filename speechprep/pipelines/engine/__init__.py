@@ -1,9 +1,8 @@
-"""The engine runs the stages and imports none of them. From the user's wish to the bytes on disk.
+"""Engine: runs stages without importing one, from a recipe to committed shards.
 
-recipe.py     names, options, inputs          -> steps
-plan.py       a step against its folder       -> tasks, and which of them are done
-run.py        step after step: run, check rejects, write the manifest (watch.py: progress)
-runner.py     tasks to workers; the only file that names a runner (transform.py, local_runner.py, worker.py: Beam)
-execute.py    one task: work, then commit     (context.py: inputs and outputs of the work; stage.py: declaration of a
-stage)
+recipe.py     recipe, options, inputs    -> steps
+plan.py       a step and its folder      -> tasks, and the committed ones (task.py: a task and its commit record)
+run.py        one step after the other: tasks, manifest, check of the rejects (progress.py: the listener)
+execute.py    one task: work, then commit (context.py: inputs and outputs of a stage; stage.py: declaration of a stage)
+beam/         tasks to workers; runner.py is the only file with the name of a runner
 """

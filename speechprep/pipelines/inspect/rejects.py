@@ -7,7 +7,7 @@ from typing import Any
 
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.errors import StaleArtifact
-from speechprep.pipelines.engine.execute import REJECT_FOLDER
+from speechprep.pipelines.engine.task import REJECT_FOLDER
 from speechprep.registry import names
 
 _ROWS = 4096

@@ -21,8 +21,8 @@ from speechprep.artifacts import card, manifest, schemas, shards, storage
 from speechprep.artifacts.datasets import find_kind
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import DamagedFile, SchemaMismatch, SpeechprepError, StaleArtifact, first_line
-from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK
 from speechprep.pipelines.engine.stage import find_stage
+from speechprep.pipelines.engine.task import REJECT_FOLDER, STATE, WORK
 from speechprep.pipelines.inspect.verify_rows import Neighbours, RowChecks
 
 CHUNK = 1 << 22  # bytes hashed at a time

@@ -21,7 +21,7 @@ from speechprep.artifacts.datasets import find_kind
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.artifacts.timebase import FrameGrid, num_samples
 from speechprep.errors import SpeechprepError
-from speechprep.pipelines.engine.execute import REJECT_FOLDER
+from speechprep.pipelines.engine.task import REJECT_FOLDER
 
 ROWS = 4096
 TIME_SLACK = 0.05  # seconds a word may end behind its audio: containers round their length

@@ -19,7 +19,7 @@ from helpers.toy_chain import chain
 from speechprep.artifacts.run import open_run
 from speechprep.cli import main
 from speechprep.errors import StorageError
-from speechprep.pipelines.engine.command import stage_command
+from speechprep.pipelines.engine.retry import retry_command
 from speechprep.pipelines.engine.stage import find_stage
 
 
@@ -64,7 +64,7 @@ def test_the_command_of_a_step_names_changed_options_alone_and_does_not_depend_o
     stage = find_stage("interleave")
     config = stage.configure({"kinds": ["ast", "cst_ut"], "text_words": "fixed:3"})
     inputs = {role: f"/data/x/run/{role}" for role in ("words", "units", "subword")}
-    assert stage_command("interleave", config, 0, inputs.values(), "/data/x/run/tokens") == (
+    assert retry_command("interleave", config, 0, inputs.values(), "/data/x/run/tokens") == (
         "speechprep interleave --input words --input units --input subword --out tokens "
         '--set \'kinds=["ast", "cst_ut"]\' --set text_words=fixed:3'
     )
