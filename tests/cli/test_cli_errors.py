@@ -29,7 +29,7 @@ CASES = [
     ("error", "code", "text"), CASES, ids=lambda x: type(x).__name__ if isinstance(x, BaseException) else ""
 )
 def test_each_kind_of_error_has_its_line_and_its_exit_code(error, code, text, capsys):
-    assert errors.tell(error) == code
+    assert errors.print_error(error) == code
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.startswith(text) or text in told.err
@@ -37,12 +37,12 @@ def test_each_kind_of_error_has_its_line_and_its_exit_code(error, code, text, ca
 
 
 def test_an_error_of_several_lines_is_folded_into_one(capsys):
-    errors.tell(ConfigError("one\n  two\n\nthree"))
+    errors.print_error(ConfigError("one\n  two\n\nthree"))
     assert capsys.readouterr().err == "error: one two three\n"
 
 
 def test_debug_shows_the_traceback_of_the_worker(capsys):
-    errors.tell(WorkFailed("stage align, shard 3", "Traceback of the worker\n"), debug=True)
+    errors.print_error(WorkFailed("stage align, shard 3", "Traceback of the worker\n"), debug=True)
     assert capsys.readouterr().err.startswith("Traceback of the worker\n")
 
 
@@ -117,4 +117,4 @@ def test_an_option_given_twice_is_noted_on_stderr(tmp_path, capsys):
 
     with pytest.raises(SystemExit):
         main(["pool", "--input", str(tmp_path), "--out", str(tmp_path / "p"), "--set", "a=1", "--set", "a=2"])
-    assert "note: --set a is given 2 times; its last value, 2, counts" in capsys.readouterr().err
+    assert "note: --set a is set 2 times; the last value, 2, is used" in capsys.readouterr().err

@@ -49,9 +49,19 @@ def test_times_real_time_has_no_value_where_there_is_no_audio():
 
 
 def test_the_time_left_follows_from_the_audio_done():
-    state = progress.State("align", todo=4, audio=100.0, done=25.0, tasks=0, began=time.monotonic() - 10)
+    state = progress.State("align", todo=4, audio=100.0, audio_done=25.0, began=time.monotonic() - 10)
     assert state.fraction == 0.25
     assert state.remaining == "0:30 left"
+
+
+def test_the_time_left_follows_from_the_utterances_in_a_stage_without_audio():
+    shown = progress.Display()
+    shown.started(SimpleNamespace(name="interleave"), 1, 1, 100.0, 400)
+    shown.progressed(0, 100, 0.0, 0)
+    shown.state.began -= 10
+    assert shown.state.remaining == "0:30 left"
+    shown.progressed(0, 400, 0.0, 0)
+    assert shown.state.remaining == "", "the time of the work after the last utterance is unknown"
 
 
 def test_shards_count_where_the_audio_is_not_known():

@@ -1,8 +1,8 @@
 """Preflight of a run: missing packages, missing model files and bad options of all steps, before the first step runs.
 
 No model is loaded and nothing is downloaded. The backend of a step is made from its options and from the metadata of
-its inputs. If an input does not exist yet, the extractor named by an earlier step stands in for its metadata: the
-extractor of `sample` is also the extractor of the codebook, and so of `units`.
+its inputs. If an input does not exist yet, the extractor of an earlier step is used for its metadata. For
+example, `sample` has the extractor of the codebook and of `units`.
 """
 
 from __future__ import annotations
