@@ -15,9 +15,9 @@ from typing import Any
 
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.artifacts.shards import shard_name
-from speechprep.pipelines.engine.context import Input, ShardContext, Work
+from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Stage
-from speechprep.pipelines.engine.task import Task
+from speechprep.pipelines.engine.task import Input, Task, Work
 
 
 def stand_in(kind: str, folder: Path, extra: dict[str, Any]) -> Input:

@@ -100,8 +100,8 @@ def hubert(folder: str, minutes: float) -> None:
     from speechprep.artifacts.codebook import Codebook
     from speechprep.artifacts.schemas import UTTERANCES
     from speechprep.pipelines.backends.extractors.hubert import HubertExtractor
-    from speechprep.pipelines.engine.context import Input, ShardContext, Work
-    from speechprep.pipelines.engine.task import Task
+    from speechprep.pipelines.engine.context import ShardContext
+    from speechprep.pipelines.engine.task import Input, Task, Work
     from speechprep.pipelines.stages import units
 
     torch.set_num_threads(1)

@@ -106,8 +106,8 @@ def test_after_a_crash_each_utterance_is_decoded_and_run_alone_with_its_id_on_di
     long: bool,
 ) -> None:
     from speechprep.artifacts.media import audio
-    from speechprep.pipelines.engine.context import Input, ShardContext, Work
-    from speechprep.pipelines.engine.task import Task
+    from speechprep.pipelines.engine.context import ShardContext
+    from speechprep.pipelines.engine.task import Input, Task, Work
 
     make_corpus(talkers)
     extractor = Batched()

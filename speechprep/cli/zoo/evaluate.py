@@ -133,16 +133,16 @@ def _add_benchmark(program: typer.Typer, benchmark: Benchmark) -> None:
         del shared["speaker_column"]
     for name in ("reference_column", "hypothesis_column"):
         shared[name] = shared[name].replace(default=benchmark.column)
-    own = parameters(benchmark.options)
+    option_parameters = parameters(benchmark.options)
 
     def score(**values: Any) -> None:
-        options = benchmark.options.of({parameter.name: values.pop(parameter.name) for parameter in own})
+        options = benchmark.options.of({parameter.name: values.pop(parameter.name) for parameter in option_parameters})
         _score(benchmark, options.model_dump(), **values)
 
     files = [shared.pop("references"), shared.pop("hypotheses")]
     call = "speechprep eval {} --references dev.jsonl --hypotheses decoded.jsonl{}"
     lines = tuple(call.format(benchmark.name, rest) for rest in ("", *benchmark.examples))
-    function = command(score, [*files, *own, *shared.values()], benchmark.help)
+    function = command(score, [*files, *option_parameters, *shared.values()], benchmark.help)
     program.command(benchmark.name, epilog=examples(lines))(function)
 
 
@@ -187,15 +187,15 @@ def _last(*, out: Decoded = None, json: opt.Json = False) -> None:
 def _add_question(program: typer.Typer, question: Question) -> None:
     first = signature(_several_models if question.many_models else _one_model, eval_str=True).parameters.values()
     last = [p for p in signature(_last, eval_str=True).parameters.values() if p.name != "out" or question.writes]
-    own = parameters(question.options)
+    option_parameters = parameters(question.options)
 
     def ask(**values: Any) -> None:
-        options = question.options.of({parameter.name: values[parameter.name] for parameter in own})
+        options = question.options.of({parameter.name: values[parameter.name] for parameter in option_parameters})
         trained = values["model"] if question.many_models else [values["model"]]
         answer = question.answer(trained, [values["data"]], options)
         if values.get("out") is not None:
             write_lines(values["out"], answer.records)
         print_answer(answer, json=values["json"])
 
-    function = command(ask, [*first, *own, *last], question.help)
+    function = command(ask, [*first, *option_parameters, *last], question.help)
     program.command(question.name, epilog=examples(question.examples))(function)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,76 +16,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.artifacts import shards, storage
-from speechprep.artifacts.manifest import Manifest, read
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.errors import BadInput
-from speechprep.pipelines.engine.task import Task
+from speechprep.pipelines.engine.task import Work
 from speechprep.tokenizers.arrays import keyed_random
 
 DECODE_AHEAD = 4  # decoded utterances in the queue; limits memory
 PROGRESS_EVERY = 0.3  # seconds between two writes of the progress file
-
-
-@dataclass
-class Input:
-    """Input of a task in one role: a folder, and the shard to read.
-
-    Attributes:
-        folder: URI of the dataset or artifact.
-        file: name of the shard; None for the whole folder.
-    """
-
-    folder: str
-    file: str | None
-    _manifest: Manifest | None = None
-
-    @property
-    def manifest(self) -> Manifest:
-        """Manifest of the folder, read once."""
-        if self._manifest is None:
-            self._manifest = read(self.folder)
-        return self._manifest
-
-    def files(self) -> list[str]:
-        """URIs of the Parquet shards to read, in order."""
-        names = [self.file] if self.file else [s.name for s in self.manifest.shards if s.name.endswith(".parquet")]
-        return [storage.join(self.folder, name) for name in names]
-
-
-@dataclass
-class Work:
-    """A task on a worker.
-
-    Attributes:
-        task: the task.
-        config: validated options of the stage.
-        inputs: role -> input.
-        backend: loaded backend of the stage, None if it has none.
-        scratch: local folder for the files of this task; it is removed after the task.
-    """
-
-    task: Task
-    config: Any
-    inputs: dict[str, Input]
-    backend: Any
-    scratch: Path
-
-    @property
-    def progress_file(self) -> Path | None:
-        """Progress file for the driver; None without the driver's disk."""
-        return Path(self.task.work) / f"progress-{self.task.shard:05d}.json" if self.task.work else None
-
-    @property
-    def in_progress_file(self) -> Path | None:
-        """File with the ids of the records in progress; None unless a process has crashed in this shard."""
-        if self.task.work is None or not self.task.one_by_one:
-            return None
-        return in_progress_file(self.task.work, self.task.shard)
-
-
-def in_progress_file(work: str, shard: int) -> Path:
-    """File with the ids of the records in progress of a shard. It remains after a crash."""
-    return Path(work) / f"in-progress-{shard:05d}.json"
 
 
 class ShardContext:

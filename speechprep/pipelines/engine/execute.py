@@ -14,10 +14,10 @@ from pathlib import Path
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.schemas import REJECTS
-from speechprep.pipelines.engine.context import Input, ShardContext, Work
+from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.loaded import loaded_backend
 from speechprep.pipelines.engine.stage import Stage, find_stage
-from speechprep.pipelines.engine.task import STATE, Task, read_record, write_record
+from speechprep.pipelines.engine.task import STATE, Input, Task, Work, read_record, write_record
 
 
 def execute(task: Task) -> list[Shard]:

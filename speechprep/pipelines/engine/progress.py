@@ -47,7 +47,7 @@ class StepResult:
 class Listener(Protocol):
     """Receiver of the progress of a run.
 
-    `progressed` and `reached` are called from a thread of their own, the other methods from the driver's thread.
+    `progressed` and `reached` are called from a second thread, the other methods from the thread of the driver.
     """
 
     def started(self, step: Step, todo: int, tasks: int, seconds: float, utterances: int) -> None:

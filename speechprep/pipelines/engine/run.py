@@ -16,14 +16,22 @@ from speechprep.artifacts import card, manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, TooManyRejects
 from speechprep.pipelines.engine.beam.runner import Engine, run_tasks
-from speechprep.pipelines.engine.context import in_progress_file
 from speechprep.pipelines.engine.failures import WorkerDied
 from speechprep.pipelines.engine.plan import PLAN, Prepared, Step, prepare, stale_files
 from speechprep.pipelines.engine.progress import Listener, NoListener, StepResult, reporting_progress
 from speechprep.pipelines.engine.retry import MAX_REJECT_FRACTION
 from speechprep.pipelines.engine.scratch import remove_abandoned, temporary_folder
 from speechprep.pipelines.engine.stage import Finished
-from speechprep.pipelines.engine.task import STATE, WORK, FolderSizes, Task, intact, read_record, write_record
+from speechprep.pipelines.engine.task import (
+    STATE,
+    WORK,
+    FolderSizes,
+    Task,
+    in_progress_file,
+    intact,
+    read_record,
+    write_record,
+)
 
 CRASHES_TO_REJECT = 2  # the first crash may have an external cause, for example the out-of-memory killer
 ATTEMPTS = 12

@@ -1,4 +1,4 @@
-"""Tasks: the work on one shard as plain data, and its commit record.
+"""Tasks: the work on one shard as plain data (`Task`), the same on a worker (`Work`), and the commit record.
 
 The folder of a task holds its shards, `rejects/`, and during a run `_state/` (commit records) and `_work/` (temporary
 files). A task is committed if its record has the key of the task and every file of the record is in the folder with
@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from speechprep.artifacts import shards, storage
-from speechprep.artifacts.manifest import Shard
+from speechprep.artifacts.manifest import Manifest, Shard, read
 
 STATE = "_state"
 WORK = "_work"
@@ -83,6 +84,68 @@ class Task:
     def to_dict(self) -> dict[str, Any]:
         """Fields as JSON values, for a runner; `Task(**fields)` is the inverse."""
         return asdict(self)
+
+
+@dataclass
+class Input:
+    """Input of a task in one role: a folder, and the shard to read.
+
+    Attributes:
+        folder: URI of the dataset or artifact.
+        file: name of the shard; None for the whole folder.
+    """
+
+    folder: str
+    file: str | None
+    _manifest: Manifest | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """Manifest of the folder, read once."""
+        if self._manifest is None:
+            self._manifest = read(self.folder)
+        return self._manifest
+
+    def files(self) -> list[str]:
+        """URIs of the Parquet shards to read, in order."""
+        names = [self.file] if self.file else [s.name for s in self.manifest.shards if s.name.endswith(".parquet")]
+        return [storage.join(self.folder, name) for name in names]
+
+
+@dataclass
+class Work:
+    """A task on a worker.
+
+    Attributes:
+        task: the task.
+        config: validated options of the stage.
+        inputs: role -> input.
+        backend: loaded backend of the stage, None if it has none.
+        scratch: local folder for the files of this task; it is removed after the task.
+    """
+
+    task: Task
+    config: Any
+    inputs: dict[str, Input]
+    backend: Any
+    scratch: Path
+
+    @property
+    def progress_file(self) -> Path | None:
+        """Progress file for the driver; None without the driver's disk."""
+        return Path(self.task.work) / f"progress-{self.task.shard:05d}.json" if self.task.work else None
+
+    @property
+    def in_progress_file(self) -> Path | None:
+        """File with the ids of the records in progress; None unless a process has crashed in this shard."""
+        if self.task.work is None or not self.task.one_by_one:
+            return None
+        return in_progress_file(self.task.work, self.task.shard)
+
+
+def in_progress_file(work: str, shard: int) -> Path:
+    """File with the ids of the records in progress of a shard. It remains after a crash."""
+    return Path(work) / f"in-progress-{shard:05d}.json"
 
 
 SizeOf = Callable[[str], int | None]  # name of a file in the folder -> bytes, None for an absent file
