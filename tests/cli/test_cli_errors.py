@@ -66,7 +66,7 @@ MISTAKES = {
     "no such command": (["indx"], "Did you mean 'index'?"),
     "no such option": (["run", "--inptu", "x"], "--inptu"),
     "missing option": (["align"], "--input"),
-    "no such recipe": (["run", "nix", "--input", ".", "--out", "o"], "no recipe 'nix'"),
+    "no such recipe": (["run", "nix", "--input", ".", "--out", "o"], "unknown recipe 'nix'"),
     "no recipe": (["run", "--input", ".", "--out", "o"], "demo, speech"),
     "recipe given twice": (["run", "demo", "--recipe", "demo", "--input", ".", "--out", "o"], "twice"),
     "no such input": (["demo", "--input", "/nowhere/at/all", "--out", "o"], "--input /nowhere/at/all: no such file"),
@@ -81,7 +81,7 @@ MISTAKES = {
     "stray argument": (["run", "demo", "more", "-i", ".", "-o", "/tmp/o"], "unexpected argument 'more'"),
     "bad number": (["demo", "--workers", "0"], "--workers"),
     "nothing to verify": (["verify", "{out}"], "nothing of speechprep is here"),
-    "nothing to inspect": (["inspect", "{out}"], "nothing of speechprep is here"),
+    "nothing to inspect": (["inspect", "{out}"], "holds no output of speechprep"),
     "no such backend": (["backends", "check", "nix"], "there are: caption, "),
 }
 
@@ -103,7 +103,7 @@ def test_an_out_folder_within_the_input_is_refused(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     code, _, err = leave(capsys, "demo", "--input", str(tmp_path / "in"), "--out", str(tmp_path / "in" / "out"))
     assert code == 2
-    assert "lies within --input" in err
+    assert "is inside --input" in err
 
 
 def test_backends_list_is_json_when_asked(capsys):

@@ -145,7 +145,7 @@ class Work:
 
 def in_progress_file(work: str, shard: int) -> Path:
     """File with the ids of the records in progress of a shard. It remains after a crash."""
-    return Path(work) / f"in-progress-{shard:05d}.json"
+    return storage.local_path(work) / f"in-progress-{shard:05d}.json"
 
 
 SizeOf = Callable[[str], int | None]  # name of a file in the folder -> bytes, None for an absent file
