@@ -15,8 +15,9 @@ from typing import Any
 
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.artifacts.shards import shard_name
-from speechprep.pipelines.engine.context import Input, ShardContext, Work
+from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Stage
+from speechprep.pipelines.engine.task import Input, Task, Work
 
 
 def stand_in(kind: str, folder: Path, extra: dict[str, Any]) -> Input:
@@ -34,8 +35,8 @@ def run_stage(stage: Stage, options: dict[str, Any], inputs: dict[str, Input], o
     for i, file in enumerate(files):
         own = {r: Input(x.folder, file, x.manifest) if r in roles else x for r, x in inputs.items()}
         with tempfile.TemporaryDirectory() as scratch:
-            work = Work(stage.name, stage.configure(options), 0, i, len(files), str(out), own, None, Path(scratch))
-            ctx = ShardContext(work)
+            task = Task(stage.name, options, 0, i, len(files), "", str(out), {})
+            ctx = ShardContext(Work(task, stage.configure(options), own, None, Path(scratch)))
             ctx.schema = stage.schema
             stage.run(ctx)
             for writer in ctx.written.values():

@@ -100,7 +100,8 @@ def hubert(folder: str, minutes: float) -> None:
     from speechprep.artifacts.codebook import Codebook
     from speechprep.artifacts.schemas import UTTERANCES
     from speechprep.pipelines.backends.extractors.hubert import HubertExtractor
-    from speechprep.pipelines.engine.context import Input, ShardContext, Work
+    from speechprep.pipelines.engine.context import ShardContext
+    from speechprep.pipelines.engine.task import Input, Task, Work
     from speechprep.pipelines.stages import units
 
     torch.set_num_threads(1)
@@ -140,8 +141,8 @@ def hubert(folder: str, minutes: float) -> None:
                 "codebook": Input(f"{out}/codebook", None, facts),
             }
             inputs["utterances"].file = shards.shard_name(0, 1)
-            work = Work("units", units.Config(), 0, 0, 1, f"{out}/units{times}", inputs, extractor, Path(out))
-            ctx = ShardContext(work)
+            task = Task("units", {}, 0, 0, 1, "", f"{out}/units{times}", {})
+            ctx = ShardContext(Work(task, units.Config(), inputs, extractor, Path(out)))
             ctx.schema = units.schema(ctx)
             inside[0], cpu, began = 0.0, time.process_time(), time.perf_counter()
             units.run(ctx)

@@ -27,10 +27,10 @@ from speechprep.pipelines.driver.outcome import Outcome
 from speechprep.pipelines.driver.request import check_places, recipe_steps
 from speechprep.pipelines.driver.survey import Standing, survey
 from speechprep.pipelines.engine.beam.runner import Engine
+from speechprep.pipelines.engine.progress import Listener
 from speechprep.pipelines.engine.recipe import single
 from speechprep.pipelines.engine.run import Options
 from speechprep.pipelines.engine.stage import find_stage
-from speechprep.pipelines.engine.watch import Listener
 from speechprep.pipelines.inspect.decode import Decoded, decode_one, load_vocabulary
 from speechprep.registry import make
 from speechprep.tokenizers.interleave.single import interleave_utterance

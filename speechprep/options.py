@@ -1,8 +1,8 @@
-"""Options: the base of every class of options, and the parser of `NAME=VALUE` settings.
+"""Options: base class of all options, and the parser of `NAME=VALUE` settings.
 
-The text of a setting is read by the type of its option. An option of type str keeps the text as written
-(`corpus=2024`, `language=no`), every other option follows YAML 1.2 (`k=050` is 50, `k=1e3` is 1000, `k=true` is
-refused).
+The text of a setting is parsed by the type of its option. An option of type str keeps the text as written
+(`corpus=2024`, `language=no`). Every other option follows YAML 1.2: `k=050` is 50, `k=1e3` is 1000, `k=true` is an
+error.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from speechprep.errors import ConfigError
 
 
 class Options(BaseModel):
-    """Base of all options: frozen, unknown names refused, no boolean for a number."""
+    """Base class of all options: frozen; unknown names, and a boolean for a number, are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ALIASES: ClassVar[Mapping[str, str]] = {}
-    """Older name of an option -> its name. Settings take both, manifests keep the older one: fingerprints stay."""
+    """Older name of an option -> name. Settings accept both. Manifests hold the older name, for stable fingerprints."""
 
     @model_validator(mode="before")
     @classmethod
@@ -51,7 +51,7 @@ class Options(BaseModel):
         return renamed
 
     def stored(self) -> dict[str, Any]:
-        """The options as JSON values, under their names in manifests."""
+        """The options as JSON values, with their names in manifests."""
         older = {field: name for name, field in self.ALIASES.items()}
         return {older.get(name, name): value for name, value in self.model_dump(mode="json").items()}
 
@@ -71,8 +71,8 @@ def checked(model: type[Any], values: dict[str, Any], owner: str) -> Any:
 
     Args:
         model: the class.
-        values: its fields.
-        owner: name in front of each message, for example the stage.
+        values: values of its fields.
+        owner: prefix of each message, for example the name of the stage.
 
     Raises:
         ConfigError: naming each bad option, its value and the allowed values.
@@ -94,13 +94,13 @@ def _explain(model: type[Any], error: Any, owner: str) -> str:
 
 
 def with_setting(options: dict[str, Any], path: str, text: str, model: type[Any] | None = None) -> dict[str, Any]:
-    """The options with one more, from the text of a setting.
+    """The options with one further option, from the text of a setting.
 
     Args:
-        options: so far.
+        options: earlier options.
         path: name of the option; `columns.text` sets the key `text` of the mapping `columns`.
-        text: the value as written.
-        model: class of the options, for the types; None: the text is read as YAML.
+        text: value as written.
+        model: class of the options, for the types; None: the text is parsed as YAML.
 
     Raises:
         ConfigError: the text is not YAML.
@@ -122,14 +122,14 @@ def _with_key(mapping: dict[str, Any], path: str, text: str, annotation: Any) ->
 
 
 def read_value(text: str, annotation: Any = None) -> Any:
-    """The value of a setting, by the type of its option; without a type, by YAML alone.
+    """Value of a setting, parsed by the type of its option; without a type, by YAML only.
 
     Raises:
         ConfigError: the text is not YAML.
     """
     if set(_parts(annotation)) <= {str, type(None)} and text[:1] not in ("'", '"'):
         null = text in ("", "~", "null", "Null", "NULL") and _accepts(annotation, None)
-        return None if null else text  # a path or a regular expression need not be YAML
+        return None if null else text  # a path or a regular expression may be no YAML
     return _as_written(yaml12.load(text), text, annotation)
 
 
@@ -152,7 +152,7 @@ def read_mapping(text: str, model: type[Any] | None = None) -> dict[str, Any]:
 
 
 def typed(values: dict[str, Any], written: dict[str, Any], model: type[Any] | None) -> dict[str, Any]:
-    """Options read by YAML, with the text as written for options of type str."""
+    """Values parsed by YAML; an option of type str keeps the text as written."""
     return {
         name: _as_written(value, text, _annotation(model, str(name)))
         for (name, value), text in zip(values.items(), written.values(), strict=True)
@@ -174,7 +174,7 @@ def _annotation(model: type[Any] | None, name: str) -> Any:
 
 
 def _values_of(annotation: Any) -> Any:
-    """Type of the values of a mapping; None where it is not known."""
+    """Type of the values of a mapping, None if unknown."""
     for part in _parts(annotation):
         if get_origin(part) is dict:
             inner = get_args(part)[1]
@@ -183,14 +183,14 @@ def _values_of(annotation: Any) -> Any:
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union, or the type itself."""
+    """Members of a union, or the type itself."""
     if get_origin(annotation) in (Union, types.UnionType):
         return tuple(part for member in get_args(annotation) for part in _parts(member))
     return (annotation,)
 
 
 def _accepts(annotation: Any, value: Any) -> bool:
-    """Whether a type admits a plain value as it is, without conversion."""
+    """True if a value is of a type without conversion."""
     for part in _parts(annotation):
         if get_origin(part) is Literal:
             if any(type(choice) is type(value) and choice == value for choice in get_args(part)):
@@ -205,18 +205,18 @@ def _accepts(annotation: Any, value: Any) -> bool:
 
 
 def repeated(settings: list[str]) -> list[str]:
-    """A note for each option set more than once; its last value counts."""
+    """One note for each option set more than once. The last value is used."""
     times = Counter(setting.partition("=")[0] for setting in settings)
     last = {name: value for name, _, value in (setting.partition("=") for setting in settings)}
     return [
-        f"note: --set {name} is given {n} times; its last value, {last[name]}, counts"
+        f"note: --set {name} is set {n} times; the last value, {last[name]}, is used"
         for name, n in times.items()
         if n > 1
     ]
 
 
 def option_rows(model: type[BaseModel]) -> list[tuple[str, str]]:
-    """(name, description with type and default) of each option, for help."""
+    """(name, description with type and default) of each option, for the help."""
     rows = []
     for name, info in model.model_fields.items():
         default = (
@@ -227,7 +227,7 @@ def option_rows(model: type[BaseModel]) -> list[tuple[str, str]]:
 
 
 def type_name(annotation: Any) -> str:
-    """A type as help shows it."""
+    """Name of a type in the help."""
     if get_origin(annotation) is Literal:
         return "|".join(str(choice) for choice in get_args(annotation))
     name = getattr(annotation, "__name__", None) if get_origin(annotation) is None else None

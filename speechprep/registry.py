@@ -1,8 +1,8 @@
-"""Plug-ins by name: name -> "module:attribute", imported on first use.
+"""Registry of plug-ins: name -> "module:attribute", imported on first use.
 
 Families: stages, dataset kinds, input dialects, backends (aligners, extractors, embedders, image codecs, quantizers),
-models of the zoo and scorers. Another package adds a
-name through the entry-point group `speechprep.<family>`. A name never changes its meaning.
+models of the zoo and scorers. Another package adds a name by an entry point of the group `speechprep.<family>`. The
+meaning of a name never changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from speechprep.errors import ConfigError
 
 FAMILIES: dict[str, dict[str, str]] = {
-    "stages": {  # in the order of the chain; the first line of a module's docstring is its line in `speechprep --help`
+    "stages": {  # in the order of the chain; `speechprep --help` shows the first line of the docstring of the module
         "ingest": "speechprep.pipelines.stages.ingest:STAGE",
         "align": "speechprep.pipelines.stages.align:STAGE",
         "filter": "speechprep.pipelines.stages.filter:STAGE",
@@ -46,8 +46,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "slue-sa": "speechprep.models.evaluation.slue_sentiment:SLUE_SENTIMENT",
         "slue-ner": "speechprep.models.evaluation.slue_ner:SLUE_NER",
     },
-    "dialects": {},  # the built-in input dialects are found in `pipelines/sources`
-    "datasets": {},  # the built-in kinds are the table of `artifacts.datasets`
+    "dialects": {},  # the built-in dialects are declared in `pipelines/sources`
+    "datasets": {},  # the built-in kinds are declared in `artifacts.datasets`
     "aligners": {
         "pocketsphinx": "speechprep.pipelines.backends.aligners.pocketsphinx:PocketSphinxAligner",
         "ctc": "speechprep.pipelines.backends.aligners.ctc:CtcAligner",
@@ -78,11 +78,11 @@ _BASES = {
     "quantizers": "Quantizer",
 }
 BACKENDS = tuple(_BASES)
-"""Families listed by `speechprep backends`."""
+"""Families in `speechprep backends`."""
 
 
 def names(family: str) -> dict[str, str]:
-    """All names of a family with their targets, the built-in ones first."""
+    """Names of a family -> targets, the built-in names first."""
     targets = dict(FAMILIES[family])
     for point in entry_points(group=f"speechprep.{family}"):
         targets.setdefault(point.name, point.value)
@@ -90,7 +90,7 @@ def names(family: str) -> dict[str, str]:
 
 
 def resolve(family: str, name: str) -> Any:
-    """The object registered under a name: a `Stage`, or the class of a backend.
+    """Object of a name: a `Stage`, the class of a backend, or another declaration.
 
     Raises:
         ConfigError: unknown name; the message lists the names of the family.
@@ -103,12 +103,12 @@ def resolve(family: str, name: str) -> Any:
 
 
 def singular(family: str) -> str:
-    """A family's name for one of its members, as messages use it."""
+    """Name of a member of a family in messages: "aligner" for "aligners"."""
     return family[:-1].replace("_", " ")
 
 
 def summary(family: str, name: str) -> str:
-    """First sentence of the docstring of a plug-in's module, without importing the module."""
+    """First sentence of the docstring of the module of a plug-in, without the import of the module."""
     source = _source(names(family)[name].partition(":")[0])
     if source is None:
         return ""
@@ -118,7 +118,7 @@ def summary(family: str, name: str) -> str:
 
 
 def _source(module: str) -> Path | None:
-    """File of a module. Only the top-level package is looked up: its sub-packages need not be imported."""
+    """File of a module. Only its top-level package is located by Python, so no sub-package is imported."""
     root, *rest = module.split(".")
     spec = find_spec(root)
     if spec is None or spec.origin is None:
@@ -139,11 +139,11 @@ def backend_class(family: str, name: str) -> Any:
 
 
 def make(family: str, name: str, options: dict[str, Any]) -> Any:
-    """The unloaded backend of a name and its options, with all methods of its family.
+    """The unloaded backend of a name and options, with all methods of its family.
 
     Raises:
-        ConfigError: unknown name; an option that is unknown, missing or of the wrong type; a backend that lacks a
-            required method or attribute.
+        ConfigError: unknown name; unknown or missing option, or one of the wrong type; a backend without a required
+            method or attribute.
     """
     base, module = _base(family)
     label = _label(family, name)
@@ -162,7 +162,7 @@ def _label(family: str, name: str) -> str:
 
 
 def _base(family: str) -> tuple[Any, Any]:
-    """Base class of a family, and the module that completes a class by it. Both are imported on first use."""
+    """Base class of a family, and the module `completion`, imported on first use."""
     backends = "speechprep.pipelines.backends"
     return getattr(import_module(backends), _BASES[family]), import_module(f"{backends}.completion")
 
@@ -179,9 +179,9 @@ def _check_options(label: str, target: Any, options: dict[str, Any]) -> None:
 
 
 def _parameters(target: Any) -> tuple[dict[str, Parameter], bool]:
-    """Parameters of a constructor, and True if it takes any others too.
+    """Parameters of a constructor, and True if it accepts any further name.
 
-    A constructor with `**shared` passes them on to its base class, so the parameters of the base class count as well.
+    A constructor with `**shared` forwards them to its base class, so the parameters of the base class are added.
     """
     bound = not isinstance(target, type)
     chain = [target] if bound else [vars(one)["__init__"] for one in target.__mro__ if "__init__" in vars(one)]

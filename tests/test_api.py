@@ -55,7 +55,7 @@ def test_a_run_by_python_and_by_the_command_leave_the_same_bytes(corpus, run_fol
 
 def test_a_second_run_has_nothing_to_do_and_the_plan_shows_it(corpus, run_folder):
     again = speechprep.run("demo", inputs=corpus, out=run_folder, options=OPTIONS)
-    assert again.made == 0
+    assert again.tasks_run == 0
     assert {s.state for s in speechprep.plan("demo", inputs=corpus, out=run_folder, options=OPTIONS)} == {"done"}
     assert "conflict" in {s.state for s in speechprep.plan("demo", inputs=corpus, out=run_folder)}
 

@@ -107,7 +107,7 @@ def test_an_out_folder_of_another_recipe_is_left_as_it_was(tmp_path):
 
     out = run(corpus_path(), tmp_path / "run", name="demo")
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
-    with pytest.raises(StaleArtifact, match=r"was made otherwise .*--rebuild replaces it"):
+    with pytest.raises(StaleArtifact, match=r"was made with other options or inputs .*replace it with --rebuild"):
         run(corpus_path(), tmp_path / "run", name="speech")
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 

@@ -116,7 +116,7 @@ def test_what_is_not_plain_data_is_one_line(text):
 
 
 def test_an_option_given_twice_is_noted_with_the_value_that_counts():
-    assert repeated(["k=1", "rate=2", "k=3"]) == ["note: --set k is given 2 times; its last value, 3, counts"]
+    assert repeated(["k=1", "rate=2", "k=3"]) == ["note: --set k is set 2 times; the last value, 3, is used"]
     assert repeated(["k=1", "rate=2"]) == []
 
 

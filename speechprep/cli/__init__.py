@@ -1,7 +1,7 @@
-"""The command line, without logic of its own.
+"""Command line: parsing of options and output of results.
 
-`speechprep --help` must be quick. So each command has its own file, imported when the command is called (`app.py` holds
-the table), and imports its work inside its function.
+`speechprep --help` must be fast. Each command therefore has its own file, imported on the call of the command, with
+further imports inside its function. `app.py` has the table of commands.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from speechprep.process import settle
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry point of the console script: parse, run, and turn each error into one line and an exit code."""
+    """Entry point of the console script. An error becomes one line on stderr and an exit code."""
     settle()
     from speechprep.cli import app, errors
 

@@ -1,4 +1,4 @@
-"""The table of commands, and the program. The file of a command is imported when the command is called."""
+"""Table of commands, and the program. The file of a command is imported on its call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Each command has its own --help. An error is one line; --debug shows the traceba
 
 @dataclass(frozen=True)
 class Entry:
-    """A command: its module, its heading in the help, and its line there."""
+    """A command: its module, and its section and line in `speechprep --help`."""
 
     module: str
     section: str
@@ -49,7 +49,7 @@ COMMANDS = {
     "backends": Entry("commands.backends", CHECK, "List the backends, or try one"),
     "doctor": Entry("commands.doctor", CHECK, "Measure the effect of batches and precision on units"),
 }
-OWN_COMMAND = {"filter", "import_codebook"}  # stages with a command of another form: `filter`, `codebook import`
+OWN_COMMAND = {"filter", "import_codebook"}  # stages with other options: `filter`, `codebook import`
 
 
 def stage_commands() -> list[str]:
@@ -58,15 +58,15 @@ def stage_commands() -> list[str]:
 
 
 class Commands(TyperGroup):
-    """A group of commands; each is imported when it is called."""
+    """Group of commands, each imported on its call."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         names: Any = dict.fromkeys(self.list_commands(None))
-        self.commands = names  # the names alone serve "did you mean"
+        self.commands = names  # "did you mean" needs only the names
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All names: the table's, then the stages."""
+        """Names of all commands: of the table, then of the stages."""
         return [*COMMANDS, *stage_commands()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -79,14 +79,14 @@ class Commands(TyperGroup):
         return program if program.name == cmd_name else program.commands[cmd_name]
 
     def get_params(self, ctx: Any) -> Any:
-        """The group's own options, all of them switches: off is False, for typer imports pydantic to check a None."""
+        """Options of the group, with the default False: for None, typer would import pydantic, which is slow."""
         options = super().get_params(ctx)
         for option in options:
             option.default = option.default or False
         return options
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The table by headings, without importing a command."""
+        """Sections of the help, without the import of a command."""
         stages = [(name, registry.summary("stages", name)) for name in stage_commands()]
         for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
             rows = [(name, entry.help) for name, entry in COMMANDS.items() if entry.section == section]
@@ -94,7 +94,7 @@ class Commands(TyperGroup):
                 formatter.write_dl([*stages, *rows] if section == STAGE else rows)
 
 
-def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback form
+def _version(value: bool) -> None:  # noqa: FBT001 - required by typer
     if value:
         from speechprep.version import __version__
 
@@ -104,7 +104,7 @@ def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback form
 
 def build() -> Any:
     """The command-line program."""
-    # Without rich markup: its help pages take 0.4 s of imports, and they are boxes around the same words.
+    # Help pages with rich markup need 0.4 s of imports.
     app = typer.Typer(cls=Commands, rich_markup_mode=None, epilog=EPILOG, context_settings={"max_content_width": 110})
 
     @app.callback(invoke_without_command=True)
@@ -126,8 +126,8 @@ def build() -> Any:
 
 
 def run(args: list[str]) -> int:
-    """Parse and run; the exit code. Errors are raised."""
+    """Parse the arguments, run the command and return the exit code. Errors are raised."""
     code = build().main(args, prog_name="speechprep", standalone_mode=False)
-    if code == STOPPED:  # the parser has turned Ctrl-C into a number
+    if code == STOPPED:  # the parser returns a number for Ctrl-C
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

@@ -1,7 +1,7 @@
 """Process edge of the CLI: every error becomes one line on stderr and an exit code; `--debug` adds the traceback.
 
 Exit codes: 0 done; 1 internal error, or problems found by `verify`; 2 error in the command, its options or its input;
-3 too many rejects; 4 disk or object storage; 5 this slice is done, other slices are not; 130 and 143 stopped.
+3 too many rejects; 4 disk or object storage; 5 this slice is complete, other slices are not; 130 and 143 stopped.
 """
 
 from __future__ import annotations
@@ -28,41 +28,41 @@ SLICE_DONE = 5
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, handled like Ctrl-C: workers are ended and temporary files removed."""
+    """SIGTERM, handled as Ctrl-C: workers end and temporary files are removed."""
 
 
 class Stopped(Exception):
-    """A run stopped by a signal. The command-line parser catches KeyboardInterrupt; it does not catch this class."""
+    """A run stopped by a signal. The command-line parser would catch a KeyboardInterrupt."""
 
     def __init__(self, exit_code: int) -> None:
-        super().__init__("stopped: committed shards stay; the same command resumes from there")
+        super().__init__("stopped: committed shards stay; run the same command again to resume")
         self.exit_code = exit_code
 
 
 def take_debug(args: list[str]) -> bool:
     """Remove `--debug` from the arguments before `--`; True if it was present."""
-    ours = args[: args.index("--")] if "--" in args else args
-    if "--debug" not in ours:
+    own_args = args[: args.index("--")] if "--" in args else args
+    if "--debug" not in own_args:
         return False
-    args[: len(ours)] = [a for a in ours if a != "--debug"]
+    args[: len(own_args)] = [a for a in own_args if a != "--debug"]
     return True
 
 
 @contextmanager
 def edge(*, debug: bool) -> Iterator[None]:
-    """Run the program inside, and exit with its exit code."""
-    if not debug:  # a dead worker breaks threads of Beam; the run raises its own error in one line
+    """Run the block; an error is printed and becomes the exit code."""
+    if not debug:  # threads of Beam fail after the death of a worker; the run raises the error itself
         threading.excepthook = lambda _: None
     try:
         yield
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 - the process edge
-        sys.exit(tell(error, debug=debug))
+        sys.exit(print_error(error, debug=debug))
 
 
-def tell(error: BaseException, *, debug: bool = False) -> int:
-    """Print an error as one line on stderr; its exit code."""
+def print_error(error: BaseException, *, debug: bool = False) -> int:
+    """Print an error as one line on stderr; return its exit code."""
     line, code = explain(error)
     if debug:
         trace = getattr(error, "trace", "")
@@ -73,13 +73,13 @@ def tell(error: BaseException, *, debug: bool = False) -> int:
 
 
 def explain(error: BaseException) -> tuple[str, int]:
-    """The line to print ("" for none) and the exit code of an error."""
+    """The line for an error ("" for no line), and its exit code."""
     if isinstance(error, Stopped):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
         return "stopped", STOPPED
     if isinstance(error, BrokenPipeError):
-        # The reader of the output has closed the pipe (`| head`). Python would raise again at its last flush.
+        # The reader of the output has closed the pipe (`| head`). At exit, Python would flush stdout and raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return "", PIPE_CLOSED
     if isinstance(error, SpeechprepError):
@@ -98,13 +98,13 @@ def one_line(text: str) -> str:
 
 
 def _storage(error: OSError) -> str:
-    place = error.filename or "an output file"
+    path = error.filename or "an output file"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full ({place}); free some space and run the same command again: it resumes"
+        return f"the disk is full ({path}); free some space and run the same command again: it resumes"
     if isinstance(error, PermissionError):
-        return f"no permission for {place}; change its permissions or choose another folder"
+        return f"no permission for {path}; change its permissions or choose another folder"
     if isinstance(error, FileNotFoundError):
-        return f"{place} is not there"
+        return f"{path} does not exist; correct the path"
     return one_line(str(error))
 
 
@@ -115,17 +115,17 @@ def _hint(error: Any) -> str:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into `Stopped`. Signals are set in the main thread only."""
+    """Raise `Stopped` for Ctrl-C and SIGTERM. Signal handlers can be set in the main thread only."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise Terminated
 
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if main else None
+    previous = signal.signal(signal.SIGTERM, stop) if main else None
     try:
         yield
     except KeyboardInterrupt as error:
         raise Stopped(TERMINATED if isinstance(error, Terminated) else STOPPED) from error
     finally:
         if main:
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, previous)

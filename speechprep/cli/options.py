@@ -1,4 +1,4 @@
-"""Option types shared by the commands: one name and one meaning everywhere."""
+"""Option types shared by the commands: the same name, meaning and help everywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from speechprep.errors import ConfigError
 Sources = Annotated[
     list[str],
     typer.Option(
-        "--input", "-i", metavar="PATH", help="Folder, file, glob or URI to read. Repeat it for further inputs."
+        "--input", "-i", metavar="PATH", help="Folder, file, glob or URI to read. Repeat --input for further inputs."
     ),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder or URI to write into.")]
@@ -48,17 +48,18 @@ Workers = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", help="Seed of all randomness.  [default: seed of the recipe, or 0]")
+    int | None,
+    typer.Option("--seed", metavar="N", help="Seed of all random numbers.  [default: seed of the recipe, or 0]"),
 ]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Replace folders made with other options or inputs.")]
 MaxRejects = Annotated[
     float,
     typer.Option(
         "--max-reject-fraction",
-        metavar="SHARE",
+        metavar="FRACTION",
         min=0.0,
         max=1.0,
-        help="Largest share of rejected records of a stage. Above it the run ends with an error.",
+        help="Largest fraction of rejected records of a stage. Above it the run ends with an error.",
     ),
 ]
 Slice = Annotated[
@@ -66,18 +67,18 @@ Slice = Annotated[
     typer.Option(
         "--slice",
         metavar="I/N",
-        help="Job array: compute only the shards I, I+N, I+2N, ... (I from 0). It needs shared storage.",
+        help="Job array: compute only the shards I, I+N, I+2N, ... (I from 0). All jobs need the same out folder.",
     ),
 ]
 Runner = Annotated[
     str,
     typer.Option(
-        "--runner", metavar="NAME", help="'local', or the name of a Beam runner. Options of the runner follow after --."
+        "--runner", metavar="NAME", help="'local', or the name of a Beam runner. Write options of the runner after --."
     ),
 ]
 BeamArgs = Annotated[list[str] | None, typer.Argument(metavar="-- BEAM_OPTIONS", help="Options of the Beam runner.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only the result, as JSON on stdout.")]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Dataset, artifact or run folder.")]
 
 
@@ -87,7 +88,7 @@ def cores() -> int:
 
 
 def parse_slice(text: str | None) -> tuple[int, int] | None:
-    """`I/N` as numbers.
+    """(I, N) of the text `I/N`.
 
     Raises:
         ConfigError: another form, or I outside 0 .. N-1.
@@ -101,15 +102,15 @@ def parse_slice(text: str | None) -> tuple[int, int] | None:
 
 
 def check_beam_args(runner: str, arguments: list[str] | None) -> list[str]:
-    """Arguments after `--`, for a Beam runner.
+    """Checked arguments after `--`, the options of a Beam runner.
 
     Raises:
-        ConfigError: a stray word, or options for the local runner, which takes none.
+        ConfigError: an argument without `--`, or options for the local runner.
     """
     options = arguments or []
     stray = [a for a in options if not a.startswith("--")]
     if stray:
-        raise ConfigError(f"unexpected argument {stray[0]!r}; write the options of a runner after -- as --NAME=VALUE")
+        raise ConfigError(f"unexpected argument {stray[0]!r}; write options of a runner after -- as --NAME=VALUE")
     if options and runner == "local":
         raise ConfigError(
             f"{options[0]!r} is an option of a Beam runner; name the runner by --runner, for example FlinkRunner"

@@ -1,4 +1,4 @@
-"""Output of the commands: JSON for programs, tables and short figures for people."""
+"""Output of the commands: JSON, tables, and formats of durations and numbers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print a JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def print_json_line(value: Any) -> None:
-    """One line of JSON Lines on stdout."""
+    """Print a line of JSON Lines on stdout."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -30,7 +30,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    """An empty table: a line under the head, number columns to the right."""
+    """Empty table; the columns of `right` are aligned to the right."""
     from rich import box
     from rich.table import Table
 
@@ -41,7 +41,7 @@ def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) 
 
 
 def hours(seconds: float) -> str:
-    """Seconds of audio in words: 52 s, 21.9 min, 3.41 h; empty for 0."""
+    """Duration of audio in s, min or h: 52 s, 21.9 min, 3.41 h; empty for 0."""
     if seconds <= 0:
         return ""
     if seconds < 60:
@@ -50,7 +50,7 @@ def hours(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds of waiting: 0:07, 12:30, 3:05:00."""
+    """Wall time: 0:07, 12:30, 3:05:00."""
     whole = max(round(seconds), 0)
     minutes, second = divmod(whole, 60)
     hour, minute = divmod(minutes, 60)
@@ -58,7 +58,7 @@ def clock(seconds: float) -> str:
 
 
 def speed(audio: float, wall: float) -> str:
-    """Times real time: seconds of audio for each second of work."""
+    """Times real time: seconds of audio for each second of wall time; empty if unknown."""
     if audio <= 0 or wall <= 0:
         return ""
     times = audio / wall
@@ -66,10 +66,10 @@ def speed(audio: float, wall: float) -> str:
 
 
 def number(value: float) -> str:
-    """1,234 or 0.53: whole numbers with separators, fractions with three figures."""
+    """Number as text: 1,234 or 0.53, with separators or three significant digits."""
     return f"{int(value):,}" if float(value).is_integer() else f"{value:.3g}"
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 shard`, `2 shards`."""
+    """Number with a noun: `1 shard`, `2 shards`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

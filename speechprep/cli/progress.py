@@ -1,6 +1,6 @@
-"""Progress of a run: a live line on a terminal, plain lines elsewhere, nothing with --quiet and --json.
+"""Progress display: a bar on a terminal, plain lines elsewhere, nothing with --quiet and --json.
 
-All of it goes to stderr; results go to stdout.
+Progress is printed to stderr, results to stdout.
 """
 
 from __future__ import annotations
@@ -17,23 +17,38 @@ from speechprep.cli.output import clock, console, hours, plural, speed
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.plan import Step
-    from speechprep.pipelines.engine.watch import StepResult
+    from speechprep.pipelines.engine.progress import StepResult
 
-SAY_EVERY = 10.0  # seconds between two plain lines of one step
-BAR = 24
+PRINT_EVERY = 10.0  # seconds between two plain lines of one step
+BAR = 24  # characters
 
 
 @dataclass
 class State:
-    """State of the present step. `audio`: seconds to process (0: unknown); `done`: seconds processed."""
+    """State of the current step.
+
+    Attributes:
+        name: name of the step.
+        todo: number of tasks to run.
+        audio: seconds of audio to process, 0 if unknown.
+        utterances: number of utterances to process, 0 if unknown.
+        tasks: finished tasks.
+        audio_done: seconds of audio processed.
+        utterances_done: utterances processed.
+        rejects: rejected records.
+        position: position within a long task.
+        began: time of the start, of `time.monotonic`.
+    """
 
     name: str
     todo: int = 0
     audio: float = 0.0
+    utterances: int = 0
     tasks: int = 0
-    done: float = 0.0
+    audio_done: float = 0.0
+    utterances_done: int = 0
     rejects: int = 0
-    note: str = ""
+    position: str = ""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -43,53 +58,60 @@ class State:
 
     @property
     def fraction(self) -> float:
-        """Fraction of the work done: by audio if its length is known, else by shards."""
+        """Fraction of the work done: the largest of the fractions of tasks, audio and utterances."""
         by_tasks = self.tasks / self.todo if self.todo else 0.0
-        by_audio = self.done / self.audio if self.audio else 0.0
-        return min(max(by_tasks, by_audio), 1.0)
+        by_audio = self.audio_done / self.audio if self.audio else 0.0
+        by_utterances = self.utterances_done / self.utterances if self.utterances else 0.0
+        return min(max(by_tasks, by_audio, by_utterances), 1.0)
 
     @property
-    def left(self) -> str:
-        """Remaining time by the mean speed so far; empty in the first two seconds and below 2 % done."""
+    def remaining(self) -> str:
+        """Remaining time at the mean speed so far.
+
+        Empty in the first two seconds, below 2 % done, and after the last utterance: the time of final work, such as
+        the training of `subword`, is unknown.
+        """
         done = self.fraction
-        return clock(self.elapsed * (1 - done) / done) + " left" if done > 0.02 and self.elapsed > 2 else ""
+        known = 0.02 < done < 1 and self.elapsed > 2
+        return clock(self.elapsed * (1 - done) / done) + " left" if known else ""
 
     def figures(self) -> list[str]:
-        """Shards, audio done, times real time, rejects, note, remaining time; empty strings for unknown figures."""
+        """Shards, audio done, times real time, rejects, position, remaining time; empty strings for unknown figures."""
         return [
             f"{self.tasks}/{self.todo} shards" if self.todo > 1 else "",
-            hours(self.done),
-            speed(self.done, self.elapsed),
+            hours(self.audio_done),
+            speed(self.audio_done, self.elapsed),
             plural(self.rejects, "reject") if self.rejects else "",
-            self.note,
-            self.left,
+            self.position,
+            self.remaining,
         ]
 
 
 class Display(AbstractContextManager["Display"]):
-    """Listener of `run_steps` without output: base of the displays with output."""
+    """Listener of `run_steps` without output, and base class of the displays."""
 
     def __init__(self) -> None:
         self.state: State | None = None
         self.results: list[StepResult] = []
         self._lock = threading.Lock()
 
-    def started(self, step: Step, todo: int, tasks: int, seconds: float) -> None:
+    def started(self, step: Step, todo: int, tasks: int, seconds: float, utterances: int) -> None:
         """A step begins: `todo` of `tasks` shards to compute."""
         with self._lock:
-            self.state = State(step.name, todo, seconds)
+            self.state = State(step.name, todo, seconds, utterances)
 
     def progressed(self, tasks: int, utterances: int, seconds: float, rejects: int) -> None:
         """Progress of the step in this run."""
         with self._lock:
             if self.state is not None:
-                self.state.tasks, self.state.done, self.state.rejects = tasks, seconds, rejects
+                self.state.tasks, self.state.rejects = tasks, rejects
+                self.state.audio_done, self.state.utterances_done = seconds, utterances
 
-    def noted(self, text: str) -> None:
-        """Position within long work of the step."""
+    def reached(self, position: str) -> None:
+        """Position within a long task."""
         with self._lock:
             if self.state is not None:
-                self.state.note = text
+                self.state.position = position
 
     def finished(self, result: StepResult) -> None:
         """The step is complete."""
@@ -109,44 +131,44 @@ class Display(AbstractContextManager["Display"]):
 
 
 class Plain(Display):
-    """Lines without control characters, for logs: when a step begins and ends, and every ten seconds between."""
+    """Display for logs: a plain line at the beginning and end of a step, and every ten seconds between."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self.stream = stream
-        self._said = 0.0
+        self._printed = 0.0  # time.monotonic() of the last line
 
-    def _say(self, name: str, text: str) -> None:
-        self._said = time.monotonic()
+    def _print(self, name: str, text: str) -> None:
+        self._printed = time.monotonic()
         print(f"[{name}] {text}", file=self.stream, flush=True)
 
-    def started(self, step: Step, todo: int, tasks: int, seconds: float) -> None:
+    def started(self, step: Step, todo: int, tasks: int, seconds: float, utterances: int) -> None:
         """See `Display`."""
-        super().started(step, todo, tasks, seconds)
+        super().started(step, todo, tasks, seconds, utterances)
         if todo:
             audio = f", {hours(seconds)} of audio" if seconds else ""
-            self._say(step.name, f"{todo} of {plural(tasks, 'shard')} to do{audio}")
+            self._print(step.name, f"{todo} of {plural(tasks, 'shard')} to do{audio}")
 
     def progressed(self, tasks: int, utterances: int, seconds: float, rejects: int) -> None:
         """See `Display`."""
         super().progressed(tasks, utterances, seconds, rejects)
         state = self.state
-        if state is not None and time.monotonic() - self._said >= SAY_EVERY:
-            self._say(state.name, ", ".join(f for f in [*state.figures(), f"{clock(state.elapsed)} so far"] if f))
+        if state is not None and time.monotonic() - self._printed >= PRINT_EVERY:
+            self._print(state.name, ", ".join(f for f in [*state.figures(), f"{clock(state.elapsed)} so far"] if f))
 
     def finished(self, result: StepResult) -> None:
         """See `Display`."""
         super().finished(result)
-        self._say(result.name, summary(result))
+        self._print(result.name, summary(result))
 
     def working(self, name: str) -> None:
         """See `Display`."""
         super().working(name)
-        self._say(name, "begins")
+        self._print(name, "begins")
 
 
 class Live(Display):
-    """A bar with figures, redrawn five times a second; a finished step stays as a line above it."""
+    """Display for terminals: a bar with figures, updated five times a second, below a line for each finished step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,7 +192,7 @@ class Live(Display):
     def finished(self, result: StepResult) -> None:
         """See `Display`."""
         super().finished(result)
-        mark, style = ("+", "green") if result.made else ("=", "dim")
+        mark, style = ("+", "green") if result.tasks_run else ("=", "dim")
         self.console.print(f"[{style}]{mark} {result.name:<12}[/] {summary(result)}")
         self.state = State("preparing")
 
@@ -182,9 +204,9 @@ class Live(Display):
             state = self.state
         if state is None:
             return ""
-        known = state.fraction > 0
+        has_fraction = state.fraction > 0
         bar = ProgressBar(
-            total=1.0, completed=state.fraction, width=BAR, pulse=not known, animation_time=time.monotonic()
+            total=1.0, completed=state.fraction, width=BAR, pulse=not has_fraction, animation_time=time.monotonic()
         )
         grid = Table.grid(padding=(0, 2))
         time_spent = f"[dim]{clock(state.elapsed)}[/]" if state.elapsed >= 1 else ""
@@ -196,13 +218,13 @@ class Live(Display):
 
 
 def summary(result: StepResult) -> str:
-    """A finished step in one line."""
-    if not result.made:
+    """Result of a step in one line."""
+    if not result.tasks_run:
         return f"unchanged: {_size(result)}"
-    again = "" if result.made == result.tasks else f", {result.made} of {plural(result.tasks, 'shard')}"
-    done = result.seconds * result.made / max(result.tasks, 1)
-    parts = [_size(result), f"{result.wall:.1f} s", speed(done, result.wall)]
-    return ", ".join(part for part in parts if part) + again
+    part = "" if result.tasks_run == result.tasks else f", {result.tasks_run} of {plural(result.tasks, 'shard')}"
+    computed = result.seconds * result.tasks_run / max(result.tasks, 1)
+    parts = [_size(result), f"{result.wall:.1f} s", speed(computed, result.wall)]
+    return ", ".join(text for text in parts if text) + part
 
 
 def _size(result: StepResult) -> str:

@@ -1,4 +1,4 @@
-"""Runs for the commands: with a progress display, stoppable, and with a table of results at the end."""
+"""Runs for the commands: progress display, stop by signals, and the table of results."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Show:
-    """Output of a command: errors alone, JSON, or tables for people."""
+    """Form of the output: errors only (`quiet`), JSON, or tables."""
 
     quiet: bool = False
     json: bool = False
 
 
 def run_recipe(recipe: Recipe, steps: list[Step], out: str, options: Options, show: Show) -> Outcome:
-    """All steps of a recipe, with the display; see `pipelines.driver.session.run_recipe`."""
+    """Run a recipe with a progress display; see `pipelines.driver.session.run_recipe`."""
     from speechprep.pipelines.driver import session
 
-    with stoppable(), display(quiet=show.quiet, json=show.json) as shown:
-        return session.run_recipe(recipe, steps, out, options, shown, shown.working)
+    with stoppable(), display(quiet=show.quiet, json=show.json) as progress:
+        return session.run_recipe(recipe, steps, out, options, progress, progress.working)
 
 
 def run_stage(steps: list[Step], out: str, options: Options, show: Show) -> Outcome:
-    """One stage, with the display; see `pipelines.driver.session.run_stage`."""
+    """Run one stage with a progress display; see `pipelines.driver.session.run_stage`."""
     from speechprep.pipelines.driver import session
 
-    with stoppable(), display(quiet=show.quiet, json=show.json) as shown:
-        return session.run_stage(steps, out, options, shown)
+    with stoppable(), display(quiet=show.quiet, json=show.json) as progress:
+        return session.run_stage(steps, out, options, progress)
 
 
 def print_outcome(outcome: Outcome, show: Show) -> None:
-    """Print the outcome: JSON, or the final table."""
+    """Print the outcome as JSON, or as a table of the steps."""
     if show.json:
         print_json(outcome.to_dict())
     elif not show.quiet:
@@ -55,21 +55,21 @@ def _final_table(outcome: Outcome) -> Any:
     right = ("rows", "audio", "rejects", "shards", "seconds", "x real time")
     rows = table("step", *right, right=right)
     for r in outcome.results:
-        computed = r.seconds * r.made / max(r.tasks, 1)
+        computed = r.seconds * r.tasks_run / max(r.tasks, 1)
         rows.add_row(
             r.name,
             number(r.rows) if r.rows else "",
             hours(r.seconds),
             number(r.rejected) if r.rejected else "",
-            f"{r.made}/{r.tasks}" if r.made else f"[dim]{r.tasks} there[/]",
-            f"{r.wall:.1f}" if r.made else "",
-            speed(computed, r.wall) if r.made else "",
+            f"{r.tasks_run}/{r.tasks}" if r.tasks_run else f"[dim]{r.tasks} there[/]",
+            f"{r.wall:.1f}" if r.tasks_run else "",
+            speed(computed, r.wall) if r.tasks_run else "",
         )
     if outcome.report_wall is not None:
         rows.add_row("report", "", "", "", "", f"{outcome.report_wall:.1f}", "")
     if len(outcome.results) > 1:
         rows.add_section()
-        times = speed(outcome.audio, outcome.wall) if outcome.made else ""
-        note = "" if outcome.made else "nothing to do"
+        times = speed(outcome.audio, outcome.wall) if outcome.tasks_run else ""
+        note = "" if outcome.tasks_run else "nothing to do"
         rows.add_row("all", "", hours(outcome.audio), "", note, f"{outcome.wall:.1f}", times, style="bold")
     return rows

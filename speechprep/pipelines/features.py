@@ -100,7 +100,7 @@ class _Queue:
 
     def __init__(self, ctx: ShardContext, work: Work, together: Callable[[list[F32]], list[Any]] | None) -> None:
         self._ctx, self._work, self._together = ctx, work, together
-        window = 0.0 if together is None or ctx.work.alone else ctx.backend.window_seconds
+        window = 0.0 if together is None or ctx.one_by_one else ctx.backend.window_seconds
         self._window = float(window)
         self._waiting: list[tuple[dict[str, Any], F32] | None] = []  # None: the end of a batch of rows
         self._seconds = 0.0
@@ -194,9 +194,9 @@ def _is_long(row: dict[str, Any]) -> bool:
 
 
 def _streamed(ctx: ShardContext, batch: pa.RecordBatch, row: dict[str, Any], i: int) -> Iterator[F32]:
-    died = ctx.died_on(row["id"])
-    if died is not None:
-        raise died
+    crash = ctx.crash_error(row["id"])
+    if crash is not None:
+        raise crash
     encoded = batch.column("audio_bytes")[i].as_py()
     source = encoded if encoded is not None else row["audio"]
     yield from audio.decode_blocks(source, row["offset"] or 0.0, row["duration"], ctx.backend.sample_rate)

@@ -29,7 +29,7 @@ CASES = [
     ("error", "code", "text"), CASES, ids=lambda x: type(x).__name__ if isinstance(x, BaseException) else ""
 )
 def test_each_kind_of_error_has_its_line_and_its_exit_code(error, code, text, capsys):
-    assert errors.tell(error) == code
+    assert errors.print_error(error) == code
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.startswith(text) or text in told.err
@@ -37,12 +37,12 @@ def test_each_kind_of_error_has_its_line_and_its_exit_code(error, code, text, ca
 
 
 def test_an_error_of_several_lines_is_folded_into_one(capsys):
-    errors.tell(ConfigError("one\n  two\n\nthree"))
+    errors.print_error(ConfigError("one\n  two\n\nthree"))
     assert capsys.readouterr().err == "error: one two three\n"
 
 
 def test_debug_shows_the_traceback_of_the_worker(capsys):
-    errors.tell(WorkFailed("stage align, shard 3", "Traceback of the worker\n"), debug=True)
+    errors.print_error(WorkFailed("stage align, shard 3", "Traceback of the worker\n"), debug=True)
     assert capsys.readouterr().err.startswith("Traceback of the worker\n")
 
 
@@ -66,7 +66,7 @@ MISTAKES = {
     "no such command": (["indx"], "Did you mean 'index'?"),
     "no such option": (["run", "--inptu", "x"], "--inptu"),
     "missing option": (["align"], "--input"),
-    "no such recipe": (["run", "nix", "--input", ".", "--out", "o"], "no recipe 'nix'"),
+    "no such recipe": (["run", "nix", "--input", ".", "--out", "o"], "unknown recipe 'nix'"),
     "no recipe": (["run", "--input", ".", "--out", "o"], "demo, speech"),
     "recipe given twice": (["run", "demo", "--recipe", "demo", "--input", ".", "--out", "o"], "twice"),
     "no such input": (["demo", "--input", "/nowhere/at/all", "--out", "o"], "--input /nowhere/at/all: no such file"),
@@ -81,7 +81,7 @@ MISTAKES = {
     "stray argument": (["run", "demo", "more", "-i", ".", "-o", "/tmp/o"], "unexpected argument 'more'"),
     "bad number": (["demo", "--workers", "0"], "--workers"),
     "nothing to verify": (["verify", "{out}"], "nothing of speechprep is here"),
-    "nothing to inspect": (["inspect", "{out}"], "nothing of speechprep is here"),
+    "nothing to inspect": (["inspect", "{out}"], "holds no output of speechprep"),
     "no such backend": (["backends", "check", "nix"], "there are: caption, "),
 }
 
@@ -103,7 +103,7 @@ def test_an_out_folder_within_the_input_is_refused(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     code, _, err = leave(capsys, "demo", "--input", str(tmp_path / "in"), "--out", str(tmp_path / "in" / "out"))
     assert code == 2
-    assert "lies within --input" in err
+    assert "is inside --input" in err
 
 
 def test_backends_list_is_json_when_asked(capsys):
@@ -117,4 +117,4 @@ def test_an_option_given_twice_is_noted_on_stderr(tmp_path, capsys):
 
     with pytest.raises(SystemExit):
         main(["pool", "--input", str(tmp_path), "--out", str(tmp_path / "p"), "--set", "a=1", "--set", "a=2"])
-    assert "note: --set a is given 2 times; its last value, 2, counts" in capsys.readouterr().err
+    assert "note: --set a is set 2 times; the last value, 2, is used" in capsys.readouterr().err

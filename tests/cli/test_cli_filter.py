@@ -90,7 +90,7 @@ def test_writing_again_finds_the_work_done_and_other_thresholds_need_rebuild(run
     capsys.readouterr()
     again = ("filter", run_folder, "--set", "min_trust=0.1", "--out", run_folder / "filtered", "--workers", 1)
     assert call(*again) == 2
-    assert "was made otherwise" in capsys.readouterr().err
+    assert "was made with other options or inputs" in capsys.readouterr().err
     assert call(*again, "--rebuild") == 0
 
 

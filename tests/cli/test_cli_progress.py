@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from speechprep.cli import output, progress
-from speechprep.pipelines.engine.watch import StepResult
+from speechprep.pipelines.engine.progress import StepResult
 
 STEP = SimpleNamespace(name="align")
 
@@ -20,7 +20,7 @@ def result(**changes) -> StepResult:
         "folder": "o/words",
         "kind": "words",
         "tasks": 4,
-        "made": 4,
+        "tasks_run": 4,
         "rows": 104,
         "seconds": 1314.0,
         "rejected": 2,
@@ -49,9 +49,19 @@ def test_times_real_time_has_no_value_where_there_is_no_audio():
 
 
 def test_the_time_left_follows_from_the_audio_done():
-    state = progress.State("align", todo=4, audio=100.0, done=25.0, tasks=0, began=time.monotonic() - 10)
+    state = progress.State("align", todo=4, audio=100.0, audio_done=25.0, began=time.monotonic() - 10)
     assert state.fraction == 0.25
-    assert state.left == "0:30 left"
+    assert state.remaining == "0:30 left"
+
+
+def test_the_time_left_follows_from_the_utterances_in_a_stage_without_audio():
+    shown = progress.Display()
+    shown.started(SimpleNamespace(name="interleave"), 1, 1, 100.0, 400)
+    shown.progressed(0, 100, 0.0, 0)
+    shown.state.began -= 10
+    assert shown.state.remaining == "0:30 left"
+    shown.progressed(0, 400, 0.0, 0)
+    assert shown.state.remaining == "", "the time of the work after the last utterance is unknown"
 
 
 def test_shards_count_where_the_audio_is_not_known():
@@ -63,7 +73,7 @@ def test_plain_lines_tell_begin_and_end_without_control_characters():
     stream = io.StringIO()
     shown = progress.Plain(stream)
     with shown:
-        shown.started(STEP, 4, 4, 1314.0)
+        shown.started(STEP, 4, 4, 1314.0, 104)
         shown.progressed(1, 26, 300.0, 1)
         shown.finished(result())
     lines = stream.getvalue().splitlines()
@@ -77,7 +87,7 @@ def test_plain_lines_tell_begin_and_end_without_control_characters():
 def test_plain_lines_come_every_ten_seconds_while_a_step_goes_on(monkeypatch):
     stream = io.StringIO()
     shown = progress.Plain(stream)
-    shown.started(STEP, 4, 4, 1314.0)
+    shown.started(STEP, 4, 4, 1314.0, 104)
     now = time.monotonic()
     monkeypatch.setattr(progress.time, "monotonic", lambda: now + 11)
     shown.progressed(1, 26, 300.0, 1)
@@ -89,7 +99,7 @@ def test_plain_lines_come_every_ten_seconds_while_a_step_goes_on(monkeypatch):
 
 
 def test_a_step_with_nothing_to_do_is_one_word():
-    assert progress.summary(result(made=0)).startswith("unchanged: 104 rows")
+    assert progress.summary(result(tasks_run=0)).startswith("unchanged: 104 rows")
 
 
 def test_the_live_line_shows_the_figures_on_a_terminal(monkeypatch):
@@ -98,7 +108,7 @@ def test_the_live_line_shows_the_figures_on_a_terminal(monkeypatch):
     screen = Console(file=io.StringIO(), force_terminal=True, width=120, highlight=False)
     monkeypatch.setattr(progress, "console", lambda **_: screen)
     with progress.Live() as shown:
-        shown.started(STEP, 4, 4, 1314.0)
+        shown.started(STEP, 4, 4, 1314.0, 104)
         shown.progressed(2, 52, 657.0, 3)
         shown.state.began -= 10
         drawn = Console(file=io.StringIO(), width=120)

@@ -144,7 +144,7 @@ def test_an_out_folder_of_another_recipe_is_left_as_it_is(own, corpus, recipe, c
     data = [p for p in own.rglob("*") if p.is_file() and p.name not in {"run.json", "run.log"}]
     before = {p: p.read_bytes() for p in data}
     assert call("run", recipe, "--input", corpus, "--out", own, "--set", "cluster.k=8") == 2
-    assert "was made otherwise (config.k: 16 -> 8)" in capsys.readouterr().err
+    assert "was made with other options or inputs (config.k: 16 -> 8)" in capsys.readouterr().err
     assert {
         p: p.read_bytes() for p in own.rglob("*") if p.is_file() and p.name not in {"run.json", "run.log"}
     } == before
@@ -189,7 +189,7 @@ def test_slices_make_their_share_and_say_what_is_missing(made, tmp_path, capsys)
     out = tmp_path / "units"
     args = ["units", "--input", made, "--out", out, "--workers", 1, "--quiet"]
     assert call(*args, "--slice", "0/2") == 5
-    assert "this slice is done" in capsys.readouterr().err
+    assert "this slice is complete" in capsys.readouterr().err
     assert call(*args, "--slice", "1/2") == 0
     assert manifest.read(str(out)).content == manifest.read(str(made / "units")).content
 

@@ -55,7 +55,7 @@ class DoubleConfig(StageConfig):
 def run_double(ctx) -> None:
     for batch in ctx.batches("numbers", rows=7):
         for row in batch.to_pylist():
-            died = ctx.died_on(row["id"])
+            died = ctx.crash_error(row["id"])
             if died is not None:
                 ctx.reject(row["id"], died)
                 continue

@@ -28,7 +28,7 @@ def steps(out: Path, double=toy.DOUBLE, shards: int = 4) -> list[Step]:
 
 
 def run(work: list[Step], **options) -> list[int]:
-    return [result.made for result in run_steps(work, Options(max_reject_fraction=1.0, **options))]
+    return [result.tasks_run for result in run_steps(work, Options(max_reject_fraction=1.0, **options))]
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -67,7 +67,7 @@ def test_rejects_lost_before_their_folder_was_complete_are_computed_again(tmp_pa
 def run_and_delete(ctx) -> None:
     """Doubles, and once, in the last task, loses the first shard of its own folder."""
     toy.run_double(ctx)
-    first, mark = Path(ctx.work.out_folder) / "part-00000-of-00004.parquet", Path(ctx.work.out_folder) / "../mark"
+    first, mark = Path(ctx.folder) / "part-00000-of-00004.parquet", Path(ctx.folder) / "../mark"
     if ctx.shard == 3 and not mark.exists():
         mark.touch()
         first.unlink()

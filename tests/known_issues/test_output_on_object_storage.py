@@ -66,7 +66,7 @@ def steps(out: str, **double) -> list[Step]:
 
 def run(work: list[Step], workers: int = 1, **options) -> list[int]:
     results = run_steps(work, Options(engine=Engine(workers=workers), max_reject_fraction=1.0, **options))
-    return [result.made for result in results]
+    return [result.tasks_run for result in results]
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -15,11 +15,11 @@ def test_a_second_run_over_empty_shards_has_nothing_to_do(tmp_path):
         Step("count", toy.COUNT, toy.COUNT.configure({"upto": 3, "shards": 6}), 0, {}, numbers, ["nowhere"]),
         Step("double", toy.DOUBLE, toy.DOUBLE.configure({}), 0, {"numbers": numbers}, doubles),
     ]
-    assert [r.made for r in run_steps(steps, Options())] == [6, 6]
+    assert [r.tasks_run for r in run_steps(steps, Options())] == [6, 6]
     before = manifest.read(numbers)
     assert len({shard.key for shard in before.shards}) == 4, "three shards are empty"
-    assert [r.made for r in run_steps(steps, Options())] == [0, 0]
+    assert [r.tasks_run for r in run_steps(steps, Options())] == [0, 0]
     assert manifest.read(numbers) == before
     (tmp_path / "doubles/part-00005-of-00006.parquet").unlink()
-    assert [r.made for r in run_steps(steps, Options())] == [0, 1]
+    assert [r.tasks_run for r in run_steps(steps, Options())] == [0, 1]
     assert [s.name for s in manifest.read(doubles).shards] == [f"part-{i:05d}-of-00006.parquet" for i in range(6)]

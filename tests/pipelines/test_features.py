@@ -97,7 +97,7 @@ def test_a_long_utterance_between_short_ones_keeps_its_place(
 
 
 @pytest.mark.parametrize("long", [False, True])
-def test_where_a_process_died_each_utterance_is_decoded_and_run_alone_and_leaves_word(
+def test_after_a_crash_each_utterance_is_decoded_and_run_alone_with_its_id_on_disk(
     make_corpus: Callable,
     talkers: list,
     tmp_path: Path,
@@ -106,31 +106,31 @@ def test_where_a_process_died_each_utterance_is_decoded_and_run_alone_and_leaves
     long: bool,
 ) -> None:
     from speechprep.artifacts.media import audio
-    from speechprep.pipelines.engine.context import Input, ShardContext, Work
+    from speechprep.pipelines.engine.context import ShardContext
+    from speechprep.pipelines.engine.task import Input, Task, Work
 
     make_corpus(talkers)
     extractor = Batched()
     extractor.load()
     codebook = make_codebook(tmp_path / "codebook")
-    found = {"utterances": Input(str(tmp_path / "utterances"), NAME), "codebook": Input(str(codebook), None)}
-    crumb = tmp_path / "crumb.json"
-    work = Work(
-        "units", units.Config(), 0, 0, 1, str(tmp_path / "out"), found, extractor, tmp_path, crumb=crumb,
-        alone=True, suspects=frozenset(["u2"]),
-    )  # fmt: skip
-    ctx = ShardContext(work)
+    inputs = {"utterances": Input(str(tmp_path / "utterances"), NAME), "codebook": Input(str(codebook), None)}
+    task = Task(
+        "units", {}, 0, 0, 1, "", str(tmp_path / "out"), {}, work=str(tmp_path), one_by_one=True, skip_ids=["u2"]
+    )
+    in_progress = tmp_path / "in-progress-00000.json"
+    ctx = ShardContext(Work(task, units.Config(), inputs, extractor, tmp_path))
     ctx.schema = units.schema(ctx)
-    said: list[tuple[str, str]] = []
+    calls: list[tuple[str, str]] = []
 
-    def noting(name: str, call: Callable) -> Callable:
-        def noted(source: Any, *args: Any, **options: Any) -> Any:
-            said.append((name, crumb.read_text()))
+    def recording(name: str, call: Callable) -> Callable:
+        def recorded(source: Any, *args: Any, **options: Any) -> Any:
+            calls.append((name, in_progress.read_text()))
             return call(source, *args, **options)
 
-        return noted
+        return recorded
 
-    monkeypatch.setattr(audio, "decode_blocks", noting("decode", audio.decode_blocks))  # `decode` calls it
-    extractor.extract_stream = noting("extract", extractor.extract_stream)  # type: ignore[method-assign]
+    monkeypatch.setattr(audio, "decode_blocks", recording("decode", audio.decode_blocks))  # `decode` calls it
+    extractor.extract_stream = recording("extract", extractor.extract_stream)  # type: ignore[method-assign]
     if long:
         monkeypatch.setattr(features, "LONG_SECONDS", 0.1)
     units.run(ctx)
@@ -138,9 +138,9 @@ def test_where_a_process_died_each_utterance_is_decoded_and_run_alone_and_leaves
         writer.__exit__(None, None, None)
     others = [talker["id"] for talker in talkers if talker["id"] != "u2"]
     assert not batched
-    assert [crumb for name, crumb in said if name == "decode"] == [f'["{id}"]' for id in others]
-    assert [crumb for name, crumb in said if name == "extract" and "u2" not in crumb] == [f'["{id}"]' for id in others]
-    assert not crumb.exists()
+    assert [ids for name, ids in calls if name == "decode"] == [f'["{id}"]' for id in others]
+    assert [ids for name, ids in calls if name == "extract" and "u2" not in ids] == [f'["{id}"]' for id in others]
+    assert not in_progress.exists()
     assert pq.read_table(tmp_path / "out" / NAME).column("id").to_pylist() == others
     assert [(reject["id"], reject["code"]) for reject in ctx.rejects] == [("u2", "process_died")]
 

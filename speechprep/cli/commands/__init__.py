@@ -1,1 +1,1 @@
-"""Commands on corpora, runs and folders."""
+"""Commands for corpora, runs and folders."""

@@ -14,14 +14,14 @@ from speechprep.cli.output import console, print_json, table
 if TYPE_CHECKING:
     from speechprep.pipelines.backends import Aligner, Embedder, Extractor, ImageCodec, Quantizer
 
-# A `Typer` of its own, because a group with one command would otherwise lose its name.
+# The explicit name and callback keep the group; typer would merge a group with one command into its command.
 app = typer.Typer(name="backends", rich_markup_mode=None, add_completion=False)
 POINTS = 1600  # random points for the trial of a quantizer
 
 
 @app.callback(invoke_without_command=True)
 def backends(ctx: typer.Context) -> None:
-    """Aligners, extractors, embedders, image codecs and quantizers: list them, or try one."""
+    """List the aligners, extractors, embedders, image codecs and quantizers, or try one."""
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
@@ -52,14 +52,14 @@ def _all() -> list[tuple[str, str, str]]:
 
 
 def _entry(family: str, name: str, target: str) -> dict[str, Any]:
-    """One row of the list: `here` is False if a declared package is missing, or the module cannot be imported."""
+    """One row of the list; `here` is False if a package is missing or the module cannot be imported."""
     from speechprep import registry
     from speechprep.pipelines.backends.base import installed
 
     try:
         packages = registry.backend_class(family, name).packages
         here = all(map(installed, packages))
-    except ImportError:  # the module of another package
+    except ImportError:  # the backend of another package
         packages, here = {}, False
     extra = next((extra for extra in packages.values() if extra), "")
     return {"family": family, "name": name, "here": here, "extra": extra, "target": target}
@@ -89,7 +89,7 @@ def check(
     for setting in settings or []:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise ConfigError(f"--set {setting!r}: write it as OPTION=VALUE")
+            raise ConfigError(f"--set {setting!r}: write it as OPTION=VALUE, for example --set cmvn=utterance")
         options[key] = read_value(value)
     results = [_try(family, name, options) for family in families]
     if json:

@@ -13,7 +13,7 @@ from speechprep.cli.show import Show, print_outcome, run_stage
 if TYPE_CHECKING:
     from speechprep.artifacts.codebook import Codebook
 
-# A name of its own: a group is looked up by it even while it has few commands.
+# The explicit name is required: the table of commands finds a group by its name.
 app = typer.Typer(name="codebook", rich_markup_mode=None, add_completion=False)
 EXAMPLES = """\b
 Examples:
@@ -48,14 +48,16 @@ def import_(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set an option of the extractor; may be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Set an option of the extractor. Repeat --set for further options."
+        ),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="Name of the published codebook, or none for an unknown one.  [default: known by its sha256]",
+            help="Name of the published codebook; none: an unpublished one.  [default: recognised by its sha256]",
             show_default=False,
         ),
     ] = None,
@@ -65,8 +67,8 @@ def import_(
 ) -> None:
     """Import published centroids as a codebook for `speechprep units`.
 
-    The file alone does not identify the extractor. Name the extractor with its model and layer, or the published
-    codebook. The codebook metadata then holds it, and any other extractor is refused. No code in the file is executed.
+    The file does not identify the extractor. Name the extractor with its model and layer, or the published codebook.
+    Using the codebook with a different extractor is then an error. No code in the file is executed.
     """
     from speechprep.artifacts import storage
     from speechprep.artifacts.codebook import Codebook
@@ -99,13 +101,13 @@ def _options(settings: list[str] | None) -> dict[str, Any]:
 
 def _print_metadata(book: Codebook) -> None:
     """Print the codebook metadata in a few lines."""
-    who, origin = book.extractor, book.origin
-    layer = f", layer {who['layer']}" if "layer" in who else ""
+    extractor, origin = book.extractor, book.origin
+    layer = f", layer {extractor['layer']}" if "layer" in extractor else ""
     screen = console()
-    screen.print(f"{book.k:,} units of {book.dim} values: frames of {who.get('model', who['name'])}{layer}")
-    made = " ".join(str(origin[key]) for key in ("model", "sklearn", "preset") if key in origin)
+    screen.print(f"{book.k:,} units of {book.dim} values: frames of {extractor.get('model', extractor['name'])}{layer}")
+    source = " ".join(str(origin[key]) for key in ("model", "sklearn", "preset") if key in origin)
     rounded = "" if origin["dtype"] == "float32" else f", rounded from {origin['dtype']}"
-    screen.print(f"from {origin['file']} ({origin['format']}{rounded}) {made}", markup=False)
+    screen.print(f"from {origin['file']} ({origin['format']}{rounded}) {source}", markup=False)
 
 
 @app.command("presets", epilog="\b\nExamples:\n  speechprep codebook presets\n  speechprep codebook presets --json")
@@ -116,12 +118,13 @@ def presets(*, json: opt.Json = False) -> None:
     from speechprep.pipelines.stages.import_codebook.published import PRESETS
 
     if json:
-        print_json([asdict(known) for known in PRESETS.values()])
+        print_json([asdict(preset) for preset in PRESETS.values()])
         return
     right = ("layer", "units", "values")
-    made = table("preset", "model", *right, "normalised", "known by", right=right)
-    says = {True: "yes", False: "no", None: "as the model's folder says"}
-    for known in PRESETS.values():
-        by = f"sha256 {known.sha256[:8]}" if known.sha256 else "name alone"
-        made.add_row(known.name, known.model, str(known.layer), str(known.k), str(known.dim), says[known.normalize], by)
-    console().print(made)
+    grid = table("preset", "model", *right, "normalised", "recognised by", right=right)
+    normalised = {True: "yes", False: "no", None: "as stated in the model folder"}
+    for preset in PRESETS.values():
+        by = f"sha256 {preset.sha256[:8]}" if preset.sha256 else "name only"
+        sizes = (str(preset.layer), str(preset.k), str(preset.dim))
+        grid.add_row(preset.name, preset.model, *sizes, normalised[preset.normalize], by)
+    console().print(grid)

@@ -1,4 +1,4 @@
-"""`speechprep decode` and `speechprep search`: what the rows say, and what the corpus sounds like."""
+"""`speechprep decode`: token rows as words, units and times. `speechprep search`: retrieval of sounds from an index."""
 
 from __future__ import annotations
 
@@ -37,11 +37,14 @@ def decode(
     rows: Annotated[str, typer.Argument(metavar="INPUT", help="Folder of tokens or packed, or a run folder.")],
     *,
     ids: Annotated[
-        list[str] | None, typer.Option("--id", metavar="ID", help="Only this utterance, or ID#KIND; may be repeated.")
+        list[str] | None,
+        typer.Option("--id", metavar="ID", help="Only this utterance, or ID#KIND. Repeat --id for several."),
     ] = None,
     vocab: Annotated[
         str | None,
-        typer.Option("--vocab", metavar="FOLDER", help="The vocabulary.  [default: the folder subword beside INPUT]"),
+        typer.Option(
+            "--vocab", metavar="FOLDER", help="Folder of the vocabulary.  [default: the folder subword beside INPUT]"
+        ),
     ] = None,
     limit: Annotated[
         int | None,
@@ -51,7 +54,7 @@ def decode(
 ) -> None:
     """Turn rows of tokens or packed back into words, units and times.
 
-    Spans of text and spans of units are shown apart; with --json one row is one line.
+    Each span of text or units is a line; with --json each row is a line.
     """
     from itertools import islice
 
@@ -68,7 +71,7 @@ def decode(
     if not shown and ids:
         from speechprep.errors import ConfigError
 
-        raise ConfigError(f"no row of {folder} has the id {' or '.join(repr(id) for id in ids)}")
+        raise ConfigError(f"{folder} has no row with the id {' or '.join(repr(id) for id in ids)}; correct --id")
 
 
 def _decoded(folder: str, vocab: str | None, ids: list[str] | None, words: str | None) -> Iterator[Decoded]:
@@ -78,16 +81,16 @@ def _decoded(folder: str, vocab: str | None, ids: list[str] | None, words: str |
 
 
 def _locate(folder: str) -> tuple[str, str | None]:
-    """The folder of rows (a run folder has it as `tokens`), and the words it was made of where they are beside it."""
+    """Folder of the rows (`tokens` in a run folder), and the folder of their `words` if it is beside it."""
     from speechprep.artifacts import manifest, storage
 
     inner = storage.join(folder, "tokens")
     if manifest.find(folder) is None and manifest.find(inner) is not None:
         folder = inner
-    known = manifest.find(folder)
+    rows = manifest.find(folder)
     beside = storage.join(storage.parent(folder), "words")
     words = manifest.find(beside)
-    same = known and words and known.made_of.get("inputs", {}).get("words") == words.fingerprint
+    same = rows and words and rows.made_of.get("inputs", {}).get("words") == words.fingerprint
     return folder, beside if same else None
 
 
@@ -122,16 +125,22 @@ def _line(span: DecodedSpan) -> Any:
 @app.command(epilog=SEARCH_EXAMPLES)
 def search(
     index: Annotated[str, typer.Argument(metavar="INDEX", help="Index folder, or a run folder with one.")],
-    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for, in words.")] = None,
+    query: Annotated[
+        str | None, typer.Argument(metavar="QUERY", help="Description of the sound, for example 'a dog barks'.")
+    ] = None,
     *,
     audio: Annotated[
         str | None,
-        typer.Option("--audio", metavar="FILE", help="A sound to find the likes of; needs an embedder that hears."),
+        typer.Option(
+            "--audio",
+            metavar="FILE",
+            help="Find sounds similar to this file. The index needs an audio embedder, for example clap.",
+        ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="How many to show.")] = 5,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Number of results.")] = 5,
     json: opt.Json = False,
 ) -> None:
-    """Find what sounds like a description, or like a sound."""
+    """Find the sounds of an index nearest to a description, or to a sound."""
     from speechprep.artifacts import manifest, storage
     from speechprep.pipelines.stages.index import stage as indices
 
@@ -144,13 +153,13 @@ def search(
         return
     screen = console()
     if not hits:
-        screen.print(f"nothing here is like {query or audio!r}", markup=False)
+        screen.print(f"no result for {query or audio!r}", markup=False)
         return
-    made = table("score", "id", "seconds", "caption", "audio", right=("score", "seconds"))
+    grid = table("score", "id", "seconds", "caption", "audio", right=("score", "seconds"))
     for h in hits:
         part = "" if h.t0 is None or h.t1 is None else f"{h.t0:.1f}-{h.t1:.1f}"
-        made.add_row(f"{h.score:.3f}", _plain(h.id), part, _plain(h.caption), _plain(h.audio))
-    screen.print(made)
+        grid.add_row(f"{h.score:.3f}", _plain(h.id), part, _plain(h.caption), _plain(h.audio))
+    screen.print(grid)
 
 
 def _plain(value: str | None) -> Any:

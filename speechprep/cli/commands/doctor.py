@@ -34,25 +34,27 @@ def units(
     codebook: Annotated[str, typer.Option("--codebook", metavar="FOLDER", help="Folder of the codebook.")],
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="MODEL", help="Path of its model.  [default: the path in the codebook]"),
+        typer.Option("--model", metavar="MODEL", help="Path of the model.  [default: the path in the codebook]"),
     ] = None,
     batch: Annotated[
         list[int] | None,
-        typer.Option("--batch", metavar="N", min=2, help="Batch size; may be repeated.  [default: 8 and 32]"),
+        typer.Option(
+            "--batch", metavar="N", min=2, help="Batch size. Repeat --batch for several.  [default: 8 and 32]"
+        ),
     ] = None,
     dtype: Annotated[
         list[str] | None,
         typer.Option(
             "--dtype",
             metavar="DTYPE",
-            help="bf16 or fp16, in addition to fp32; may be repeated.  [default: those with processor instructions]",
+            help="bf16 or fp16, besides fp32. Repeat --dtype for both.  [default: all with processor instructions]",
         ),
     ] = None,
     json: opt.Json = False,
 ) -> None:
     """Miss rate: the percentage of units that change with batch size and precision, on the demo corpus.
 
-    Each utterance runs alone and in shuffled, padded batches.
+    The units of each utterance in shuffled, padded batches are compared with its units in a batch of one.
     """
     from speechprep.artifacts.codebook import Codebook
     from speechprep.pipelines.backends.extractors.miss_rate import miss_rates

@@ -1,4 +1,4 @@
-"""`speechprep filter`: hours kept by thresholds over the scores; with `--out`, a `words` dataset with new verdicts."""
+"""`speechprep filter`: hours kept by thresholds on the scores; with `--out`, a `words` dataset with new verdicts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ The scores were stored by `speechprep align`: no audio is read."""
 
 
 @app.command(cls=StageCommand, epilog=EXAMPLES)
-def filter(  # noqa: A001 - the command's name
+def filter(  # noqa: A001 - name of the command
     source: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of words, or a run folder.")],
     *,
     settings: opt.Settings = None,
@@ -48,7 +48,7 @@ def filter(  # noqa: A001 - the command's name
     quiet: opt.Quiet = False,
     json: opt.Json = False,
 ) -> None:
-    """Show the hours kept by thresholds over the scores of words, and the reasons of the loss."""
+    """Show the hours kept by thresholds on the scores of words, and the hours lost by each reason."""
     from speechprep.pipelines.stages import filter as view
 
     options, _ = stage_settings("filter", None, settings or [])
@@ -56,15 +56,15 @@ def filter(  # noqa: A001 - the command's name
     spans = [view.parse_sweep(text) for text in sweeps or []]
     folder = view.words_folder(source)
     scored = view.load(folder)
-    found = view.survey(scored, config) if settings or out else view.stored(scored)  # type: ignore[arg-type]
-    tried = [(option, view.sweep(scored, config, option, values)) for option, values in spans]  # type: ignore[arg-type]
+    summary = view.survey(scored, config) if settings or out else view.stored(scored)  # type: ignore[arg-type]
+    swept = [(option, view.sweep(scored, config, option, values)) for option, values in spans]  # type: ignore[arg-type]
     written = _write(folder, options, out, workers, Show(quiet, json), rebuild=rebuild) if out else None
     if json:
-        body = {"folder": folder, "thresholds": config.model_dump(exclude_none=True), **found}
-        body["sweeps"] = [{"option": option, "values": rows} for option, rows in tried]
+        body = {"folder": folder, "thresholds": config.model_dump(exclude_none=True), **summary}
+        body["sweeps"] = [{"option": option, "values": rows} for option, rows in swept]
         print_json(body | ({"run": written.to_dict()} if written else {}))
     elif not quiet:
-        _show(found, tried, quantiles=not tried)
+        _show(summary, swept, quantiles=not swept)
 
 
 def _write(
@@ -77,7 +77,7 @@ def _write(
     from speechprep.pipelines.stages.filter import STAGE
 
     if storage.absolute(out) == storage.absolute(folder):
-        raise ConfigError(f"--out {out!r} is the input; name another folder, for example {out.rstrip('/')}-filtered")
+        raise ConfigError(f"--out {out!r} is the input; choose another folder, for example {out.rstrip('/')}-filtered")
     how = engine_options(runner="local", workers=workers, beam_args=None, rebuild=rebuild, max_rejects=0.0, slice_=None)
     outcome = run_stage(single(STAGE, options, 0, [folder], out), out, how, show)
     if not show.json:
@@ -85,35 +85,35 @@ def _write(
     return outcome
 
 
-def _show(found: dict[str, Any], tried: list[Any], *, quantiles: bool) -> None:
+def _show(summary: dict[str, Any], swept: list[Any], *, quantiles: bool) -> None:
     screen = console()
-    kept, whole = found["kept_seconds"], found["seconds"]
+    kept, whole = summary["kept_seconds"], summary["seconds"]
     share = f" ({kept / whole:.1%})" if whole else ""
     screen.print(
-        f"kept: {plural(found['kept_rows'], 'row')} of {found['rows']:,}, "
+        f"kept: {plural(summary['kept_rows'], 'row')} of {summary['rows']:,}, "
         f"{hours(kept) or '0 s'} of {hours(whole) or '0 s'}{share}"
     )
-    if found["reasons"]:
-        screen.print(_reasons(found["reasons"]))
-    if quantiles and found.get("quantiles"):
-        screen.print(_quantiles(found["quantiles"]))
-    for option, rows in tried:
+    if summary["reasons"]:
+        screen.print(_reasons(summary["reasons"]))
+    if quantiles and summary.get("quantiles"):
+        screen.print(_quantiles(summary["quantiles"]))
+    for option, rows in swept:
         screen.print(_sweep(option, rows, whole))
 
 
 def _reasons(reasons: list[dict[str, Any]]) -> Any:
-    """One line for each reason: hours lost by it, and hours lost by it alone."""
+    """Table of the reasons: hours lost by each, and hours lost by no other reason."""
     judged = any("alone_rows" in r for r in reasons)
     right = ("rows", "lost", "by it alone", "without score")
     columns = right if judged else right[:2]
-    made = table("reason", "threshold", *columns, right=columns, title="not kept")
+    grid = table("reason", "threshold", *columns, right=columns, title="not kept")
     for r in reasons:
         limit = "" if r["option"] is None else f"{r['option']} = {_limit(r['limit'])}"
         cells = [r["reason"], limit, f"{r['rows']:,}", hours(r["seconds"])]
         if judged and "alone_rows" in r:
             cells += [hours(r["alone_seconds"]), f"{r['unscored_rows']:,}" if r["unscored_rows"] else ""]
-        made.add_row(*cells)
-    return made
+        grid.add_row(*cells)
+    return grid
 
 
 def _limit(limit: float | str) -> str:
@@ -124,19 +124,19 @@ def _quantiles(quantiles: dict[str, dict[str, float]]) -> Any:
     from speechprep.pipelines.stages.filter import QUANTILES
 
     levels = [f"{q:.0%}" for q in QUANTILES]
-    made = table("score", *levels, right=tuple(levels), title="share of the rows below")
+    grid = table("score", *levels, right=tuple(levels), title="share of the rows below")
     for name, values in quantiles.items():
-        made.add_row(name, *(f"{v:.3g}" for v in values.values()))
-    return made
+        grid.add_row(name, *(f"{v:.3g}" for v in values.values()))
+    return grid
 
 
 def _sweep(option: str, rows: list[dict[str, Any]], whole: float) -> Any:
-    """One line for each value: hours kept, and hours lost by reason."""
+    """Table of the values of a threshold: hours kept, and hours lost by each reason."""
     reasons = [name for name in rows[0]["lost"] if any(row["lost"].get(name) for row in rows)]
     columns = ("rows kept", "kept", "share", *(f"lost: {name}" for name in reasons))
-    made = table(option, *columns, right=(option, *columns))
+    grid = table(option, *columns, right=(option, *columns))
     for row in rows:
         share = f"{row['kept_seconds'] / whole:.1%}" if whole else ""
         kept = (f"{row['kept_rows']:,}", hours(row["kept_seconds"]), share)
-        made.add_row(f"{row['value']:g}", *kept, *(hours(row["lost"].get(name, 0.0)) for name in reasons))
-    return made
+        grid.add_row(f"{row['value']:g}", *kept, *(hours(row["lost"].get(name, 0.0)) for name in reasons))
+    return grid

@@ -1,4 +1,4 @@
-"""`speechprep inspect`: what a dataset, an artifact or a run folder holds."""
+"""`speechprep inspect`: content of a dataset, an artifact or a run folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Examples:
   speechprep inspect out
   speechprep inspect out/words --rows 2
   speechprep inspect out/codebook --json"""
-ITEMS = 8  # members of a list shown
-WIDTH = 100  # characters of a value shown
+ITEMS = 8  # items shown of a list
+WIDTH = 100  # characters shown of a value
 REJECTS_SHOWN = 5
 
 
@@ -31,33 +31,33 @@ def inspect(
     rows: Annotated[int, typer.Option("--rows", metavar="N", min=0, help="Rows of a dataset to show.")] = 1,
     json: opt.Json = False,
 ) -> None:
-    """Say what a folder holds: where it comes from, how much, what was rejected, its columns and first rows."""
+    """Show the content of a folder: origin, size, rejects, columns and first rows."""
     from speechprep.artifacts import manifest, storage
     from speechprep.errors import StaleArtifact
 
-    known = manifest.find(folder)
-    if known is not None:
-        _one(folder, known, rows, as_json=json)
+    body = manifest.find(folder)
+    if body is not None:
+        _one(folder, body, rows, as_json=json)
         return
     inside = {name: manifest.find(storage.join(folder, name)) for name in storage.folders(folder)}
     unfinished = [n for n, m in inside.items() if m is None and storage.is_dir(storage.join(folder, n, "_state"))]
-    found = {name: m for name, m in inside.items() if m is not None}
-    if not found and not unfinished:
-        raise StaleArtifact(f"{folder}: nothing of speechprep is here; give a dataset, an artifact or a run folder")
-    _run(folder, found, unfinished, as_json=json)
+    complete = {name: m for name, m in inside.items() if m is not None}
+    if not complete and not unfinished:
+        raise StaleArtifact(f"{folder} holds no output of speechprep; choose a dataset, an artifact or a run folder")
+    _run(folder, complete, unfinished, as_json=json)
 
 
-def _run(folder: str, found: dict[str, Manifest], unfinished: list[str], *, as_json: bool) -> None:
+def _run(folder: str, complete: dict[str, Manifest], unfinished: list[str], *, as_json: bool) -> None:
     from speechprep.artifacts.datasets import kinds
     from speechprep.pipelines.driver.record import read_record
 
     record = read_record(folder)
     chain = list(kinds())
-    place = {name: chain.index(m.kind) if m.kind in chain else len(chain) for name, m in found.items()}
-    ordered = sorted(found.items(), key=lambda item: (place[item[0]], _depth(item[1], found), item[0]))
+    place = {name: chain.index(m.kind) if m.kind in chain else len(chain) for name, m in complete.items()}
+    ordered = sorted(complete.items(), key=lambda item: (place[item[0]], _depth(item[1], complete), item[0]))
     unfinished = sorted(unfinished, key=lambda name: (chain.index(name) if name in chain else len(chain), name))
     if as_json:
-        datasets = {name: describe(known) for name, known in ordered}
+        datasets = {name: describe(body) for name, body in ordered}
         print_json({"folder": folder, "run": record, "datasets": datasets, "unfinished": unfinished})
         return
     from rich.markup import escape
@@ -68,72 +68,74 @@ def _run(folder: str, found: dict[str, Manifest], unfinished: list[str], *, as_j
         times = f"{record.get('started', '')}, {record.get('wall_seconds', 0):.1f} s"
         title += f"  recipe {escape(str(record.get('recipe')))}, {record.get('status')}, {times}"
     tree = Tree(title, guide_style="dim")
-    for name, known in ordered:
-        inputs = ", ".join(dict.fromkeys(_names(known, found))) or "input"
-        tree.add(f"[bold cyan]{escape(name):<11}[/] [dim]<- {escape(inputs)}[/]  {escape(_amount(known))}")
+    for name, body in ordered:
+        inputs = ", ".join(dict.fromkeys(_names(body, complete))) or "input"
+        tree.add(f"[bold cyan]{escape(name):<11}[/] [dim]<- {escape(inputs)}[/]  {escape(_amount(body))}")
     for name in unfinished:
-        tree.add(f"[bold yellow]{escape(name):<11}[/] not finished: the same run again goes on")
+        tree.add(f"[bold yellow]{escape(name):<11}[/] incomplete; run the same command again to resume")
     console().print(tree)
 
 
-def _names(known: Manifest, found: dict[str, Manifest]) -> list[str]:
-    by_print = {m.fingerprint: name for name, m in found.items()}
-    return [by_print.get(p, f"{role} elsewhere") for role, p in known.made_of.get("inputs", {}).items()]
+def _names(body: Manifest, complete: dict[str, Manifest]) -> list[str]:
+    """Names of the folders of the inputs."""
+    by_fingerprint = {m.fingerprint: name for name, m in complete.items()}
+    return [by_fingerprint.get(p, f"{role} elsewhere") for role, p in body.made_of.get("inputs", {}).items()]
 
 
-def _depth(known: Manifest, found: dict[str, Manifest]) -> int:
-    by_print = {m.fingerprint: m for m in found.values()}
-    above = [by_print[p] for p in known.made_of.get("inputs", {}).values() if p in by_print]
-    return 1 + max((_depth(m, found) for m in above), default=0)
+def _depth(body: Manifest, complete: dict[str, Manifest]) -> int:
+    """Number of steps from the input to this folder, for the order of the folders."""
+    by_fingerprint = {m.fingerprint: m for m in complete.values()}
+    inputs = [by_fingerprint[p] for p in body.made_of.get("inputs", {}).values() if p in by_fingerprint]
+    return 1 + max((_depth(m, complete) for m in inputs), default=0)
 
 
-def _amount(known: Manifest) -> str:
-    size = sum(s.size for s in known.shards)
-    rejected = int(known.counters.get("rejected", 0))
+def _amount(body: Manifest) -> str:
+    size = sum(s.size for s in body.shards)
+    rejected = int(body.counters.get("rejected", 0))
     parts = [
-        plural(known.rows, "row") if known.rows else "",
-        hours(known.seconds),
-        plural(len(known.shards), "shard") if known.rows else plural(len(known.shards), "file"),
+        plural(body.rows, "row") if body.rows else "",
+        hours(body.seconds),
+        plural(len(body.shards), "shard") if body.rows else plural(len(body.shards), "file"),
         _bytes(size),
         plural(rejected, "reject") if rejected else "",
     ]
     return ", ".join(p for p in parts if p)
 
 
-def describe(known: Manifest) -> dict[str, Any]:
-    """A manifest's summary for `--json`."""
+def describe(body: Manifest) -> dict[str, Any]:
+    """Summary of a manifest for `--json`."""
     return {
-        "kind": known.kind,
-        "fingerprint": known.fingerprint,
-        "content": known.content,
-        "rows": known.rows,
-        "audio_seconds": known.seconds,
-        "shards": len(known.shards),
-        "bytes": sum(s.size for s in known.shards),
-        "rejects": _reasons(known),
-        "counters": known.counters,
-        "licences": known.licences,
-        "made_of": known.made_of,
-        "versions": known.versions,
-        "extra": known.extra,
+        "kind": body.kind,
+        "fingerprint": body.fingerprint,
+        "content": body.content,
+        "rows": body.rows,
+        "audio_seconds": body.seconds,
+        "shards": len(body.shards),
+        "bytes": sum(s.size for s in body.shards),
+        "rejects": _reasons(body),
+        "counters": body.counters,
+        "licences": body.licences,
+        "made_of": body.made_of,
+        "versions": body.versions,
+        "extra": body.extra,
     }
 
 
-def _reasons(known: Manifest) -> dict[str, int]:
+def _reasons(body: Manifest) -> dict[str, int]:
     prefix = "rejected."
-    return {n.removeprefix(prefix): int(v) for n, v in known.counters.items() if n.startswith(prefix)}
+    return {n.removeprefix(prefix): int(v) for n, v in body.counters.items() if n.startswith(prefix)}
 
 
-def _one(folder: str, known: Manifest, rows: int, *, as_json: bool) -> None:
-    shown = _first_rows(folder, known, rows)
-    schema = _schema(folder, known)
+def _one(folder: str, body: Manifest, rows: int, *, as_json: bool) -> None:
+    shown = _first_rows(folder, body, rows)
+    schema = _schema(folder, body)
     if as_json:
-        body = {"folder": folder, **describe(known), "rows_shown": [_plain(r, ITEMS) for r in shown]}
-        print_json({**body, "schema": {f.name: str(f.type) for f in schema} if schema is not None else None})
+        summary = {"folder": folder, **describe(body), "rows_shown": [_plain(r, ITEMS) for r in shown]}
+        print_json({**summary, "schema": {f.name: str(f.type) for f in schema} if schema is not None else None})
         return
     screen = console()
-    screen.print(_summary(folder, known))
-    _print_rejects(screen, folder, known)
+    screen.print(_summary(folder, body))
+    _print_rejects(screen, folder, body)
     if schema is not None:
         columns = table("column", "type")
         for field in schema:
@@ -141,7 +143,7 @@ def _one(folder: str, known: Manifest, rows: int, *, as_json: bool) -> None:
         screen.print(columns)
     else:
         files = table("file", "size", right=("size",))
-        for shard in known.shards:
+        for shard in body.shards:
             files.add_row(_text(shard.name), _bytes(shard.size))
         screen.print(files)
     for i, row in enumerate(shown):
@@ -151,24 +153,25 @@ def _one(folder: str, known: Manifest, rows: int, *, as_json: bool) -> None:
         screen.print(values)
 
 
-def _summary(folder: str, known: Manifest) -> Any:
+def _summary(folder: str, body: Manifest) -> Any:
     from rich.table import Table
 
-    made = known.made_of
+    origin = body.made_of
+    stage = f"{origin.get('stage')} (version {origin.get('version')})"
     grid = Table.grid(padding=(0, 2))
-    backend = made.get("backend") or {}
+    backend = origin.get("backend") or {}
     lines = {
         "folder": folder,
-        "kind": f"{known.kind}, made by {made.get('stage')} (version {made.get('version')}), seed {made.get('seed')}",
-        "holds": _amount(known),
-        "licences": ", ".join(known.licences),
-        "fingerprint": known.fingerprint,
-        "inputs": ", ".join(f"{role} {p[:8]}" for role, p in made.get("inputs", {}).items())
-        or ", ".join(made.get("sources", [])),
+        "kind": f"{body.kind}, written by {stage}, seed {origin.get('seed')}",
+        "holds": _amount(body),
+        "licences": ", ".join(body.licences),
+        "fingerprint": body.fingerprint,
+        "inputs": ", ".join(f"{role} {p[:8]}" for role, p in origin.get("inputs", {}).items())
+        or ", ".join(origin.get("sources", [])),
         "backend": ", ".join(f"{k}={v}" for k, v in backend.items()),
-        "options": ", ".join(f"{k}={v}" for k, v in made.get("config", {}).items()),
-        "counters": ", ".join(f"{k} {number(v)}" for k, v in known.counters.items() if not k.startswith("rejected")),
-        "facts": ", ".join(f"{k}={_brief(v, 60)}" for k, v in known.extra.items()),
+        "options": ", ".join(f"{k}={v}" for k, v in origin.get("config", {}).items()),
+        "counters": ", ".join(f"{k} {number(v)}" for k, v in body.counters.items() if not k.startswith("rejected")),
+        "facts": ", ".join(f"{k}={_brief(v, 60)}" for k, v in body.extra.items()),
     }
     for name, text in lines.items():
         if text:
@@ -176,8 +179,8 @@ def _summary(folder: str, known: Manifest) -> Any:
     return grid
 
 
-def _print_rejects(screen: Any, folder: str, known: Manifest) -> None:
-    reasons = _reasons(known)
+def _print_rejects(screen: Any, folder: str, body: Manifest) -> None:
+    reasons = _reasons(body)
     if not reasons:
         return
     from speechprep.artifacts import shards, storage
@@ -197,35 +200,35 @@ def _print_rejects(screen: Any, folder: str, known: Manifest) -> None:
     screen.print(examples)
 
 
-def _parquet(known: Manifest) -> list[str]:
+def _parquet(body: Manifest) -> list[str]:
     from speechprep.artifacts import shards
 
-    return shards.shard_names([s.name for s in known.shards])
+    return shards.shard_names([s.name for s in body.shards])
 
 
-def _schema(folder: str, known: Manifest) -> Any:
+def _schema(folder: str, body: Manifest) -> Any:
     from speechprep.artifacts import shards, storage
 
-    names = _parquet(known)
+    names = _parquet(body)
     return shards.read_schema(storage.join(folder, names[0])) if names else None
 
 
-def _first_rows(folder: str, known: Manifest, n: int) -> list[dict[str, Any]]:
+def _first_rows(folder: str, body: Manifest, n: int) -> list[dict[str, Any]]:
     from speechprep.artifacts import shards, storage
 
-    found: list[dict[str, Any]] = []
-    for name in _parquet(known):
-        if len(found) >= n:
+    first: list[dict[str, Any]] = []
+    for name in _parquet(body):
+        if len(first) >= n:
             break
         for batch in shards.read_batches(storage.join(folder, name), rows=max(n, 1)):
-            found += batch.to_pylist()
-            if len(found) >= n:
+            first += batch.to_pylist()
+            if len(first) >= n:
                 break
-    return found[:n]
+    return first[:n]
 
 
 def _plain(value: Any, items: int) -> Any:
-    """JSON values of a row: bytes become their length, lists their beginning."""
+    """JSON values of a row: the length of bytes, and the beginning of lists."""
     if isinstance(value, bytes):
         return f"<{_bytes(len(value))}>"
     if isinstance(value, dict):

@@ -33,7 +33,7 @@ def plan(
     seed: opt.Seed = None,
     json: opt.Json = False,
 ) -> None:
-    """Show the work of `run` with the same arguments. Nothing is computed and no file is left."""
+    """Show the work of `run` with the same arguments. No shard is computed and no file remains."""
     from rich.markup import escape
 
     from speechprep.cli.commands.run import which_recipe
@@ -54,12 +54,12 @@ def plan(
 
 
 def _table(standings: list[Standing]) -> Any:
-    made = table("step", "reads", "writes", "audio", "state", right=("audio",))
+    grid = table("step", "reads", "writes", "audio", "state", right=("audio",))
     colours = {"done": "green", "todo": "yellow", "waits": "dim", "conflict": "red"}
     for s in standings:
         folders = dict.fromkeys(folder.rstrip("/").rsplit("/", 1)[-1] for folder in s.inputs.values())
         reads = ", ".join(folders) or "input"
         label = s.name if s.name == s.stage else f"{s.name} ({s.stage})"
         note = f"[{colours[s.state]}]{s.note}[/]"
-        made.add_row(label, f"{reads} ->", s.folder, hours(s.audio_seconds), note)
-    return made
+        grid.add_row(label, f"{reads} ->", s.folder, hours(s.audio_seconds), note)
+    return grid

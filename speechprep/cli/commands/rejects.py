@@ -22,7 +22,7 @@ Examples:
   speechprep rejects run/words --csv > rejects.csv
   speechprep rejects run --json | jq .id
 
-Mend the input, then repeat the command of the run: only the changed shards are computed again."""
+Correct the input, then repeat the command of the run: only the changed shards are computed again."""
 ROWS_SHOWN = 20
 COLUMNS = ("id", "stage", "code", "message", "audio", "retry")
 
@@ -42,7 +42,10 @@ def rejects(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV on stdout.")] = False,
     json: opt.Json = False,
 ) -> None:
-    """Show the rejected records: how many for each stage and reason, then id, message and retry command of each."""
+    """Show the rejected records: counts by stage and reason, then the records.
+
+    The column retry of --csv and --json holds a command to repeat the step.
+    """
     from speechprep.pipelines.inspect.rejects import read_rejects
 
     rows = (row for row in read_rejects(folder) if stage in (None, row["stage"]) and code in (None, row["code"]))

@@ -39,7 +39,7 @@ def engine_options(
     max_rejects: float,
     slice_: str | None,
 ) -> Options:
-    """Options of the engine, from the common options of the commands."""
+    """Options of the engine from the common options of the commands."""
     from speechprep.pipelines.engine.beam.runner import Engine
     from speechprep.pipelines.engine.run import Options
 
@@ -48,10 +48,10 @@ def engine_options(
 
 
 def which_recipe(positional: str | None, option: str | None) -> str:
-    """The recipe, from the argument or from `--recipe`.
+    """Name of the recipe, from the argument or from `--recipe`.
 
     Raises:
-        ConfigError: none is named, or two are.
+        ConfigError: no recipe is named, or two are named.
     """
     from speechprep.errors import ConfigError
 
@@ -83,13 +83,13 @@ def run(
     quiet: opt.Quiet = False,
     json: opt.Json = False,
 ) -> None:
-    """Run a recipe over a corpus. The out folder gets a folder for each step, run.json, run.log and report.html.
+    """Run a recipe over a corpus. Writes a folder for each step, run.json, run.log and report.html.
 
-    Set the options of a step by --set STEP.OPTION=VALUE.
+    Set an option of a step with --set STEP.OPTION=VALUE.
     """
     from speechprep.pipelines.driver.request import recipe_steps
 
-    if recipe is not None and recipe.startswith("--"):  # `--recipe NAME -- --OPTION`: the argument is the runner's
+    if recipe is not None and recipe.startswith("--"):  # `--recipe NAME -- --OPTION`: an option of the runner
         beam_args = [recipe, *(beam_args or [])]
         recipe = None
     body, steps = recipe_steps(which_recipe(recipe, recipe_option), sources, out, settings=settings, seed=seed)
@@ -114,7 +114,7 @@ def demo(
             "--input",
             "-i",
             metavar="PATH",
-            help="Your own recordings. Repeat it for further inputs.  [default: the demo corpus]",
+            help="Your recordings. Repeat --input for further inputs.  [default: the demo corpus]",
         ),
     ] = None,
     out: opt.Out = "demo-out",
@@ -129,7 +129,7 @@ def demo(
 ) -> None:
     """Run the whole chain on the demo corpus (20 spoken sentences, 12 sounds), or on your recordings.
 
-    It needs no network and no GPU, and takes well under a minute. Then open report.html in the out folder.
+    It needs no network and no GPU, and takes less than a minute. Then open report.html in the out folder.
     """
     from speechprep.demo import corpus_path
     from speechprep.pipelines.driver.request import recipe_steps
@@ -143,16 +143,16 @@ def demo(
     outcome = run_recipe(body, steps, out, how, show)
     print_outcome(outcome, show)
     if not (quiet or json):
-        made = {step.stage.writes: step.folder for step in steps}
+        folders = {step.stage.writes: step.folder for step in steps}
         typer.echo("try next:")
-        for line in _next_commands(made, out, own=bool(sources)):
+        for line in _next_commands(folders, out, demo_corpus=not sources):
             typer.echo(f"  {line}")
 
 
-def _next_commands(made: dict[str, str], out: str, *, own: bool) -> list[str]:
+def _next_commands(folders: dict[str, str], out: str, *, demo_corpus: bool) -> list[str]:
     lines = []
-    if "tokens" in made:
-        lines.append(f"speechprep decode {made['tokens']} --limit 3")
-    if "index" in made:
-        lines.append(f'speechprep search {made["index"]} "{"a dog barks" if not own else "rain"}"')
+    if "tokens" in folders:
+        lines.append(f"speechprep decode {folders['tokens']} --limit 3")
+    if "index" in folders:
+        lines.append(f'speechprep search {folders["index"]} "{"a dog barks" if demo_corpus else "rain"}"')
     return [*lines, f"speechprep inspect {out}", f"speechprep verify {out}"]

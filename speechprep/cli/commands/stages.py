@@ -1,4 +1,4 @@
-"""One command for each stage. All have the same options; `--set` sets the options of the stage."""
+"""Commands of the stages. All have the same options; `--set` sets the options of the stage."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class StageCommand(TyperCommand):
-    """A command with the options of its stage in its help."""
+    """Command with the options of its stage in its help."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """The common options, then the options for `--set`."""
+        """Write the common options, then the options for `--set`."""
         super().format_options(ctx, formatter)
         from speechprep.options import option_rows
         from speechprep.pipelines.engine.stage import find_stage
@@ -31,7 +31,7 @@ class StageCommand(TyperCommand):
 
 
 def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple[dict[str, Any], int]:
-    """Options of a stage and the seed: from its step in a recipe, if one is named, then from `--set NAME=VALUE`.
+    """Options of a stage and the seed: first from a recipe, if one is named, then from `--set NAME=VALUE`.
 
     Raises:
         ConfigError: a setting of another form, or a recipe without the stage.
@@ -47,7 +47,7 @@ def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple
         body = load(recipe)
         steps = [step for step in body.steps if step.stage == stage]
         if not steps:
-            raise ConfigError(f"the recipe {recipe!r} has no step of the stage {stage!r}")
+            raise ConfigError(f"the recipe {recipe!r} has no step of the stage {stage!r}; choose another --recipe")
         options, seed = dict(steps[0].options), body.seed
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -99,7 +99,7 @@ def _command(name: str) -> Callable[..., None]:
 
 
 def command(name: str) -> Any:
-    """The command of a stage; its help and examples stand in the declaration of the stage.
+    """The command of a stage, with the help and examples from its declaration.
 
     Raises:
         ConfigError: no such stage.

@@ -1,4 +1,4 @@
-"""`speechprep verify`: is everything as the manifests say?"""
+"""`speechprep verify`: check of folders against their manifests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Examples:
   speechprep verify out/tokens
   speechprep verify out --json
 
-Exit code 0 where all is well, 1 where something is wrong."""
+Exit code 0 without problems, 1 with problems."""
 
 
 @app.command(epilog=EXAMPLES)
@@ -24,15 +24,15 @@ def verify(folder: opt.Folder, *, quiet: opt.Quiet = False, json: opt.Json = Fal
     from speechprep.pipelines.inspect.verify import as_dict
     from speechprep.pipelines.inspect.verify import verify as check
 
-    verdict = check(folder)
+    result = check(folder)
     if json:
-        print_json(as_dict(verdict))
-    elif verdict.problems:
-        for problem in verdict.problems:
+        print_json(as_dict(result))
+    elif result.problems:
+        for problem in result.problems:
             typer.echo(f"{problem.folder}: {problem.what}")
-        typer.echo(f"{plural(len(verdict.problems), 'problem')} in {plural(len(verdict.folders), 'folder')}", err=True)
+        typer.echo(f"{plural(len(result.problems), 'problem')} in {plural(len(result.folders), 'folder')}", err=True)
     elif not quiet:
-        seen = f"{plural(len(verdict.folders), 'folder')}, {plural(verdict.files, 'file')}, {verdict.rows:,} rows"
-        console().print(f"[green]all is well:[/] {seen}, {verdict.bytes / 1e6:.1f} MB")
-    if verdict.problems:
+        checked = f"{plural(len(result.folders), 'folder')}, {plural(result.files, 'file')}, {result.rows:,} rows"
+        console().print(f"[green]no problems:[/] {checked}, {result.bytes / 1e6:.1f} MB")
+    if result.problems:
         raise typer.Exit(1)

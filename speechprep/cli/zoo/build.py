@@ -1,4 +1,4 @@
-"""Commands built from records: each field of a class of options becomes an option of the command."""
+"""Commands from declarations: each field of an options class becomes an option of the command."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def parameters(options: type[Options]) -> list[Parameter]:
     """One keyword parameter for each field, in order.
 
-    The name of the option is that of the field with hyphens. `json_schema_extra` of a field may hold another one
-    (`flag`) and the placeholder of its value (`metavar`).
+    The option is the name of the field with hyphens. `json_schema_extra` of a field may hold another name (`flag`) and
+    the placeholder of the value (`metavar`).
     """
     return [_parameter(name, field) for name, field in options.model_fields.items()]
 
@@ -49,7 +49,13 @@ def _plain(annotation: Any) -> Any:
 
 
 def command(body: Callable[..., None], signature: list[Parameter], text: str) -> Callable[..., None]:
-    """A function with this signature, for typer; `body` receives the values by name, `text` is its help."""
+    """A function with a signature, for typer.
+
+    Args:
+        body: function for the values, by name.
+        signature: parameters of the command.
+        text: help of the command.
+    """
 
     def run(**values: Any) -> None:
         body(**values)

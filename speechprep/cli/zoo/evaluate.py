@@ -1,6 +1,6 @@
 """`speechprep eval`: one command for each benchmark, and one for each question to a trained model.
 
-The commands are built from the records of scorers and models: a new one needs no edit here.
+The commands are built from the declarations of scorers and models.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Examples:
 Files are .jsonl, .tsv, .csv or sclite's .trn. Rows are joined by id: an id on one side only is an error."""
 
 References = Annotated[
-    str, typer.Option("--references", metavar="FILE", help="True texts: .jsonl, .tsv, .csv or .trn with ids.")
+    str, typer.Option("--references", metavar="FILE", help="Reference texts with ids: .jsonl, .tsv, .csv or .trn.")
 ]
 Hypotheses = Annotated[
-    str, typer.Option("--hypotheses", metavar="FILE", help="Texts to score: the same ids, in any order.")
+    str, typer.Option("--hypotheses", metavar="FILE", help="Texts to score, with the same ids in any order.")
 ]
 IdColumn = Annotated[str, typer.Option("--id-column", metavar="NAME", help="Column of the ids, in both files.")]
 ReferenceColumn = Annotated[
@@ -51,14 +51,17 @@ SpeakerColumn = Annotated[
     ),
 ]
 Samples = Annotated[
-    int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples behind the interval; 0 for none.")
+    int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the interval; 0: no interval.")
 ]
-Level = Annotated[float, typer.Option("--level", metavar="SHARE", help="Share of the samples inside the interval.")]
+Level = Annotated[
+    float, typer.Option("--level", metavar="FRACTION", help="Fraction of the samples inside the interval.")
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the bootstrap.")]
 
 Trained = Annotated[str, typer.Option("--model", "-m", metavar="FOLDER", help="Folder of a trained model.")]
 SeveralTrained = Annotated[
-    list[str], typer.Option("--model", "-m", metavar="FOLDER", help="Folder of a trained model. Repeat it for several.")
+    list[str],
+    typer.Option("--model", "-m", metavar="FOLDER", help="Folder of a trained model. Repeat --model for several."),
 ]
 Data = Annotated[str, typer.Option("--data", "-d", metavar="FOLDER", help="Run folder to evaluate on.")]
 Decoded = Annotated[
@@ -67,16 +70,16 @@ Decoded = Annotated[
 
 
 class Evaluations(TyperGroup):
-    """A group with a command for each benchmark and each question."""
+    """Group with a command for each benchmark and each question."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Benchmarks, then questions."""
+        """Names of the benchmarks, then of the questions."""
         from speechprep.models.zoo import questions
 
         return [*registry.names("scorers"), *questions()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Build a command from its record."""
+        """Build a command from its declaration."""
         from speechprep.models.zoo import questions
 
         program = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -90,12 +93,12 @@ class Evaluations(TyperGroup):
 
     @property
     def commands(self) -> Any:
-        """Name -> command, for "did you mean" and for tests of the surface."""
+        """Name -> command, for "did you mean" and for the tests of the help."""
         return {name: self.get_command(None, name) for name in self.list_commands(None)}
 
     @commands.setter
     def commands(self, value: Any) -> None:
-        """The commands follow from the records."""
+        """Ignored: the commands follow from the declarations."""
 
 
 app = typer.Typer(name="eval", cls=Evaluations, rich_markup_mode=None, add_completion=False)
@@ -121,7 +124,7 @@ def _tables(
     seed: Seed = 0,
     json: opt.Json = False,
 ) -> None:
-    """Signature of the options shared by all benchmarks."""
+    """Signature of the options of all benchmarks."""
 
 
 def _add_benchmark(program: typer.Typer, benchmark: Benchmark) -> None:
@@ -130,16 +133,16 @@ def _add_benchmark(program: typer.Typer, benchmark: Benchmark) -> None:
         del shared["speaker_column"]
     for name in ("reference_column", "hypothesis_column"):
         shared[name] = shared[name].replace(default=benchmark.column)
-    own = parameters(benchmark.options)
+    option_parameters = parameters(benchmark.options)
 
     def score(**values: Any) -> None:
-        options = benchmark.options.of({parameter.name: values.pop(parameter.name) for parameter in own})
+        options = benchmark.options.of({parameter.name: values.pop(parameter.name) for parameter in option_parameters})
         _score(benchmark, options.model_dump(), **values)
 
     files = [shared.pop("references"), shared.pop("hypotheses")]
     call = "speechprep eval {} --references dev.jsonl --hypotheses decoded.jsonl{}"
     lines = tuple(call.format(benchmark.name, rest) for rest in ("", *benchmark.examples))
-    function = command(score, [*files, *own, *shared.values()], benchmark.help)
+    function = command(score, [*files, *option_parameters, *shared.values()], benchmark.help)
     program.command(benchmark.name, epilog=examples(lines))(function)
 
 
@@ -184,15 +187,15 @@ def _last(*, out: Decoded = None, json: opt.Json = False) -> None:
 def _add_question(program: typer.Typer, question: Question) -> None:
     first = signature(_several_models if question.many_models else _one_model, eval_str=True).parameters.values()
     last = [p for p in signature(_last, eval_str=True).parameters.values() if p.name != "out" or question.writes]
-    own = parameters(question.options)
+    option_parameters = parameters(question.options)
 
     def ask(**values: Any) -> None:
-        options = question.options.of({parameter.name: values[parameter.name] for parameter in own})
+        options = question.options.of({parameter.name: values[parameter.name] for parameter in option_parameters})
         trained = values["model"] if question.many_models else [values["model"]]
         answer = question.answer(trained, [values["data"]], options)
         if values.get("out") is not None:
             write_lines(values["out"], answer.records)
         print_answer(answer, json=values["json"])
 
-    function = command(ask, [*first, *own, *last], question.help)
+    function = command(ask, [*first, *option_parameters, *last], question.help)
     program.command(question.name, epilog=examples(question.examples))(function)

@@ -1,4 +1,4 @@
-"""`speechprep grid`: every combination of some options, trained and asked, in one table."""
+"""`speechprep grid`: training and evaluation of all combinations of option values, in one table."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 EXAMPLES = """\b
 Examples:
   speechprep grid dmlm.yaml --out models/grid
-  speechprep grid dmlm.yaml --out models/grid --dry-run     what would be trained
+  speechprep grid dmlm.yaml --out models/grid --dry-run     list the trainings
 
-The same command again goes on where the last one was stopped. docs/models.md says what a grid file holds."""
+The same command resumes a stopped grid. docs/models.md describes the grid file."""
 
 
 @app.command(epilog=EXAMPLES)
@@ -23,10 +23,10 @@ def grid(
     file: Annotated[str, typer.Argument(metavar="FILE", help="YAML file of the grid.")],
     *,
     out: opt.Out,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the trainings without running them.")] = False,
     json: opt.Json = False,
 ) -> None:
-    """Train every combination of the values of some axes, for some seeds, and put what they score in a table.
+    """Train every combination of axis values and seeds, and write their scores to a table.
 
     Writes a folder for each training, results.jsonl and results.md.
     """
@@ -39,19 +39,19 @@ def grid(
     from speechprep.models.grid import Grid, cells, run, table
     from speechprep.models.zoo import require_torch
 
-    wanted = Grid.of(read_options(file, [], Grid))
-    every = cells(wanted)
+    plan = Grid.of(read_options(file, [], Grid))
+    trainings = cells(plan)
     if dry_run:
         if json:
-            print_json([{"name": cell.name, **asdict(cell)} for cell in every])
+            print_json([{"name": cell.name, **asdict(cell)} for cell in trainings])
         else:
-            typer.echo("\n".join(cell.name for cell in every))
+            typer.echo("\n".join(cell.name for cell in trainings))
         return
     require_torch("grid")
-    found = run(wanted, out, lambda line: None if json else typer.echo(line))
-    lines = [{"name": cell.name, **asdict(cell), "figures": figures} for cell, figures in found]
+    results = run(plan, out, lambda line: None if json else typer.echo(line))
+    lines = [{"name": cell.name, **asdict(cell), "figures": figures} for cell, figures in results]
     write_lines(f"{out}/results.jsonl", lines)
-    shown = table(wanted, found)
+    shown = table(plan, results)
     Path(out, "results.md").write_text(shown, encoding="utf-8")
     if json:
         print_json(lines)

@@ -1,4 +1,4 @@
-"""Output of scores: JSON, or a headline with its interval, the counts and further figures."""
+"""Output of scores: JSON, or a headline with its interval, counts and further figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_answer(answer: Answer, *, json: bool) -> None:
-    """Print the answer to a question: JSON, its table, or its one score."""
+    """Print the answer to a question as JSON, as a table, or as one score."""
     if not answer.columns:
         print_score(answer.scores[0], json=json)
     elif json:
@@ -33,7 +33,7 @@ def write_lines(path: str, rows: list[dict[str, Any]]) -> None:
 
 
 def print_score(score: Score, *, json: bool) -> None:
-    """Print a score: JSON, or a headline, its counts, further figures and the figures of each label."""
+    """Print a score as JSON, or as a headline, counts, further figures and the figures of each label."""
     if json:
         print_json(score.as_dict())
         return

@@ -1,4 +1,4 @@
-"""`speechprep train`: one command for each model of the zoo, built from its record."""
+"""`speechprep train`: one command for each model of the zoo, built from its declaration."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Examples:
   speechprep train sutlm --data run --out models/sutlm --set size=mini --set steps=2000
   torchrun --nproc_per_node 8 -m speechprep train sutlm --data run --out models/sutlm --config sutlm.yaml
 
-The same command resumes a stopped training with the very next batch. Needs: pip install 'speechprep[train]'."""
+The same command resumes a stopped training with the next batch. Needs: pip install 'speechprep[train]'."""
 
 
 class Trainings(TyperGroup):
-    """A group with a command for each model of the zoo."""
+    """Group with a command for each model of the zoo."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The models."""
+        """Names of the models."""
         return list(registry.names("models"))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Build the command of a model from its record."""
+        """Build the command of a model from its declaration."""
         if cmd_name not in registry.names("models"):
             from speechprep.errors import ConfigError
 
@@ -42,25 +42,25 @@ class Trainings(TyperGroup):
 
         model = find_model(cmd_name)
         program = typer.Typer(rich_markup_mode=None, add_completion=False)
-        text = f"Train {model.summary} (arXiv {model.paper}). On one device, or by torchrun on many."
+        text = f"Train {model.summary} (arXiv {model.paper}), on one device, or with torchrun on several."
         program.command(cmd_name, cls=TrainCommand, help=text, epilog=examples(model.examples))(_training(model))
         return typer.main.get_command(program)
 
     @property
     def commands(self) -> Any:
-        """Name -> command, for "did you mean" and for tests of the surface."""
+        """Name -> command, for "did you mean" and for the tests of the help."""
         return {name: self.get_command(None, name) for name in self.list_commands(None)}
 
     @commands.setter
     def commands(self, value: Any) -> None:
-        """The commands follow from the records."""
+        """Ignored: the commands follow from the declarations."""
 
 
 class TrainCommand(TyperCommand):
-    """A command with the options of its model in its help."""
+    """Command with the options of its model in its help."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """The common options, then the options for `--set`."""
+        """Write the common options, then the options for `--set`."""
         super().format_options(ctx, formatter)
         from speechprep.models.training.options import TrainOptions
         from speechprep.models.zoo import find_model
@@ -86,10 +86,12 @@ def train(ctx: typer.Context) -> None:
 
 Data = Annotated[
     list[str],
-    typer.Option("--data", "-d", metavar="FOLDER", help="Run folder, or its tokens or packed. Repeat it for several."),
+    typer.Option(
+        "--data", "-d", metavar="FOLDER", help="Run folder, or its tokens or packed. Repeat --data for several."
+    ),
 ]
 Config = Annotated[
-    str | None, typer.Option("--config", metavar="FILE", help="YAML file of options. --set goes over it.")
+    str | None, typer.Option("--config", metavar="FILE", help="YAML file of options. --set replaces its values.")
 ]
 
 
@@ -111,15 +113,15 @@ def _training(model: Model) -> Callable[..., None]:
         job = model.training_job(data, options)
         from speechprep.models.training.run import train as fit
 
-        done = fit(job, options, out, rebuild=rebuild, quiet=quiet)
+        complete = fit(job, options, out, rebuild=rebuild, quiet=quiet)
         if not quiet and os.environ.get("RANK", "0") == "0":
-            typer.echo(f"{out}: done" if done else f"{out}: stopped; the same command resumes")
+            typer.echo(f"{out}: done" if complete else f"{out}: stopped; run the same command again to resume")
 
     return training
 
 
 def read_options(config: str | None, settings: list[str], model: type[Any]) -> dict[str, Any]:
-    """Options of a YAML file, and `NAME=VALUE` settings over them, read by the types of the class `model`.
+    """Options of a YAML file, replaced by `NAME=VALUE` settings; values are parsed by the types of the class `model`.
 
     Raises:
         ConfigError: no such file, not a mapping, or a setting of another form.
@@ -132,7 +134,7 @@ def read_options(config: str | None, settings: list[str], model: type[Any]) -> d
     options: dict[str, Any] = {}
     if config is not None:
         if not Path(config).is_file():
-            raise ConfigError(f"--config {config}: no such file")
+            raise ConfigError(f"--config {config}: no such file; correct the path")
         try:
             options = read_mapping(Path(config).read_text(encoding="utf-8"), model)
         except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Driving a run: all steps of a recipe or one stage, the run's record and log, its report, and the survey of its state.
+"""Driver of a run: all steps of a recipe or one stage, `run.json`, `run.log`, the report, and the survey of the state.
 
-The command line and the Python API call these functions; both get the same result.
+The command line and the Python API call these functions, so both have the same results.
 """

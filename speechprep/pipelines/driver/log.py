@@ -1,6 +1,6 @@
-"""`run.log`: a dated line for each event of a run, kept in the run folder over all runs.
+"""`run.log`: a dated line for each event, for all runs of a run folder.
 
-Object storage cannot append, so the file is rewritten at each event. `KEPT_BYTES` of the newest lines are kept.
+Object storage cannot append, so the file is rewritten at each event. It holds the newest `KEPT_BYTES` only.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import traceback
 from speechprep.artifacts import storage
 from speechprep.pipelines.driver.outcome import now
 from speechprep.pipelines.engine.plan import Step
-from speechprep.pipelines.engine.watch import Listener, StepResult
+from speechprep.pipelines.engine.progress import Listener, StepResult
 
 NAME = "run.log"
 KEPT_BYTES = 1 << 20
 
 
-class Logged:
-    """A listener in front of another one: writes each event to the log and passes it on.
+class LoggingListener:
+    """Listener with a log file: writes each event to the log and forwards it to another listener.
 
-    The file is created at the first event with work: a finished run on a read-only disk stays untouched.
+    The file is created at the first step with tasks to run, so a complete run writes nothing.
     """
 
     def __init__(self, folder: str, listener: Listener, title: str) -> None:
@@ -29,7 +29,7 @@ class Logged:
         self._written: bytes | None = None
 
     def line(self, text: str, *, write: bool = True) -> None:
-        """Add a line; without `write` it waits for the next line."""
+        """Add a line; without `write` it is written together with the next line."""
         self._pending.append(f"{now()} {text}")
         if write:
             self.flush()
@@ -45,27 +45,27 @@ class Logged:
         storage.write_bytes(self.uri, self._written)
 
     def error(self, error: BaseException) -> None:
-        """The traceback of an error, of the worker's side where it is known."""
+        """Add the traceback of an error: of the worker if it is known, else of the driver."""
         trace = getattr(error, "trace", "") or "".join(traceback.format_exception(error))
         self.line(trace.rstrip().replace("\n", "\n  "))
 
-    def started(self, step: Step, todo: int, tasks: int, seconds: float) -> None:
-        """A step begins."""
+    def started(self, step: Step, todo: int, tasks: int, seconds: float, utterances: int) -> None:
+        """Log the beginning of a step."""
         work = f"{todo} of {tasks} shards to do, {seconds:.1f} s of audio" if todo else f"unchanged, {tasks} shards"
         self.line(f"{step.name}: {work}", write=todo > 0)
-        self.listener.started(step, todo, tasks, seconds)
+        self.listener.started(step, todo, tasks, seconds, utterances)
 
     def progressed(self, tasks: int, utterances: int, seconds: float, rejects: int) -> None:
-        """Progress is passed on and not logged."""
+        """Forward the progress; it is not logged."""
         self.listener.progressed(tasks, utterances, seconds, rejects)
 
-    def noted(self, text: str) -> None:
-        """Notes are passed on and not logged."""
-        self.listener.noted(text)
+    def reached(self, position: str) -> None:
+        """Forward the position; it is not logged."""
+        self.listener.reached(position)
 
     def finished(self, result: StepResult) -> None:
-        """A step ends."""
-        if result.made:
+        """Log the result of a step."""
+        if result.tasks_run:
             counts = f"{result.rows} rows, {result.rejected} rejected, {result.seconds:.1f} s of audio"
-            self.line(f"{result.name}: {counts}, {result.made} of {result.tasks} shards in {result.wall:.1f} s")
+            self.line(f"{result.name}: {counts}, {result.tasks_run} of {result.tasks} shards in {result.wall:.1f} s")
         self.listener.finished(result)

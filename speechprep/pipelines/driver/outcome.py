@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from speechprep.pipelines.engine.watch import StepResult
+from speechprep.pipelines.engine.progress import StepResult
 
 
 def now() -> str:
-    """The present time in UTC, ISO 8601, to the second."""
+    """The current time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -21,12 +21,12 @@ class Outcome:
     Attributes:
         out: the run folder.
         results: one for each finished step.
-        wall: seconds.
-        report: URI of the report, None if there is none.
-        report_wall: seconds spent on the report; None if the present one still shows the data.
+        wall: wall time in seconds.
+        report: URI of the report, None without a report.
+        report_wall: wall time of the report in seconds; None if the existing report is up to date.
         status: "done", "stopped" or "failed".
         error: type, message and exit code of the error, if the run ended early.
-        started: UTC, ISO 8601.
+        started: time of the start in UTC, ISO 8601.
     """
 
     out: str
@@ -39,9 +39,9 @@ class Outcome:
     started: str = field(default_factory=now)
 
     @property
-    def made(self) -> int:
-        """Number of shards computed by this run."""
-        return sum(r.made for r in self.results)
+    def tasks_run(self) -> int:
+        """Number of tasks run, over all steps; 0 if everything was up to date."""
+        return sum(r.tasks_run for r in self.results)
 
     @property
     def audio(self) -> float:
@@ -57,7 +57,7 @@ class Outcome:
             "report_seconds": round(self.report_wall, 3) if self.report_wall is not None else None,
             "wall_seconds": round(self.wall, 3),
             "audio_seconds": round(self.audio, 3),
-            "times_real_time": round(self.audio / self.wall, 2) if self.wall and self.made else None,
+            "times_real_time": round(self.audio / self.wall, 2) if self.wall and self.tasks_run else None,
             "stages": [stage_entry(r) for r in self.results],
             **({"error": self.error} if self.error else {}),
         }
@@ -65,8 +65,8 @@ class Outcome:
 
 def stage_entry(result: StepResult) -> dict[str, Any]:
     """One step as JSON, for `run.json` and for `--json`."""
-    share = result.made / result.tasks if result.tasks else 0.0
-    times = result.seconds * share / result.wall if result.made and result.seconds and result.wall else None
+    share = result.tasks_run / result.tasks if result.tasks else 0.0
+    times = result.seconds * share / result.wall if result.tasks_run and result.seconds and result.wall else None
     return {
         "name": result.name,
         "folder": result.folder,
@@ -76,8 +76,8 @@ def stage_entry(result: StepResult) -> dict[str, Any]:
         "rows": result.rows,
         "rejected": result.rejected,
         "shards": result.tasks,
-        "made": result.made,
-        "reused": result.made == 0,
+        "made": result.tasks_run,
+        "reused": result.tasks_run == 0,
         "times_real_time": None if times is None else round(times, 2),
         "counters": result.counters,
     }

@@ -1,8 +1,8 @@
 """Preflight of a run: missing packages, missing model files and bad options of all steps, before the first step runs.
 
 No model is loaded and nothing is downloaded. The backend of a step is made from its options and from the metadata of
-its inputs. If an input does not exist yet, the extractor named by an earlier step stands in for its metadata: the
-extractor of `sample` is also the extractor of the codebook, and so of `units`.
+its inputs. If an input does not exist yet, the extractor of an earlier step is used for its metadata. For
+example, `sample` has the extractor of the codebook and of `units`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ Extra = dict[str, Any]  # metadata of an input, as in `Manifest.extra`
 
 
 def preflight(steps: list[Step]) -> list[str]:
-    """The problems that would end the run later, one line each: steps, value, and what to do.
+    """The problems that would end the run later: bad options, missing packages and missing model files.
+
+    A step is skipped if its backend depends on the metadata of an input that does not exist yet.
 
     Args:
-        steps: of a recipe, in order. A step whose backend depends on an input that does not exist yet is skipped.
+        steps: steps of a recipe, in order.
 
     Returns:
-        One line for each problem, with the names of all steps that have it; empty if there is none.
+        One line for each problem, with the names of its steps, the value and the remedy.
     """
     extras: dict[str, Extra] = {}  # folder -> metadata, existing or expected
     problems: dict[str, list[str]] = {}  # message -> names of the steps
@@ -42,7 +44,7 @@ def preflight(steps: list[Step]) -> list[str]:
 
 
 def _extra(folder: str, extras: dict[str, Extra]) -> Extra:
-    """Metadata of an input: of the folder if it is complete, else as expected from an earlier step."""
+    """Metadata of an input: from its manifest, or else as expected from an earlier step."""
     if folder not in extras:
         existing = manifest.find(folder)
         extras[folder] = existing.extra if existing is not None else {}
@@ -50,14 +52,14 @@ def _extra(folder: str, extras: dict[str, Extra]) -> Extra:
 
 
 def _expected(step: Step, inputs: dict[str, Extra]) -> Extra:
-    """Metadata of a step's output as far as its options tell: the extractor, its own or of its inputs."""
+    """Expected metadata of the output of a step: the extractor from its options, or from its inputs."""
     if isinstance(step.config, ExtractorConfig):
         return {"backend": {"extractor": step.config.backend, "options": step.config.options}}
     return next(({"backend": extra["backend"]} for extra in inputs.values() if "backend" in extra), {})
 
 
 def _backend(step: Step, inputs: dict[str, Extra]) -> Backend | None:
-    """The unloaded backend of a step; None if it has none, or if it needs metadata that no input has yet."""
+    """The unloaded backend of a step; None without a backend, or if its metadata do not exist yet."""
     if step.stage.backend is None:
         return None
     try:

@@ -1,8 +1,8 @@
-"""`run.json`: how a run folder was made.
+"""`run.json`: record of a run.
 
-It holds the recipe, the options, the workers and, for each step, its result and wall time. It is written at the end of
-a run, also of a failed one. A step without work keeps its earlier entry. A run without any work leaves
-the file as it is.
+It holds the recipe, the options, the workers, and the result and wall time of each step. It is written at the end of
+a run, also of a failed one. A step without tasks to run keeps its earlier entry. A complete run does not change the
+file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def write_record(folder: str, record: dict[str, Any]) -> None:
 
 
 def record_run(recipe: Recipe, outcome: Outcome, options: Options) -> None:
-    """Write `run.json`. A run without any folder has nothing to record: the command itself was wrong."""
+    """Write `run.json`, unless the run folder is empty: then the command itself was wrong."""
     if not storage.folders(outcome.out):
         return
     entries = read_record(outcome.out).get("stages", [])
@@ -46,12 +46,12 @@ def record_run(recipe: Recipe, outcome: Outcome, options: Options) -> None:
     stages: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
     for result in outcome.results:
-        folder = manifest.find(result.folder)
-        versions |= folder.versions if folder else {}
-        fingerprint = folder.fingerprint if folder else None
-        before = earlier.get(result.name)
-        if result.made == 0 and before and before.get("fingerprint") == fingerprint:
-            stages.append(before)
+        complete = manifest.find(result.folder)
+        versions |= complete.versions if complete else {}
+        fingerprint = complete.fingerprint if complete else None
+        entry = earlier.get(result.name)
+        if result.tasks_run == 0 and entry and entry.get("fingerprint") == fingerprint:
+            stages.append(entry)
         else:
             stages.append({**stage_entry(result), "fingerprint": fingerprint, "workers": options.engine.workers})
     write_record(

@@ -1,4 +1,4 @@
-"""From a request, of the command line or of Python, to the steps of a run."""
+"""Steps of a run from the arguments of the command line or of the Python API."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def recipe_steps(
         recipe: name of a shipped recipe, or path of a YAML file.
         sources: folders, files, globs or URIs to read.
         out: the run folder.
-        settings: "STEP.OPTION=VALUE", read by the type of the option.
+        settings: "STEP.OPTION=VALUE"; the value is parsed by the type of the option.
         options: step -> option -> value.
-        seed: of all randomness; None: the recipe's.
+        seed: seed of the run; None: the seed of the recipe.
 
     Raises:
         ConfigError: unknown recipe, step, option, value or source; a run folder within a source.
@@ -42,16 +42,18 @@ def recipe_steps(
 
 
 def check_places(sources: list[str], out: str) -> None:
-    """Refuse a source without a file, and an out folder within a source: the next run would read it as input.
+    """Check that each source exists, and that the out folder is not inside a source.
+
+    The next run would read an out folder inside a source as input.
 
     Raises:
         ConfigError: naming the source, and the out folder.
     """
     for source in sources:
         if storage.is_local(source) and not storage.exists(source) and not any(c in source for c in "*?["):
-            raise ConfigError(f"--input {source}: no such file or folder")
+            raise ConfigError(f"--input {source}: no such file or folder; correct the path")
         inner, outer = storage.absolute(out) + "/", storage.absolute(source).rstrip("/") + "/"
         if storage.is_dir(source) and inner.startswith(outer):
             raise ConfigError(
-                f"--out {out} lies within --input {source} and would be read as input; choose a folder beside it"
+                f"--out {out} is inside --input {source} and would be read as input; choose a folder outside of it"
             )

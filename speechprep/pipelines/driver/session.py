@@ -1,4 +1,4 @@
-"""A run from its steps to its report: `run_recipe` for a recipe, `run_stage` for one stage."""
+"""Runs of a recipe (`run_recipe`) or of one stage (`run_stage`), with log, record and report."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from contextlib import suppress
 
 from speechprep.artifacts import manifest, storage
 from speechprep.errors import ConfigError, SpeechprepError, TooManyRejects
-from speechprep.pipelines.driver.log import Logged
+from speechprep.pipelines.driver.log import LoggingListener
 from speechprep.pipelines.driver.outcome import Outcome
 from speechprep.pipelines.driver.preflight import preflight
 from speechprep.pipelines.driver.record import read_record, record_run, write_record
 from speechprep.pipelines.engine.plan import Step
+from speechprep.pipelines.engine.progress import Listener, NoListener, StepResult
 from speechprep.pipelines.engine.recipe import Recipe
 from speechprep.pipelines.engine.run import Options, run_steps
-from speechprep.pipelines.engine.watch import Listener, Silent, StepResult
 
 REPORT = "report.html"
 
 
-class Collected:
-    """A listener in front of another one: keeps the results."""
+class CollectingListener:
+    """Listener with a list of the results; it forwards each event to another listener."""
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self.results: list[StepResult] = []
 
-    def started(self, step: Step, todo: int, tasks: int, seconds: float) -> None:
-        """Passed on."""
-        self.listener.started(step, todo, tasks, seconds)
+    def started(self, step: Step, todo: int, tasks: int, seconds: float, utterances: int) -> None:
+        """Forward the event."""
+        self.listener.started(step, todo, tasks, seconds, utterances)
 
     def progressed(self, tasks: int, utterances: int, seconds: float, rejects: int) -> None:
-        """Passed on."""
+        """Forward the event."""
         self.listener.progressed(tasks, utterances, seconds, rejects)
 
-    def noted(self, text: str) -> None:
-        """Passed on."""
-        self.listener.noted(text)
+    def reached(self, position: str) -> None:
+        """Forward the event."""
+        self.listener.reached(position)
 
     def finished(self, result: StepResult) -> None:
-        """Kept and passed on."""
+        """Store the result and forward the event."""
         self.results.append(result)
         self.listener.finished(result)
 
@@ -53,29 +53,29 @@ def run_recipe(
     listener: Listener | None = None,
     working: Callable[[str], None] = lambda name: None,
 ) -> Outcome:
-    """All steps of a recipe, then `run.json`, `run.log` and the report.
+    """Run all steps of a recipe, then write `run.json`, `run.log` and the report.
 
     Args:
-        recipe: for the record.
-        steps: of the recipe, see `recipe.build`.
+        recipe: the recipe, for `run.json`.
+        steps: steps of the recipe, see `recipe.build`.
         out: the run folder.
         options: workers, runner, limits.
         listener: receives the progress.
-        working: called with the name of other work: "report".
+        working: function called before other work, with its name: "report".
 
     Raises:
         SpeechprepError: the run ended early; `run.json` and `run.log` hold the error. After too many rejects
             the report is built first.
     """
     refuse_problems(steps)
-    collected = Collected(listener or Silent())
-    log = Logged(out, collected, f"recipe {recipe.name}, seed {recipe.seed}, {options.engine.workers} workers")
+    collected = CollectingListener(listener or NoListener())
+    log = LoggingListener(out, collected, f"recipe {recipe.name}, seed {recipe.seed}, {options.engine.workers} workers")
     outcome = Outcome(out, collected.results, 0.0)
     began = time.monotonic()
     try:
         run_steps(steps, options, log)
     except BaseException as error:
-        _ended(outcome, error, time.monotonic() - began)
+        _record_error(outcome, error, time.monotonic() - began)
         with suppress(OSError):  # a full disk may be the first error; it must reach the caller
             record_run(recipe, outcome, options)
             log.error(error)
@@ -83,7 +83,7 @@ def run_recipe(
                 outcome.report, _ = update_report(out, working)
         raise
     outcome.wall = time.monotonic() - began
-    if outcome.made:
+    if outcome.tasks_run:
         record_run(recipe, outcome, options)
         log.line(f"done in {outcome.wall:.1f} s")
     outcome.report, built = update_report(out, working)
@@ -93,7 +93,7 @@ def run_recipe(
 
 
 def refuse_problems(steps: list[Step]) -> None:
-    """Refuse to begin a run that would fail later.
+    """Check all steps before the first one runs.
 
     Raises:
         ConfigError: missing packages, missing model files or bad options of any step, all in one message.
@@ -103,7 +103,7 @@ def refuse_problems(steps: list[Step]) -> None:
         raise ConfigError("; ".join(problems))
 
 
-def _ended(outcome: Outcome, error: BaseException, wall: float) -> None:
+def _record_error(outcome: Outcome, error: BaseException, wall: float) -> None:
     outcome.wall = wall
     outcome.status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
     code = error.exit_code if isinstance(error, SpeechprepError) else 1
@@ -112,32 +112,32 @@ def _ended(outcome: Outcome, error: BaseException, wall: float) -> None:
 
 
 def run_stage(steps: list[Step], out: str, options: Options, listener: Listener | None = None) -> Outcome:
-    """One stage, after the small stages it needs; no record and no report.
+    """Run one stage, after the stages of its missing inputs. Neither `run.json` nor the report is written.
 
     Raises:
         SpeechprepError: the run ended early.
     """
     refuse_problems(steps)
-    collected = Collected(listener or Silent())
+    collected = CollectingListener(listener or NoListener())
     began = time.monotonic()
     run_steps(steps, options, collected)
     return Outcome(out, collected.results, time.monotonic() - began)
 
 
 def contents(out: str) -> str:
-    """Digest of the complete folders of a run, and of the version of the report's code."""
+    """Digest of the complete folders of a run and of the version of speechprep."""
     from speechprep.version import __version__
 
     folders = {}
     for name in storage.folders(out):
-        folder = manifest.find(storage.join(out, name))
-        if folder is not None:
-            folders[name] = [folder.fingerprint, folder.content]
+        complete = manifest.find(storage.join(out, name))
+        if complete is not None:
+            folders[name] = [complete.fingerprint, complete.content]
     return manifest.digest([__version__, folders])
 
 
 def update_report(out: str, working: Callable[[str], None] = lambda name: None) -> tuple[str, bool]:
-    """The report's URI, and True if it was built now: a report of the same data is left as it is."""
+    """URI of the report, and True if it was built now. An up-to-date report is not built again."""
     uri = storage.join(out, REPORT)
     digest, record = contents(out), read_record(out)
     if record.get("report_of") == digest and storage.exists(uri):

@@ -1,12 +1,12 @@
-"""The state of each step of a run: done, to do, waiting, or in conflict. Nothing is computed and no file is left."""
+"""State of each step of a run: done, to do, waiting, or in conflict. No task runs and no file remains."""
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 
 from speechprep.errors import SpeechprepError
 from speechprep.pipelines.engine.plan import Prepared, Step, prepare
+from speechprep.pipelines.engine.scratch import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -14,14 +14,14 @@ class Standing:
     """State of a step.
 
     Attributes:
-        name: of the step in its recipe.
-        stage: name of its stage.
-        folder: written by the step.
+        name: name of the step in its recipe.
+        stage: name of the stage.
+        folder: output folder.
         inputs: role -> folder.
         state: "done", "todo", "waits" (for an earlier step) or "conflict".
-        note: one line for people.
-        shards: number of shards, None while unknown.
-        todo: number of shards to compute, None while unknown.
+        note: the state in one line.
+        shards: number of shards, None if unknown.
+        todo: number of shards to compute, None if unknown.
         audio_seconds: seconds of audio of all shards.
     """
 
@@ -37,9 +37,9 @@ class Standing:
 
 
 def survey(steps: list[Step]) -> list[Standing]:
-    """State of each step; a step behind an unfinished one waits for it."""
+    """State of each step. A step with an unfinished input waits for it."""
     standings: list[Standing] = []
-    unfinished: dict[str, str] = {}  # folder -> name of the step to write it
+    unfinished: dict[str, str] = {}  # folder -> name of its step
     for step in steps:
         waits = sorted({unfinished[folder] for folder in step.inputs.values() if folder in unfinished})
         standing = _standing(step, waits)
@@ -65,6 +65,6 @@ def _standing(step: Step, waits: list[str]) -> Standing:
 
 
 def _prepare(step: Step) -> Prepared:
-    """As `prepare`, without the temporary files left by the planning of a source."""
-    with tempfile.TemporaryDirectory() as work:
+    """Compare a step with its folder; the temporary files of the planning are removed."""
+    with temporary_folder() as work:
         return prepare(step, work=work)

@@ -1,9 +1,5 @@
-"""The engine runs the stages and imports none of them. From the user's wish to the bytes on disk.
+"""Engine: runs stages without importing one, from a recipe to committed shards.
 
-recipe.py     names, options, inputs          -> steps
-plan.py       a step against its folder       -> tasks, and which of them are done
-run.py        step after step: run, check rejects, write the manifest (watch.py: progress)
-runner.py     tasks to workers; the only file that names a runner (transform.py, local_runner.py, worker.py: Beam)
-execute.py    one task: work, then commit     (context.py: inputs and outputs of the work; stage.py: declaration of a
-stage)
+`recipe.py` resolves a recipe into steps. `plan.py` divides a step into tasks (`task.py`) and finds the committed ones.
+`run.py` runs the steps in order, and `execute.py` runs one task. `beam/` distributes the tasks to workers.
 """

@@ -1,4 +1,4 @@
-"""Context of a task: its share of the inputs, its output, rejects, progress and keyed random numbers."""
+"""Context of a task on a worker: inputs, output, rejects, progress and keyed random numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,92 +16,74 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.artifacts import shards, storage
-from speechprep.artifacts.manifest import Manifest, read
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.errors import BadInput
+from speechprep.pipelines.engine.task import Work
 from speechprep.tokenizers.arrays import keyed_random
 
-DECODE_AHEAD = 4  # utterances waiting decoded; bounds memory
+DECODE_AHEAD = 4  # decoded utterances in the queue; limits memory
 PROGRESS_EVERY = 0.3  # seconds between two writes of the progress file
 
 
-@dataclass
-class Input:
-    """A role's folder and, where it is sharded, the one file of this piece of work."""
-
-    folder: str
-    file: str | None  # None: the whole folder
-    _manifest: Manifest | None = None
-
-    @property
-    def manifest(self) -> Manifest:
-        """The folder's manifest, read once."""
-        if self._manifest is None:
-            self._manifest = read(self.folder)
-        return self._manifest
-
-    def files(self) -> list[str]:
-        """URIs of the Parquet shards to read, in order."""
-        names = [self.file] if self.file else [s.name for s in self.manifest.shards if s.name.endswith(".parquet")]
-        return [storage.join(self.folder, name) for name in names]
-
-
-@dataclass
-class Work:
-    """Facts of one task, from the executor."""
-
-    stage: str
-    config: Any
-    seed: int
-    shard: int
-    shards: int
-    out_folder: str
-    inputs: dict[str, Input]
-    backend: Any
-    scratch: Path
-    payload: Path | None = None
-    progress: Path | None = None
-    crumb: Path | None = None
-    suspects: frozenset[str] = frozenset()
-    alone: bool = False  # a process has died in this shard: one record at a time, each under `guard`
-    retry: str = ""
-    rejects: list[dict[str, Any]] = field(default_factory=list)
-
-
 class ShardContext:
-    """One piece of work of one stage. See the attributes of `Work`; `out` and `facts` serve artifacts."""
+    """Context of one task for its stage: inputs, output, rejects, progress and random numbers.
+
+    Attributes:
+        stage: name of the stage.
+        config: validated options.
+        seed: seed of the run.
+        shard, shards: number of the output shard, and of all output shards.
+        backend: loaded backend, None if the stage has none.
+        payload: local file with the records of the shard, from the plan of the stage.
+        scratch: local folder for temporary files.
+        out: local folder for the files of an artifact.
+        facts: entries for `extra` in the manifest of an artifact.
+    """
 
     def __init__(self, work: Work) -> None:
+        task = work.task
         self.work = work
-        self.stage, self.config, self.seed = work.stage, work.config, work.seed
-        self.shard, self.shards = work.shard, work.shards
-        self.backend, self.payload, self.scratch = work.backend, work.payload, work.scratch
+        self.stage, self.config, self.seed = task.stage, work.config, task.seed
+        self.shard, self.shards = task.shard, task.shards
+        self.backend, self.scratch = work.backend, work.scratch
+        self.payload = Path(task.payload) if task.payload else None
         self.out = work.scratch / "out"
         self.facts: dict[str, Any] = {}
         self.schema: pa.Schema | None = None
         self.utterances = 0
         self.seconds = 0.0
         self.counters: dict[str, float] = {}
-        self.rejects: list[dict[str, Any]] = list(work.rejects)
+        self.rejects: list[dict[str, Any]] = list(task.rejects)
         self.licences: set[str] = set()
         self.written: dict[int, shards.ShardWriter] = {}
-        self.out_shards = work.shards
-        self._said = 0.0
-        self._note = ""
+        self.out_shards = task.shards
+        self._position = ""
+        self._progress_written = 0.0  # time.monotonic()
+        self._skip_ids = frozenset(task.skip_ids)
+
+    @property
+    def one_by_one(self) -> bool:
+        """True after a crash in this shard: the stage must process one record at a time, each under `guard`."""
+        return self.work.task.one_by_one
+
+    @property
+    def folder(self) -> str:
+        """URI of the output folder."""
+        return self.work.task.folder
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
     def has(self, role: str) -> bool:
-        """True where an optional input is there."""
+        """True if an optional input is present."""
         return role in self.work.inputs
 
     def batches(self, role: str, columns: Sequence[str] | None = None, rows: int = 256) -> Iterator[pa.RecordBatch]:
-        """Rows of this shard of an input (of all its shards where the input is read whole), in order."""
+        """Rows of an input in order: of this shard, or of all shards if the input is read whole."""
         for file in self.work.inputs[role].files():
             yield from shards.read_batches(file, columns, rows)
 
     def table(self, role: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """The same, at once."""
+        """Rows of an input as one table, see `batches`."""
         schema = self.input_schema(role)
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
@@ -113,11 +94,11 @@ class ShardContext:
         return shards.read_schema(self.work.inputs[role].files()[0])
 
     def path(self, role: str) -> Path:
-        """Local folder of an artifact; a remote one is fetched once for each piece of work."""
+        """Local folder of an artifact. An artifact on object storage is copied once for each task."""
         return storage.fetch_folder(self.work.inputs[role].folder, self.scratch / "inputs" / role)
 
     def extra(self, role: str) -> dict[str, Any]:
-        """Facts in the manifest of an input, from its stage."""
+        """Entries of `extra` in the manifest of an input."""
         return self.work.inputs[role].manifest.extra
 
     def content(self, role: str) -> str:
@@ -126,13 +107,13 @@ class ShardContext:
 
     def total(self, role: str) -> dict[str, float]:
         """`rows` and `seconds` of an input over all its shards."""
-        found = self.work.inputs[role].manifest
-        return {"rows": found.rows, "seconds": found.seconds}
+        manifest = self.work.inputs[role].manifest
+        return {"rows": manifest.rows, "seconds": manifest.seconds}
 
     # -- outputs -----------------------------------------------------------------------------------------------------
 
     def write(self, data: pa.RecordBatch | pa.Table | Sequence[dict[str, Any]], shard: int | None = None) -> None:
-        """Append rows to the output shard. A stage over whole folders may choose the shard."""
+        """Append rows to the output shard. A stage that reads whole folders may choose the shard."""
         if isinstance(data, pa.RecordBatch | pa.Table) and "licence" in data.schema.names:
             self.licences.update(x for x in data.column("licence").unique().to_pylist() if x)
         self.writer(self.shard if shard is None else shard).write(data)
@@ -141,15 +122,15 @@ class ShardContext:
         """The open writer of an output shard."""
         if shard not in self.written:
             name = shards.shard_name(shard, self.out_shards)
-            self.written[shard] = shards.ShardWriter(storage.join(self.work.out_folder, name), self.schema)
+            self.written[shard] = shards.ShardWriter(storage.join(self.folder, name), self.schema)
         return self.written[shard]
 
     def open_shards(self, n: int) -> None:
-        """Declare the number of output shards, for a stage over whole folders; before the first `write`."""
+        """Set the number of output shards before the first `write`, in a stage that reads whole folders."""
         self.out_shards = n
 
     def reject(self, id: str | None, error: BadInput, audio: str | None = None) -> None:
-        """An unusable record: it goes to `rejects` with its reason and is counted."""
+        """Reject a record: add a row to `rejects` with the reason, and count it."""
         self.rejects.append(
             {
                 "id": id or "",
@@ -157,10 +138,10 @@ class ShardContext:
                 "code": error.code,
                 "message": str(error),
                 "audio": audio,
-                "retry": self.work.retry,
+                "retry": self.work.task.retry,
             }
         )
-        self._say()
+        self._write_progress()
 
     def reject_batch(self) -> pa.RecordBatch:
         """The rejects so far, ordered by id."""
@@ -170,60 +151,66 @@ class ShardContext:
     # -- progress and randomness -------------------------------------------------------------------------------------
 
     def done(self, utterances: int = 0, seconds: float = 0.0, **counters: float) -> None:
-        """Count finished work; shown live and summed into the manifest."""
+        """Count finished work, for the progress display and for the counters of the manifest."""
         self.utterances += utterances
         self.seconds += seconds
         for name, value in counters.items():
             self.counters[name] = self.counters.get(name, 0) + value
-        self._say()
+        self._write_progress()
 
-    def note(self, text: str) -> None:
-        """Say where long work on one thing is; shown live, kept nowhere."""
-        self._note = text
-        self._say()
+    def note(self, position: str) -> None:
+        """Report the position within a long task, for the progress display only."""
+        self._position = position
+        self._write_progress()
 
-    def _say(self) -> None:
-        if self.work.progress is None or time.monotonic() - self._said < PROGRESS_EVERY:
+    def _write_progress(self) -> None:
+        file = self.work.progress_file
+        if file is None or time.monotonic() - self._progress_written < PROGRESS_EVERY:
             return
-        self._said = time.monotonic()
+        self._progress_written = time.monotonic()
         counts = {"utterances": self.utterances, "seconds": self.seconds, "rejects": len(self.rejects)}
-        state = {**counts, "note": self._note}
-        storage.write_bytes(str(self.work.progress), json.dumps(state).encode())
+        storage.write_bytes(str(file), json.dumps({**counts, "note": self._position}).encode())
 
     def rng(self, key: str) -> np.random.Generator:
-        """A random generator from the run's seed, the stage and `key`, and nothing else."""
+        """Random generator, a function of the seed of the run, the stage and `key` only."""
         return keyed_random.generator(self.seed, self.stage, key)
 
     # -- audio -------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def guard(self, ids: Sequence[str]) -> Iterator[None]:
-        """Record the ids under work, for the identification of a record with a crash.
+        """Store the ids in progress during the block, so that the driver can identify a record with a crash.
 
-        It is left only where a process has died in the shard before.
+        They are stored only after a crash in the shard: see `one_by_one`.
         """
-        if self.work.crumb is None:
+        file = self.work.in_progress_file
+        if file is None:
             yield
             return
-        storage.write_bytes(str(self.work.crumb), json.dumps(list(ids)).encode())
+        storage.write_bytes(str(file), json.dumps(list(ids)).encode())
         yield
-        self.work.crumb.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
 
-    def died_on(self, id: str) -> BadInput | None:
-        """Why a record is not to be tried again: processes died on it, alone, twice. None for all others."""
-        if id not in self.work.suspects:
+    def crash_error(self, id: str) -> BadInput | None:
+        """The error of a record with two crashes of its worker process; None for all other records."""
+        if id not in self._skip_ids:
             return None
         return BadInput("process_died", f"the worker process died twice on {id!r} (a crash, or out of memory)")
 
     def audio(self, batch: pa.RecordBatch) -> Iterator[tuple[int, NDArray[np.float32] | BadInput]]:
-        """Decoded audio of the utterances of a batch, in row order, decoding ahead in a thread.
+        """Decoded audio of the utterances of a batch, in row order; a thread decodes ahead.
 
-        Yields (row, float32 mono at `backend.sample_rate`) or (row, BadInput). `batch` needs the columns id, audio,
-        audio_bytes, offset and duration. Where a process has died in the shard, each is decoded when it is asked for:
-        decoding ahead, it would die on one utterance while it works on another.
+        After a crash in the shard, each utterance is decoded on request. Decoding ahead would attribute a crash to
+        the wrong utterance.
+
+        Args:
+            batch: rows with the columns id, audio, audio_bytes, offset and duration.
+
+        Yields:
+            (row, float32 mono samples at `backend.sample_rate`) or (row, BadInput).
         """
         ids = batch.column("id").to_pylist()
-        if self.work.alone:
+        if self.one_by_one:
             for row, id in enumerate(ids):
                 with self.guard([id]):
                     yield row, self._decode(batch, row, id)
@@ -240,15 +227,15 @@ class ShardContext:
                 return True
             return False
 
-        def work() -> None:
+        def decode_ahead() -> None:
             try:
                 for row in range(batch.num_rows):
                     if not put(self._decode(batch, row, ids[row])):
                         return
-            except BaseException as error:  # noqa: BLE001 - carried to the consumer, which raises it
+            except BaseException as error:  # noqa: BLE001 - the consumer raises it
                 put(error)
 
-        thread = threading.Thread(target=work, daemon=True)
+        thread = threading.Thread(target=decode_ahead, daemon=True)
         thread.start()
         try:
             for row in range(batch.num_rows):
@@ -263,9 +250,9 @@ class ShardContext:
     def _decode(self, batch: pa.RecordBatch, row: int, id: str) -> NDArray[np.float32] | BadInput:
         from speechprep.artifacts.media import audio
 
-        died = self.died_on(id)
-        if died is not None:
-            return died
+        crash = self.crash_error(id)
+        if crash is not None:
+            return crash
         value = batch.column("audio_bytes")[row].as_py()
         source = value if value is not None else batch.column("audio")[row].as_py()
         try:

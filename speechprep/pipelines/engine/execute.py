@@ -1,133 +1,36 @@
-"""One piece of work, from its description to its commit. Knows nothing of Beam; every engine calls `execute`.
+"""Execution of one task: its work, then its commit. It is independent of Beam.
 
 The commit protocol: rejects, then shards, each under a temporary name and renamed, then the record `_state/<task>.json`
-with their hashes. Work is not done again if its record has the right key and every file of the record is in the folder
-with its recorded size. All other work is done whole.
+with their hashes. A task with an intact commit is not run again. Every other task is run as a whole.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.schemas import REJECTS
-from speechprep.pipelines.engine.context import Input, ShardContext, Work
+from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.loaded import loaded_backend
 from speechprep.pipelines.engine.stage import Stage, find_stage
-
-STATE = "_state"
-WORK = "_work"
-REJECT_FOLDER = "rejects"
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task as plain data, for other processes and machines.
-
-    Attributes:
-        key: digest of everything with an influence on the output, stored in the commit record.
-        inputs: role -> (folder, file or None).
-        work: local folder for temporary files; None on a worker without the driver's disk.
-        rejects: records rejected by the planning.
-        suspects: ids with two process deaths.
-        alone: True after a process death in this shard: one record at a time, so that the next death identifies a
-            record.
-    """
-
-    stage: str
-    config: dict[str, Any]
-    seed: int
-    shard: int
-    shards: int
-    key: str
-    folder: str
-    inputs: dict[str, tuple[str, str | None]]
-    work: str | None = None
-    payload: str | None = None
-    retry: str = ""
-    rejects: list[dict[str, Any]] = field(default_factory=list)
-    suspects: list[str] = field(default_factory=list)
-    alone: bool = False
-    seconds: float = 0.0
-
-    @property
-    def record_name(self) -> str:
-        """Name of the commit record in the folder."""
-        return f"{STATE}/{self.shard:05d}-of-{self.shards:05d}.json"
-
-    @property
-    def record(self) -> str:
-        """URI of the commit record."""
-        return storage.join(self.folder, self.record_name)
-
-    @property
-    def rejects_name(self) -> str:
-        """Name of the file of rejects in the folder."""
-        return f"{REJECT_FOLDER}/{shards.shard_name(self.shard, self.shards)}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """For a runner; `Task(**d)` reads it back."""
-        return asdict(self)
-
-
-SizeOf = Callable[[str], int | None]  # name of a file in the folder -> bytes, None for an absent file
-
-
-class FolderSizes:
-    """Sizes of the files of a folder by name. Each subfolder is listed once, at the first question about it.
-
-    `_state` is listed at once: a worker writes a record after its files, so the files of each record listed here are in
-    the later listings.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._listed = {STATE: storage.sizes(storage.join(folder, STATE))}
-
-    def __call__(self, name: str) -> int | None:
-        """Bytes of a file, None for an absent file."""
-        parent, _, file = name.rpartition("/")
-        if parent not in self._listed:
-            self._listed[parent] = storage.sizes(storage.join(self._folder, parent) if parent else self._folder)
-        return self._listed[parent].get(file)
-
-
-def intact(task: Task, committed: list[Shard], size_of: SizeOf) -> bool:
-    """True if every file of a commit is in the folder: shards with their recorded sizes, rejects with any content."""
-    if any(shard.rejects for shard in committed) and not size_of(task.rejects_name):
-        return False
-    return all(size_of(shard.name) == shard.size for shard in committed)
-
-
-def read_record(task: Task, size_of: SizeOf) -> list[Shard] | None:
-    """Committed shards of an earlier run for this task; None without a commit, or with a missing file."""
-    if not size_of(task.record_name):
-        return None
-    body = json.loads(storage.read_bytes(task.record))
-    committed = [Shard(**s) for s in body["shards"]] if body["key"] == task.key else None
-    return committed if committed is not None and intact(task, committed, size_of) else None
+from speechprep.pipelines.engine.task import STATE, Input, Task, Work, read_record, write_record
 
 
 def execute(task: Task) -> list[Shard]:
-    """Do the work and commit it, or find it committed.
-
-    A listing of the whole folder for each task would cost more than a look at the few files of one record.
-    """
-    done = read_record(task, lambda name: storage.size(storage.join(task.folder, name)))
-    if done is not None:
-        return done
+    """Run a task and commit it, unless it is committed; return its shards."""
+    # Some tasks have thousands of siblings, so the few files of one record are looked up without a listing.
+    committed = read_record(task, lambda name: storage.size(storage.join(task.folder, name)))
+    if committed is not None:
+        return committed
     stage = find_stage(task.stage)
     with _scratch(task) as scratch:
-        ctx = ShardContext(_describe(task, stage, scratch))
+        ctx = ShardContext(_work(task, stage, scratch))
         committed = _artifact(stage, ctx, task) if stage.schema is None else _dataset(stage, ctx, task)
-    storage.write_bytes(task.record, json.dumps({"key": task.key, "shards": [asdict(s) for s in committed]}).encode())
+    write_record(task, committed)
     return committed
 
 
@@ -139,28 +42,11 @@ def _scratch(task: Task) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _describe(task: Task, stage: Stage, scratch: Path) -> Work:
+def _work(task: Task, stage: Stage, scratch: Path) -> Work:
     inputs = {role: Input(folder, file) for role, (folder, file) in task.inputs.items()}
-    extras = {role: found.manifest.extra for role, found in inputs.items()} if stage.backend else {}
-    local = Path(task.work) if task.work else None
-    return Work(
-        stage=task.stage,
-        config=stage.configure(task.config),
-        seed=task.seed,
-        shard=task.shard,
-        shards=task.shards,
-        out_folder=task.folder,
-        inputs=inputs,
-        backend=loaded_backend(task.stage, manifest.canonical(task.config), manifest.canonical(extras)),
-        scratch=scratch,
-        payload=Path(task.payload) if task.payload else None,
-        progress=local / f"progress-{task.shard:05d}.json" if local else None,
-        crumb=local / f"crumb-{task.shard:05d}.json" if local and task.alone else None,
-        suspects=frozenset(task.suspects),
-        alone=task.alone,
-        retry=task.retry,
-        rejects=task.rejects,
-    )
+    extras = {role: source.manifest.extra for role, source in inputs.items()} if stage.backend else {}
+    backend = loaded_backend(task.stage, manifest.canonical(task.config), manifest.canonical(extras))
+    return Work(task, stage.configure(task.config), inputs, backend, scratch)
 
 
 def _dataset(stage: Stage, ctx: ShardContext, task: Task) -> list[Shard]:
@@ -168,7 +54,7 @@ def _dataset(stage: Stage, ctx: ShardContext, task: Task) -> list[Shard]:
     try:
         stage.run(ctx)
         if stage.sharded:
-            ctx.writer(ctx.shard)  # a shard without rows is a shard
+            ctx.writer(ctx.shard)  # also for a shard without rows
         for shard in range(0 if stage.sharded else ctx.out_shards):
             ctx.writer(shard)
         rejects = _write_rejects(ctx, task)

@@ -1,7 +1,7 @@
-"""How an error on a worker reaches the person at the driver as one line.
+"""Transport of errors from a worker to the driver.
 
-Engines hand a worker's exception to the driver as text inside text. The worker therefore marks its message with
-JSON, and the driver finds it in any wrapping of the engine.
+Beam runners return the exception of a worker as text inside other text. The worker therefore encodes the error as
+marked JSON, and the driver extracts it from the text of any runner.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from speechprep import errors
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.engine.execute import Task
+    from speechprep.pipelines.engine.task import Task
 
-_MARK = re.compile(r"<<speechprep ([0-9a-f]+) speechprep>>")  # hex: engines print by repr and fold lines
+_MARK = re.compile(r"<<speechprep ([0-9a-f]+) speechprep>>")  # hex: runners print by repr and fold lines
 
 
 class WorkFailed(RuntimeError):
-    """A piece of work failed by a fault of the program; `trace` is the worker's traceback."""
+    """A task failed by a fault of the program; `trace` is the traceback of the worker."""
 
     def __init__(self, message: str, trace: str = "") -> None:
         super().__init__(message)
@@ -31,15 +31,15 @@ class WorkFailed(RuntimeError):
 
 
 class WorkerDied(RuntimeError):
-    """A worker process ended without an answer (killed, out of memory, a crash in compiled code)."""
+    """A worker process ended without an answer: killed, out of memory, or a crash in compiled code."""
 
 
 @contextmanager
 def marked(task: Task) -> Iterator[None]:
-    """Errors raised inside leave as a RuntimeError with a text for `unmark`."""
+    """Raise each error of the block as a RuntimeError with a text for `unmark`."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - the process edge: whatever it is, the driver must learn of it
+    except Exception as error:  # noqa: BLE001 - the process edge: every error must reach the driver
         body = {
             "type": type(error).__name__,
             "message": _plain(error),
@@ -54,16 +54,16 @@ def _plain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full ({error.filename or 'while writing'}); free some space and run the same command again"
     if isinstance(error, PermissionError):
-        return f"no permission for {error.filename}"
+        return f"no permission for {error.filename}; change its permissions or choose another folder"
     return str(error)
 
 
 def unmark(text: str) -> BaseException | None:
-    """The error behind an engine's text: one of `speechprep.errors` where it was one, WorkFailed otherwise."""
-    found = _MARK.findall(text)
-    if not found:
+    """The error in the text of a runner: of a class of `speechprep.errors`, or WorkFailed; None without a mark."""
+    marks = _MARK.findall(text)
+    if not marks:
         return None
-    body: dict[str, Any] = json.loads(bytes.fromhex(found[-1]))
+    body: dict[str, Any] = json.loads(bytes.fromhex(marks[-1]))
     kind = getattr(errors, body["type"], None)
     if kind is errors.BadInput:
         return errors.BadInput("uncaught", body["message"])

@@ -14,9 +14,9 @@ from typing import Any
 
 from speechprep.pipelines.engine.stage import find_stage
 
-STAGES_KEPT = 2  # stages with backends in memory
+STAGES_KEPT = 2  # number of stages with a backend in memory
 
-_loading = threading.Lock()  # a model is read by one thread at a time, and a shared one is read once
+_loading = threading.Lock()  # one thread loads at a time, and a shared backend is loaded once
 
 
 class LoadedBackend:
@@ -54,9 +54,9 @@ def loaded_backend(stage: str, config: str, extras: str) -> Any:
     """The loaded backend of a stage for the calling thread.
 
     Args:
-        stage: its name.
-        config: its options, as canonical JSON.
-        extras: `extra` of the manifest of each input by role, as canonical JSON.
+        stage: name of the stage.
+        config: options of the stage, as canonical JSON.
+        extras: role -> `extra` of the manifest of the input, as canonical JSON.
     """
     with _loading:
         return _entry(stage, config, extras).get()

@@ -1,9 +1,8 @@
-"""From a step to its tasks: fingerprints, keys, and committed work."""
+"""Planning of a step: its fingerprint, its tasks with their keys, and the committed tasks."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,27 @@ from speechprep.artifacts.manifest import Manifest, Shard, differences, digest
 from speechprep.artifacts.schemas import SCHEMA_VERSION
 from speechprep.artifacts.shards import shard_name, shard_names
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.pipelines.engine.command import stage_command
-from speechprep.pipelines.engine.execute import REJECT_FOLDER, STATE, WORK, FolderSizes, Task, intact, read_record
+from speechprep.pipelines.engine.retry import MAX_REJECT_FRACTION, retry_command, with_reject_limit
+from speechprep.pipelines.engine.scratch import temporary_folder
 from speechprep.pipelines.engine.stage import Stage, StageConfig
+from speechprep.pipelines.engine.task import REJECT_FOLDER, STATE, WORK, FolderSizes, Task, intact, read_record
 
 PLAN = "plan.json"  # in STATE: body of the fingerprint of an unfinished folder
 
 
 @dataclass(frozen=True)
 class Step:
-    """A stage with its options, its inputs (role -> folder) and its folder. `sources`: files for `ingest`."""
+    """A stage with its options, inputs and output folder.
+
+    Attributes:
+        name: name of the step in its recipe.
+        stage: the stage.
+        config: options of the stage.
+        seed: seed of the run.
+        inputs: role -> folder.
+        folder: output folder.
+        sources: files and folders to read, for a stage with its own plan (`ingest`, `images`).
+    """
 
     name: str
     stage: Stage
@@ -38,10 +48,13 @@ class Prepared:
     """A step with complete inputs, compared with its folder.
 
     Attributes:
-        made_of: the body of the fingerprint.
+        step: the step.
+        made_of: body of the fingerprint, as in the manifest.
+        inputs: role -> manifest.
         work: local folder for temporary files.
-        tasks: all of them; `committed`: task number -> committed shards.
-        finished: the manifest, where the folder is complete and nothing has changed.
+        tasks: all tasks.
+        committed: task number -> committed shards.
+        finished: the manifest if the folder is complete and up to date, else None.
     """
 
     step: Step
@@ -63,14 +76,22 @@ class Prepared:
         return [task for task in self.tasks if task.shard not in self.committed]
 
 
-def prepare(step: Step, *, work: str, rebuild: bool = False, shares_disk: bool = True) -> Prepared:
-    """Compare a step with its folder. Only `rebuild` changes anything: it empties a folder of another fingerprint.
+def prepare(
+    step: Step,
+    *,
+    work: str,
+    rebuild: bool = False,
+    shares_disk: bool = True,
+    max_reject_fraction: float = MAX_REJECT_FRACTION,
+) -> Prepared:
+    """Compare a step with its folder. The folder is changed by `rebuild` only.
 
     Args:
         step: the step.
         work: local folder for temporary files.
-        rebuild: see above.
-        shares_disk: the workers see this machine's disk.
+        rebuild: delete the output files of another fingerprint.
+        shares_disk: True if the workers use this machine's disk.
+        max_reject_fraction: limit of the run, for the retry commands.
 
     Raises:
         StaleArtifact: an incomplete input, one of another kind, inputs of different runs, or a folder of another
@@ -83,32 +104,39 @@ def prepare(step: Step, *, work: str, rebuild: bool = False, shares_disk: bool =
     _check_folder(step, made_of, rebuild=rebuild)
     work = storage.absolute(work)
 
-    def planned(scratch: str) -> Prepared:
-        tasks = _tasks(step, made_of, inputs, scratch, shares_disk=shares_disk)
-        return _against_folder(Prepared(step, made_of, inputs, work, tasks, {}, None))
+    def planned_in(scratch: str) -> Prepared:
+        base = _base_task(step, scratch if shares_disk else None)
+        if step.stage.plan is not None:
+            tasks = _planned_tasks(step, base, digest(made_of), Path(scratch), max_reject_fraction)
+        else:
+            base = replace(base, retry=with_reject_limit(base.retry, max_reject_fraction))
+            tasks = _tasks(step, base, digest(made_of), inputs)
+        return _compare_with_folder(Prepared(step, made_of, inputs, work, tasks, {}, None))
 
     if step.stage.plan is not None and manifest.find(step.folder) is not None:
-        # A finished folder may lie on a read-only disk: its plan is compared elsewhere, and nothing is written.
-        with tempfile.TemporaryDirectory(prefix="speechprep-") as elsewhere:
-            prepared = planned(elsewhere)
+        # The plan of a complete folder is usually only compared: nothing may be written to the folder, which may be
+        # on a read-only disk.
+        with temporary_folder() as elsewhere:
+            prepared = planned_in(elsewhere)
         if prepared.finished is not None:
             return prepared
-    return planned(work)
+    return planned_in(work)
 
 
 def _check_kinds(step: Step, inputs: dict[str, Manifest]) -> None:
     for read in step.stage.reads:
         if read.role in inputs and inputs[read.role].kind != read.kind:
             raise StaleArtifact(
-                f"{step.name}: {step.inputs[read.role]} holds {inputs[read.role].kind!r}, {read.kind!r} is needed"
+                f"{step.name}: {step.inputs[read.role]} is of kind {inputs[read.role].kind!r}; choose a folder of kind "
+                f"{read.kind!r}"
             )
 
 
 def _made_of(step: Step, inputs: dict[str, Manifest]) -> dict[str, Any]:
     backend = None
     if step.stage.backend is not None:
-        made = step.stage.backend(step.config, {role: found.extra for role, found in inputs.items()})
-        backend = made.identity() if made is not None else None
+        unloaded = step.stage.backend(step.config, {role: source.extra for role, source in inputs.items()})
+        backend = unloaded.identity() if unloaded is not None else None
     return {
         "stage": step.stage.name,
         "version": step.stage.version,
@@ -116,42 +144,46 @@ def _made_of(step: Step, inputs: dict[str, Manifest]) -> dict[str, Any]:
         "config": step.config.stored(),
         "seed": step.seed,
         "backend": backend,
-        "inputs": {role: found.fingerprint for role, found in inputs.items()},
+        "inputs": {role: source.fingerprint for role, source in inputs.items()},
         "sources": [storage.absolute(source) for source in step.sources] if step.stage.plan else [],
     }
 
 
 def _check_folder(step: Step, made_of: dict[str, Any], *, rebuild: bool) -> None:
     state = storage.join(step.folder, STATE, PLAN)
-    known = manifest.find(step.folder)
-    old = known.made_of if known else json.loads(storage.read_bytes(state)) if storage.exists(state) else None
-    if old is None:
+    complete = manifest.find(step.folder)
+    earlier: dict[str, Any] | None = None
+    if complete is not None:
+        earlier = complete.made_of
+    elif storage.exists(state):
+        earlier = json.loads(storage.read_bytes(state))
+    if earlier is None:
         if storage.sizes(step.folder) or set(storage.folders(step.folder)) - {STATE, WORK, REJECT_FOLDER}:
             raise ConfigError(
                 f"{step.folder} holds files that speechprep did not make: it has no {manifest.NAME}; choose another "
                 "--out, or delete the folder if an earlier run made it"
             )
-    elif digest(old) != digest(made_of):
+    elif digest(earlier) != digest(made_of):
         if not rebuild:
-            changed = "; ".join(differences(old, made_of)[:4])
+            changed = "; ".join(differences(earlier, made_of)[:4])
             raise StaleArtifact(
-                f"{step.folder} was made otherwise ({changed}); --rebuild replaces it, or choose another --out"
+                f"{step.folder} was made with other options or inputs ({changed}); replace it with --rebuild, or "
+                "choose another --out"
             )
-        _remove_ours(step.folder, known)
+        _remove_output(step.folder, complete)
 
 
-def _remove_ours(folder: str, known: Manifest | None) -> None:
-    """Remove the files of this tool from a folder; other files stay."""
-    ours = [s.name for s in known.shards] if known else shard_names(list(storage.sizes(folder)))
-    for name in [manifest.NAME, *ours, REJECT_FOLDER, STATE, WORK]:
+def _remove_output(folder: str, complete: Manifest | None) -> None:
+    """Remove the files of speechprep from a folder; other files stay."""
+    names = [s.name for s in complete.shards] if complete else shard_names(list(storage.sizes(folder)))
+    for name in [manifest.NAME, *names, REJECT_FOLDER, STATE, WORK]:
         storage.remove(storage.join(folder, name))
 
 
-def _tasks(
-    step: Step, made_of: dict[str, Any], inputs: dict[str, Manifest], work: str, *, shares_disk: bool
-) -> list[Task]:
-    fingerprint = digest(made_of)
-    base = Task(
+def _base_task(step: Step, work: str | None) -> Task:
+    """The fields shared by all tasks of a step."""
+    inputs = step.inputs.values() or step.sources
+    return Task(
         stage=step.stage.name,
         config=step.config.stored(),
         seed=step.seed,
@@ -160,12 +192,15 @@ def _tasks(
         key="",
         folder=storage.absolute(step.folder),
         inputs={},
-        work=work if shares_disk else None,
-        retry=stage_command(step.stage.name, step.config, step.seed, step.inputs.values() or step.sources, step.folder),
+        work=work,
+        retry=retry_command(step.stage.name, step.config, step.seed, inputs, step.folder),
     )
-    if step.stage.plan is not None:
-        return _planned(step, base, fingerprint, Path(work))
+
+
+def _tasks(step: Step, base: Task, fingerprint: str, inputs: dict[str, Manifest]) -> list[Task]:
+    """One task for each shard of the sharded inputs, or one task for a stage that reads whole folders."""
     shards = _aligned_shards(step, inputs)
+    whole = max((source.rows for source in inputs.values()), default=0)
     tasks = []
     for i in range(len(shards) or 1):
         files: dict[str, tuple[str, str | None]] = {}
@@ -177,76 +212,77 @@ def _tasks(
             shard = inputs[read.role].shards[i] if read.sharded else None
             files[read.role] = (folder, shard.name if shard else None)
             contents[read.role] = shard.sha256 if shard else inputs[read.role].content
+        seconds, records = shards[i] if shards else (0.0, whole)
+        key = manifest.shard_key(fingerprint, contents)
         tasks.append(
-            replace(
-                base,
-                shard=i,
-                shards=len(shards) or 1,
-                key=manifest.shard_key(fingerprint, contents),
-                inputs=files,
-                seconds=shards[i] if shards else 0.0,
-            )
+            replace(base, shard=i, shards=len(shards) or 1, key=key, inputs=files, seconds=seconds, records=records)
         )
     return tasks
 
 
-def _planned(step: Step, base: Task, fingerprint: str, scratch: Path) -> list[Task]:
-    """Tasks of a stage with its own plan of the sources; its rejects are committed with the first shard."""
+def _planned_tasks(step: Step, base: Task, fingerprint: str, scratch: Path, max_reject_fraction: float) -> list[Task]:
+    """Tasks of a stage with its own plan of the sources. The first task commits the rejects of the planning."""
     scratch.mkdir(parents=True, exist_ok=True)
-    assert step.stage.plan is not None  # noqa: S101 - the caller looked
+    assert step.stage.plan is not None  # noqa: S101 - checked by the caller
     planned = step.stage.plan(step.config, [storage.absolute(s) for s in step.sources], scratch)
     rejects = [
         {"id": id, "stage": step.stage.name, "code": e.code, "message": str(e), "audio": audio, "retry": base.retry}
         for id, e, audio in planned.rejects
     ]
+    # The keys are computed from the rejects without the limit: another limit must not run the first task again.
+    keys = [digest([fingerprint, key, rejects if i == 0 else []]) for i, key in enumerate(planned.keys)]
+    retry = with_reject_limit(base.retry, max_reject_fraction)
     return [
         replace(
             base,
             shard=i,
             shards=len(planned.payloads),
-            key=digest([fingerprint, key, rejects if i == 0 else []]),
+            key=key,
             payload=str(payload),
-            rejects=rejects if i == 0 else [],
+            retry=retry,
+            rejects=[{**row, "retry": retry} for row in rejects] if i == 0 else [],
+            records=planned.records[i] if planned.records else 0,
         )
-        for i, (payload, key) in enumerate(zip(planned.payloads, planned.keys, strict=True))
+        for i, (payload, key) in enumerate(zip(planned.payloads, keys, strict=True))
     ]
 
 
-def _aligned_shards(step: Step, inputs: dict[str, Manifest]) -> list[float]:
-    """Cost in seconds of each shard of the sharded inputs. All of them must have the same shards."""
-    cuts = {
-        read.role: [s.name for s in inputs[read.role].shards]
-        for read in step.stage.reads
-        if read.sharded and read.role in inputs
-    }
-    if not cuts:
+def _aligned_shards(step: Step, inputs: dict[str, Manifest]) -> list[tuple[float, int]]:
+    """Seconds of audio and number of records of each shard of the sharded inputs.
+
+    Raises:
+        StaleArtifact: two inputs have different shards.
+    """
+    sharded = {read.role: inputs[read.role].shards for read in step.stage.reads if read.sharded and read.role in inputs}
+    if not sharded:
         return []
-    (first, names), *others = cuts.items()
+    (first, shards), *others = sharded.items()
     for role, other in others:
-        if other != names:
+        if [s.name for s in other] != [s.name for s in shards]:
             raise StaleArtifact(
-                f"{step.name}: {step.inputs[first]} has {len(names)} shards, {step.inputs[role]} {len(other)}; "
-                "they must come from the same ingest"
+                f"{step.name}: {step.inputs[first]} has {len(shards)} shards, {step.inputs[role]} has {len(other)}; "
+                "choose inputs from the same ingest"
             )
-    found = inputs[first].shards
-    return [s.seconds or float(s.rows) for s in found]
+    rows = [max(s.rows for s in aligned) for aligned in zip(*sharded.values(), strict=True)]
+    return [(shard.seconds, records) for shard, records in zip(shards, rows, strict=True)]
 
 
-def _against_folder(prepared: Prepared) -> Prepared:
+def _compare_with_folder(prepared: Prepared) -> Prepared:
+    """Find the committed tasks, and the manifest if the folder is complete and up to date."""
     step = prepared.step
-    known = manifest.find(step.folder)
+    complete = manifest.find(step.folder)
     size_of = FolderSizes(step.folder)
     by_key: dict[tuple[str, str], list[Shard]] = {}
-    for shard in known.shards if known else []:
+    for shard in complete.shards if complete else []:
         by_key.setdefault((shard.key, shard.name if step.stage.sharded else ""), []).append(shard)
     for task in prepared.tasks:
         # Shards of equal content have equal keys: a key alone does not identify the task of a shard.
-        found = by_key.get((task.key, shard_name(task.shard, task.shards) if step.stage.sharded else ""))
-        found = found if found and intact(task, found, size_of) else read_record(task, size_of)
-        if found:
-            prepared.committed[task.shard] = found
-    if known and not prepared.todo and len(known.shards) == sum(map(len, prepared.committed.values())):
-        prepared.finished = known
+        listed = by_key.get((task.key, shard_name(task.shard, task.shards) if step.stage.sharded else ""))
+        committed = listed if listed and intact(task, listed, size_of) else read_record(task, size_of)
+        if committed:
+            prepared.committed[task.shard] = committed
+    if complete and not prepared.todo and len(complete.shards) == sum(map(len, prepared.committed.values())):
+        prepared.finished = complete
     return prepared
 
 
@@ -257,7 +293,7 @@ def stale_files(prepared: Prepared, shards: list[Shard]) -> list[str]:
     with_rejects = {
         task.rejects_name for task in prepared.tasks if any(s.rejects for s in prepared.committed.get(task.shard, []))
     }
-    found = [f for f in shard_names(list(storage.sizes(folder))) if f not in names]
-    found += [f for f in storage.sizes(folder) if storage.TEMPORARY in f]
+    stale = [f for f in shard_names(list(storage.sizes(folder))) if f not in names]
+    stale += [f for f in storage.sizes(folder) if storage.TEMPORARY in f]
     rejects = [f"{REJECT_FOLDER}/{f}" for f in storage.sizes(storage.join(folder, REJECT_FOLDER))]
-    return found + [f for f in rejects if f not in with_rejects]
+    return stale + [f for f in rejects if f not in with_rejects]

@@ -1,4 +1,4 @@
-"""A recipe: stages, their options and their inputs. Data, not code."""
+"""Recipes: YAML files with the steps of a run, and the resolution of their folders and inputs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from speechprep.registry import names
 
 
 class RecipeStep(Options):
-    """One stage of a recipe.
+    """One step of a recipe.
 
     Attributes:
-        stage: its name; `name`: how the recipe calls this use of it (default: the stage's name).
-        out: folder below the run folder (default: the kind written by the stage); `options`: of the stage.
-        inputs: role -> name of an earlier step, where the nearest earlier one of the right kind is not meant.
+        stage: name of the stage.
+        name: name of the step; default: the name of the stage.
+        out: folder below the run folder; default: the kind of the output.
+        options: options of the stage.
+        inputs: role -> name of an earlier step; default: the last earlier step with this kind of output.
     """
 
     stage: str
@@ -34,12 +36,12 @@ class RecipeStep(Options):
     inputs: dict[str, str] = Field(default_factory=dict)
 
     def title(self) -> str:
-        """How the step is called."""
+        """Name of the step."""
         return self.name or self.stage
 
 
 class Recipe(Options):
-    """Steps in order, with the run's seed."""
+    """Steps in order, and the seed of the run."""
 
     name: str
     description: str = ""
@@ -85,14 +87,14 @@ class Recipe(Options):
 
 
 def shipped() -> dict[str, str]:
-    """Names of the recipes in the package, with their descriptions."""
+    """Names of the recipes in the package -> descriptions."""
     folder = resources.files("speechprep") / "recipes"
     names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
     return {name: load(name).description for name in names}
 
 
 def load(recipe: str) -> Recipe:
-    """A recipe by the name of a shipped one or by path.
+    """A shipped recipe by name, or a recipe by path.
 
     Raises:
         ConfigError: an absent file, not YAML, or unknown keys.
@@ -103,7 +105,9 @@ def load(recipe: str) -> Recipe:
     elif Path(recipe).is_file():
         text = Path(recipe).read_text()
     else:
-        raise ConfigError(f"no recipe {recipe!r}: neither a file nor one of the shipped ones ({_names()})")
+        raise ConfigError(
+            f"unknown recipe {recipe!r}: no such file and no shipped recipe; name a file or one of: {_names()}"
+        )
     try:
         return _parse(text)
     except ConfigError as error:
@@ -114,12 +118,14 @@ def _parse(text: str) -> Recipe:
     """A recipe from its text; options of type str keep their text as written."""
     values = read_mapping(text, Recipe)
     if not isinstance(values.get("steps"), list):
-        raise ConfigError("a mapping with the keys name and steps is needed")
+        raise ConfigError(
+            "it is no mapping with the keys name and steps; see the shipped recipe speech.yaml for the form"
+        )
     written = yaml12.load_as_text(text)
     steps = []
     for step, step_written in zip(values["steps"], written["steps"], strict=True):
         if not isinstance(step, dict):
-            raise ConfigError(f"step {step!r}: a mapping with the key stage is needed")
+            raise ConfigError(f"step {step!r} is no mapping with the key stage; write it as: stage: NAME")
         step = typed(step, step_written, RecipeStep)
         options = step.get("options")
         if isinstance(options, dict) and isinstance(step.get("stage"), str):
@@ -145,80 +151,99 @@ def build(recipe: Recipe, sources: list[str], out: str) -> list[Step]:
         stage = find_stage(entry.stage)
         folder = storage.join(out, entry.out or stage.writes)
         if any(step.folder == folder for step in steps):
-            raise ConfigError(f"step {entry.title()!r} writes into {folder}, as an earlier one does; give it an out:")
+            raise ConfigError(
+                f"step {entry.title()!r} writes into {folder}, as an earlier step; set another out for it"
+            )
         inputs = {}
         for read in stage.reads:
-            found = _provider(steps, read.kind, entry.inputs.get(read.role), entry.title())
-            if found is not None:
-                inputs[read.role] = found.folder
+            source = _input_step(steps, read.kind, entry.inputs.get(read.role), entry.title())
+            if source is not None:
+                inputs[read.role] = source.folder
             elif not read.optional:
-                raise ConfigError(f"step {entry.title()!r} needs {read.kind!r}, which no earlier step makes")
+                raise ConfigError(
+                    f"step {entry.title()!r} needs {read.kind!r}, and no earlier step writes it; add a step for it"
+                )
         steps.append(Step(entry.title(), stage, stage.configure(entry.options), recipe.seed, inputs, folder, sources))
     return steps
 
 
-def _provider(steps: list[Step], kind: str, name: str | None, asker: str) -> Step | None:
+def _input_step(steps: list[Step], kind: str, name: str | None, reader: str) -> Step | None:
+    """The earlier step with this kind of output: by its name, or else the last one."""
     if name is not None:
         named = [step for step in steps if step.name == name]
         if not named or named[0].stage.writes != kind:
-            raise ConfigError(f"step {asker!r} takes its {kind!r} from {name!r}, which makes no such thing before it")
+            raise ConfigError(
+                f"step {reader!r} takes its {kind!r} from {name!r}, and no earlier step "
+                "of this name writes it; name another step"
+            )
         return named[0]
-    makers = [step for step in steps if step.stage.writes == kind]
-    return makers[-1] if makers else None
+    writers = [step for step in steps if step.stage.writes == kind]
+    return writers[-1] if writers else None
 
 
 def single(stage: Stage, options: dict[str, Any], seed: int, sources: list[str], out: str) -> list[Step]:
-    """The steps for one stage: before it, the small stages with missing output.
+    """The steps for one stage, after the steps for its missing inputs.
 
-    `sources` are folders of this tool (recognised by their manifests) or run folders; for `ingest`, the files to
-    read. A missing input is made beside `out` if a stage can make it from the given folders: `cluster` needs a
-    `sample` of the features.
+    A missing input is computed beside `out` if a stage can compute it from the sources. For example, `cluster` needs a
+    `sample` of the frames.
+
+    Args:
+        stage: the stage.
+        options: options of the stage, and of the stages of its missing inputs.
+        seed: seed of the run.
+        sources: dataset, artifact or run folders; for a stage with its own plan (`ingest`, `images`) the files to read.
+        out: output folder.
+
+    Raises:
+        ConfigError: a missing input that no stage can compute from the sources.
     """
     if stage.plan is not None:
         return [Step(stage.name, stage, stage.configure(options), seed, {}, out, sources)]
-    found = _by_kind(sources)
+    folders = _by_kind(sources)
     steps: list[Step] = []
     inputs: dict[str, str] = {}
     for read in stage.reads:
-        if read.kind in found:
-            inputs[read.role] = found[read.kind]
+        if read.kind in folders:
+            inputs[read.role] = folders[read.kind]
         elif not read.optional:
-            maker = _maker(read.kind, found)
-            if maker is None:
-                have = ", ".join(f"{kind} ({folder})" for kind, folder in sorted(found.items())) or "nothing"
-                raise ConfigError(f"{stage.name} needs --input with {read.kind!r}; given was {have}")
+            writer = _writer(read.kind, folders)
+            if writer is None:
+                listed = ", ".join(f"{kind} ({folder})" for kind, folder in sorted(folders.items())) or "no dataset"
+                raise ConfigError(f"{stage.name} needs {read.kind!r}, the inputs hold {listed}; add it with --input")
             folder = storage.join(out.rstrip("/").rsplit("/", 1)[0] if "/" in out else ".", read.kind)
-            needs = {r.role: found[r.kind] for r in maker.reads if r.kind in found}
-            own = {
-                k: v
-                for k, v in options.items()
-                if k in maker.config.model_fields and k not in stage.config.model_fields
+            needs = {r.role: folders[r.kind] for r in writer.reads if r.kind in folders}
+            writer_options = {
+                name: value
+                for name, value in options.items()
+                if name in writer.config.model_fields and name not in stage.config.model_fields
             }
-            options = {k: v for k, v in options.items() if k not in own}
-            steps.append(Step(maker.name, maker, maker.configure(own), seed, needs, folder, []))
+            options = {name: value for name, value in options.items() if name not in writer_options}
+            steps.append(Step(writer.name, writer, writer.configure(writer_options), seed, needs, folder, []))
             inputs[read.role] = folder
     steps.append(Step(stage.name, stage, stage.configure(options), seed, inputs, out, sources))
     return steps
 
 
 def _by_kind(sources: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    """Kind -> folder, of the sources and of the folders in them."""
+    folders: dict[str, str] = {}
     for source in sources:
-        known = manifest.find(source)
-        if known is not None:
-            found[known.kind] = source
+        whole = manifest.find(source)
+        if whole is not None:
+            folders[whole.kind] = source
             continue
         inner = {name: manifest.find(storage.join(source, name)) for name in storage.folders(source)}
-        ours = [(name != known.kind, name, known.kind) for name, known in inner.items() if known is not None]
-        for _, name, kind in sorted(ours):  # of two folders of a kind, the one with its name comes first
-            found.setdefault(kind, storage.join(source, name))
-    return found
+        kinds = [(name != body.kind, name, body.kind) for name, body in inner.items() if body is not None]
+        for _, name, kind in sorted(kinds):  # the folder named after its kind comes first
+            folders.setdefault(kind, storage.join(source, name))
+    return folders
 
 
-def _maker(kind: str, found: dict[str, str]) -> Stage | None:
+def _writer(kind: str, folders: dict[str, str]) -> Stage | None:
+    """A stage with this kind of output that reads only the kinds in `folders`."""
     for name in names("stages"):
         stage = find_stage(name)
         from_inputs = stage.reads and stage.plan is None
-        if stage.writes == kind and from_inputs and all(r.optional or r.kind in found for r in stage.reads):
+        if stage.writes == kind and from_inputs and all(r.optional or r.kind in folders for r in stage.reads):
             return stage
     return None

@@ -1,10 +1,9 @@
-"""Runs steps one after the other: prepare, run the open tasks, check rejects, write the manifest."""
+"""Execution of steps: prepare, run the open tasks, write the manifest, check the rejects."""
 
 from __future__ import annotations
 
 import json
 import re
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,21 +16,33 @@ from speechprep.artifacts import card, manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, TooManyRejects
 from speechprep.pipelines.engine.beam.runner import Engine, run_tasks
-from speechprep.pipelines.engine.execute import STATE, WORK, FolderSizes, Task, intact, read_record
 from speechprep.pipelines.engine.failures import WorkerDied
 from speechprep.pipelines.engine.plan import PLAN, Prepared, Step, prepare, stale_files
+from speechprep.pipelines.engine.progress import Listener, NoListener, StepResult, reporting_progress
+from speechprep.pipelines.engine.retry import MAX_REJECT_FRACTION
+from speechprep.pipelines.engine.scratch import remove_abandoned, temporary_folder
 from speechprep.pipelines.engine.stage import Finished
-from speechprep.pipelines.engine.watch import Listener, Silent, StepResult, watching
+from speechprep.pipelines.engine.task import (
+    STATE,
+    WORK,
+    FolderSizes,
+    Task,
+    in_progress_file,
+    intact,
+    read_record,
+    write_record,
+)
 
-DEATHS_TO_REJECT = 2  # a process may be killed by anyone once; twice on one utterance is the utterance
+CRASHES_TO_REJECT = 2  # the first crash may have an external cause, for example the out-of-memory killer
 ATTEMPTS = 12
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run.
+    """Options of the execution; they do not change the output.
 
     Attributes:
+        engine: Beam runner and number of workers.
         rebuild: replace folders of another fingerprint.
         max_reject_fraction: largest share of rejected records of a step. Above it the run ends, after the commit of
             all good records.
@@ -40,42 +51,49 @@ class Options:
 
     engine: Engine = field(default_factory=Engine)
     rebuild: bool = False
-    max_reject_fraction: float = 0.05
+    max_reject_fraction: float = MAX_REJECT_FRACTION
     slice: tuple[int, int] | None = None
 
 
 class UnfinishedSlices(SpeechprepError):
-    """A slice of a job array is done, other slices are not."""
+    """The slice of this job is complete, other slices of the step are not."""
 
     exit_code = 5
 
 
 def run_steps(steps: list[Step], options: Options, listener: Listener | None = None) -> list[StepResult]:
-    """Bring every step's folder up to date, in order.
+    """Run steps in order, until each folder is complete.
 
     Raises:
-        SpeechprepError: see the errors' own texts; everything committed stays, and the same command goes on from there.
+        SpeechprepError: a step failed. Committed tasks stay, and the next run continues from there.
     """
-    return [run_step(step, options, listener or Silent()) for step in steps]
+    remove_abandoned()
+    return [run_step(step, options, listener or NoListener()) for step in steps]
 
 
 def run_step(step: Step, options: Options, listener: Listener) -> StepResult:
-    """One step: see `run_steps`."""
+    """Run one step: see `run_steps`."""
     began = time.monotonic()
     with _work_folder(step, options) as work:
-        alone = set(_dead(work)) if step.stage.local == "thread" else set()
+        one_by_one = set(_pop_crashes(work)) if step.stage.local == "thread" else set()
         storage.remove(work)
-        prepared = prepare(step, work=work, rebuild=options.rebuild, shares_disk=options.engine.shares_disk)
+        prepared = prepare(
+            step,
+            work=work,
+            rebuild=options.rebuild,
+            shares_disk=options.engine.shares_disk,
+            max_reject_fraction=options.max_reject_fraction,
+        )
         todo = prepared.todo
-        seconds = sum(task.seconds for task in todo)
-        listener.started(step, len(todo), len(prepared.tasks), seconds)
-        known = prepared.finished
-        if known is None:
+        seconds, records = sum(task.seconds for task in todo), sum(task.records for task in todo)
+        listener.started(step, len(todo), len(prepared.tasks), seconds, records)
+        complete = prepared.finished
+        if complete is None:
             _begin(prepared)
-            _run_todo(prepared, alone, options, listener)
-            known = _finish(prepared, options)
+            _run_todo(prepared, one_by_one, options, listener)
+            complete = _finish(prepared, options)
     storage.remove(storage.join(step.folder, WORK))
-    result = _result(step, known, len(prepared.tasks), len(todo), time.monotonic() - began)
+    result = _result(step, complete, len(prepared.tasks), len(todo), time.monotonic() - began)
     listener.finished(result)
     _check_rejects(result, options.max_reject_fraction)
     return result
@@ -83,17 +101,17 @@ def run_step(step: Step, options: Options, listener: Listener) -> StepResult:
 
 @contextmanager
 def _work_folder(step: Step, options: Options) -> Iterator[str]:
-    """A local folder for temporary files.
+    """Local folder for the temporary files of a step.
 
-    Beside local output it stays after a crash: the next run finds the shard of the dead process in it. For output on
-    object storage it is a temporary folder of this machine, and a crash is seen only within the run.
+    For local output it is in the output folder, where the next run finds the shards with a crash. For output on object
+    storage it is a temporary folder of this machine, and crashes are counted within one run only.
     """
     if not storage.is_local(step.folder):
-        with tempfile.TemporaryDirectory(prefix="speechprep-") as folder:
+        with temporary_folder() as folder:
             yield storage.join(folder, WORK)
         return
     work = storage.join(step.folder, WORK)
-    # Other slices may be at work in the same folder.
+    # Other slices may use the same folder at the same time.
     yield work if options.slice is None else storage.join(work, "slice-{}-of-{}".format(*options.slice))
 
 
@@ -101,61 +119,64 @@ def _begin(prepared: Prepared) -> None:
     """Mark the folder as incomplete: kept shards get commit records, and the manifest is removed."""
     folder = prepared.step.folder
     storage.write_bytes(storage.join(folder, STATE, PLAN), manifest.canonical(prepared.made_of).encode())
-    known = manifest.find(folder)
-    if known is None:
+    if manifest.find(folder) is None:
         return
     for task in prepared.tasks:
         if task.shard in prepared.committed:
-            shards = [vars(s) for s in prepared.committed[task.shard]]
-            storage.write_bytes(task.record, json.dumps({"key": task.key, "shards": shards}).encode())
+            write_record(task, prepared.committed[task.shard])
     storage.remove(storage.join(folder, manifest.NAME))
 
 
-def _run_todo(prepared: Prepared, alone: set[int], options: Options, listener: Listener) -> None:
-    """Run uncommitted tasks. After the death of a worker, run the rest, without records with two deaths.
+def _run_todo(prepared: Prepared, one_by_one: set[int], options: Options, listener: Listener) -> None:
+    """Run uncommitted tasks. After a crash of a worker, run the remaining tasks again.
 
-    A shard with a dead process is run again one record at a time (`alone`). Only deaths in this mode count for a
-    record.
+    A shard with a crash is run again one record at a time. Only crashes in this mode count for a record; after two
+    crashes the record is rejected.
+
+    Args:
+        prepared: the step.
+        one_by_one: shards with a crash in an earlier run.
+        options: of the execution.
+        listener: receives the progress.
 
     Raises:
-        WorkerDied: again and again, or in a shard but on none of its records.
+        WorkerDied: too many crashes, or repeated crashes in a shard without a record in progress.
     """
-    died_on: Counter[str] = Counter()
-    died_in: Counter[int] = Counter()  # shards, but on none of their records
+    crashes_of_record: Counter[str] = Counter()
+    crashes_of_shard: Counter[int] = Counter()  # without a record in progress
     index, slices = options.slice or (0, 1)
     for attempt in range(ATTEMPTS):
-        suspects = sorted(id for id, times in died_on.items() if times >= DEATHS_TO_REJECT)
+        skip_ids = sorted(id for id, crashes in crashes_of_record.items() if crashes >= CRASHES_TO_REJECT)
         _update_committed(prepared)
         todo = [task for task in prepared.todo if task.shard % slices == index]
-        todo = [replace(task, suspects=suspects, alone=task.shard in alone) for task in todo]
+        todo = [replace(task, skip_ids=skip_ids, one_by_one=task.shard in one_by_one) for task in todo]
         if not todo:
             return
         try:
-            with watching(prepared, listener):
+            with reporting_progress(prepared, listener):
                 _run(todo, options.engine, prepared.step.stage.local)
-        except WorkerDied as death:
-            dead = _dead(prepared.work)
-            for shard in dead.keys() & alone:
-                died_on.update(dead[shard])
-                died_in.update([] if dead[shard] else [shard])
-            alone = alone | dead.keys()
-            stuck = sorted(shard for shard, times in died_in.items() if times >= DEATHS_TO_REJECT)
+        except WorkerDied as error:
+            crashes = _pop_crashes(prepared.work)
+            for shard in crashes.keys() & one_by_one:
+                crashes_of_record.update(crashes[shard])
+                crashes_of_shard.update([] if crashes[shard] else [shard])
+            one_by_one = one_by_one | crashes.keys()
+            stuck = sorted(shard for shard, count in crashes_of_shard.items() if count >= CRASHES_TO_REJECT)
             if stuck:
                 where = f"{prepared.step.name}, shard {stuck[0]}"
-                raise WorkerDied(f"{where}: its process dies, on none of its records in particular: {death}") from None
+                raise WorkerDied(f"{where}: its process dies, on none of its records in particular: {error}") from None
             if attempt == ATTEMPTS - 1:
                 raise
 
 
 def _run(todo: list[Task], engine: Engine, local: Literal["thread", "process"]) -> None:
-    """Run tasks. A crash in a thread kills this process: suspicious tasks run first, one by one, in another
-    process."""
-    apart = [task for task in todo if task.alone and local == "thread"]
-    if apart:
-        run_tasks(apart, replace(engine, workers=1), "process")
-    rest = [task for task in todo if task not in apart]
-    if rest:
-        run_tasks(rest, engine, local)
+    """Run tasks. Tasks with an earlier crash run first, in another process: a crash in a thread would end this one."""
+    isolated = [task for task in todo if task.one_by_one and local == "thread"]
+    if isolated:
+        run_tasks(isolated, replace(engine, workers=1), "process")
+    others = [task for task in todo if task not in isolated]
+    if others:
+        run_tasks(others, engine, local)
 
 
 def _update_committed(prepared: Prepared) -> None:
@@ -169,17 +190,18 @@ def _update_committed(prepared: Prepared) -> None:
             prepared.committed[task.shard] = committed
 
 
-def _dead(work: str) -> dict[int, list[str]]:
-    """Shards of dead processes, with the record under work if it ran alone. Read once: it is swept."""
-    found: dict[int, list[str]] = {}
+def _pop_crashes(work: str) -> dict[int, list[str]]:
+    """Shards with a crash -> ids of the records in progress, if known. Their files in the work folder are removed."""
+    crashes: dict[int, list[str]] = {}
     for name in storage.folders(work):
         scratch = re.match(r"task-(\d+)-", name)
         if scratch:
-            crumb = storage.join(work, f"crumb-{scratch[1]}.json")
-            found[int(scratch[1])] = json.loads(storage.read_bytes(crumb) or "[]") if storage.exists(crumb) else []
-            storage.remove(crumb)
+            shard = int(scratch[1])
+            ids = str(in_progress_file(work, shard))
+            crashes[shard] = json.loads(storage.read_bytes(ids) or "[]") if storage.exists(ids) else []
+            storage.remove(ids)
             storage.remove(storage.join(work, name))
-    return found
+    return crashes
 
 
 def _finish(prepared: Prepared, options: Options) -> Manifest:
@@ -188,12 +210,15 @@ def _finish(prepared: Prepared, options: Options) -> Manifest:
     step = prepared.step
     if missing:
         if options.slice is not None:
-            raise UnfinishedSlices(f"{step.name}: this slice is done, {len(missing)} shards of other slices are not")
+            raise UnfinishedSlices(
+                f"{step.name}: this slice is complete, {len(missing)} shards of other slices are not; run the other "
+                "slices"
+            )
         raise RuntimeError(f"{step.name}: shards {missing[:5]} have no commit record or no file after the run")
     shards = [s for i in sorted(prepared.committed) for s in prepared.committed[i]]
     for name in stale_files(prepared, shards):
         storage.remove(storage.join(step.folder, name))
-    known = Manifest(
+    complete = Manifest(
         kind=step.stage.writes,
         fingerprint=prepared.fingerprint,
         content=manifest.digest([s.sha256 for s in shards]),
@@ -206,16 +231,16 @@ def _finish(prepared: Prepared, options: Options) -> Manifest:
         versions=_versions(),
         extra=_facts(prepared, shards),
     )
-    card.write(step.folder, known)
-    manifest.write(step.folder, known)
+    card.write(step.folder, complete)
+    manifest.write(step.folder, complete)
     storage.remove(storage.join(step.folder, STATE))
-    return known
+    return complete
 
 
 def _facts(prepared: Prepared, shards: list[Shard]) -> dict[str, Any]:
     step = prepared.step
-    left = storage.join(step.folder, STATE, "facts.json")
-    facts: dict[str, Any] = json.loads(storage.read_bytes(left)) if storage.exists(left) else {}
+    stored = storage.join(step.folder, STATE, "facts.json")
+    facts: dict[str, Any] = json.loads(storage.read_bytes(stored)) if storage.exists(stored) else {}
     if step.stage.facts is not None:
         facts |= step.stage.facts(Finished(step.folder, step.config, shards, prepared.inputs))
     return facts
@@ -230,7 +255,7 @@ def _sum_counters(shards: list[Shard]) -> dict[str, float]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in (
         "speechprep",
         "apache-beam",
@@ -242,16 +267,24 @@ def _versions() -> dict[str, str]:
         "pocketsphinx",
     ):
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def _result(step: Step, known: Manifest, tasks: int, made: int, wall: float) -> StepResult:
-    rejected = int(known.counters.get("rejected", 0))
+def _result(step: Step, complete: Manifest, tasks: int, tasks_run: int, wall: float) -> StepResult:
     return StepResult(
-        step.name, step.folder, known.kind, tasks, made, known.rows, known.seconds, rejected, known.counters, wall
+        name=step.name,
+        folder=step.folder,
+        kind=complete.kind,
+        tasks=tasks,
+        tasks_run=tasks_run,
+        rows=complete.rows,
+        seconds=complete.seconds,
+        rejected=int(complete.counters.get("rejected", 0)),
+        counters=complete.counters,
+        wall=wall,
     )
 
 
@@ -269,5 +302,5 @@ def _check_rejects(result: StepResult, limit: float) -> None:
         listed = ", ".join(f"{name} {n}" for n, name in reasons[:4])
         raise TooManyRejects(
             f"{result.name} rejected {result.rejected} of {records} records ({listed}), over the limit of {limit:.0%}; "
-            f"what is good is committed; see {result.folder}/rejects, mend the input or raise --max-reject-fraction"
+            f"all others are committed; see {result.folder}/rejects, correct the input or raise --max-reject-fraction"
         )

@@ -1,9 +1,9 @@
-"""Sorting more documents than fit in memory, by key, through a file on a local disk.
+"""External sort of documents by key, through a file on a local disk.
 
 Documents are collected up to a fixed number of tokens (a chunk), sorted by key, and written in parts, one for each of
-`PARTS` equal ranges of the key. Reading goes over the ranges: the documents of a bucket (some neighbouring ranges) are
-fetched from all chunks and put in order. The order depends on keys and names alone, memory on the sizes of a chunk and
-a bucket alone (of a part, beyond `PARTS` buckets: 2 thousand million tokens).
+`PARTS` equal ranges of the key. A bucket is a few neighbouring ranges. Its documents are read from all chunks and
+sorted. The order depends on keys and names only. Memory depends on the sizes of a chunk and a bucket only; beyond
+`PARTS` buckets (2 billion tokens) it depends on the size of a part.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ Keep = Callable[[Hashes, NDArray[np.uint8]], NDArray[np.bool_]]
 
 
 class Spill:
-    """Takes documents in any order, gives them back bucket by bucket in the order of their keys.
+    """External sort: `add` documents in any order, `close`, then `load` bucket by bucket in the order of the keys.
 
     Args:
-        path: a local file to write to.
+        path: local file for the documents.
+        chunk_tokens: tokens of a chunk.
+        bucket_tokens: tokens of a bucket.
     """
 
     def __init__(self, path: Path, chunk_tokens: int = CHUNK_TOKENS, bucket_tokens: int = BUCKET_TOKENS) -> None:
@@ -50,7 +52,7 @@ class Spill:
         self._reader: pa.ipc.RecordBatchFileReader | None = None
 
     def add(self, keys: Hashes, groups: NDArray[np.uint8], names: pa.StringArray, tokens: pa.ListArray) -> None:
-        """Documents: sort keys, groups, names and token ids."""
+        """Add documents: sort keys, groups, names and token ids."""
         self._held.append(pa.RecordBatch.from_arrays([pa.array(keys), pa.array(groups), names, tokens], schema=_SCHEMA))
         n = int(tokens.offsets[-1].as_py() - tokens.offsets[0].as_py())
         self.tokens += n
@@ -68,7 +70,7 @@ class Spill:
         self.chunks += 1
 
     def close(self) -> int:
-        """End of the documents; returns the number of buckets, a function of the tokens only."""
+        """End the input; return the number of buckets, a function of the number of tokens only."""
         if self._held:
             self._write()
         self._writer.close()
@@ -77,8 +79,13 @@ class Spill:
         return min(PARTS, max(1, -(-self.tokens // self.bucket_tokens)))
 
     def load(self, bucket: int, buckets: int, keep: Keep) -> tuple[Hashes, DocumentBatch]:
-        """Selected keys and documents of a bucket (`keep`: keys, groups -> mask), in the order of keys, then
-        names."""
+        """Keys and documents of a bucket, sorted by key, then by name.
+
+        Args:
+            bucket: number of the bucket.
+            buckets: result of `close`.
+            keep: function from keys and groups to a mask of the documents to return.
+        """
         parts = []
         for chunk in range(self.chunks):
             for part in range(bucket * PARTS // buckets, (bucket + 1) * PARTS // buckets):
@@ -89,8 +96,8 @@ class Spill:
             return np.zeros(0, np.uint64), DocumentBatch.empty()
         batch = pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
         order = _order(batch)
-        taken = keep(np.asarray(batch.column("key")), np.asarray(batch.column("group")))
-        batch = _reorder(batch, order[taken[order]])
+        mask = keep(np.asarray(batch.column("key")), np.asarray(batch.column("group")))
+        batch = _reorder(batch, order[mask[order]])
         values, offsets = ragged.of_arrow(batch.column("tokens"))
         return np.asarray(batch.column("key")), DocumentBatch(
             batch.column("name"), np.asarray(values), np.diff(offsets)
@@ -100,15 +107,15 @@ class Spill:
 def _order(batch: pa.RecordBatch) -> NDArray[np.int64]:
     keys = np.asarray(batch.column("key"))
     order = np.argsort(keys, kind="stable")
-    if (keys[order[1:]] == keys[order[:-1]]).any():  # two names of one hash
+    if (keys[order[1:]] == keys[order[:-1]]).any():  # two names with one hash
         order = np.lexsort((np.array(batch.column("name").to_pylist()), keys))
     return order
 
 
 def _reorder(batch: pa.RecordBatch, order: NDArray[np.int64]) -> pa.RecordBatch:
-    """`batch.take(order)`; the token lists by one gather, faster than Arrow's own for lists."""
+    """`batch.take(order)`, with one gather of all token lists: faster than `take` of Arrow for lists."""
     values, offsets = ragged.of_arrow(batch.column("tokens"))
     lengths = np.diff(offsets)[order]
     tokens = ragged.gather(np.asarray(values), offsets[:-1][order], lengths)
-    rest = [batch.column(name).take(pa.array(order)) for name in ("key", "group", "name")]
-    return pa.RecordBatch.from_arrays([*rest, ragged.to_arrow(tokens, offsets_of(lengths))], schema=_SCHEMA)
+    others = [batch.column(name).take(pa.array(order)) for name in ("key", "group", "name")]
+    return pa.RecordBatch.from_arrays([*others, ragged.to_arrow(tokens, offsets_of(lengths))], schema=_SCHEMA)

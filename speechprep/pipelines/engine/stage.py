@@ -1,7 +1,7 @@
-"""Declaration of a stage: its options, its work over one shard, its inputs and its output.
+"""Declaration of a stage: options, function over one shard, inputs and output.
 
-A stage never sees Beam. The engine (`execute.py` beneath, `runner.py` above) gives it a `ShardContext`, commits its
-output, and skips tasks with a committed key.
+A stage is independent of Beam. The engine passes a `ShardContext` to its function, commits the output, and skips tasks
+with a committed key.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Read:
     """One input of a stage.
 
     Attributes:
-        role: its name in the stage.
-        kind: required kind of the input's manifest.
-        sharded: True where output shard i reads shard i; False where the work needs the whole folder.
-        optional: the stage works without it.
+        role: name of the input in the stage.
+        kind: required kind of the dataset or artifact.
+        sharded: True if output shard i reads input shard i; False if each task reads the whole folder.
+        optional: True if the stage also runs without it.
     """
 
     role: str
@@ -47,22 +47,24 @@ class Read:
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """How a stage without inputs (`ingest`) divides its work.
+    """Division of the sources into shards, by a stage without input datasets (`ingest`, `images`).
 
     Attributes:
-        payloads: a local file for each shard, handed to the worker as `ctx.payload`.
+        payloads: a local file for each shard, `ctx.payload` on the worker.
         keys: for each shard, a digest of everything with an influence on its rows.
         rejects: records rejected by the planning, (id, error, audio).
+        records: number of records of each shard; empty if unknown.
     """
 
     payloads: list[Path]
     keys: list[str]
     rejects: list[tuple[str, BadInput, str | None]] = field(default_factory=list)
+    records: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The shards of a finished stage, for `facts`."""
+    """Shards and inputs of a finished step, for `Stage.facts`."""
 
     folder: str
     config: Any
@@ -70,7 +72,7 @@ class Finished:
     inputs: dict[str, manifest.Manifest]
 
     def batches(self, columns: list[str] | None = None, rows: int = 1024) -> Iterator[pa.RecordBatch]:
-        """All rows written, in shard order."""
+        """All rows of the output, in the order of the shards."""
         for shard in self.shards:
             if shard.name.endswith(".parquet"):
                 yield from shards.read_batches(storage.join(self.folder, shard.name), columns, rows)
@@ -78,20 +80,21 @@ class Finished:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage as the engine knows it.
+    """Declaration of a stage.
 
     Attributes:
-        name: also the name of its command.
-        version: number in the fingerprint; raise it when the same input gives other bytes.
-        reads, writes: roles and kinds; `writes` is also the default folder name.
-        config: the options.
-        run: the work of one shard.
-        schema: of the output; a function of the context where it depends on inputs; None for an artifact folder.
-        backend: makes the unloaded backend of a configuration (and of the inputs, by their manifests' `extra`).
-        local: "process" for work under the GIL.
-        plan: division of the inputs into shards, for a stage without input datasets.
+        name: name of the stage and of its command.
+        version: number in the fingerprint; raise it if the same input gives other bytes.
+        reads: inputs.
+        writes: kind of the output, also the default name of its folder.
+        config: class of the options.
+        run: function over one shard.
+        schema: schema of the output, or a function from the context to the schema; None for an artifact folder.
+        backend: function from the options and role -> `extra` of the inputs to the unloaded backend.
+        local: "process" if most of the work holds the GIL, else "thread".
+        plan: division of the sources into shards, for a stage without input datasets.
         facts: further entries of the manifest, computed once after the last shard.
-        help: text of `speechprep NAME --help`: the first sentence is the summary in lists.
+        help: text of `speechprep NAME --help`; lists of stages show the first sentence.
         examples: command lines for the help.
     """
 
@@ -111,7 +114,7 @@ class Stage:
 
     @property
     def sharded(self) -> bool:
-        """True where there is one piece of work for each input shard."""
+        """True if the stage has one task for each shard of its inputs or of its plan."""
         return self.plan is not None or any(read.sharded for read in self.reads)
 
     def configure(self, options: dict[str, Any]) -> StageConfig:
@@ -125,10 +128,10 @@ class Stage:
 
 
 def find_stage(name: str) -> Stage:
-    """The stage behind a registered name, or behind a "module:attribute".
+    """The stage of a registered name, or of "module:attribute".
 
     Raises:
-        ConfigError: unknown stage; the message lists the stages.
+        ConfigError: unknown stage; the message lists all stages.
     """
     if ":" not in name:
         stage: Stage = resolve("stages", name)

@@ -24,7 +24,7 @@ from speechprep.artifacts import card, manifest, schemas, shards, storage
 from speechprep.artifacts.datasets import find_kind
 from speechprep.artifacts.run import RECORD, REJECTS, Dataset
 from speechprep.errors import DamagedFile, SchemaMismatch, SpeechprepError, StaleArtifact, first_line
-from speechprep.pipelines.engine.execute import STATE, WORK
+from speechprep.pipelines.engine.task import STATE, WORK
 from speechprep.pipelines.inspect.folders import CheckedFolder, Neighbours, stage_of
 from speechprep.pipelines.inspect.verify_manifest import input_problems, manifest_problems, recomputed_problems
 from speechprep.pipelines.inspect.verify_rows import RowChecks

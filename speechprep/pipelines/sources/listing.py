@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,11 +95,11 @@ def dealt(ctx: ShardContext) -> Iterator[dict[str, Any]]:
     with pq.ParquetFile(ctx.payload) as file:
         for batch in file.iter_batches(batch_size=_READ):
             for entry in batch.to_pylist():
-                died = ctx.died_on(entry["id"])
-                if died is None:
+                crash = ctx.crash_error(entry["id"])
+                if crash is None:
                     yield entry
                 else:
-                    ctx.reject(entry["id"], died, entry["audio"])
+                    ctx.reject(entry["id"], crash, entry["audio"])
 
 
 def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardPlan:
@@ -132,7 +132,8 @@ def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardP
     finally:
         spill.unlink(missing_ok=True)
     rejects = sorted(index.rejects, key=lambda r: (r.id, r.error.code, str(r.error)))
-    return ShardPlan(payloads, keys, [(r.id, r.error, r.audio) for r in rejects])
+    counts = [stop - start for start, stop in pairwise(bounds)]
+    return ShardPlan(payloads, keys, [(r.id, r.error, r.audio) for r in rejects], counts)
 
 
 def _spill(records: Iterable[Record], path: Path) -> _EntryIndex:

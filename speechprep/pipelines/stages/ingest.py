@@ -230,7 +230,7 @@ def run(ctx: ShardContext) -> None:
     for archive, entries in groupby(listing.dealt(ctx), key=_place):
         with _archive(archive) as reader:
             size = BYTES_AHEAD if archive or config.embed_audio else FILES_AHEAD
-            while block := list(islice(entries, 1 if ctx.work.alone else size)):
+            while block := list(islice(entries, 1 if ctx.one_by_one else size)):
                 with ctx.guard([entry["id"] for entry in block]):
                     if reader is not None:
                         files = [examine(_member(reader, entry), keep=True) for entry in block]

@@ -39,7 +39,7 @@ def rows(folder: Path) -> list[dict]:
 
 def test_a_chain_of_stages_leaves_complete_folders_and_nothing_else(tmp_path):
     results = run(chain(tmp_path))
-    assert [r.made for r in results] == [4, 4, 1, 1]
+    assert [r.tasks_run for r in results] == [4, 4, 1, 1]
     assert sorted(r["n"] for r in rows(tmp_path / "doubles")) == [2 * n for n in range(100)]
     assert (tmp_path / "total/sum.txt").read_text() == "9900"
     assert (tmp_path / "total/deep/note.txt").exists()
@@ -51,7 +51,7 @@ def test_a_chain_of_stages_leaves_complete_folders_and_nothing_else(tmp_path):
 def test_a_second_run_does_nothing(tmp_path):
     run(chain(tmp_path))
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
-    assert [r.made for r in run(chain(tmp_path))] == [0, 0, 0, 0]
+    assert [r.tasks_run for r in run(chain(tmp_path))] == [0, 0, 0, 0]
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
@@ -101,7 +101,7 @@ def test_only_shards_whose_input_changed_are_made_again(tmp_path):
     plan = toy.COUNT.plan
     grown = toy.Stage(**{**vars(toy.COUNT), "plan": lambda c, s, t: _grow(plan(c, s, t))})
     steps[0] = Step("count", grown, steps[0].config, 0, {}, steps[0].folder, ["nowhere"])
-    assert [r.made for r in run(steps)] == [1, 1, 1, 1]
+    assert [r.tasks_run for r in run(steps)] == [1, 1, 1, 1]
     assert max(r["n"] for r in rows(tmp_path / "doubles")) == 2000
 
 
@@ -116,7 +116,7 @@ def test_a_shard_that_was_deleted_or_cut_is_made_again(tmp_path):
     (tmp_path / "doubles/part-00001-of-00004.parquet").unlink()
     with (tmp_path / "doubles/part-00002-of-00004.parquet").open("r+b") as f:
         f.truncate(100)
-    assert [r.made for r in run(chain(tmp_path))] == [0, 2, 0, 0]
+    assert [r.tasks_run for r in run(chain(tmp_path))] == [0, 2, 0, 0]
     assert tree(tmp_path) == before
 
 
@@ -283,7 +283,7 @@ def test_an_error_crosses_an_engine_as_itself():
 
 
 def toy_task():
-    from speechprep.pipelines.engine.execute import Task
+    from speechprep.pipelines.engine.task import Task
 
     return Task("helpers.toy_stages:DOUBLE", {}, 0, 0, 1, "k", "f", {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -19,7 +20,7 @@ from helpers.toy_chain import chain
 from speechprep.artifacts.run import open_run
 from speechprep.cli import main
 from speechprep.errors import StorageError
-from speechprep.pipelines.engine.command import stage_command
+from speechprep.pipelines.engine.retry import retry_command, with_reject_limit
 from speechprep.pipelines.engine.stage import find_stage
 
 
@@ -54,17 +55,36 @@ def test_the_retry_command_of_each_reject_runs_in_the_run_folder_and_finds_the_w
     assert {command.split()[1] for command in commands} == {"ingest", "align"}
     before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file()}
     for command in commands:
-        words = [sys.executable, "-m", *shlex.split(command), "--max-reject-fraction", "1", "--json"]
+        words = [sys.executable, "-m", *shlex.split(command), "--json"]
         done = subprocess.run(words, cwd=run, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     assert {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file()} == before
+
+
+def test_the_limit_of_rejects_is_in_the_retry_command_unless_it_is_the_default():
+    assert with_reject_limit("speechprep align", 0.05) == "speechprep align"
+    assert with_reject_limit("speechprep align", 1.0) == "speechprep align --max-reject-fraction 1"
+    assert with_reject_limit("speechprep align", 0.125) == "speechprep align --max-reject-fraction 0.125"
+
+
+def test_another_limit_of_rejects_runs_no_task_again(tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    entries = [{"audio": "absent.wav", "id": "a"}, {"audio": "absent.wav", "id": "a"}]  # rejected by the planning
+    (corpus / "manifest.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    for limit in ("1", "0.99999"):
+        command = ("ingest", "--input", corpus, "--out", tmp_path / "run/utterances", "--quiet")
+        call(*command, "--max-reject-fraction", limit)
+        rows = [row for b in open_run(str(tmp_path / "run"))["utterances"].rejects() for row in b.to_pylist()]
+        assert {row["code"] for row in rows} == {"duplicate_id"}
+        assert all(row["retry"].endswith("--max-reject-fraction 1") for row in rows)
 
 
 def test_the_command_of_a_step_names_changed_options_alone_and_does_not_depend_on_the_place():
     stage = find_stage("interleave")
     config = stage.configure({"kinds": ["ast", "cst_ut"], "text_words": "fixed:3"})
     inputs = {role: f"/data/x/run/{role}" for role in ("words", "units", "subword")}
-    assert stage_command("interleave", config, 0, inputs.values(), "/data/x/run/tokens") == (
+    assert retry_command("interleave", config, 0, inputs.values(), "/data/x/run/tokens") == (
         "speechprep interleave --input words --input units --input subword --out tokens "
         '--set \'kinds=["ast", "cst_ut"]\' --set text_words=fixed:3'
     )

@@ -299,7 +299,7 @@ def test_dealing_is_by_id_and_independent_of_order(tmp_path: Path, monkeypatch: 
     assert sorted(p.name for p in (tmp_path / "0").iterdir()) == [f"entries-{i:05d}-of-00003.parquet" for i in range(3)]
 
 
-def test_where_a_process_died_each_file_is_read_alone_and_leaves_word(tmp_path: Path, monkeypatch):
+def test_after_a_crash_each_file_is_read_alone_with_its_id_on_disk(tmp_path: Path, monkeypatch):
     from dataclasses import replace
 
     from speechprep.pipelines.engine.execute import execute
@@ -313,16 +313,16 @@ def test_where_a_process_died_each_file_is_read_alone_and_leaves_word(tmp_path: 
     said = []
 
     def examine(source: str, *, keep: bool):
-        said.append((Path(source).stem, (out / "_work" / "crumb-00000.json").read_text()))
+        said.append((Path(source).stem, (out / "_work" / "in-progress-00000.json").read_text()))
         return real(source, keep=keep)
 
     real = ingest.examine
     monkeypatch.setattr(ingest, "examine", examine)
-    (after,) = execute(replace(task, alone=True))
+    (after,) = execute(replace(task, one_by_one=True))
     assert said == [(f"{i:03d}", f'["u{i:03d}"]') for i in range(6)]
     assert after.sha256 == before.sha256
     (out / "_state" / "00000-of-00001.json").unlink()
-    execute(replace(task, alone=True, suspects=["u003"]))
+    execute(replace(task, one_by_one=True, skip_ids=["u003"]))
     assert [row["id"] for row in table(out)] == ["u000", "u001", "u002", "u004", "u005"]
     assert [(r["id"], r["code"]) for r in table(out, "rejects")] == [("u003", "process_died")]
 

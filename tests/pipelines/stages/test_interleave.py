@@ -116,7 +116,7 @@ def test_words_that_cannot_come_back_are_rejected_and_their_units_are_not(tmp_pa
 def test_an_id_that_stands_twice_is_an_error_that_names_it(tmp_path, run_stage, vocab):
     records = made.corpus(5)
     found = made.write_inputs(tmp_path, [[made.words_row(r) for r in records]], [[*records, records[2]]], vocab)
-    with pytest.raises(SpeechprepError, match="'utt-00002' stands there more than once"):
+    with pytest.raises(SpeechprepError, match="'utt-00002' is in more than one row"):
         run_stage(STAGE, {}, found)
 
 

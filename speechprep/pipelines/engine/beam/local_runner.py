@@ -1,11 +1,11 @@
-"""Beam's own in-process runner, made fit for long work on one machine.
+"""Local runner: the in-process runner of Beam (FnApiRunner) with detection of dead worker processes.
 
-Plain FnApiRunner does not notice the death of a worker process: the job then hangs for ever. Here every open request
-to a dead worker ends with an error, raised as `WorkerDied`. Nothing is downloaded (the runner
-called DirectRunner would try to) and worker processes are fresh interpreters, never forks.
+With FnApiRunner alone a job hangs after the death of a worker process. Here every open request to a dead worker ends
+with an error, raised as `WorkerDied`. Nothing is downloaded, in contrast to DirectRunner. Worker processes are fresh
+interpreters, not forks.
 
-Relies on private names of Beam 2.77, pinned by the package; `tests/pipelines/test_local_runner.py` holds each of
-them.
+The module uses private names of Beam 2.77, the pinned version. `tests/pipelines/engine/beam/test_local_runner.py`
+checks each of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MODES = {"inline": "in_memory", "thread": "multi_threading", "process": "in_memo
 
 
 class LocalRunner(fn_runner.FnApiRunner):
-    """Runs in this thread ("inline"), in N threads of this process ("thread") or in N processes ("process")."""
+    """Runs tasks in this thread ("inline"), in N threads of this process ("thread") or in N processes ("process")."""
 
     def __init__(self, mode: str, workers: int) -> None:
         self.options = PipelineOptions(
@@ -38,7 +38,7 @@ class LocalRunner(fn_runner.FnApiRunner):
         )
         environment = None
         if mode == "process":
-            # `exec`: the worker replaces Beam's shell, so that the shell neither outlives it nor prints
+            # `exec`: the worker replaces the shell of Beam, which would otherwise outlive it and print
             command = f"exec {shlex.quote(sys.executable)} -m speechprep.pipelines.engine.beam.worker"
             environment = environments.SubprocessSDKEnvironment.from_command_string(command)
         encoded = JobServiceHandle.encode_pipeline_options({})
@@ -50,10 +50,10 @@ class LocalRunner(fn_runner.FnApiRunner):
         )
 
     def run_pipeline(self, pipeline: Any, options: PipelineOptions) -> Any:
-        """As FnApiRunner, with dead workers noticed and worker logs kept off the terminal.
+        """Run a pipeline as FnApiRunner does, without worker logs on the terminal.
 
         Raises:
-            WorkerDied: a worker process ended before it had answered.
+            WorkerDied: a worker process ended before its answer.
         """
         deaths: list[str] = []
         with _Patched(deaths):
@@ -66,9 +66,9 @@ class LocalRunner(fn_runner.FnApiRunner):
 
 
 class _Patched:
-    """Swaps two classes of Beam for the time of one pipeline, and keeps its worker threads from printing tracebacks.
+    """Replaces two classes of Beam during one pipeline, and suppresses the tracebacks of its worker threads.
 
-    They would appear in the terminal beside the one line of the error.
+    The terminal shows the error in one line.
     """
 
     def __init__(self, deaths: list[str]) -> None:
@@ -93,7 +93,7 @@ class _Patched:
 
 
 def _starter(deaths: list[str]) -> Any:
-    """A `start_worker` with an error for every open or later instruction to a dead worker."""
+    """A `start_worker` that answers every open or later request to a dead worker with an error."""
 
     def start_worker(handler: Any) -> None:
         worker = local_job_service.SubprocessSdkWorker(
@@ -105,7 +105,7 @@ def _starter(deaths: list[str]) -> Any:
                 worker.run()
             except RuntimeError as error:
                 deaths.append(str(error))
-            _answer_for_the_dead(handler.control_conn)
+            _answer_for_dead_worker(handler.control_conn)
 
         handler.worker = worker
         handler.worker_thread = threading.Thread(name="run_worker", target=run, daemon=True)
@@ -115,13 +115,13 @@ def _starter(deaths: list[str]) -> Any:
 
 
 def _stop_worker(handler: Any) -> None:
-    """Wait for the end of a worker. A worker in its start at the death of another has not received the stop yet."""
+    """Stop a worker and wait for its end. The worker may still be starting, so the stop is queued."""
     handler.control_conn._push_queue.put(worker_handlers.BeamFnControlServicer._DONE_MARKER)
     handler.worker_thread.join()
 
 
-def _answer_for_the_dead(connection: Any) -> None:
-    """This connection has no reader any more: a wait on it would never end."""
+def _answer_for_dead_worker(connection: Any) -> None:
+    """Answer the requests of a connection without a worker; a wait on them would never end."""
     push = connection.push
 
     def answer(id: str) -> Any:
@@ -140,9 +140,9 @@ def _answer_for_the_dead(connection: Any) -> None:
 
 def _quiet_servicer() -> Any:
     class Quiet(local_job_service.BeamFnLoggingServicer):
-        """Drops the logs of workers: failures reach the driver as marked errors."""
+        """Discards the logs of workers; failures reach the driver as marked errors."""
 
-        def Logging(self, bundles: Any, context: Any = None) -> Any:  # noqa: N802 - gRPC's name
+        def Logging(self, bundles: Any, context: Any = None) -> Any:  # noqa: N802 - name in gRPC
             for _ in bundles:
                 pass
             return iter(())

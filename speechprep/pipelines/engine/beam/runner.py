@@ -1,4 +1,4 @@
-"""Where tasks run. The only file with the name of a runner."""
+"""Choice of the runner for tasks; the only file with the name of a runner."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from speechprep.errors import ConfigError, StorageError
-from speechprep.pipelines.engine.execute import Task
 from speechprep.pipelines.engine.failures import WorkerDied, unmark
+from speechprep.pipelines.engine.task import Task
 
 LOCAL = "local"
 
@@ -22,9 +22,9 @@ class Engine:
     """The Beam runner and the number of workers.
 
     Attributes:
-        runner: "local", or a runner of Beam by name (FlinkRunner, DataflowRunner, SparkRunner, ...).
-        workers: local workers.
-        beam_args: options of the named runner, as on Beam's own command line.
+        runner: "local", or the name of a Beam runner (FlinkRunner, DataflowRunner, SparkRunner, ...).
+        workers: number of local workers.
+        beam_args: command-line options of the Beam runner.
     """
 
     runner: str = LOCAL
@@ -33,19 +33,19 @@ class Engine:
 
     @property
     def shares_disk(self) -> bool:
-        """True where the workers see the driver's temporary files."""
+        """True if the workers can read the driver's temporary files."""
         return self.runner == LOCAL
 
 
 def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "process"]) -> None:
-    """Execute all tasks; their results are in their commit records.
+    """Execute all tasks. Their results are their commit records.
 
     Raises:
         SpeechprepError: the error of a task.
         WorkFailed: a fault of the program in a task.
         WorkerDied: a worker process was lost; tasks without a commit record can be run again.
     """
-    # Beam warns on import about packages of its cloud extra, on a handler of its own making.
+    # Without a handler on the root logger, Beam adds one on import and prints warnings about its cloud packages.
     logging.getLogger().addHandler(logging.NullHandler())
     import apache_beam as beam
     import grpc
@@ -58,7 +58,7 @@ def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "proce
         workers = min(engine.workers, len(tasks))
         mode = "inline" if workers == 1 and local == "thread" else local
         runner = LocalRunner(mode, workers)
-        tasks, options = _deal(tasks, workers), runner.options
+        tasks, options = _balanced(tasks, workers), runner.options
     else:
         from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -73,7 +73,7 @@ def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "proce
         raise
     except grpc.FutureTimeoutError:
         raise StorageError(
-            "the workers cannot be reached over the loopback interface (127.0.0.1); bring it up, for example by: "
+            "the workers cannot be reached over the loopback interface (127.0.0.1); enable it, for example with: "
             "ip link set lo up"
         ) from None
     except (RuntimeError, ValueError) as error:
@@ -87,7 +87,7 @@ def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "proce
 
 @contextmanager
 def temporary_files_in(work: str | None) -> Iterator[None]:
-    """Let Beam create its temporary folder in the work folder: a killed run leaves nothing elsewhere."""
+    """Let Beam create its temporary folder in the work folder, where the next run removes it after a kill."""
     if work is None:
         yield
         return
@@ -99,11 +99,14 @@ def temporary_files_in(work: str | None) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def _deal(tasks: list[Task], workers: int) -> list[Task]:
-    """Beam deals element i to worker i % n once: the longest first, back and forth, for equal costs."""
-    by_cost = sorted(tasks, key=lambda t: (-t.seconds, t.shard))
-    dealt: list[Task] = []
+def _balanced(tasks: list[Task], workers: int) -> list[Task]:
+    """Order of the tasks with equal cost for each worker. Beam gives element i to worker i % n.
+
+    The longest tasks come first. Every second group of n tasks is reversed.
+    """
+    by_cost = sorted(tasks, key=lambda t: (-t.cost, t.shard))
+    balanced: list[Task] = []
     for turn, start in enumerate(range(0, len(by_cost), workers)):
-        hand = by_cost[start : start + workers]
-        dealt += hand if turn % 2 == 0 else hand[::-1]
-    return dealt
+        group = by_cost[start : start + workers]
+        balanced += group if turn % 2 == 0 else group[::-1]
+    return balanced

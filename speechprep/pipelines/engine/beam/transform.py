@@ -1,4 +1,4 @@
-"""The one pipeline shape: `Create(tasks) | ParDo(execute)`. Beam transports small dicts only, never audio or rows."""
+"""The Beam pipeline of a step: `Create(tasks) | ParDo(execute)`. Its elements are small dictionaries, never audio."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from speechprep.pipelines.engine.execute import Task, execute
+from speechprep.pipelines.engine.execute import execute
 from speechprep.pipelines.engine.failures import marked
+from speechprep.pipelines.engine.task import Task
 
 
 class ExecuteTask(beam.DoFn):
-    """Runs one task and yields its commit; counters serve the monitors of the engines."""
+    """Executes one task. Its Beam counters (rows, audio_ms) appear in the monitoring of the runner."""
 
     def process(self, element: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """One task in, one summary out; an error crosses the engine as a marked message."""
+        """Execute a task and yield its summary. An error is raised as a marked message, see `failures`."""
         task = Task(**element)
         with marked(task):
             committed = execute(task)
@@ -34,7 +35,7 @@ class RunTasks(beam.PTransform):
         self.tasks = tasks
 
     def expand(self, pipeline: Any) -> Any:
-        """Tasks are spread over the workers by Create's own reshuffle."""
+        """The reshuffle of `Create` distributes the tasks over the workers."""
         return (
             pipeline
             | "Tasks" >> beam.Create([t.to_dict() for t in self.tasks])

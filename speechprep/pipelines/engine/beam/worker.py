@@ -1,4 +1,4 @@
-"""Entry point of a local worker process: settles the process and quiets logs before Beam is imported."""
+"""Entry point of a local worker process: process settings and logging, made before Beam is imported."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from speechprep.process import settle
 
 
 def main() -> None:
-    """Serve Beam's control channel until the driver closes it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends all of the group; Python would print a traceback each
+    """Serve the control channel of Beam until the driver closes it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback from each worker
     settle()
     warnings.filterwarnings("ignore")
-    # With a handler on the root logger, Beam's import-time warning installs no handler for stderr.
+    # With a handler on the root logger, the import of Beam adds no handler for stderr.
     logging.getLogger().addHandler(logging.NullHandler())
     from apache_beam.runners.worker import sdk_worker, sdk_worker_main
 
-    # It prints the traceback of every failure; the driver gets the failure itself, and makes one line of it.
+    # Beam prints the traceback of every failure here. The driver receives the failure and prints one line.
     sdk_worker.print = lambda *_, **__: None
     for name in ("apache_beam", "__main__", sdk_worker_main.__name__):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -29,8 +29,8 @@ from speechprep.artifacts.manifest import digest
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.pipelines.backends.quantizers.kmeans import KMeansQuantizer
 from speechprep.pipelines.engine.context import ShardContext
-from speechprep.pipelines.engine.execute import STATE
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
+from speechprep.pipelines.engine.task import STATE
 from speechprep.pipelines.stages.cluster.quality import agreement, frame_labels, gate, quality, table_rows, word_rows
 from speechprep.pipelines.stages.cluster.selection import FrameSample, limit_silence, places, read_frames, spill
 from speechprep.tokenizers.kmeans.fit import Device, Init, schedule
@@ -96,7 +96,7 @@ def fitted(ctx: ShardContext, sample: FrameSample, dim: int) -> KMeansFit:
     file = ctx.scratch / SPILLED
     spill(sample, ctx.batches("sample", ["features"], rows=ROWS), dim, first, file)
     made_of = [VERSION, kmeans.identity(), config.k, config.max_silence, ctx.seed, ctx.content("sample")]
-    saved = Checkpoint(storage.join(ctx.work.out_folder, STATE, SAVED), digest(made_of))
+    saved = Checkpoint(storage.join(ctx.folder, STATE, SAVED), digest(made_of))
 
     def report_progress(at: Progress) -> None:
         restart = f"restart {at.restart + 1} of {config.restarts}, " if config.restarts > 1 else ""
@@ -125,7 +125,7 @@ def run(ctx: ShardContext) -> None:
         report["labels"] = agreement(fit.units, frame_labels(sample, table_rows(config.labels), grid))
     text = json.dumps(report, indent=1, sort_keys=True) + "\n"
     # If the gate refuses, the folder is not committed; the report stays in the folder of the unfinished work.
-    storage.write_bytes(storage.join(ctx.work.out_folder, STATE, QUALITY), text.encode())
+    storage.write_bytes(storage.join(ctx.folder, STATE, QUALITY), text.encode())
     gate(report, config)
     codebook = Codebook(
         centroids=fit.centroids,

@@ -127,7 +127,7 @@ def _embed_audio(
     ctx: ShardContext, embedder: Embedder, batch: pa.RecordBatch, per_row: PerRow
 ) -> Iterator[tuple[int, AudioVectors]]:
     block: list[tuple[int, F32]] = []
-    together = 1 if ctx.work.alone else embedder.batch
+    together = 1 if ctx.one_by_one else embedder.batch
     for row, audio in ctx.audio(batch):
         if isinstance(audio, BadInput):
             ctx.reject(batch.column("id")[row].as_py(), audio, batch.column("audio")[row].as_py())

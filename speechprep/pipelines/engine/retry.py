@@ -1,4 +1,4 @@
-"""The command line of a step, for the column `retry` of its rejects."""
+"""Retry command: the command line of a step, in the column `retry` of its rejects."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from typing import Any
 from speechprep.artifacts import storage
 from speechprep.options import Options
 
+MAX_REJECT_FRACTION = 0.05  # default of `--max-reject-fraction`
 
-def stage_command(stage: str, config: Options, seed: int, inputs: Iterable[str], folder: str) -> str:
-    """The command of a step, to be run in the folder around its output.
 
-    Inputs beside the output are relative, so the text does not depend on the place of the run folder. Options with
-    their default value are left out.
+def retry_command(stage: str, config: Options, seed: int, inputs: Iterable[str], folder: str) -> str:
+    """The command of a step, for the parent folder of its output.
+
+    Inputs beside the output are relative, so the text does not depend on the location of the run folder. Options with
+    their default value are omitted.
 
     Args:
-        stage: its name.
-        config: its options.
-        seed: of the run.
-        inputs: folders or sources.
-        folder: the output.
+        stage: name of the stage.
+        config: options of the stage.
+        seed: seed of the run.
+        inputs: input folders or sources.
+        folder: output folder.
     """
     around = storage.parent(storage.absolute(folder))
     words = ["speechprep", stage]
@@ -36,12 +38,22 @@ def stage_command(stage: str, config: Options, seed: int, inputs: Iterable[str],
     return shlex.join(words)
 
 
+def with_reject_limit(command: str, max_reject_fraction: float) -> str:
+    """The command with `--max-reject-fraction`, if the value is not the default.
+
+    Without the option, the retry of a run with many rejects would end at the default limit.
+    """
+    if max_reject_fraction == MAX_REJECT_FRACTION:
+        return command
+    return f"{command} --max-reject-fraction {max_reject_fraction:.12g}"
+
+
 def _relative(uri: str, around: str) -> str:
     return storage.absolute(uri).removeprefix(around.rstrip("/") + "/")
 
 
 def _changed(config: Options) -> dict[str, Any]:
-    """Options with another value than their default, as JSON values."""
+    """Options with a value other than their default, as JSON values."""
     values = config.model_dump(mode="json")
     fields = type(config).model_fields
     defaults = {
@@ -53,7 +65,7 @@ def _changed(config: Options) -> dict[str, Any]:
 
 
 def _setting(value: Any) -> str:
-    """A value as `--set` reads it."""
+    """Text of a value for `--set`."""
     if isinstance(value, str) and value and value[0] not in "'\"" and value not in ("~", "null", "Null", "NULL"):
         return value
     return json.dumps(value, ensure_ascii=False)
