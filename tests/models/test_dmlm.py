@@ -17,13 +17,13 @@ from transformers import OPTForCausalLM  # noqa: E402
 
 from speechprep.errors import ConfigError, MissingBackend, StaleArtifact  # noqa: E402
 from speechprep.models.decoder import opt_config  # noqa: E402
-from speechprep.models.dmlm.answer import answers, load_corpus, load_model  # noqa: E402
 from speechprep.models.dmlm.config import CLASSES, DmlmConfig  # noqa: E402
 from speechprep.models.dmlm.corpus import load, transcripts  # noqa: E402
 from speechprep.models.dmlm.from_opt import from_opt, load_opt, new_rows  # noqa: E402
+from speechprep.models.dmlm.inference import answers, load_corpus, load_model  # noqa: E402
 from speechprep.models.dmlm.model import DmlmForCausalLM  # noqa: E402
 from speechprep.models.dmlm.sampler import MixedBatches, fit  # noqa: E402
-from speechprep.models.dmlm.text import RunText  # noqa: E402
+from speechprep.models.dmlm.text_tokenizer import RunText  # noqa: E402
 from speechprep.models.dmlm.train import DmlmOptions, make_config, make_tasks, training_job  # noqa: E402
 from speechprep.models.generation import Decoding  # noqa: E402
 from speechprep.models.losses import IGNORE  # noqa: E402

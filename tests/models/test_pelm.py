@@ -15,7 +15,7 @@ from transformers import OPTForCausalLM, PreTrainedTokenizerFast  # noqa: E402
 from speechprep.artifacts import manifest  # noqa: E402
 from speechprep.errors import MissingBackend  # noqa: E402
 from speechprep.models.decoder import opt_config  # noqa: E402
-from speechprep.models.evaluation.halves import load_pairs  # noqa: E402
+from speechprep.models.evaluation.context_pairs import load_pairs  # noqa: E402
 from speechprep.models.evaluation.pelm import ExternalLM, judge, pelm  # noqa: E402
 from speechprep.models.generation import Decoding  # noqa: E402
 from speechprep.models.sutlm.config import SutlmConfig  # noqa: E402

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts import manifest
 from speechprep.artifacts.run import Run, open_run
 from speechprep.errors import StaleArtifact
-from speechprep.models.dmlm.text import Text
+from speechprep.models.dmlm.text_tokenizer import Text
 from speechprep.tokenizers.arrays.ragged import Ints, offsets_of
 from speechprep.tokenizers.arrays.runlength import dedup_ragged
 
@@ -129,7 +129,7 @@ def load(
 
 
 class _Coded:
-    """Codes of one kind from several runs: by id, all of one codebook."""
+    """VocabularyMetadata of one kind from several runs: by id, all of one codebook."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -21,7 +21,7 @@ from speechprep.errors import StaleArtifact
 from speechprep.models.data.masks import IGNORED
 from speechprep.models.data.order import permutation, source_key
 from speechprep.models.data.schedule import Schedule
-from speechprep.models.dmlm.tasks import Task
+from speechprep.models.dmlm.task_sequences import Task
 from speechprep.tokenizers.arrays.keyed_random import salted
 from speechprep.tokenizers.packing import best_fit
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from speechprep.models.dmlm.config import DmlmConfig
     from speechprep.models.dmlm.corpus import Corpus
     from speechprep.models.dmlm.sampler import MixedBatches
-    from speechprep.models.dmlm.text import Text
+    from speechprep.models.dmlm.text_tokenizer import Text
     from speechprep.models.training.run import TrainingJob
 
 PAIRS = ("asr", "t2s", "i2t", "s2tt")
@@ -83,8 +83,8 @@ def training_job(data: list[str], options: DmlmOptions) -> TrainingJob:
     from speechprep.models.dmlm.from_opt import from_opt, load_opt
     from speechprep.models.dmlm.model import DmlmForCausalLM
     from speechprep.models.dmlm.sampler import MixedBatches
-    from speechprep.models.dmlm.tasks import check_task
-    from speechprep.models.dmlm.text import load_text
+    from speechprep.models.dmlm.task_sequences import check_task
+    from speechprep.models.dmlm.text_tokenizer import load_text
     from speechprep.models.training.run import TrainingJob
 
     for name in options.shares:
@@ -126,7 +126,7 @@ def make_config(corpus: Corpus, text: Text, options: DmlmOptions, opt: Any) -> D
     """The model's configuration: the shape of OPT or of `size`, and a vocabulary for the modalities of the corpus."""
     from speechprep.models.decoder import opt_config
     from speechprep.models.dmlm.config import DELIMITERS, DmlmConfig
-    from speechprep.models.dmlm.tasks import task_token
+    from speechprep.models.dmlm.task_sequences import task_token
 
     n_text = text.size if opt is None else opt.config.vocab_size
     if n_text < text.size:
@@ -160,7 +160,7 @@ def make_tasks(
     corpus: Corpus, config: DmlmConfig, options: DmlmOptions, part: Literal["train", "validation"] = "train"
 ) -> dict[str, Any]:
     """The tasks by name, each with its usable items of a side, none longer than the context."""
-    from speechprep.models.dmlm.tasks import Task
+    from speechprep.models.dmlm.task_sequences import Task
     from speechprep.models.split import held_out
 
     def side(ids: list[str]) -> Any:

@@ -19,7 +19,7 @@ from pydantic import Field
 from speechprep.errors import ConfigError
 from speechprep.models.evaluation.benchmark import Benchmark, lists
 from speechprep.models.evaluation.bootstrap import Bootstrap
-from speechprep.models.evaluation.ptb import tokenize
+from speechprep.models.evaluation.ptb_tokenizer import tokenize
 from speechprep.models.evaluation.score import Score, paired, several
 from speechprep.options import Options
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError
-from speechprep.models.evaluation.halves import Pair, prompt
+from speechprep.models.evaluation.context_pairs import Pair, prompt
 from speechprep.models.evaluation.score import Interval, Score
 from speechprep.tokenizers.arrays.keyed_random import mix64, record_keys, salted
 
@@ -41,7 +41,7 @@ def cra(
 
     Args:
         model: a trained SUTLM.
-        pairs: see `halves.load_pairs`.
+        pairs: see `context_pairs.load_pairs`.
         candidates: contexts to choose from, the true one included; fewer where there are not so many.
         directions: of `DIRECTIONS`.
         pools: of `POOLS`. A pool without any candidate gives no score.

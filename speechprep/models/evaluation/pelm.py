@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
+from speechprep.models.evaluation.context_pairs import Half, Pair, prompt
 from speechprep.models.evaluation.cra import DIRECTIONS
-from speechprep.models.evaluation.halves import Half, Pair, prompt
 from speechprep.models.evaluation.score import Score
 from speechprep.models.generation import Decoding, allowed_tokens, generate
 
@@ -91,7 +91,7 @@ def pelm(
     Args:
         model: a trained SUTLM.
         vocab: its vocabulary.
-        pairs: see `halves.load_pairs`.
+        pairs: see `context_pairs.load_pairs`.
         external: the judge.
         directions: the first letter is the modality of the prompt, the last of the continuation.
         how: to generate.

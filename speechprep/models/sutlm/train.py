@@ -22,7 +22,7 @@ from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.training.options import TrainOptions
 
 if TYPE_CHECKING:
-    from speechprep.models.data import Codes, Source
+    from speechprep.models.data import Source, VocabularyMetadata
     from speechprep.models.sutlm.model import SutlmForCausalLM
     from speechprep.models.training.run import TrainingJob
 
@@ -120,11 +120,11 @@ def _check_together(vocabularies: list[str]) -> None:
     Raises:
         StaleArtifact: naming both.
     """
-    from speechprep.models.data import Codes
+    from speechprep.models.data import VocabularyMetadata
 
     first, *others = vocabularies
     for other in others:
-        if Codes.load(other).fingerprint != Codes.load(first).fingerprint:
+        if VocabularyMetadata.load(other).fingerprint != VocabularyMetadata.load(first).fingerprint:
             raise StaleArtifact(f"{other} and {first} are different vocabularies; train on one of them")
         codebooks = codebook_of(first), codebook_of(other)
         if all(codebooks) and codebooks[0] != codebooks[1]:
@@ -134,7 +134,7 @@ def _check_together(vocabularies: list[str]) -> None:
             )
 
 
-def _trained(options: SutlmOptions, codes: Codes, vocabulary: str) -> SutlmForCausalLM:
+def _trained(options: SutlmOptions, metadata: VocabularyMetadata, vocabulary: str) -> SutlmForCausalLM:
     """The trained model to start from.
 
     Raises:
@@ -144,7 +144,7 @@ def _trained(options: SutlmOptions, codes: Codes, vocabulary: str) -> SutlmForCa
     from speechprep.models.training.run import check_vocabulary
 
     model, _ = load_model(str(options.init), dropout=options.dropout)
-    check_vocabulary(model, codes.size, codes.fingerprint, vocabulary)
+    check_vocabulary(model, metadata.size, metadata.fingerprint, vocabulary)
     positions = model.config.decoder.max_position_embeddings
     if positions < options.context:
         raise ConfigError(f"rows of {options.context} tokens, but {options.init} has {positions} positions")
@@ -162,7 +162,7 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
         ConfigError, StaleArtifact: different vocabularies, nothing to read, rows longer than the context.
     """
     from speechprep.models.batches import PackedBatches
-    from speechprep.models.data import Codes, Reader
+    from speechprep.models.data import Reader, VocabularyMetadata
     from speechprep.models.sutlm.config import SutlmConfig
     from speechprep.models.sutlm.model import SutlmForCausalLM
     from speechprep.models.training.run import TrainingJob
@@ -170,22 +170,28 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
 
     places = [locate(folder) for folder in data]
     folders, vocabularies = [p[0] for p in places], [p[1] for p in places]
-    codes, vocab = Codes.load(vocabularies[0]), Vocabulary.load(vocabularies[0])
+    metadata, vocab = VocabularyMetadata.load(vocabularies[0]), Vocabulary.load(vocabularies[0])
     _check_together(vocabularies)
 
     def reader(rank: int, world: int, part: str | None) -> PackedBatches:
         share = sources(folders, options, part)
         return PackedBatches(
             Reader(
-                share, options.context, codes=codes, batch_rows=options.rows, seed=options.seed, rank=rank, world=world
+                share,
+                options.context,
+                vocabulary=metadata,
+                batch_rows=options.rows,
+                seed=options.seed,
+                rank=rank,
+                world=world,
             )
         )
 
     def model() -> SutlmForCausalLM:
         if options.init is not None:
-            return _trained(options, codes, vocabularies[0])
+            return _trained(options, metadata, vocabularies[0])
         config = SutlmConfig.for_vocabulary(
-            vocab, codes.fingerprint, codebook=codebook_of(vocabularies[0]), size=options.size,
+            vocab, metadata.fingerprint, codebook=codebook_of(vocabularies[0]), size=options.size,
             context=options.context, dropout=options.dropout, held_out=options.held_out,
         )  # fmt: skip
         return SutlmForCausalLM(config)
@@ -204,7 +210,7 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
         row_tokens=options.context,
         facts={
             "model": "sutlm",
-            "vocabulary": codes.fingerprint,
+            "vocabulary": metadata.fingerprint,
             "data": [manifest.read(folder).content for folder in folders],
         },
         finish=finish,

@@ -29,7 +29,7 @@ from transformers.trainer_callback import PrinterCallback
 from speechprep.artifacts.manifest import differences
 from speechprep.errors import ConfigError, StaleArtifact, TrainingStopped
 from speechprep.models.training.options import FREE, TrainOptions
-from speechprep.models.training.report import Progress
+from speechprep.models.training.progress import Progress
 from speechprep.models.training.trainer import PLACE, Batches, ZooTrainer
 
 PLAN, FINISHED = "train.json", "finished.json"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from speechprep.errors import BadInput, ConfigError
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.captions import bleu, captions, cider, rouge_l
-from speechprep.models.evaluation.ptb import PUNCTUATION, tokenize
+from speechprep.models.evaluation.ptb_tokenizer import PUNCTUATION, tokenize
 
 
 @pytest.fixture(scope="module")

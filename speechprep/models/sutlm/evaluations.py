@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from speechprep.errors import BadInput
+from speechprep.models.evaluation.context_pairs import Pair, load_pairs
 from speechprep.models.evaluation.cra import DIRECTIONS, cra
-from speechprep.models.evaluation.halves import Pair, load_pairs
 from speechprep.models.evaluation.pelm import ExternalLM, pelm
 from speechprep.models.generation import Decoding
 from speechprep.models.split import unseen_of

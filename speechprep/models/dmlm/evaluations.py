@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from speechprep.models.dmlm.answer import answers, load_corpus, load_model
 from speechprep.models.dmlm.corpus import transcripts
 from speechprep.models.dmlm.declaration import AsrOptions
+from speechprep.models.dmlm.inference import answers, load_corpus, load_model
 from speechprep.models.evaluation import scorer
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.generation import Decoding

@@ -10,8 +10,8 @@ from speechprep.errors import StaleArtifact
 from speechprep.models.dmlm.config import DmlmConfig
 from speechprep.models.dmlm.corpus import Corpus, load
 from speechprep.models.dmlm.model import DmlmForCausalLM
-from speechprep.models.dmlm.tasks import Task, task_token
-from speechprep.models.dmlm.text import Text, load_text
+from speechprep.models.dmlm.task_sequences import Task, task_token
+from speechprep.models.dmlm.text_tokenizer import Text, load_text
 from speechprep.models.generation import Decoding, allowed_tokens, generate
 from speechprep.models.split import unseen_of
 
