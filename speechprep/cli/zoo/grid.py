@@ -1,4 +1,4 @@
-"""`speechprep grid`: every combination of some options, trained and asked, in one table."""
+"""`speechprep grid`: every combination of some options, trained and evaluated, in one table."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 EXAMPLES = """\b
 Examples:
   speechprep grid dmlm.yaml --out models/grid
-  speechprep grid dmlm.yaml --out models/grid --dry-run     what would be trained
+  speechprep grid dmlm.yaml --out models/grid --dry-run     lists the trainings
 
-The same command again goes on where the last one was stopped. docs/models.md says what a grid file holds."""
+
+The same command resumes an interrupted grid. docs/models.md describes the grid file."""
 
 
 @app.command(epilog=EXAMPLES)
@@ -23,10 +24,10 @@ def grid(
     file: Annotated[str, typer.Argument(metavar="FILE", help="YAML file of the grid.")],
     *,
     out: opt.Out,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trainings without running them.")] = False,
     json: opt.Json = False,
 ) -> None:
-    """Train every combination of the values of some axes, for some seeds, and put what they score in a table.
+    """Train and evaluate every combination of option values, for several seeds, and write a table of the scores.
 
     Writes a folder for each training, results.jsonl and results.md.
     """
@@ -48,10 +49,10 @@ def grid(
             typer.echo("\n".join(cell.name for cell in every))
         return
     require_torch("grid")
-    found = run(wanted, out, lambda line: None if json else typer.echo(line))
-    lines = [{"name": cell.name, **asdict(cell), "figures": figures} for cell, figures in found]
+    results = run(wanted, out, lambda line: None if json else typer.echo(line))
+    lines = [{"name": cell.name, **asdict(cell), "figures": figures} for cell, figures in results]
     write_lines(f"{out}/results.jsonl", lines)
-    shown = table(wanted, found)
+    shown = table(wanted, results)
     Path(out, "results.md").write_text(shown, encoding="utf-8")
     if json:
         print_json(lines)

@@ -1,4 +1,4 @@
-"""Text from a trained DMLM: transcripts, translations, captions."""
+"""Inference with a trained DMLM: transcripts, translations and captions."""
 
 from __future__ import annotations
 
@@ -10,49 +10,52 @@ from speechprep.errors import StaleArtifact
 from speechprep.models.dmlm.config import DmlmConfig
 from speechprep.models.dmlm.corpus import Corpus, load
 from speechprep.models.dmlm.model import DmlmForCausalLM
-from speechprep.models.dmlm.task_sequences import Task, task_token
-from speechprep.models.dmlm.text_tokenizer import Text, load_text
+from speechprep.models.dmlm.task_sequences import TaskSequences, task_token
+from speechprep.models.dmlm.text_tokenizer import TextTokenizer, load_tokenizer
 from speechprep.models.generation import Decoding, allowed_tokens, generate
 from speechprep.models.split import unseen_of
 
 
-def load_model(folder: str) -> tuple[DmlmForCausalLM, Text]:
-    """A trained model and its text tokenizer, on a GPU where there is one.
+def load_model(folder: str) -> tuple[DmlmForCausalLM, TextTokenizer]:
+    """A trained model and its text tokenizer, on a GPU if one is available.
 
     Raises:
-        StaleArtifact: there is no trained DMLM in the folder.
+        StaleArtifact: the folder has no trained DMLM.
     """
     import torch
 
     if not (Path(folder) / "text").is_dir():
-        raise StaleArtifact(f"{folder} holds no trained DMLM; finish 'speechprep train dmlm --out {folder}'")
+        raise StaleArtifact(f"{folder} contains no trained DMLM; finish 'speechprep train dmlm --out {folder}'")
     model = DmlmForCausalLM.from_pretrained(folder).eval()
-    return model.to("cuda" if torch.cuda.is_available() else "cpu"), load_text(f"{folder}/text")
+    return model.to("cuda" if torch.cuda.is_available() else "cpu"), load_tokenizer(f"{folder}/text")
 
 
-def load_corpus(model: DmlmForCausalLM, text: Text, runs: Sequence[str], *, split: str | None = None) -> Corpus:
-    """The corpus of runs, for a model.
+def load_corpus(
+    model: DmlmForCausalLM, text: TextTokenizer, runs: Sequence[str], *, split: str | None = None
+) -> Corpus:
+    """The corpus of runs, checked against the codebooks of a model.
 
     Raises:
-        StaleArtifact: units or image codes of another codebook than the model's; the message names both.
+        StaleArtifact: units or image codes of another codebook than in training; the message names both.
     """
     config = model.config
-    found = load(runs, text, split=split, dedup=config.dedup)
-    for what, have, wanted in (
-        ("units", found.codebook, config.codebook),
-        ("image codes", found.image_codes, config.image_codes),
+    corpus = load(runs, text, split=split, dedup=config.dedup)
+    for name, codebook, trained in (
+        ("units", corpus.codebook, config.codebook),
+        ("image codes", corpus.image_codes, config.image_codes),
     ):
-        if have and have != wanted:
-            known = f"codebook {wanted[:12]}" if wanted else "none"
+        if codebook and codebook != trained:
+            expected = f"codebook {trained[:12]}" if trained else "no " + name
             raise StaleArtifact(
-                f"{what} in {', '.join(runs)} are of codebook {have[:12]}, the model was trained on {known}"
+                f"{name} in {', '.join(runs)} have codebook {codebook[:12]}, the model was trained on {expected}; "
+                f"make the {name} with the codebook of the model"
             )
-    return found
+    return corpus
 
 
-def answers(
+def generate_texts(
     model: DmlmForCausalLM,
-    text: Text,
+    text: TextTokenizer,
     corpus: Corpus,
     name: str,
     how: Decoding,
@@ -60,24 +63,26 @@ def answers(
     unseen: bool = False,
     batch: int = 16,
 ) -> dict[str, str]:
-    """Text by id, for a task with text output: asr, s2tt_xx or i2t. Only text and </TEXT> may come.
+    """Generated text by id, for a task with text output: asr, s2tt_xx or i2t.
+
+    The logits of all tokens except text and </TEXT> are masked.
 
     Args:
-        model, text: of `load_model`.
-        corpus: of `load_corpus`.
-        name: of the task.
-        how: to decode.
-        unseen: only items outside of the training.
-        batch: items at a time.
+        model, text: result of `load_model`.
+        corpus: result of `load_corpus`.
+        name: name of the task.
+        how: decoding options.
+        unseen: only items excluded from training.
+        batch: number of items in a batch.
 
     Raises:
         ConfigError: the model was not trained on the task, or the corpus has no item for it.
     """
     config = cast(DmlmConfig, model.config)
-    config.token(task_token(name))  # or it is refused here
-    task = Task(name, corpus, config, needs_answer=False, side=unseen_of(config) if unseen else None)
+    config.token(task_token(name))  # raises ConfigError for a task without a token
+    task = TaskSequences(name, corpus, config, needs_target=False, selects=unseen_of(config) if unseen else None)
     close = config.token("</TEXT>")
     allowed = allowed_tokens(config.vocab_size, [config.ranges["text"]], [close])
     prompts = [task.prompt(i) for i in range(len(task))]
-    made = generate(model, prompts, allowed, close, how, keys=task.ids, batch=batch)
-    return {id: text.decode(ids) for id, ids in zip(task.ids, made, strict=True)}
+    outputs = generate(model, prompts, allowed, close, how, keys=task.ids, batch=batch)
+    return {id: text.decode(ids) for id, ids in zip(task.ids, outputs, strict=True)}

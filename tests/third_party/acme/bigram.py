@@ -37,7 +37,7 @@ class Bigram(PreTrainedModel):
 
     def loss_terms(self) -> tuple[LossTerm, ...]:
         """Two terms of two kinds: one over tokens, one over rows."""
-        return (LossTerm("next_token"), LossTerm("size", 0.01))
+        return (LossTerm("next_token"), LossTerm("size", 0.01, unit="items"))
 
     def target_counts(self, input_ids, **_):
         """(2,) tokens and rows."""

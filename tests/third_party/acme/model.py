@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from speechprep.models.training.options import TrainOptions
-from speechprep.models.zoo import Answer, Model, Question
+from speechprep.models.zoo import Evaluation, EvaluationResult, Model
 from speechprep.options import Options
 
 
@@ -21,13 +21,13 @@ class CountOptions(Options):
     least: int = Field(1, ge=1, description="Least number of tokens of a row.")
 
 
-def ask(models, runs, options):
+def evaluate(models, runs, options):
     """How many rows the runs have."""
     from speechprep.artifacts.run import open_run
     from speechprep.models.evaluation.score import Score
 
     lengths = [len(row["input_ids"]) for run in runs for row in open_run(run)["tokens"].records(["input_ids"])]
-    return Answer([Score("rows", float(sum(n >= options.least for n in lengths)), scale="points")])
+    return EvaluationResult([Score("rows", float(sum(n >= options.least for n in lengths)), scale="points")])
 
 
 def training_job(data, options):
@@ -43,5 +43,5 @@ BIGRAM = Model(
     paper="0000.00000",
     options_class="acme.model:BigramOptions",
     job="acme.model:training_job",
-    questions=(Question("acme-count", "Count token rows.", CountOptions, "acme.model:ask"),),
+    evaluations=(Evaluation("acme-count", "Count token rows.", CountOptions, "acme.model:evaluate"),),
 )
