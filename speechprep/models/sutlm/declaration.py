@@ -47,7 +47,7 @@ class PelmOptions(PairOptions):
     """Options of `pelm`."""
 
     lm: str = Field(
-        description="Folder of the external causal language model that computes the perplexity, or its id in the local cache.",
+        description="Folder of the external causal language model, or its id in the local cache.",
         json_schema_extra={"metavar": "FOLDER"},
     )
     samples: int = Field(3, ge=1, description="Number of continuations sampled for each prompt.")
@@ -82,9 +82,10 @@ class TransferOptions(Options):
 
 CRA = Evaluation(
     name="cra",
-    help="Context retrieval accuracy (CRA) of a SUTLM.\n\nCRA is the fraction of continuations with the "
-    "highest likelihood after their true context. Candidates come from other speakers and from the same speaker, in separate rows. Chance is 1 / "
-    "candidates. The corpus and the lengths alone can explain a high figure: see docs/experiments/joint.md.",
+    help="Context retrieval accuracy (CRA) of a SUTLM.\n\nCRA is the fraction of continuations with the highest "
+    "likelihood after their true context. Candidates come from other speakers and from the same speaker, in separate "
+    "rows. Chance is 1 / candidates. The corpus and the lengths alone can explain a high figure: see "
+    "docs/experiments/joint.md.",
     options=CraOptions,
     evaluate=f"{MODULE}.evaluations:evaluate_cra",
     examples=(
@@ -95,8 +96,8 @@ CRA = Evaluation(
 PELM = Evaluation(
     name="pelm",
     help="Perplexity of an external language model on continuations of a SUTLM (PELM).\n\nEach row also has the "
-    "fractions of copied and of repeated words, and the length. The SUTLM itself transcribes units, so its training needs CST "
-    "rows. The rows `true` score the true continuations, as text and as transcribed units.",
+    "fractions of copied and of repeated words, and the length. The SUTLM itself transcribes units, so its training "
+    "needs CST rows. The rows `true` score the true continuations, as text and as transcribed units.",
     options=PelmOptions,
     evaluate=f"{MODULE}.evaluations:evaluate_pelm",
     examples=(
