@@ -59,9 +59,7 @@ def test_two_ranks_with_unequal_items_have_the_losses_and_gradients_of_one_proce
     shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shared |= {"OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "2"}
     command = [sys.executable, str(SCRIPT), str(tmp_path)]
-    ranks = [
-        subprocess.Popen(command, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
-    ]
+    ranks = [subprocess.Popen(command, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)]
     assert [rank.wait(timeout=240) for rank in ranks] == [0, 0]
     for single, both in zip(rows, metrics(tmp_path / "model"), strict=True):
         assert both == pytest.approx(single, abs=2e-4)
