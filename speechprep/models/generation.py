@@ -152,7 +152,7 @@ def _batch(
         num_beams=how.beams,
         length_penalty=how.length_penalty,
         do_sample=False,
-        renormalize_logits=how.beams > 1,  # so that beam scores are log p among the allowed tokens
+        renormalize_logits=how.beams > 1,  # beam scores are then log p among the allowed tokens
         logits_processor=_processors(allowed.to(device), how, keys),
         eos_token_id=stop,
         pad_token_id=stop,

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 _DATA_PAGE, _BYTE_STREAM_SPLIT, _RLE = 0, 9, 3
-_BLOCK = 1 << 14  # values joined at a time, so that they stay in the CPU cache
+_BLOCK = 1 << 14  # values joined at a time; they fit the CPU cache
 
 
 def read_fixed(chunk: memoryview, metadata: pq.ColumnChunkMetaData, out: NDArray[np.int32]) -> bool:

@@ -193,19 +193,14 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
     metadata, vocab = VocabularyMetadata.load(vocabularies[0]), Vocabulary.load(vocabularies[0])
     _check_compatible(vocabularies)
 
-    def reader(rank: int, world: int, part: str | None) -> PackedBatches:
+    def batches(rank: int, world: int, part: str | None) -> PackedBatches:
         mixture = sources(folders, options, part)
         return PackedBatches(
             Reader(
-                mixture,
-                options.context,
-                vocabulary=metadata,
-                batch_rows=options.rows,
-                seed=options.seed,
-                rank=rank,
+                mixture, options.context, vocabulary=metadata, batch_rows=options.rows, seed=options.seed, rank=rank,
                 world=world,
             )
-        )
+        )  # fmt: skip
 
     def model() -> SutlmForCausalLM:
         if options.init is not None:
@@ -219,14 +214,12 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
     def finish(out: Path) -> None:
         shutil.copytree(vocabularies[0], out / "subword", dirs_exist_ok=True)
 
-    train_part = "train" if options.validation else None
-    reader(0, 1, train_part)  # its constructor checks the data before the first step
+    train_part, validation_part = ("train", "validation") if options.validation else (None, None)
+    batches(0, 1, train_part)  # its constructor checks the data before the first step
     return TrainingJob(
         model=model,
-        batches=lambda rank, world: reader(rank, world, train_part),
-        validation=lambda rank, world: reader(rank, world, "validation" if options.validation else None).first(
-            options.validate_batches
-        ),
+        batches=lambda rank, world: batches(rank, world, train_part),
+        validation=lambda rank, world: batches(rank, world, validation_part).first(options.validate_batches),
         row_tokens=options.context,
         facts={
             "model": "sutlm",

@@ -87,7 +87,7 @@ class ZooTrainer(Trainer):
         super().__init__(**other)
         self.model: Any
         self.batches, self.validation = batches, validation
-        self.model_accepts_loss_kwargs = True  # so that `Trainer` does not divide the loss again
+        self.model_accepts_loss_kwargs = True  # prevents a second division of the loss in `Trainer`
         self.means = TermMeans(self.model.loss_terms(), self.args.device)
         self.began = self.data_seconds = 0.0
 

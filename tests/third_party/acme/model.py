@@ -1,4 +1,4 @@
-"""Model `acme-bigram` of the zoo: the declaration, without torch."""
+"""Declaration of the model `acme-bigram`, without torch."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class BigramOptions(TrainOptions):
 class CountOptions(Options):
     """Options of `acme-count`."""
 
-    least: int = Field(1, ge=1, description="Least number of tokens of a row.")
+    least: int = Field(1, ge=1, description="Count only rows with at least N tokens.")
 
 
 def evaluate(models, runs, options):
-    """How many rows the runs have."""
+    """Number of rows of the runs with at least `least` tokens."""
     from speechprep.artifacts.run import open_run
     from speechprep.models.evaluation.score import Score
 

@@ -18,7 +18,7 @@ from speechprep.models.data.source import Source
 from speechprep.models.data.streams.rows import Rows, RowStream, shaped
 from speechprep.models.data.vocabulary import VocabularyMetadata
 
-_BATCH_ROWS = 64  # decoded at a time, so that they stay in the CPU cache
+_BATCH_ROWS = 64  # decoded at a time; they fit the CPU cache
 
 
 class PackedStream(RowStream):
