@@ -146,7 +146,7 @@ def test_the_interval_is_of_the_mean_of_the_items():
 def test_what_cannot_be_scored_is_refused():
     with pytest.raises(BadInput, match="'a' has an empty list of references"):
         captions({"a": []}, {"a": "x"})
-    with pytest.raises(ConfigError, match="unknown tokenizer '13a'; there are: ptb, none"):
+    with pytest.raises(ConfigError, match="unknown tokenizer '13a'; set one of ptb, none"):
         captions({"a": ["x"]}, {"a": "x"}, tokens="13a")
 
 
