@@ -29,7 +29,7 @@ import synthetic
 from speechprep.artifacts import manifest
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.artifacts.shards import sha256_file
-from speechprep.models.data import Codes, Reader, Source, attention_mask, cu_seqlens
+from speechprep.models.data import Reader, Source, VocabularyMetadata, attention_mask, cu_seqlens
 
 CONTEXT, ROWS = 2048, 8
 KINDS = (("unit",), ("text",), ("cst_ut", "cst_tu", "ast"))
@@ -68,7 +68,7 @@ def make(root: Path, utterances: int) -> None:
 
 def ours(root: Path, sources: list[Source], *, dense: bool = False) -> Iterator[int]:
     """Tokens of each batch."""
-    reader = Reader(sources, CONTEXT, codes=Codes.load(str(root / "subword")), batch_rows=ROWS)
+    reader = Reader(sources, CONTEXT, vocabulary=VocabularyMetadata.load(str(root / "subword")), batch_rows=ROWS)
     for batch in reader:
         cu_seqlens(batch["document_ids"])
         if dense:
@@ -180,7 +180,11 @@ def compare(root: Path, rounds: int, seconds: float) -> dict[str, float]:
 def read_through(folder: Path) -> dict[str, float]:
     """Two epochs of a packed folder, for the peak of its memory."""
     reader = Reader(
-        [Source(str(folder))], CONTEXT, codes=Codes.load(str(folder.parent / "subword")), end="first", epochs=2
+        [Source(str(folder))],
+        CONTEXT,
+        vocabulary=VocabularyMetadata.load(str(folder.parent / "subword")),
+        end="first",
+        epochs=2,
     )
     return {"tokens": float(sum(batch["input_ids"].size for batch in reader))}
 

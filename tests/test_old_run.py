@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from speechprep.models.data import Codes, Reader, Source
+from speechprep.models.data import Reader, Source, VocabularyMetadata
 from speechprep.pipelines.report import build_report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -160,14 +160,14 @@ def test_packed_rows_decode_to_the_words_of_the_transcript(run):
 
 
 def test_the_reader_for_training_opens_the_rows_without_torch(run):
-    codes = Codes.load(str(run / "subword"))
-    reader = Reader([Source(str(run / "packed"))], context=128, codes=codes, batch_rows=2, end="all")
+    vocabulary = VocabularyMetadata.load(str(run / "subword"))
+    reader = Reader([Source(str(run / "packed"))], context=128, vocabulary=vocabulary, batch_rows=2, end="all")
     read = np.concatenate([batch["input_ids"] for batch in reader])
     assert sorted(map(tuple, read.tolist())) == sorted(tuple(row["input_ids"]) for row in table(run / "packed"))
     rows = Reader(
         [Source(str(run / "tokens"), kinds=("ast",), documents="single", long="cut")],
         context=512,
-        codes=codes,
+        vocabulary=vocabulary,
         end="all",
         names=True,
     )

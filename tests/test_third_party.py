@@ -86,14 +86,14 @@ def test_the_scorer_is_a_command(tmp_path):
     assert "acme-exact" in call("eval", "--help")
 
 
-def test_the_model_is_listed_with_its_options_and_its_question(run):
+def test_the_model_is_listed_with_its_options_and_its_evaluation(run):
     assert "acme-bigram" in call("train", "--help")
     assert "width of the embedding" in call("train", "acme-bigram", "--help")
     assert "acme-count" in call("eval", "--help")
 
 
 @pytest.mark.reference
-def test_the_model_trains_with_its_terms_in_the_metrics_and_answers_its_question(run, tmp_path):
+def test_the_model_trains_with_its_terms_in_the_metrics_and_is_evaluated(run, tmp_path):
     pytest.importorskip("accelerate")
     options = ["steps=6", "rows=4", "log_every=2", "width=4"]
     settings = [argument for option in options for argument in ("--set", option)]
@@ -102,3 +102,20 @@ def test_the_model_trains_with_its_terms_in_the_metrics_and_answers_its_question
     assert {"next_token", "size", "loss"} <= lines[-1].keys()
     answer = json.loads(call("eval", "acme-count", "--model", tmp_path / "m", "--data", run, "--least", "4", "--json"))
     assert answer["score"] > 5
+
+
+def test_the_guide_to_models_shows_the_code_of_the_package():
+    guide = (HERE.parents[1] / "docs" / "models.md").read_text()
+    points = (HERE / "acme-1.0.dist-info" / "entry_points.txt").read_text()
+    code = (HERE / "acme" / "model.py").read_text() + (HERE / "acme" / "bigram.py").read_text()
+    assert "acme-bigram = acme.model:BIGRAM" in points
+    assert 'acme-bigram = "acme.model:BIGRAM"' in guide
+    lines = [
+        'return (LossTerm("next_token"), LossTerm("size", 0.01, unit="items"))',
+        "return torch.tensor([input_ids[:, 1:].numel(), len(input_ids)], device=input_ids.device)",
+        "loss = combine(self.loss_terms(), sums, batch_counts if counts is None else counts)",
+        "return ModelOutput(loss=loss, sums=sums.detach(), counts=batch_counts)",
+        'evaluations=(Evaluation("acme-count", "Count token rows.", CountOptions, "acme.model:evaluate"),)',
+        'width: int = Field(8, ge=1, description="width of the embedding")',
+    ]
+    assert [line for line in lines if line not in guide or line not in code] == []

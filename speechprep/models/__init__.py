@@ -1,5 +1,5 @@
-"""The model zoo: models over the shards of a run, their training, and their evaluation.
+"""The model zoo: models trained on the shards of a run, their training loop, and their evaluation.
 
-Models and pipelines meet only on disk. This file and `models.data` need no torch. Files with torch modules import
-torch at the top, and no file outside the zoo imports them at its top.
+Models read the output of pipelines only from disk. This file and `models.data` need no torch. Files with torch modules
+import torch at the top; files outside the zoo import them inside functions.
 """

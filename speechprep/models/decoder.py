@@ -1,8 +1,7 @@
-"""Common base of the decoder models: packed rows through OPT's decoder, and the losses of their targets.
+"""Base class of the decoder models: transformers' OPT decoder on packed rows, with a loss term for each token class.
 
-The decoder is transformers' `OPTModel` as it is: pre-layer-norm, learned positions, KV cache, SDPA. Packed rows need
-two arguments: a mask with attention inside of each document only, and positions counted from the start of each
-document.
+The decoder is an unchanged `OPTModel`: pre-layer-norm, learned positions, KV cache, SDPA. Packed rows need a mask that
+limits attention to each document, and positions counted from the start of each document.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from transformers.utils.generic import ModelOutput
 from speechprep.errors import ConfigError
 from speechprep.models.losses import IGNORE, ClassLosses, LossTerm, class_counts, class_losses, combine, next_tokens
 
-# OPT-125M's shape, and OPT-350M's with pre-layer-norm and no projection (SUTLM trains it from scratch).
+# 125m is the shape of OPT-125M. 350m is that of OPT-350M, but with pre-layer-norm and without a projection.
 SIZES = {
     "tiny": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 128},
     "mini": {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "ffn_dim": 1024},
@@ -27,19 +26,19 @@ SIZES = {
 
 
 def opt_config(size: str, vocab_size: int, context: int, **other: Any) -> OPTConfig:
-    """Configuration of a decoder of one of `SIZES`.
+    """Configuration of a decoder with one of `SIZES`.
 
     Args:
-        size: its name.
-        vocab_size: tokens.
-        context: positions.
+        size: name of the size.
+        vocab_size: number of tokens of the vocabulary.
+        context: number of positions.
         other: further fields of `OPTConfig`.
 
     Raises:
         ConfigError: unknown size.
     """
     if size not in SIZES:
-        raise ConfigError(f"size {size!r}; there are: {', '.join(SIZES)}")
+        raise ConfigError(f"size {size!r} is unknown; set one of {', '.join(SIZES)}")
     shape = SIZES[size]
     return OPTConfig(
         vocab_size=vocab_size,
@@ -55,10 +54,10 @@ class DecoderOutput(ModelOutput):
     """Output of a decoder model.
 
     Attributes:
-        loss: scalar, where labels were given.
-        sums, counts: (classes,) of the targets, see `losses`; of this batch alone.
-        logits: (b, l, vocabulary); left out where labels were given.
-        past_key_values: the cache.
+        loss: scalar; None without labels.
+        sums, counts: (terms,) sums and counts of the loss terms in this batch, see `losses`.
+        logits: (b, l, vocabulary); None with labels.
+        past_key_values: the KV cache.
         last_hidden_state: (b, l, d).
     """
 
@@ -74,15 +73,15 @@ def document_mask(document_ids: torch.Tensor, dtype: torch.dtype) -> torch.Tenso
     """Additive attention mask of packed documents: (b, l) -> (b, 1, l, l).
 
     0 where a position attends to itself or to an earlier position of its document, else the lowest value of `dtype`.
-    OPT takes no boolean mask on CUDA: with SDPA, `AttentionMaskConverter._unmask_unattended` raises an error. Padding
-    attends to padding, so no row is masked as a whole.
+    OPT refuses a boolean mask on CUDA: with SDPA, `AttentionMaskConverter._unmask_unattended` raises an error. Padding
+    attends to padding, so that no row is fully masked.
     """
     allowed = (document_ids[:, :, None] == document_ids[:, None, :]).tril()[:, None]
     return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, torch.finfo(dtype).min)
 
 
 def document_positions(document_ids: torch.Tensor) -> torch.Tensor:
-    """(b, l) -> (b, l): 0, 1, 2, .. from the begin of each document."""
+    """Positions (b, l) from document ids (b, l): 0, 1, 2, .. in each document."""
     index = torch.arange(document_ids.shape[1], device=document_ids.device).expand_as(document_ids)
     begins = torch.ones_like(document_ids, dtype=torch.bool)
     begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
@@ -96,7 +95,7 @@ def decode(
     position_ids: torch.Tensor | None = None,
     **other: Any,
 ) -> Any:
-    """Run OPT's decoder; rows of one document each take the fast path without a mask."""
+    """Run the OPT decoder. Without document ids it uses the fast path without a mask."""
     if document_ids is not None:
         position_ids = document_positions(document_ids) if position_ids is None else position_ids
         other["attention_mask"] = document_mask(document_ids, model.dtype)
@@ -106,33 +105,33 @@ def decode(
 def target_losses(
     hidden: torch.Tensor, targets: torch.Tensor, embedding: torch.Tensor, token_class: torch.Tensor, classes: int
 ) -> ClassLosses:
-    """Losses by class; logits are computed at the positions with a target only.
+    """Losses by class. Logits are computed only at the positions with a target.
 
     Args:
         hidden: (b, l, d) last hidden states.
-        targets: (b, l - 1) as of `losses.next_tokens`.
-        embedding: (vocabulary, d), the tied output layer.
+        targets: (b, l - 1) targets of `losses.next_tokens`.
+        embedding: (vocabulary, d) weights of the tied output layer.
         token_class: (vocabulary,) class of each token.
-        classes: how many there are.
+        classes: number of classes.
     """
     chosen = targets != IGNORE
     return class_losses(hidden[:, :-1][chosen] @ embedding.T, targets[chosen], token_class, classes)
 
 
 class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
-    """OPT's decoder with a tied output layer, and one loss term for each class of tokens.
+    """OPT decoder with a tied output layer, and one loss term for each token class.
 
-    A model defines `config_class`, `loss_terms`, and in `targets` the tokens without a loss.
+    A subclass defines `config_class` and `loss_terms`. It may override `targets` to exclude tokens from the loss.
 
     Args:
-        config: of the model, with OPT's own in `decoder`.
-        token_class: (vocabulary,) int64, index in `loss_terms` of each token.
+        config: configuration of the model, with an `OPTConfig` in `decoder`.
+        token_class: (vocabulary,) int64 index in `loss_terms` of each token.
     """
 
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["OPTDecoderLayer"]  # noqa: RUF012 - as the library has it
+    _no_split_modules = ["OPTDecoderLayer"]  # noqa: RUF012 - the signature of transformers
 
     token_class: torch.Tensor
 
@@ -144,23 +143,23 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """Nothing here is ours: OPT's own modules set themselves up."""
+        """Nothing to initialise: `OPTModel` initialises its own modules."""
 
     def get_input_embeddings(self) -> torch.nn.Module:
         """The embedding, tied to the output layer."""
-        found: torch.nn.Module = self.model.get_input_embeddings()
-        return found
+        embedding: torch.nn.Module = self.model.get_input_embeddings()
+        return embedding
 
     def loss_terms(self) -> tuple[LossTerm, ...]:
-        """One term for each class of tokens."""
+        """One term for each token class."""
         raise NotImplementedError
 
     def targets(self, labels: torch.Tensor, document_ids: torch.Tensor | None) -> torch.Tensor:
-        """(b, l - 1) targets, `losses.IGNORE` where there is none."""
+        """(b, l - 1) targets, `losses.IGNORE` at positions without a target."""
         return next_tokens(labels, document_ids)
 
     def target_counts(self, labels: torch.Tensor, document_ids: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
-        """(classes,) targets of a batch by class, for the argument `counts` of `forward`."""
+        """(terms,) number of targets of a batch for each term, for the argument `counts` of `forward`."""
         return class_counts(self.targets(labels, document_ids), self.token_class, len(self.loss_terms()))
 
     def forward(
@@ -177,12 +176,12 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
         Args:
             input_ids: (b, l) tokens.
-            document_ids: (b, l) 0, 0, .. 1, 1, .., -1 on padding: nothing sees or predicts beyond its document.
-            labels: (b, l) as `input_ids`, -100 where a token is no target.
-            counts: (classes,) targets of the whole update with this batch; default: the targets of this batch.
-            attention_mask: as in transformers, for generation; not read where there are document ids.
-            position_ids: (b, l) place of each token in its document; made of `document_ids` where they are not given.
-            other: passed on to OPT's decoder: past_key_values, use_cache, ..
+            document_ids: (b, l) 0, 0, .. 1, 1, .., -1 on padding. Attention and prediction stay inside a document.
+            labels: (b, l) token ids as in `input_ids`, -100 for tokens without a loss.
+            counts: (terms,) counts of the whole update; default: the counts of this batch.
+            attention_mask: mask of transformers for generation; ignored if `document_ids` is set.
+            position_ids: (b, l) position of each token in its document; default: computed from `document_ids`.
+            other: further arguments of the OPT decoder: past_key_values, use_cache, ..
         """
         if document_ids is None:
             other["attention_mask"] = attention_mask
@@ -195,6 +194,6 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
                 logits=hidden @ embedding.T, past_key_values=out.past_key_values, last_hidden_state=hidden
             )
         targets = self.targets(labels, document_ids)
-        found = target_losses(hidden, targets, embedding, self.token_class, len(self.loss_terms()))
-        loss = combine(self.loss_terms(), found.sums, found.counts if counts is None else counts)
-        return DecoderOutput(loss=loss, sums=found.sums.detach(), counts=found.counts, last_hidden_state=hidden)
+        losses = target_losses(hidden, targets, embedding, self.token_class, len(self.loss_terms()))
+        loss = combine(self.loss_terms(), losses.sums, losses.counts if counts is None else counts)
+        return DecoderOutput(loss=loss, sums=losses.sums.detach(), counts=losses.counts, last_hidden_state=hidden)

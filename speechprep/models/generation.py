@@ -1,9 +1,8 @@
-"""Generation in one modality: greedy, sampled or by beam, with the logits of everything else masked.
+"""Generation in one modality, greedy, sampled or by beam search, with the logits of all other tokens masked.
 
-One implementation for every decoder of the zoo, over transformers' `generate`. A sample is drawn by adding Gumbel noise
-to the logits and taking the largest (Gumbel 1954; the same distribution as sampling from the softmax). The noise is a
-function of seed, the prompt's key and the step, so what a prompt gives depends on no other prompt of the batch, and no
-global random state is touched.
+It wraps transformers' `generate` for every decoder of the zoo. A sample is the largest logit after adding Gumbel noise
+(Gumbel 1954; the same distribution as sampling from the softmax). The noise depends on the seed, the key of the prompt
+and the step. A sample is therefore independent of the other prompts of its batch and of global random state.
 """
 
 from __future__ import annotations
@@ -22,15 +21,18 @@ from speechprep.tokenizers.arrays.keyed_random import record_keys
 
 @dataclass(frozen=True)
 class Decoding:
-    """How to decode.
+    """Decoding options.
 
     Attributes:
-        max_new_tokens: most tokens to make.
-        sample: draw instead of taking the best.
-        temperature, top_k, top_p: of the draw; 0 for no top_k, 1 for no top_p.
-        beams: beam width; 1 for none. Not together with `sample`.
-        length_penalty: a beam's score is divided by its length to the power of this exponent.
-        seed: of the draw.
+        max_new_tokens: largest number of generated tokens.
+        sample: True to sample instead of taking the most likely token.
+        temperature, top_k, top_p: sampling parameters. top_k = 0 and top_p = 1 set no limit.
+        beams: beam width; 1 is greedy. It excludes `sample`.
+        length_penalty: exponent of the length; the score of a beam is divided by length ** length_penalty.
+        seed: seed of the sampling.
+
+    Raises:
+        ConfigError: a value out of range.
     """
 
     max_new_tokens: int = 256
@@ -44,36 +46,36 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
-            raise ConfigError(f"max_new_tokens={self.max_new_tokens}; at least 1 is needed")
+            raise ConfigError(f"max_new_tokens={self.max_new_tokens} is too low; set at least 1")
         if self.beams < 1 or (self.sample and self.beams > 1):
-            raise ConfigError(f"beams={self.beams}; at least 1, and 1 where sample is true")
+            raise ConfigError(f"beams={self.beams} is out of range; set at least 1, and exactly 1 with sample=True")
         if not (self.temperature > 0 and 0 < self.top_p <= 1 and self.top_k >= 0):
             raise ConfigError(
-                f"temperature={self.temperature:g}, top_p={self.top_p:g}, top_k={self.top_k}; "
-                "a temperature above 0, top_p above 0 and at most 1, top_k of at least 0 are needed"
+                f"temperature={self.temperature:g}, top_p={self.top_p:g}, top_k={self.top_k} are out of range; "
+                "set temperature above 0, top_p above 0 and at most 1, top_k at least 0"
             )
 
 
 class OnlyTokens(LogitsProcessor):
-    """Minus infinity for every token outside of the allowed ones, (vocabulary,) bool."""
+    """Sets the logits of all tokens outside `allowed` (vocabulary,) bool to minus infinity."""
 
     def __init__(self, allowed: torch.Tensor) -> None:
         self.allowed = allowed
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """(b, vocabulary) -> the same, masked."""
+        """(b, vocabulary) logits -> masked logits."""
         return scores.masked_fill(~self.allowed, -torch.inf)
 
 
 class GumbelNoise(LogitsProcessor):
-    """Gumbel noise: with it the largest logit is a random draw. One generator for each row, from its key."""
+    """Adds Gumbel noise to the logits, from one random generator for each row, seeded by its key."""
 
     def __init__(self, seed: int, keys: Sequence[str]) -> None:
         seeds = record_keys(seed, "generate", keys).tolist()
         self.generators = [torch.Generator().manual_seed(s) for s in seeds]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """(b, vocabulary) -> the same with noise."""
+        """(b, vocabulary) logits -> logits with noise."""
         uniform = torch.stack([torch.rand(scores.shape[1], generator=g, dtype=torch.float64) for g in self.generators])
         noise = -torch.log(-torch.log(uniform.clamp_min(torch.finfo(torch.float64).tiny)))
         return scores + noise.to(scores.device, scores.dtype)
@@ -81,11 +83,11 @@ class GumbelNoise(LogitsProcessor):
 
 def allowed_tokens(vocab_size: int, ranges: Sequence[Sequence[int]], also: Sequence[int] = ()) -> torch.Tensor:
     """(vocabulary,) bool: True within the id ranges [start, stop) and at the ids of `also`."""
-    found = torch.zeros(vocab_size, dtype=torch.bool)
+    allowed = torch.zeros(vocab_size, dtype=torch.bool)
     for start, stop in ranges:
-        found[start:stop] = True
-    found[list(also)] = True
-    return found
+        allowed[start:stop] = True
+    allowed[list(also)] = True
+    return allowed
 
 
 @torch.no_grad()
@@ -103,12 +105,12 @@ def generate(
 
     Args:
         model: a causal model of transformers.
-        prompts: token ids, at least one each.
-        allowed: (vocabulary,) bool of the allowed tokens; `stop` must be one of them to be reached.
-        stop: id of the last token of a continuation.
-        how: see there.
-        keys: names of the prompts, keys of the random draws; default: their numbers.
-        batch: prompts at a time; changes nothing but rounding.
+        prompts: token ids, at least one for each prompt.
+        allowed: (vocabulary,) bool, True for allowed tokens; it should include `stop`.
+        stop: id of the token that ends a continuation.
+        how: decoding options.
+        keys: names of the prompts, the keys of the sampling; default: their indices.
+        batch: number of prompts in a batch. It changes the result only by rounding.
 
     Raises:
         ConfigError: an empty prompt, or one as long as the model's context.
@@ -117,15 +119,15 @@ def generate(
     context = model.config.get_text_config(decoder=True).max_position_embeddings
     for name, prompt in zip(names, prompts, strict=True):
         if not 0 < len(prompt) < context:
-            raise ConfigError(f"prompt {name!r} has {len(prompt)} tokens; 1 to {context - 1} fit the model")
-    found: list[list[int]] = [[] for _ in prompts]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # alike lengths together: little padding
+            raise ConfigError(f"prompt {name!r} has {len(prompt)} tokens; give 1 to {context - 1} tokens")
+    continuations: list[list[int]] = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # similar lengths in a batch need less padding
     for at in range(0, len(order), batch):
         chosen = order[at : at + batch]
-        made = _batch(model, [prompts[i] for i in chosen], allowed, stop, how, [names[i] for i in chosen], context)
-        for i, ids in zip(chosen, made, strict=True):
-            found[i] = ids
-    return found
+        outputs = _batch(model, [prompts[i] for i in chosen], allowed, stop, how, [names[i] for i in chosen], context)
+        for i, ids in zip(chosen, outputs, strict=True):
+            continuations[i] = ids
+    return continuations
 
 
 def _batch(
@@ -150,23 +152,23 @@ def _batch(
         num_beams=how.beams,
         length_penalty=how.length_penalty,
         do_sample=False,
-        renormalize_logits=how.beams > 1,  # scores of beams are log p among the allowed tokens
+        renormalize_logits=how.beams > 1,  # beam scores are then log p among the allowed tokens
         logits_processor=_processors(allowed.to(device), how, keys),
         eos_token_id=stop,
         pad_token_id=stop,
     )
-    made = out[:, width:].tolist()
-    return [row[: row.index(stop)] if stop in row else row for row in made]
+    rows = out[:, width:].tolist()
+    return [row[: row.index(stop)] if stop in row else row for row in rows]
 
 
 def _processors(allowed: torch.Tensor, how: Decoding, keys: Sequence[str]) -> LogitsProcessorList:
-    made = LogitsProcessorList([OnlyTokens(allowed)])
+    processors = LogitsProcessorList([OnlyTokens(allowed)])
     if how.sample:
         if how.temperature != 1:
-            made.append(TemperatureLogitsWarper(how.temperature))
+            processors.append(TemperatureLogitsWarper(how.temperature))
         if how.top_k:
-            made.append(TopKLogitsWarper(how.top_k))
+            processors.append(TopKLogitsWarper(how.top_k))
         if how.top_p < 1:
-            made.append(TopPLogitsWarper(how.top_p))
-        made.append(GumbelNoise(how.seed, keys))
-    return made
+            processors.append(TopPLogitsWarper(how.top_p))
+        processors.append(GumbelNoise(how.seed, keys))
+    return processors

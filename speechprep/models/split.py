@@ -1,4 +1,4 @@
-"""Validation split: the utterances kept out of training, as in a `Source` with part="validation"."""
+"""Validation split: utterances excluded from training by a hash of their ids, as in `Source(part="validation")`."""
 
 from __future__ import annotations
 
@@ -17,31 +17,35 @@ def held_out(ids: Sequence[str], share: float, group: str | None = None) -> NDAr
     """(n,) True for ids on the validation side.
 
     Args:
-        ids: of utterances.
-        share: share of the groups on the validation side.
+        ids: (n,) utterance ids.
+        share: fraction of the groups on the validation side.
         group: regular expression; ids with the same match at their start are one group, see `models.data.Source`.
 
     Raises:
-        ConfigError: an id without the group at its start.
+        ConfigError: an id that does not begin with a match of `group`.
     """
     names = list(ids)
     if group is not None:
         matches = [re.match(group, id) for id in names]
-        lost = next((id for id, match in zip(names, matches, strict=True) if match is None), None)
-        if lost is not None:
-            raise ConfigError(f"id {lost!r} does not begin with the group {group!r}")
+        unmatched = next((id for id, match in zip(names, matches, strict=True) if match is None), None)
+        if unmatched is not None:
+            raise ConfigError(f"id {unmatched!r} does not begin with the group {group!r}; change the expression")
         names = [match[0] for match in matches if match is not None]
     hashes = record_keys(0, "models.data.split", names)
-    found: NDArray[np.bool_] = unit_interval(hashes) < share
-    return found
+    validation: NDArray[np.bool_] = unit_interval(hashes) < share
+    return validation
 
 
 def unseen_of(config: Any) -> Callable[[Sequence[str]], NDArray[np.bool_]]:
-    """`held_out` as a model was trained with it.
+    """Function of ids that selects the validation split of a trained model.
+
+    Args:
+        config: configuration of the model.
 
     Raises:
-        ConfigError: it was trained on everything.
+        ConfigError: the model was trained without a validation split.
     """
     if not config.held_out:
-        raise ConfigError("the model was trained on all utterances (validation = 0); ask it about another run")
+        raise ConfigError("the model was trained on all utterances (validation = 0); evaluate it on another run")
+
     return lambda ids: held_out(ids, **config.held_out)

@@ -1,4 +1,4 @@
-"""The model zoo as data: one `Model` record for each model, one `Question` for each way to evaluate a trained one.
+"""Declarations of the model zoo: a `Model` record for each model, and an `Evaluation` record for each evaluation.
 
 `speechprep train`, `eval`, `grid` and their help read these records. A model is its folder and one line in
 `registry.py`; another package adds one through the entry-point group `speechprep.models`. No record imports torch.
@@ -26,14 +26,14 @@ EXTRA = "train"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Result of a question.
+class EvaluationResult:
+    """Result of an evaluation.
 
     Attributes:
-        scores: one, or several of one table.
-        columns, rows: the table for people; empty: the one score is printed as it is.
-        records: output of the model, for `--out`.
-        json: for `--json`; None: the scores.
+        scores: one score, or the scores of a table.
+        columns, rows: head and rows of the printed table; empty to print the single score.
+        records: output of the model as JSON records, for `--out`.
+        json: value printed by `--json`; None prints the scores.
     """
 
     scores: list[Score]
@@ -44,37 +44,37 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Question:
+class Evaluation:
     """An evaluation of a trained model on a run: a command of `speechprep eval`.
 
     Attributes:
-        name: of the command.
-        help: text of the command's help.
+        name: name of the command.
+        help: help text of the command.
         options: class of its options; each field becomes an option of the command.
-        ask: "module:function" of (models, runs, options) -> Answer; `models` are folders of trained models.
+        evaluate: "module:function" of (models, runs, options) -> EvaluationResult; `models` are trained folders.
         examples: command lines for the help.
-        many_models: True if several trained models are compared.
-        writes: True if the answer has records for `--out`.
+        many_models: True if it compares several trained models.
+        writes: True if the result has records for `--out`.
     """
 
     name: str
     help: str
     options: type[Options]
-    ask: str
+    evaluate: str
     examples: tuple[str, ...] = ()
     many_models: bool = False
     writes: bool = False
 
-    def answer(self, models: Sequence[str], runs: Sequence[str], options: Options) -> Answer:
-        """Ask trained models.
+    def run(self, models: Sequence[str], runs: Sequence[str], options: Options) -> EvaluationResult:
+        """Evaluate trained models on runs.
 
         Raises:
             MissingBackend: torch or transformers is not installed.
-            SpeechprepError: as of the question.
+            SpeechprepError: any error of the evaluation.
         """
         require_torch(f"eval {self.name}")
-        answer: Answer = load(self.ask)(list(models), list(runs), options)
-        return answer
+        result: EvaluationResult = load(self.evaluate)(list(models), list(runs), options)
+        return result
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ class Model:
 
     Attributes:
         name: argument of `speechprep train`.
-        summary: one line for help.
+        summary: one line for the help, starting with the name of the model.
         paper: arXiv number.
         options_class: "module:class" of its options, a subclass of `TrainOptions`.
         job: "module:function" of (runs, options) -> TrainingJob.
-        questions: ways to evaluate a trained model.
-        figures: "module:function" of (trained model, runs, unseen=bool) -> {figure: value}, for `grid`.
+        evaluations: evaluations of a trained model.
+        figures: "module:function" of (trained folder, runs, unseen=bool) -> {name of a figure: value}, for `grid`.
         examples: command lines for the help.
     """
 
@@ -97,18 +97,18 @@ class Model:
     paper: str
     options_class: str
     job: str
-    questions: tuple[Question, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
     figures: str | None = None
     examples: tuple[str, ...] = ()
 
     @cached_property
     def options(self) -> type[TrainOptions]:
-        """Class of the options; needs no torch."""
+        """Class of the options, imported without torch."""
         options: type[TrainOptions] = load(self.options_class)
         return options
 
     def training_job(self, data: list[str], options: TrainOptions) -> TrainingJob:
-        """The parts of a training.
+        """The training job of this model on runs.
 
         Raises:
             MissingBackend: torch or transformers is not installed.
@@ -126,7 +126,7 @@ def load(target: str) -> Any:
 
 
 def models() -> dict[str, Model]:
-    """All models by name, those of other packages last."""
+    """All models by name; models of other packages come last."""
     return {name: registry.resolve("models", name) for name in registry.names("models")}
 
 
@@ -140,26 +140,30 @@ def find_model(name: str) -> Model:
     return model
 
 
-def questions() -> dict[str, Question]:
-    """All questions by name.
+def evaluations() -> dict[str, Evaluation]:
+    """All evaluations by name.
 
     Raises:
-        ConfigError: two questions of one name.
+        ConfigError: two evaluations with the same name.
     """
-    table: dict[str, Question] = {}
+    table: dict[str, Evaluation] = {}
     for model in models().values():
-        for question in model.questions:
-            if table.setdefault(question.name, question) is not question:
-                raise ConfigError(f"two models have a question named {question.name!r}; remove one of the packages")
+        for evaluation in model.evaluations:
+            if table.setdefault(evaluation.name, evaluation) is not evaluation:
+                raise ConfigError(f"two models have an evaluation {evaluation.name!r}; remove one of the packages")
     return table
 
 
 def require_torch(user: str) -> None:
-    """Refuse to go on without the packages of the models.
+    """Check for torch and transformers.
+
+    Args:
+        user: the command, for the message.
 
     Raises:
-        MissingBackend: naming the extra.
+        MissingBackend: a package is not installed; the message names the extra.
     """
+
     for package in ("torch", "transformers"):
         if find_spec(package) is None:
             raise MissingBackend.package(user, package, EXTRA)

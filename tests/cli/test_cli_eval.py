@@ -129,9 +129,9 @@ def test_entities_are_read_from_tagged_text_and_from_the_release(files, tmp_path
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--reference-column", "txt"), "has no column 'txt'; there are: 'id', 'text', 'speaker'"),
+        (("--reference-column", "txt"), "has no column 'txt'; name one of 'id', 'text', 'speaker'"),
         (("--speaker-column", "spk"), "has no column 'spk'"),
-        (("--normalise", "nist"), "unknown normalisation 'nist'; there are: none, librispeech, whisper"),
+        (("--normalise", "nist"), "unknown normalisation 'nist'; set one of none, librispeech, whisper"),
         (("--level", "95"), "level 95"),
     ],
 )
@@ -148,7 +148,7 @@ def test_ids_that_do_not_agree_are_named(files, capsys):
     assert call("eval", "wer", *given) == 2
     assert "error: id 'b' has a reference and no hypothesis" in capsys.readouterr().err
     assert call("eval", "wer", "--references", "none.jsonl", *given[2:]) == 2
-    assert "none.jsonl: there is no such file" in capsys.readouterr().err
+    assert "none.jsonl: no such file" in capsys.readouterr().err
 
 
 def test_without_a_benchmark_it_shows_what_there_is(capsys):

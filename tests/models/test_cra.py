@@ -10,8 +10,8 @@ pytest.importorskip("transformers")
 
 from speechprep.artifacts import manifest  # noqa: E402
 from speechprep.errors import ConfigError, StaleArtifact  # noqa: E402
+from speechprep.models.evaluation.context_pairs import Half, Pair, load_pairs, prompt  # noqa: E402
 from speechprep.models.evaluation.cra import accuracy, choose, cra, log_likelihoods, wilson  # noqa: E402
-from speechprep.models.evaluation.halves import Half, Pair, load_pairs, prompt  # noqa: E402
 from speechprep.models.sutlm.config import SutlmConfig  # noqa: E402
 from speechprep.models.sutlm.model import SutlmForCausalLM  # noqa: E402
 

@@ -17,13 +17,13 @@ from transformers import OPTForCausalLM  # noqa: E402
 
 from speechprep.errors import ConfigError, MissingBackend, StaleArtifact  # noqa: E402
 from speechprep.models.decoder import opt_config  # noqa: E402
-from speechprep.models.dmlm.answer import answers, load_corpus, load_model  # noqa: E402
 from speechprep.models.dmlm.config import CLASSES, DmlmConfig  # noqa: E402
 from speechprep.models.dmlm.corpus import load, transcripts  # noqa: E402
 from speechprep.models.dmlm.from_opt import from_opt, load_opt, new_rows  # noqa: E402
+from speechprep.models.dmlm.inference import generate_texts, load_corpus, load_model  # noqa: E402
 from speechprep.models.dmlm.model import DmlmForCausalLM  # noqa: E402
 from speechprep.models.dmlm.sampler import MixedBatches, fit  # noqa: E402
-from speechprep.models.dmlm.text import RunText  # noqa: E402
+from speechprep.models.dmlm.text_tokenizer import RunText  # noqa: E402
 from speechprep.models.dmlm.train import DmlmOptions, make_config, make_tasks, training_job  # noqa: E402
 from speechprep.models.generation import Decoding  # noqa: E402
 from speechprep.models.losses import IGNORE  # noqa: E402
@@ -217,17 +217,17 @@ def trained(run, tmp_path_factory) -> Path:
 def test_a_trained_model_answers_in_text_alone_and_knows_what_it_learnt(run, trained):
     model, text = load_model(str(trained))
     corpus = load_corpus(model, text, [str(run)])
-    said = answers(model, text, corpus, "asr", Decoding(max_new_tokens=40))
+    said = generate_texts(model, text, corpus, "asr", Decoding(max_new_tokens=40))
     right = transcripts(str(run))
     assert said.keys() == right.keys()
     overlap = [len(set(said[id].split()) & set(right[id].split())) / len(set(right[id].split())) for id in right]
     assert np.mean(overlap) > 0.5
-    beam = answers(model, text, corpus, "asr", Decoding(max_new_tokens=40, beams=3))
+    beam = generate_texts(model, text, corpus, "asr", Decoding(max_new_tokens=40, beams=3))
     assert beam.keys() == right.keys()
     with pytest.raises(ConfigError, match="<S2TT_DE>"):
-        answers(model, text, corpus, "s2tt_de", Decoding())
+        generate_texts(model, text, corpus, "s2tt_de", Decoding())
     with pytest.raises(ConfigError, match="validation = 0"):
-        answers(model, text, corpus, "asr", Decoding(), unseen=True)
+        generate_texts(model, text, corpus, "asr", Decoding(), unseen=True)
 
 
 def test_what_does_not_fit_is_refused_with_both_sides_named(run, text, trained, tmp_path):

@@ -21,7 +21,7 @@ BODY = {
         "loss": {"trimodal": {"loss": "trimodal"}, "plain": {"loss": "plain"}},
     },
     "seeds": [0, 1],
-    "ask": {"held out": "unseen"},
+    "evaluate": {"held out": "unseen"},
 }
 
 
@@ -32,6 +32,11 @@ def test_every_combination_is_there_once_with_its_runs_and_options():
     assert (last.name, last.runs) == ("b-plain-seed1", ["other"])
     assert last.options == {"size": "tiny", "steps": 3, "loss": "plain", "seed": 1}
     assert found[0].runs == ["run"]
+
+
+def test_the_older_key_ask_is_read_as_evaluate():
+    older = {key: value for key, value in BODY.items() if key != "evaluate"}
+    assert Grid.of({**older, "ask": BODY["evaluate"]}) == Grid.of(BODY)
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda p: p.name)

@@ -15,8 +15,8 @@ from transformers import OPTForCausalLM, PreTrainedTokenizerFast  # noqa: E402
 from speechprep.artifacts import manifest  # noqa: E402
 from speechprep.errors import MissingBackend  # noqa: E402
 from speechprep.models.decoder import opt_config  # noqa: E402
-from speechprep.models.evaluation.halves import load_pairs  # noqa: E402
-from speechprep.models.evaluation.pelm import ExternalLM, judge, pelm  # noqa: E402
+from speechprep.models.evaluation.context_pairs import load_pairs  # noqa: E402
+from speechprep.models.evaluation.pelm import ExternalLM, pelm, score_texts  # noqa: E402
 from speechprep.models.generation import Decoding  # noqa: E402
 from speechprep.models.sutlm.config import SutlmConfig  # noqa: E402
 from speechprep.models.sutlm.model import SutlmForCausalLM  # noqa: E402
@@ -55,7 +55,7 @@ def test_likelihoods_are_those_of_transformers_loss(external):
 
 def test_perplexity_is_over_all_tokens_and_empty_ones_are_counted(external, pairs):
     texts = ["you are the", "", "a"]
-    score = judge("pelm", pairs[:3], texts, external)
+    score = score_texts("pelm", pairs[:3], texts, external)
     parts = [external.log_likelihood(p.context.words, t) for p, t in zip(pairs, texts, strict=False) if t]
     assert score.score == pytest.approx(math.exp(-sum(p[0] for p in parts) / 4))
     assert score.counts == {"continuations": 3, "empty": 1, "tokens": 4}
@@ -63,11 +63,11 @@ def test_perplexity_is_over_all_tokens_and_empty_ones_are_counted(external, pair
 
 def test_a_copy_of_the_prompt_and_a_loop_are_seen(external, pairs):
     pair = pairs[0]
-    copy = judge("pelm", [pair], [pair.context.words], external)
+    copy = score_texts("pelm", [pair], [pair.context.words], external)
     assert copy.others["copied"] == 1.0
-    loop = judge("pelm", [pair], ["zebra " * 10], external)
+    loop = score_texts("pelm", [pair], ["zebra " * 10], external)
     assert (loop.others["copied"], loop.others["repeated"]) == (0.0, pytest.approx(7 / 8))
-    assert judge("pelm", [pair], [pair.continuation.words], external).others["length"] == 1.0
+    assert score_texts("pelm", [pair], [pair.continuation.words], external).others["length"] == 1.0
 
 
 def test_every_direction_is_judged_beside_the_true_continuations(run, external, pairs):

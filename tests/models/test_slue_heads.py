@@ -105,5 +105,5 @@ def test_validation_is_kept_out_of_training_and_has_its_line(run, sutlm, labels,
 
 
 def test_validation_of_everything_is_refused(run, sutlm, labels, tmp_path):
-    with pytest.raises(ConfigError, match="no utterance is left to train on"):
+    with pytest.raises(ConfigError, match="excludes every utterance from training"):
         fit(run, sutlm, labels, tmp_path / "n", validation=0.999999)

@@ -31,6 +31,8 @@ def test_the_help_of_a_model_lists_its_options_and_no_others(capsys):
     app.run(["train", "--help"])
     text = capsys.readouterr().out
     assert all(f"  {name}  " in text for name in ("sutlm", "dmlm", "slue"))
+    assert "SUTLM: one decoder over speech units and text\n" in text
+    assert "..." not in text.partition("Commands:")[2]
 
 
 @pytest.mark.reference

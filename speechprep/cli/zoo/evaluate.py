@@ -1,4 +1,4 @@
-"""`speechprep eval`: one command for each benchmark, and one for each question to a trained model.
+"""`speechprep eval`: one command for each benchmark, and one for each evaluation of a trained model.
 
 The commands are built from the declarations of scorers and models.
 """
@@ -14,11 +14,11 @@ from typer.core import TyperGroup
 from speechprep import registry
 from speechprep.cli import options as opt
 from speechprep.cli.zoo.build import command, examples, parameters
-from speechprep.cli.zoo.scores import print_answer, print_score, write_lines
+from speechprep.cli.zoo.scores import print_result, print_score, write_lines
 
 if TYPE_CHECKING:
     from speechprep.models.evaluation.benchmark import Benchmark
-    from speechprep.models.zoo import Question
+    from speechprep.models.zoo import Evaluation
 
 EXAMPLES = """\b
 Examples:
@@ -65,28 +65,29 @@ SeveralTrained = Annotated[
 ]
 Data = Annotated[str, typer.Option("--data", "-d", metavar="FOLDER", help="Run folder to evaluate on.")]
 Decoded = Annotated[
-    str | None, typer.Option("--out", "-o", metavar="FILE", help="Write the answers to this file, as JSON Lines.")
+    str | None,
+    typer.Option("--out", "-o", metavar="FILE", help="Write the output of the model to this file, as JSON Lines."),
 ]
 
 
 class Evaluations(TyperGroup):
-    """Group with a command for each benchmark and each question."""
+    """A group with a command for each benchmark and each evaluation."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names of the benchmarks, then of the questions."""
-        from speechprep.models.zoo import questions
+        """Benchmarks, then evaluations."""
+        from speechprep.models.zoo import evaluations
 
-        return [*registry.names("scorers"), *questions()]
+        return [*registry.names("scorers"), *evaluations()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Build a command from its declaration."""
-        from speechprep.models.zoo import questions
+        """Build a command from its record."""
+        from speechprep.models.zoo import evaluations
 
         program = typer.Typer(rich_markup_mode=None, add_completion=False)
         if cmd_name in registry.names("scorers"):
             _add_benchmark(program, registry.resolve("scorers", cmd_name))
-        elif cmd_name in questions():
-            _add_question(program, questions()[cmd_name])
+        elif cmd_name in evaluations():
+            _add_evaluation(program, evaluations()[cmd_name])
         else:
             return None
         return typer.main.get_command(program)
@@ -173,29 +174,29 @@ def _score(
 
 
 def _one_model(*, model: Trained, data: Data) -> None:
-    """Signature of a question to one model."""
+    """Signature of an evaluation of one model."""
 
 
 def _several_models(*, model: SeveralTrained, data: Data) -> None:
-    """Signature of a question to several models."""
+    """Signature of an evaluation of several models."""
 
 
 def _last(*, out: Decoded = None, json: opt.Json = False) -> None:
     """Signature of the output options."""
 
 
-def _add_question(program: typer.Typer, question: Question) -> None:
-    first = signature(_several_models if question.many_models else _one_model, eval_str=True).parameters.values()
-    last = [p for p in signature(_last, eval_str=True).parameters.values() if p.name != "out" or question.writes]
-    option_parameters = parameters(question.options)
+def _add_evaluation(program: typer.Typer, evaluation: Evaluation) -> None:
+    first = signature(_several_models if evaluation.many_models else _one_model, eval_str=True).parameters.values()
+    last = [p for p in signature(_last, eval_str=True).parameters.values() if p.name != "out" or evaluation.writes]
+    specific = parameters(evaluation.options)
 
-    def ask(**values: Any) -> None:
-        options = question.options.of({parameter.name: values[parameter.name] for parameter in option_parameters})
-        trained = values["model"] if question.many_models else [values["model"]]
-        answer = question.answer(trained, [values["data"]], options)
+    def run(**values: Any) -> None:
+        options = evaluation.options.of({parameter.name: values[parameter.name] for parameter in specific})
+        trained = values["model"] if evaluation.many_models else [values["model"]]
+        result = evaluation.run(trained, [values["data"]], options)
         if values.get("out") is not None:
-            write_lines(values["out"], answer.records)
-        print_answer(answer, json=values["json"])
+            write_lines(values["out"], result.records)
+        print_result(result, json=values["json"])
 
-    function = command(ask, [*first, *option_parameters, *last], question.help)
-    program.command(question.name, epilog=examples(question.examples))(function)
+    function = command(run, [*first, *specific, *last], evaluation.help)
+    program.command(evaluation.name, epilog=examples(evaluation.examples))(function)

@@ -10,18 +10,19 @@ from speechprep.cli.output import console, number, print_json, table
 
 if TYPE_CHECKING:
     from speechprep.models.evaluation.score import Score
-    from speechprep.models.zoo import Answer
+    from speechprep.models.zoo import EvaluationResult
 
 
-def print_answer(answer: Answer, *, json: bool) -> None:
-    """Print the answer to a question as JSON, as a table, or as one score."""
-    if not answer.columns:
-        print_score(answer.scores[0], json=json)
+def print_result(result: EvaluationResult, *, json: bool) -> None:
+    """Print the result of an evaluation: JSON, its table, or its one score."""
+
+    if not result.columns:
+        print_score(result.scores[0], json=json)
     elif json:
-        print_json(answer.json if answer.json is not None else [score.as_dict() for score in answer.scores])
+        print_json(result.json if result.json is not None else [score.as_dict() for score in result.scores])
     else:
-        grid = table(*answer.columns, right=answer.columns[1:])
-        for row in answer.rows:
+        grid = table(*result.columns, right=result.columns[1:])
+        for row in result.rows:
             grid.add_row(*row)
         console().print(grid)
 

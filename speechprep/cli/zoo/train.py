@@ -43,7 +43,9 @@ class Trainings(TyperGroup):
         model = find_model(cmd_name)
         program = typer.Typer(rich_markup_mode=None, add_completion=False)
         text = f"Train {model.summary} (arXiv {model.paper}), on one device, or with torchrun on several."
-        program.command(cmd_name, cls=TrainCommand, help=text, epilog=examples(model.examples))(_training(model))
+        program.command(
+            cmd_name, cls=TrainCommand, help=text, short_help=model.summary, epilog=examples(model.examples)
+        )(_training(model))
         return typer.main.get_command(program)
 
     @property

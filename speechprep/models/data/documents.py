@@ -1,4 +1,4 @@
-"""Documents of `tokens`: the selection of a source from a row group."""
+"""Documents of a `tokens` folder: selection by kind and by validation split, and reading of their tokens."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from speechprep.models.split import held_out
 from speechprep.tokenizers.arrays import ragged
 from speechprep.tokenizers.arrays.ragged import Ints
 
-_DOCUMENTS = 2048  # rows decoded at a time
+_BATCH_ROWS = 2048  # rows decoded at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Docs:
-    """Documents of one or several row groups, none of them empty.
+class DocumentSpans:
+    """Selected documents of one or several row groups, as spans of a token buffer. No document is empty.
 
     Attributes:
-        values: tokens of all rows, with the unselected ones.
-        starts, lengths: (n,) where the documents lie in `values`.
-        names: (n,) "<utterance id>#<kind>"; None where they were not asked for.
+        values: (t,) tokens of all rows of the row groups, selected or not.
+        starts, lengths: (n,) spans of the documents in `values`.
+        names: (n,) "<utterance id>#<kind>"; None without `names=True`.
     """
 
     values: NDArray[np.int32]
@@ -35,16 +35,18 @@ class Docs:
     lengths: Ints
     names: pa.StringArray | None
 
-    def taken(self, order: Ints) -> NDArray[np.int32]:
-        """Their tokens, end to end, in an order (n,)."""
+    def gather(self, order: Ints) -> NDArray[np.int32]:
+        """Tokens of the documents in the order (n,), end to end."""
         return ragged.gather(self.values, self.starts[order], self.lengths[order])
 
 
-class Picker:
-    """Selection and reading of a source's documents.
+class DocumentSelector:
+    """Selects and reads the documents of a source.
 
     Args:
-        names: read the names as well.
+        folder: an open `tokens` folder.
+        source: kinds and validation split to select.
+        names: True to read the document names as well.
     """
 
     def __init__(self, folder: Folder, source: Source, *, names: bool) -> None:
@@ -53,40 +55,42 @@ class Picker:
         self._buffer = np.empty(0, np.int32)
 
     @property
-    def takes_all(self) -> bool:
-        """Nothing is left out."""
+    def selects_all(self) -> bool:
+        """True if the source selects every document."""
         return self.source.kinds is None and self.source.part is None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_buffer": np.empty(0, np.int32)}
 
-    def load(self, groups: Sequence[int]) -> Docs:
+    def load(self, groups: Sequence[int]) -> DocumentSpans:
         """Selected documents of row groups, in order. The result is valid until the next call."""
         total = int(self.folder.tokens[list(groups)].sum())
         if len(self._buffer) < total:
             self._buffer = np.empty(total, np.int32)
-        wanted = ["input_ids", *(["kind"] if self.by_kind or self.names else []), *(["id"] if self.by_id else [])]
+        columns = ["input_ids", *(["kind"] if self.by_kind or self.names else []), *(["id"] if self.by_id else [])]
         starts, lengths, names, at = [], [], [], 0
         for group in groups:
-            for batch in self.folder.batches(group, wanted, _DOCUMENTS):
+            for batch in self.folder.batches(group, columns, _BATCH_ROWS):
                 values, offsets = ragged.of_arrow(batch.column("input_ids"))
                 self._buffer[at : at + len(values)] = np.asarray(values)
-                taken, kept = self._taken(batch, np.diff(offsets))
-                starts.append(offsets[:-1][taken] + at)
-                lengths.append(np.diff(offsets)[taken])
+                index, mask = self._selection(batch, np.diff(offsets))
+                starts.append(offsets[:-1][index] + at)
+                lengths.append(np.diff(offsets)[index])
                 if self.names:
-                    named = pc.binary_join_element_wise(batch.column("id"), batch.column("kind"), "#")
-                    names.append(named if kept is None else named.filter(kept))
+                    batch_names = pc.binary_join_element_wise(batch.column("id"), batch.column("kind"), "#")
+                    names.append(batch_names if mask is None else batch_names.filter(mask))
                 at += len(values)
-        return Docs(
+        return DocumentSpans(
             self._buffer[:at],
             np.concatenate(starts),
             np.concatenate(lengths),
             pa.concat_arrays(names) if self.names else None,
         )
 
-    def _taken(self, batch: pa.RecordBatch, lengths: Ints) -> tuple[NDArray[np.bool_] | slice, pa.BooleanArray | None]:
-        """The selected rows, as an index of NumPy and as a mask of Arrow (None: all)."""
+    def _selection(
+        self, batch: pa.RecordBatch, lengths: Ints
+    ) -> tuple[NDArray[np.bool_] | slice, pa.BooleanArray | None]:
+        """The selected rows, as a NumPy index and as an Arrow mask (None for all rows)."""
         keep = lengths > 0
         if self.by_kind:
             kinds = pa.array(self.source.kinds, pa.string())
@@ -96,7 +100,7 @@ class Picker:
         return (slice(None), None) if keep.all() else (keep, pa.array(keep))
 
     def _on_side(self, ids: pa.StringArray) -> NDArray[np.bool_]:
-        """(n,) True for rows on the source's side of the split."""
-        coded = ids.dictionary_encode()
-        out = held_out(coded.dictionary.to_pylist(), self.source.validation, self.source.group)
-        return np.take(out if self.source.part == "validation" else ~out, np.asarray(coded.indices))
+        """(n,) True for rows on the source's side of the validation split."""
+        encoded = ids.dictionary_encode()
+        validation = held_out(encoded.dictionary.to_pylist(), self.source.validation, self.source.group)
+        return np.take(validation if self.source.part == "validation" else ~validation, np.asarray(encoded.indices))

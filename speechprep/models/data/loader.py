@@ -1,9 +1,9 @@
 """The reader for torch: an `IterableDataset`, and a loader with exact resume.
 
 loader = Loader(reader, workers=2)
-for batch in loader:            # tensors; with workers, batches are read ahead in other processes
+for batch in loader:            # tensors; worker processes read batches ahead
     ...
-state = loader.state_dict()     # after the last batch that came out, whatever the workers have read ahead
+state = loader.state_dict()     # the position after the last delivered batch, independent of read-ahead
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ TENSORS = ("input_ids", "document_ids", "modality_ids", "position_ids", "rows", 
 
 
 class ReaderDataset(IterableDataset[dict[str, Any]]):
-    """Whole batches of a reader, from where it stands; the workers of a `DataLoader` share them.
+    """Whole batches of a reader from its position on, divided among the workers of a `DataLoader`.
 
     Args:
+        reader: the reader.
         labels: add `labels`, see `causal_labels`.
-        mask: add an additive `attention_mask` (b, 1, L, L) float32: 0 where `masks.attention_mask` is True, else the
-            lowest float32, 4 * b * L * L bytes. OPT of transformers refuses a boolean mask on CUDA.
+        mask: add an additive `attention_mask` (b, 1, L, L) float32 of 4 * b * L * L bytes: 0 where
+            `masks.attention_mask` is True, else the lowest float32. OPT of transformers refuses a boolean mask on CUDA.
     """
 
     def __init__(self, reader: Reader, *, labels: bool = True, mask: bool = False) -> None:
@@ -40,7 +41,7 @@ class ReaderDataset(IterableDataset[dict[str, Any]]):
             yield self.tensors(batch)
 
     def tensors(self, batch: Batch) -> dict[str, Any]:
-        """A batch of arrays as tensors, with the requested additions; memory is shared."""
+        """A batch of arrays as tensors in shared memory, with labels and mask on request."""
         out: dict[str, Any] = {name: torch.from_numpy(batch[name]) for name in TENSORS}  # type: ignore[literal-required]
         if self.labels:
             out["labels"] = torch.from_numpy(causal_labels(batch["input_ids"], batch["document_ids"]))
@@ -53,12 +54,13 @@ class ReaderDataset(IterableDataset[dict[str, Any]]):
 
 
 class Loader:
-    """Batches of a reader as tensors, with the state after the delivered ones.
+    """Batches of a reader as tensors, with the state after the last delivered batch.
 
     Args:
+        reader: the reader.
         workers: processes for reading ahead; 0 reads in this process. The order is the same for any number.
         labels, mask: see `ReaderDataset`.
-        pin_memory: for copies to a GPU.
+        pin_memory: True for page-locked memory, faster to copy to a GPU.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class Loader:
         self._begin, self._taken = reader.row, 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches from the position of the loader: after the last delivered one."""
+        """Batches after the last delivered one."""
         self.reader.seek(self.row)
         self._begin, self._taken = self.reader.row, 0
         loader = DataLoader(self.dataset, batch_size=None, num_workers=self.workers, pin_memory=self.pin_memory)
@@ -78,7 +80,7 @@ class Loader:
             yield batch
 
     def __len__(self) -> int:
-        """See `Reader`."""
+        """Number of batches, see `Reader`."""
         return len(self.reader)
 
     @property
@@ -91,6 +93,7 @@ class Loader:
         return self.reader.state(self.row)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on after a state; see `Reader.restore`."""
+        """Resume after a state; see `Reader.restore`."""
+
         self.reader.restore(state)
         self._begin, self._taken = self.reader.row, 0

@@ -1,4 +1,4 @@
-"""The reader: batches of several sources in one order, for any split over ranks and workers."""
+"""The reader: batches from a mixture of sources, in one order for any number of ranks and workers."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts import manifest
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.models.data.codes import Codes
 from speechprep.models.data.masks import position_ids
 from speechprep.models.data.schedule import Schedule
 from speechprep.models.data.source import Source
 from speechprep.models.data.streams.base import Stream
-from speechprep.models.data.streams.choose import open_stream
+from speechprep.models.data.streams.open_stream import open_stream
+from speechprep.models.data.vocabulary import VocabularyMetadata
 from speechprep.tokenizers.arrays.ragged import Ints
 
 End = Literal["never", "first", "all"]
-CHUNK_TOKENS, CHUNK_BATCHES = 1 << 17, 32  # batches are made so many at a time, which costs less than one by one
+CHUNK_TOKENS, CHUNK_BATCHES = 1 << 17, 32  # limits on the batches assembled together; one by one is slower
 _STATE = 1
 
 
 class Batch(TypedDict, total=False):
-    """Rows of one step of one rank; see the package's text."""
+    """One batch of one rank. Shapes are in the docstring of `models.data`."""
 
     input_ids: NDArray[np.int64]
     document_ids: NDArray[np.int32]
@@ -38,29 +38,29 @@ class Batch(TypedDict, total=False):
 
 
 class Reader:
-    """Batches of rows of `context` tokens from sources.
+    """Batches of rows of `context` tokens from a mixture of sources.
 
-    All checks are made here, before the first row; see `streams` for the refusals. Iterating goes on where the
-    last iteration stopped; `seek(0)` begins anew.
+    The constructor checks all folders. Iteration resumes at the current row; `seek(0)` restarts.
 
     Args:
         sources: the sources of the mixture.
         context: tokens of a row.
-        codes: metadata of the model's vocabulary.
+        vocabulary: metadata of the model's vocabulary.
         batch_rows: rows of a batch of one rank.
-        seed: of all shuffling.
-        rank, world: this process is number `rank` of `world`.
-        end: "never": a source begins a new epoch at its end. "first": the order ends where the first source would
-            begin
-            its epoch number `epochs`. "all": the end is the `epochs`-th end of the last source; shorter sources are
-            repeated.
-        epochs: see `end`.
+        seed: seed of all shuffling.
+        rank, world: index of this process, and number of processes.
+        end: "never": a source starts a new epoch at its end. "first": the order ends when the first source has
+            finished `epochs` epochs. "all": it ends when every source has; shorter sources are repeated.
+        epochs: number of epochs, see `end`.
         share: unit of the weights: "tokens" (without padding) or "rows".
         drop_last: leave out the rows of an incomplete last step, for equal numbers of batches on all ranks.
             Without it the last batch may be smaller, and some ranks may have one batch less.
-        names: also give the names of the documents.
-        window_tokens: rows or documents are shuffled within windows of about so many tokens, made of row groups in a
-            shuffled order. Memory holds one window of each source.
+        names: also return the names of the documents.
+        window_tokens: size of a shuffling window in tokens. A window consists of row groups in shuffled order; memory
+            holds one window of each source.
+
+    Raises:
+        ConfigError, StaleArtifact, SchemaMismatch: see `Source`, `open_stream` and `open_folder`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Reader:
         sources: Sequence[Source],
         context: int,
         *,
-        codes: Codes,
+        vocabulary: VocabularyMetadata,
         batch_rows: int = 8,
         seed: int = 0,
         rank: int = 0,
@@ -81,20 +81,22 @@ class Reader:
         window_tokens: int = 1 << 21,
     ) -> None:
         _check(sources, context, batch_rows, rank, world, end, epochs, share)
-        self.context, self.codes, self.batch_rows = context, codes, batch_rows
+        self.context, self.vocabulary, self.batch_rows = context, vocabulary, batch_rows
         self.seed, self.rank, self.world = seed, rank, world
         self.drop_last, self.names = drop_last, names
-        self.streams: list[Stream] = [open_stream(s, context, codes, seed, window_tokens, names=names) for s in sources]
+        self.streams: list[Stream] = [
+            open_stream(s, context, vocabulary, seed, window_tokens, names=names) for s in sources
+        ]
         self.schedule = Schedule.of([_rate(s, stream, share) for s, stream in zip(sources, self.streams, strict=True)])
         ends = [self.schedule.first_row(i, s.rows * epochs) for i, s in enumerate(self.streams)]
         last = [self.schedule.first_row(i, s.rows * epochs - 1) + 1 for i, s in enumerate(self.streams)]
         self.total: int | None = {"never": None, "first": min(ends), "all": max(last)}[end]
         self.row = 0
-        self._made_of = {
+        self._order_parameters = {
             "format": _STATE,
             "seed": seed,
             "context": context,
-            "vocabulary": codes.fingerprint,
+            "vocabulary": vocabulary.fingerprint,
             "window_tokens": window_tokens,
             "schedule": self.schedule.counts.tolist(),
             "sources": {f"source {i}": s.identity for i, s in enumerate(self.streams)},
@@ -107,7 +109,7 @@ class Reader:
             ConfigError: the order has no end.
         """
         if self.total is None:
-            raise ConfigError("a reader with end='never' has no length; set the number of steps in the trainer")
+            raise ConfigError("end='never': the reader has no length; set the number of steps in the trainer")
         return self._batches(0, self.total)
 
     def _batches(self, begin: int, end: int) -> int:
@@ -116,20 +118,20 @@ class Reader:
         return whole + (not self.drop_last and rest > self.rank * self.batch_rows)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches of this rank from where the reader stands."""
+        """Batches of this rank from the current row on."""
         yield from self.batches()
 
     def batches(self, worker: int = 0, workers: int = 1) -> Iterator[Batch]:
-        """Every `workers`-th batch of this rank, from number `worker` on, from where the reader stands.
+        """Every `workers`-th batch of this rank from the current row on, starting with batch number `worker`.
 
-        So loader workers share the batches of a rank, and taking from them in turn gives the order of one.
+        Taking batches from all workers in turn gives the order of a single worker.
         """
         begin, step = self.row, self.world * self.batch_rows
-        at_once = min(max(1, CHUNK_TOKENS // (self.batch_rows * self.context)), CHUNK_BATCHES)
+        chunk_batches = min(max(1, CHUNK_TOKENS // (self.batch_rows * self.context)), CHUNK_BATCHES)
         count = None if self.total is None else self._batches(begin, self.total)
         number = worker
         while count is None or number < count:
-            stop = number + workers * at_once
+            stop = number + workers * chunk_batches
             numbers = np.arange(number, stop if count is None else min(stop, count), workers, dtype=np.int64)
             first = begin + numbers * step + self.rank * self.batch_rows
             rows = (first[:, None] + np.arange(self.batch_rows)).reshape(-1)
@@ -143,7 +145,7 @@ class Reader:
             number = stop
 
     def read(self, rows: Ints) -> Batch:
-        """Rows of the order by their ascending global numbers (n,). Changes nothing."""
+        """Rows with the ascending global numbers (n,). The position of the reader does not change."""
         which, number = self.schedule.locate(rows)
         shape = (len(rows), self.context)
         out: Batch = {
@@ -159,45 +161,45 @@ class Reader:
             into = np.flatnonzero(which == i)
             if len(into):
                 stream.fill(number[into], into, out)
-        out["modality_ids"] = self.codes.modality[out["input_ids"]]
+        out["modality_ids"] = self.vocabulary.modality[out["input_ids"]]
         out["position_ids"] = position_ids(out["document_ids"])
         return out
 
     def state(self, row: int | None = None) -> dict[str, Any]:
-        """Where the reader stands, or the state at a given row: for JSON, some hundred bytes.
+        """State for JSON, some hundred bytes: the parameters of the order, and the current row or `row`.
 
-        It is the same for all ranks of a run after a step.
+        After a step it is equal on all ranks.
         """
-        return {**self._made_of, "row": self.row if row is None else row}
+        return {**self._order_parameters, "row": self.row if row is None else row}
 
     def row_after(self, batches: int, begin: int = 0) -> int:
-        """The first remaining row after this number of batches on every rank, from row `begin` on."""
+        """The next row after `batches` batches on every rank, counted from row `begin`."""
         row = begin + batches * self.world * self.batch_rows
         return row if self.total is None else min(row, self.total)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on after a state; rank, world and batch size may be others.
+        """Resume after a state, with any rank, world and batch size.
 
         Raises:
-            StaleArtifact: the state of another order; the message names the differences.
+            StaleArtifact: the state belongs to another order; the message lists the differences.
         """
-        known = {key: value for key, value in state.items() if key != "row"}
-        different = manifest.differences(known, self._made_of)
-        if different or not isinstance(state.get("row"), int):
+        parameters = {key: value for key, value in state.items() if key != "row"}
+        differences = manifest.differences(parameters, self._order_parameters)
+        if differences or not isinstance(state.get("row"), int):
             raise StaleArtifact(
-                f"this state is of another order of samples ({'; '.join(different[:3]) or 'it has no row'}); "
-                "give the data and the options of the run that it is of, or begin anew"
+                f"the state belongs to another order of samples ({'; '.join(differences[:3]) or 'it has no row'}); "
+                "use the data and options of its run, or restart"
             )
         self.seek(state["row"])
 
     def seek(self, row: int) -> None:
-        """Stand before a global row number: `row` rows are taken."""
+        """Set the position to a global row number: `row` rows have been read."""
         if row < 0:
-            raise ConfigError(f"row {row}: rows are counted from 0")
+            raise ConfigError(f"row {row} is negative; give a row of at least 0")
         self.row = row
 
     def facts(self) -> list[dict[str, Any]]:
-        """Of each source: folder, rows and tokens of an epoch, and its share of rows and of tokens in the mixture."""
+        """For each source: folder, rows and tokens of an epoch, and its shares of the mixture in rows and in tokens."""
         rates = self.schedule.counts / self.schedule.counts.sum()
         tokens = [rate * s.tokens / s.rows for rate, s in zip(rates.tolist(), self.streams, strict=True)]
         return [
@@ -206,9 +208,9 @@ class Reader:
                 "rows": s.rows,
                 "tokens": s.tokens,
                 "share_of_rows": rate,
-                "share_of_tokens": own / sum(tokens),
+                "share_of_tokens": source_tokens / sum(tokens),
             }
-            for s, rate, own in zip(self.streams, rates.tolist(), tokens, strict=True)
+            for s, rate, source_tokens in zip(self.streams, rates.tolist(), tokens, strict=True)
         ]
 
 
@@ -223,18 +225,18 @@ def _check(
     sources: Sequence[Source], context: int, batch_rows: int, rank: int, world: int, end: str, epochs: int, share: str
 ) -> None:
     if not sources:
-        raise ConfigError("a reader needs at least one source")
+        raise ConfigError("the list of sources is empty; give at least one source")
     if len({s.weight is None for s in sources}) > 1:
-        raise ConfigError("some sources have a weight and some have none; give all of them one, or none")
+        raise ConfigError("only some sources have a weight; set the weight of all sources, or of none")
     if context < 2:
-        raise ConfigError(f"context={context}; at least 2 tokens are needed")
+        raise ConfigError(f"context={context} is too short; set at least 2 tokens")
     if batch_rows < 1:
-        raise ConfigError(f"batch_rows={batch_rows}; at least 1 is needed")
+        raise ConfigError(f"batch_rows={batch_rows} is too low; set at least 1")
     if not 0 <= rank < world:
-        raise ConfigError(f"rank {rank} of {world}; ranks are counted from 0")
+        raise ConfigError(f"rank {rank} of {world} is out of range; set a rank from 0 to {world - 1}")
     if end not in ("never", "first", "all"):
-        raise ConfigError(f"end={end!r}; there are: never, first, all")
+        raise ConfigError(f"end={end!r} is unknown; set one of never, first, all")
     if epochs < 1:
-        raise ConfigError(f"epochs={epochs}; at least 1 is needed")
+        raise ConfigError(f"epochs={epochs} is too low; set at least 1")
     if share not in ("tokens", "rows"):
-        raise ConfigError(f"share={share!r}; there are: tokens, rows")
+        raise ConfigError(f"share={share!r} is unknown; set one of tokens, rows")

@@ -1,8 +1,8 @@
 """The source of each row of a mixture: exact shares at all times, without random draws and without state.
 
-The k-th row of source i (from 0) is due at time (k + 1/2) / rate_i; rows come in the order of their due times. So
-after any number of rows each source has had its share, to about a row: this is the Webster or Sainte-Lague method of
-apportionment. With whole numbers as rates the order repeats after their sum, so any row is found by a table look-up.
+The k-th row of source i (from 0) is due at time (k + 1/2) / rate_i; rows are ordered by due time. After any number of
+rows, each source has its share to about one row (Webster or Sainte-Lague apportionment). With integer rates the order
+repeats after their sum, so a table gives the source of any row.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from speechprep.tokenizers.arrays.ragged import Ints
 
-PERIOD = 1 << 18  # most rows after which the order repeats; shares are met to one part in so many
-_SIMPLE = 4096  # shares that are fractions with denominators up to this are met exactly
+PERIOD = 1 << 18  # longest period of the order in rows; shares are exact to 1 / PERIOD
+_SIMPLE = 4096  # largest denominator of a share with an exact schedule
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Make it with `of`.
+    """Order of the sources in a mixture, built by `of`.
 
     Attributes:
         counts: (s,) rows of each source in a period.
@@ -39,7 +39,7 @@ class Schedule:
 
     @classmethod
     def of(cls, rates: Sequence[Fraction]) -> Schedule:
-        """For sources with these relative rates of rows, all above 0."""
+        """The schedule of sources with these relative rates of rows, all above 0."""
         counts = _whole_numbers(rates)
         which = np.repeat(np.arange(len(counts), dtype=np.int16), counts)
         number = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
@@ -61,7 +61,7 @@ class Schedule:
 
 
 def _whole_numbers(rates: Sequence[Fraction]) -> Ints:
-    """Counts in the proportion of the rates: exact for simple rates, else to one part in `PERIOD`."""
+    """Integer counts in the proportion of the rates: exact for simple rates, else to 1 / `PERIOD`."""
     shares = [rate / sum(rates) for rate in rates]
     simple = [share.limit_denominator(_SIMPLE) for share in shares]
     if sum(simple) == 1 and all(abs(a - b) < Fraction(1, 1 << 40) for a, b in zip(simple, shares, strict=True)):
@@ -69,7 +69,8 @@ def _whole_numbers(rates: Sequence[Fraction]) -> Ints:
         if period <= PERIOD:
             return np.array([int(share * period) for share in simple], np.int64)
     counts = np.array([max(1, int(share * PERIOD)) for share in shares], np.int64)
-    # The rows that rounding left over go to the sources that lost most by it.
-    lost = np.array([float(share * PERIOD - n) for share, n in zip(shares, counts.tolist(), strict=True)])
-    counts[np.argsort(-lost, kind="stable")[: max(0, PERIOD - int(counts.sum()))]] += 1
+    # Rows lost by rounding go to the sources with the largest rounding errors.
+    errors = np.array([float(share * PERIOD - n) for share, n in zip(shares, counts.tolist(), strict=True)])
+    counts[np.argsort(-errors, kind="stable")[: max(0, PERIOD - int(counts.sum()))]] += 1
+
     return counts

@@ -1,4 +1,4 @@
-"""A source of a reader: its folder, its rows, and its share of the mixture."""
+"""A source of a mixture: its folder, the selection of its rows, and its weight."""
 
 from __future__ import annotations
 
@@ -8,35 +8,38 @@ from typing import Literal
 
 from speechprep.errors import ConfigError
 
-Documents = Literal["split", "whole", "single"]
+DocumentLayout = Literal["split", "whole", "single"]
 Part = Literal["train", "validation"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of `packed` or `tokens`, and a selection from it.
+    """A folder of `packed` or `tokens`, and a selection of its documents.
 
     Attributes:
         folder: path or URI of a complete dataset folder.
-        weight: share of the tokens, relative to the other sources; None for all sources: shares by size, so that all
+        weight: share of the tokens, relative to the other sources. None for all sources: shares by size, so all sources
             end together.
-        kinds: kinds of rows to take (unit, text, cst_ut, cst_tu, ast, or whatever the folder has); None: all. Only
-            for `tokens`: the rows of `packed` mix them.
-        documents: how documents of `tokens` fill rows. "split": end to end, cut where a row ends, the rest goes on in
-            the next row; no padding but at the end of an epoch. "whole": best fit, rows padded. "single": each
-            document a row, padded. For `packed` the rows are as they are.
+        kinds: kinds of rows to select, for example unit, text, cst_ut, cst_tu and ast. None selects all kinds. Only
+            for `tokens`, because rows of `packed` mix kinds.
+        documents: how documents of `tokens` fill rows. "split": end to end; a document continues in the next row, and
+            only the end of an epoch has padding. "whole": best fit, padded. "single": one document in each row, padded.
+            Rows of `packed` stay as stored.
         long: treatment of documents longer than the context in "whole" and "single": "refuse", or "cut" into pieces.
-        part: None: all documents. "train" and "validation": the two sides of a split by a hash of the utterance id;
-            all kinds of an utterance are on one side. Only for `tokens`.
-        validation: share of the groups on the side "validation".
-        group: regular expression; documents with the same match at the start of their ids are on one side, e.g.
-            r"[^-]+" for the speaker in LibriSpeech's ids. None: each utterance by itself.
+        part: None selects all documents, "train" and "validation" one side of a split by a hash of the utterance id.
+            All kinds of an utterance are on one side. Only for `tokens`.
+        validation: fraction of the groups on the side "validation".
+        group: regular expression. Documents with the same match at the start of their ids are on one side, for example
+            r"[^-]+" for the speaker in LibriSpeech's ids. None: each utterance is a group.
+
+    Raises:
+        ConfigError: a value out of range.
     """
 
     folder: str
     weight: float | None = None
     kinds: tuple[str, ...] | None = None
-    documents: Documents = "split"
+    documents: DocumentLayout = "split"
     long: Literal["refuse", "cut"] = "refuse"
     part: Part | None = None
     validation: float = 0.01
@@ -44,19 +47,21 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.weight is not None and not 0 < self.weight < float("inf"):
-            raise ConfigError(f"{self.folder}: the weight of a source must be above 0, not {self.weight:g}")
+            raise ConfigError(f"{self.folder}: weight={self.weight:g} is not positive; set a finite weight above 0")
         if self.documents not in ("split", "whole", "single"):
-            raise ConfigError(f"{self.folder}: documents={self.documents!r}; there are: split, whole, single")
+            raise ConfigError(f"{self.folder}: documents={self.documents!r} is unknown; set split, whole or single")
         if self.long not in ("refuse", "cut"):
-            raise ConfigError(f"{self.folder}: long={self.long!r}; there are: refuse, cut")
+            raise ConfigError(f"{self.folder}: long={self.long!r} is unknown; set refuse or cut")
         if self.part not in (None, "train", "validation"):
-            raise ConfigError(f"{self.folder}: part={self.part!r}; there are: train, validation")
+            raise ConfigError(f"{self.folder}: part={self.part!r} is unknown; set train or validation, or omit it")
         if self.part is not None and not 0 < self.validation < 1:
-            raise ConfigError(f"{self.folder}: validation={self.validation:g}; a share between 0 and 1 is needed")
+            raise ConfigError(f"{self.folder}: validation={self.validation:g} is out of range; set it between 0 and 1")
         if self.kinds is not None and not self.kinds:
-            raise ConfigError(f"{self.folder}: kinds is empty; leave it out to take all")
+            raise ConfigError(f"{self.folder}: kinds is empty; name at least one kind, or omit it for all kinds")
         if self.group is not None:
             try:
                 re.compile(self.group)
             except re.error as error:
-                raise ConfigError(f"{self.folder}: group={self.group!r} is no regular expression: {error}") from error
+                raise ConfigError(
+                    f"{self.folder}: group={self.group!r} is not a regular expression ({error}); correct it"
+                ) from error

@@ -1,10 +1,10 @@
-"""Configuration of DMLM: a decoder's shape, how its vocabulary is divided, and its loss.
+"""Configuration of DMLM: shape of the decoder, layout of the vocabulary, and loss.
 
-0 ..                text: the rows of OPT, or of a text model of our own
+0 ..                text tokens of OPT or of another text tokenizer
 n_text ..           speech codes, one for each unit of the codebook
 + n_speech ..       image codes
-+ n_image ..        <SPEECH> </SPEECH> <IMAGE> </IMAGE> <TEXT> </TEXT>, then <pad> </s> where the text model
-                    has none, then one token for each task
++ n_image ..        <SPEECH> </SPEECH> <IMAGE> </IMAGE> <TEXT> </TEXT>, then <pad> and </s> if the text
+                    tokenizer has none, then one token for each task
 """
 
 from __future__ import annotations
@@ -19,28 +19,33 @@ from speechprep.errors import ConfigError
 DELIMITERS = ("<SPEECH>", "</SPEECH>", "<IMAGE>", "</IMAGE>", "<TEXT>", "</TEXT>")
 TASKS = ("<ASR>", "<T2S>", "<I2T>")
 CLASSES = ("speech", "text", "image", "task")
-LAMBDAS = (0.25, 0.93, 0.25)  # of speech, text and image: arXiv 2406.06582
+LAMBDAS = (0.25, 0.93, 0.25)  # weights of speech, text and image (arXiv 2406.06582)
 LOSSES = ("trimodal", "plain")
 SPECIALS = ("text", "exclude")
 
 
 class DmlmConfig(PretrainedConfig):
-    """See the module's text.
+    """Configuration of DMLM.
 
     Attributes:
-        decoder: the shape, an `OPTConfig`; its `vocab_size` is the whole vocabulary.
-        n_text, n_speech, n_image: tokens of each modality.
-        special: names of the tokens behind them, in order.
-        loss: "trimodal": each modality's mean times its lambda; "plain": the mean over all tokens.
-        lambdas: of speech, text and image.
-        delimiters: "text": they and </s> are targets of the class text; "exclude": no targets. Task tokens never are.
-        codebook: content fingerprint of the codebook of the speech codes; `image_codes` alike.
-        dedup: whether repeats of a unit were dropped.
-        held_out: its validation split: arguments of `models.split.held_out`.
+        decoder: shape of the decoder, an `OPTConfig`; its `vocab_size` is the size of the whole vocabulary.
+        n_text, n_speech, n_image: number of tokens of each modality.
+        special: names of the special tokens after the modalities, in the order of their ids.
+        loss: "trimodal": sum of the mean of each modality times its lambda; "plain": mean over all tokens.
+        lambdas: loss weights of speech, text and image.
+        delimiters: "text": delimiters and </s> are targets of the class text; "exclude": they are no targets. Task
+            tokens are never targets.
+        codebook: content fingerprint of the codebook of the speech codes.
+        image_codes: fingerprint of the image codec.
+        dedup: True if repeats of a unit are removed.
+        held_out: validation split, the arguments of `models.split.held_out`.
+
+    Raises:
+        ConfigError: an unknown loss or delimiters, or lambdas out of range.
     """
 
     model_type = "dmlm"
-    sub_configs = {"decoder": OPTConfig}  # noqa: RUF012 - as the library has it
+    sub_configs = {"decoder": OPTConfig}  # noqa: RUF012 - the signature of transformers
 
     def __init__(
         self,
@@ -63,9 +68,11 @@ class DmlmConfig(PretrainedConfig):
         self.special = list(special or [])
         for name, value, choices in (("loss", loss, LOSSES), ("delimiters", delimiters, SPECIALS)):
             if value not in choices:
-                raise ConfigError(f"{name} {value!r}; there are: {', '.join(choices)}")
+                raise ConfigError(f"{name} {value!r} is unknown; set one of {', '.join(choices)}")
         if len(lambdas) != 3 or min(lambdas) < 0:
-            raise ConfigError(f"lambdas {list(lambdas)}; three weights of at least 0 are needed: speech, text, image")
+            raise ConfigError(
+                f"lambdas {list(lambdas)} are out of range; set three weights of at least 0: speech, text, image"
+            )
         self.loss, self.lambdas, self.delimiters = loss, list(lambdas), delimiters
         self.codebook, self.image_codes, self.dedup = codebook, image_codes, dedup
         self.held_out = held_out or {}
@@ -75,7 +82,7 @@ class DmlmConfig(PretrainedConfig):
 
     @property
     def ranges(self) -> dict[str, tuple[int, int]]:
-        """Ids [start, stop) of text, speech, image and the special tokens."""
+        """Ids [start, stop) of the text, speech, image and special tokens."""
         edges = [0]
         for n in (self.n_text, self.n_speech, self.n_image, len(self.special)):
             edges.append(edges[-1] + n)
@@ -88,5 +95,6 @@ class DmlmConfig(PretrainedConfig):
             ConfigError: unknown token.
         """
         if name not in self.special:
-            raise ConfigError(f"the model has no token {name}; it has: {' '.join(self.special)}")
+            raise ConfigError(f"the model has no token {name}; use one of {' '.join(self.special)}")
+
         return self.ranges["special"][0] + self.special.index(name)

@@ -1,6 +1,6 @@
 """Training corpus of DMLM: units, transcripts, translations and image codes of runs, joined by id, in memory.
 
-A thousand hours of units at 50 Hz are 180 million codes: 720 MB as int32, and twice as much while they are joined.
+1,000 hours of units at 50 Hz are 180 million codes: 720 MB as int32, and twice as much while they are joined.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from numpy.typing import NDArray
 from speechprep.artifacts import manifest
 from speechprep.artifacts.run import Run, open_run
 from speechprep.errors import StaleArtifact
-from speechprep.models.dmlm.text import Text
+from speechprep.models.dmlm.text_tokenizer import TextTokenizer
 from speechprep.tokenizers.arrays.ragged import Ints, offsets_of
 from speechprep.tokenizers.arrays.runlength import dedup_ragged
 
-KINDS = ("units", "utterances", "words", "image_codes")  # of the folders of a run, those that are read
+KINDS = ("units", "utterances", "words", "image_codes")  # dataset folders of a run, read if present
 
 
 @dataclass(frozen=True)
 class Items:
-    """Sequences by id: the sequence of `ids[i]` is flat[offsets[i] : offsets[i + 1]]."""
+    """Ragged sequences by id: the sequence of `ids[i]` is flat[offsets[i] : offsets[i + 1]]."""
 
     ids: list[str]
     flat: NDArray[Any]
     offsets: Ints
 
     def __getitem__(self, i: int) -> NDArray[Any]:
-        """Sequence number i."""
+        """The sequence of `ids[i]`."""
         return self.flat[self.offsets[i] : self.offsets[i + 1]]
 
     @classmethod
@@ -45,12 +45,15 @@ class Items:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All there is, by modality. `transcripts`, `captions` and each of `translations` are text ids.
+    """Sequences of each modality.
 
     Attributes:
-        speech: units; `k` of them there are, of the codebook with the content fingerprint `codebook`.
-        images: codes, in the same way.
-        translations: by language.
+        speech: units of each utterance.
+        transcripts, captions: text token ids of each utterance or image. An image may have several captions.
+        images: image codes of each image.
+        translations: language -> text token ids of each utterance.
+        k, codebook: number of units, and content fingerprint of their codebook.
+        n_image, image_codes: number of image codes, and fingerprint of their codec.
         facts: content fingerprints of all inputs.
     """
 
@@ -68,25 +71,25 @@ class Corpus:
 
 def load(
     runs: Sequence[str],
-    text: Text,
+    text: TextTokenizer,
     *,
     split: str | None = None,
     dedup: bool = False,
     translations: Mapping[str, str] | None = None,
 ) -> Corpus:
-    """Read runs.
+    """Read the corpus of runs.
 
     Args:
         runs: folders with `units`, and `utterances` or `words` for transcripts; or with `image_codes`.
-        text: the tokenizer.
+        text: tokenizer of the texts.
         split: only utterances of this split.
-        dedup: drop repeats of a unit.
+        dedup: remove repeats of a unit.
         translations: language -> JSONL file of {"id", "text"}.
 
     Raises:
-        StaleArtifact: units of different codebooks, or nothing to read.
+        StaleArtifact: units of different codebooks, an id in two runs, or no units and no image codes.
     """
-    units, images = _Coded("units"), _Coded("image codes")
+    units, images = _CodeCollector("units"), _CodeCollector("image codes")
     texts: dict[str, str] = {}
     captions: list[tuple[str, str]] = []
     facts = []
@@ -94,21 +97,21 @@ def load(
         opened = open_run(run)
         facts += [opened[kind].manifest.content for kind in KINDS if kind in opened]
         if (coded := opened.get("units")) is not None:
-            units.of(coded.extra.get("codebook", coded.extra["k"]), coded.extra["k"], run)
+            units.start_run(coded.extra.get("codebook", coded.extra["k"]), coded.extra["k"], run)
             chosen = _split(opened, split)
             for row in coded.records(("id", "units")):
                 if chosen is None or row["id"] in chosen:
                     units.add(row["id"], row["units"], run)
             texts |= {id: t for id, t in transcripts(run).items() if chosen is None or id in chosen}
         if (pictures := opened.get("image_codes")) is not None:
-            images.of(manifest.digest(pictures.extra["codec"]), pictures.extra["vocab"], run)
+            images.start_run(manifest.digest(pictures.extra["codec"]), pictures.extra["vocab"], run)
             for row in pictures.records(("id", "codes", "captions", "split")):
                 if split is None or row["split"] == split:
                     images.add(row["id"], row["codes"], run)
                     captions += [(row["id"], caption) for caption in row["captions"] or []]
-    if not (units.found or images.found):
+    if not (units.codes or images.codes):
         where = f" in split {split!r}" if split else ""
-        raise StaleArtifact(f"{', '.join(runs)}: no units and no image_codes{where}")
+        raise StaleArtifact(f"{', '.join(runs)} has no units and no image_codes{where}; run the stage 'units'")
     speech = units.items()
     if dedup:
         flat, _, offsets = dedup_ragged(speech.flat, speech.offsets)
@@ -119,7 +122,7 @@ def load(
         transcripts=_encoded(list(texts.items()), text),
         images=images.items(),
         captions=_encoded(captions, text),
-        translations={language: _encoded(list(found.items()), text) for language, found in other.items()},
+        translations={language: _encoded(list(rows.items()), text) for language, rows in other.items()},
         k=units.size,
         codebook=units.codebook,
         n_image=images.size,
@@ -128,41 +131,43 @@ def load(
     )
 
 
-class _Coded:
-    """Codes of one kind from several runs: by id, all of one codebook."""
+class _CodeCollector:
+    """Codes of one kind from several runs, by id, with a check for one codebook."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.codebook, self.size, self._run = "", 0, ""
-        self.found: dict[str, NDArray[np.int32]] = {}
+        self.codes: dict[str, NDArray[np.int32]] = {}
 
-    def of(self, codebook: str | int, size: int, run: str) -> None:
-        """A run has codes of this codebook, of `size` codes.
+    def start_run(self, codebook: str | int, size: int, run: str) -> None:
+        """Check the codebook of a run. Its codes are below `size`.
 
         Raises:
-            StaleArtifact: an earlier run has codes of another.
+            StaleArtifact: an earlier run has another codebook.
         """
         if self._run and self.codebook != str(codebook):
-            a, b = self.codebook[:12], str(codebook)[:12]
-            raise StaleArtifact(f"{self.name} of {self._run} are of codebook {a}, those of {run} of {b}")
+            raise StaleArtifact(
+                f"{self.name} of {self._run} have codebook {self.codebook[:12]}, {self.name} of {run} have codebook "
+                f"{str(codebook)[:12]}; make the {self.name} of all runs with one codebook"
+            )
         self.codebook, self.size, self._run = str(codebook), size, run
 
     def add(self, id: str, values: list[int], run: str) -> None:
-        """The codes of one item.
+        """Add the codes of one item.
 
         Raises:
-            StaleArtifact: its id is known.
+            StaleArtifact: another run has the same id.
         """
-        if id in self.found:
-            raise StaleArtifact(f"{run}: id {id!r} is in another run too; ids must differ")
-        self.found[id] = np.asarray(values, np.int32)
+        if id in self.codes:
+            raise StaleArtifact(f"{run}: id {id!r} is in another run too; train on runs with different ids")
+        self.codes[id] = np.asarray(values, np.int32)
 
     def items(self) -> Items:
-        """All of them, in the order of reading."""
-        return Items.of(list(self.found), list(self.found.values()), np.int32)
+        """All items in the order of reading."""
+        return Items.of(list(self.codes), list(self.codes.values()), np.int32)
 
 
-def _encoded(pairs: list[tuple[str, str]], text: Text) -> Items:
+def _encoded(pairs: list[tuple[str, str]], text: TextTokenizer) -> Items:
     flat, offsets = text.encode([t for _, t in pairs])
     return Items([id for id, _ in pairs], flat, offsets)
 
@@ -174,10 +179,8 @@ def _split(run: Run, split: str | None) -> set[str] | None:
 
 
 def transcripts(run: str) -> dict[str, str]:
-    """Text by id, as SUTLM reads it: the aligned text of rows kept by the thresholds.
+    """Transcripts by id: the aligned text of kept rows of `words`, or without `words` the transcripts of the corpus."""
 
-    A run without `words` has the transcripts of its corpus.
-    """
     opened = open_run(run)
     if "words" not in opened and "utterances" not in opened:
         return {}

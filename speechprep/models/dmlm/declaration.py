@@ -1,10 +1,10 @@
-"""DMLM in the zoo: options, training and questions."""
+"""Zoo declaration of DMLM: options, training and evaluations."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from speechprep.models.zoo import Model, Question
+from speechprep.models.zoo import Evaluation, Model
 from speechprep.options import Options
 
 MODULE = "speechprep.models.dmlm"
@@ -13,18 +13,25 @@ MODULE = "speechprep.models.dmlm"
 class AsrOptions(Options):
     """Options of `asr`."""
 
-    split: str | None = Field(None, description="Only utterances of this split.", json_schema_extra={"metavar": "NAME"})
-    unseen: bool = Field(default=False, description="Only utterances kept out of training by its option `validation`.")
-    beams: int = Field(1, ge=1, description="Beam width; 1 is greedy.")
-    max_new_tokens: int = Field(256, ge=1, description="Most tokens of a transcript.")
-    normalise: str = Field("librispeech", description="Normalisation of both texts, as of `eval wer`.")
+    split: str | None = Field(
+        None, description="Evaluate only utterances of this split.", json_schema_extra={"metavar": "NAME"}
+    )
+    unseen: bool = Field(
+        default=False, description="Evaluate only utterances excluded from training by its option `validation`."
+    )
+    beams: int = Field(1, ge=1, description="Beam width of the decoding. 1 is greedy.")
+    max_new_tokens: int = Field(256, ge=1, description="Largest number of tokens of a transcript.")
+    normalise: str = Field(
+        "librispeech",
+        description="Normalisation of hypotheses and references: none, librispeech or whisper, see `eval wer`.",
+    )
 
 
-ASR = Question(
+ASR = Evaluation(
     name="asr",
     help="Transcribe the units of a run with a DMLM, and print the word error rate.",
     options=AsrOptions,
-    ask=f"{MODULE}.questions:ask_asr",
+    evaluate=f"{MODULE}.evaluations:evaluate_asr",
     examples=(
         "speechprep eval asr --model models/asr --data test-run",
         "speechprep eval asr --model models/asr --data test-run --beams 5 --normalise whisper --out decoded.jsonl",
@@ -37,7 +44,7 @@ DMLM = Model(
     paper="2406.06582",
     options_class=f"{MODULE}.train:DmlmOptions",
     job=f"{MODULE}.train:training_job",
-    questions=(ASR,),
-    figures=f"{MODULE}.questions:grid_figures",
+    evaluations=(ASR,),
+    figures=f"{MODULE}.evaluations:grid_figures",
     examples=("speechprep train dmlm --data run --out models/asr --set size=mini --set shares='{asr: 1}'",),
 )

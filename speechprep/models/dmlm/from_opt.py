@@ -1,4 +1,4 @@
-"""A DMLM from OPT's weights, with added rows for codes and special tokens."""
+"""Initialisation of a DMLM from the weights of OPT, with new embedding rows for codes and special tokens."""
 
 from __future__ import annotations
 
@@ -9,37 +9,40 @@ from speechprep.models.dmlm.config import DmlmConfig
 from speechprep.models.dmlm.model import DmlmForCausalLM
 
 NEW_ROWS = ("mean", "normal")
-_SHRINK = 1e-5  # of the covariance of the old rows, for the new ones around their mean
+_SHRINK = 1e-5  # covariance of new rows around the mean, relative to the covariance of the old rows
 
 
 def load_opt(source: str) -> torch.nn.Module:
-    """OPT from a folder, or from a hub id in the cache of this machine.
+    """OPT from a folder, or by its hub id from the local cache.
 
     Raises:
-        MissingBackend: it cannot be had on this machine.
+        MissingBackend: the model is not on this machine.
     """
     from transformers import OPTForCausalLM
 
     try:
-        found: torch.nn.Module = OPTForCausalLM.from_pretrained(source, local_files_only=True)
+        model: torch.nn.Module = OPTForCausalLM.from_pretrained(source, local_files_only=True)
     except (OSError, ValueError) as error:
         first = first_line(error)
         raise MissingBackend(f"no OPT at {source!r}; name a local folder, or fetch it first ({first})") from error
-    return found
+    return model
 
 
 def new_rows(old: torch.Tensor, count: int, how: str, seed: int = 0) -> torch.Tensor:
-    """(count, d) embedding rows to stand behind `old` (n, d).
+    """(count, d) new embedding rows.
 
     Args:
-        old: the rows there are.
-        count: how many more.
-        how: "mean": close around the mean of the old rows, for an average initial probability of the new tokens;
-            "normal": N(0, 0.02), far below OPT's rows at first.
-        seed: of the draw.
+        old: (n, d) rows of OPT.
+        count: number of new rows.
+        how: "mean": close to the mean of the old rows, so that new tokens start with an average probability;
+            "normal": N(0, 0.02), so that new tokens start with a far lower probability than the tokens of OPT.
+        seed: seed of the random numbers.
+
+    Raises:
+        ConfigError: an unknown `how`.
     """
     if how not in NEW_ROWS:
-        raise ConfigError(f"new_rows {how!r}; there are: {', '.join(NEW_ROWS)}")
+        raise ConfigError(f"new_rows {how!r} is unknown; set one of {', '.join(NEW_ROWS)}")
     draw = torch.Generator().manual_seed(seed)
     noise = torch.randn(count, old.shape[1], generator=draw, dtype=torch.float64)
     if how == "normal":
@@ -51,14 +54,19 @@ def new_rows(old: torch.Tensor, count: int, how: str, seed: int = 0) -> torch.Te
 
 
 def from_opt(opt: torch.nn.Module, config: DmlmConfig, *, rows: str = "mean", seed: int = 0) -> DmlmForCausalLM:
-    """The model of `config` with OPT's weights; the first `n_text` rows of its embedding are OPT's.
+    """A DMLM with the weights of OPT. The first `config.n_text` rows of its embedding are those of OPT.
+
+    Args:
+        opt: result of `load_opt`.
+        config: configuration with the shape of OPT.
+        rows, seed: see `new_rows`.
 
     Raises:
         ConfigError: the configuration has another number of text rows, or another shape, than OPT.
     """
     old = opt.get_input_embeddings().weight
     if config.n_text != len(old):
-        raise ConfigError(f"the configuration has {config.n_text} rows of text, OPT has {len(old)}")
+        raise ConfigError(f"the configuration has {config.n_text} text rows, OPT has {len(old)}; use the config of OPT")
     model = DmlmForCausalLM(config)
     weights = dict(opt.model.state_dict())
     name = "decoder.embed_tokens.weight"
@@ -67,5 +75,8 @@ def from_opt(opt: torch.nn.Module, config: DmlmConfig, *, rows: str = "mean", se
     try:
         model.model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ConfigError(f"OPT's weights are of another shape than the configuration: {error}") from error
+        raise ConfigError(
+            f"the weights of OPT have another shape than the configuration ({error}); use the config of OPT"
+        ) from error
+
     return model

@@ -1,8 +1,8 @@
-"""Batches of several tasks in stated shares, in one order for any number of ranks, from any place on.
+"""Batches of several tasks in fixed shares, in one order for any number of ranks, with exact resume.
 
-Sample number n of a training is a function of tasks, shares and seed. `data.schedule` gives the task, with exact
-shares at all times; a permutation for each epoch of the task gives the item. A step of `world` ranks takes
-the next `world * rows` samples. They are fitted into as few rows as can be, each sample a document of its own.
+Sample number n of a training is a function of tasks, shares and seed. `data.schedule` gives the task, with exact shares
+at all times; a permutation for each epoch of the task gives the item. A step of `world` ranks takes the next
+`world * rows` samples. Best fit packs them into rows; each sample is a document.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from speechprep.errors import StaleArtifact
 from speechprep.models.data.masks import IGNORED
 from speechprep.models.data.order import permutation, source_key
 from speechprep.models.data.schedule import Schedule
-from speechprep.models.dmlm.tasks import Task
+from speechprep.models.dmlm.task_sequences import TaskSequences
 from speechprep.tokenizers.arrays.keyed_random import salted
 from speechprep.tokenizers.packing import best_fit
 
 
 class MixedBatches:
-    """See the module's text.
+    """Endless stream of batches of several tasks.
 
     Args:
-        tasks: by name.
-        shares: of the samples, relative, for each of the tasks.
-        rows: samples of a batch of one rank.
-        context: most tokens of a row.
-        pad: id of padding.
-        seed: of the order.
-        rank, world: this process is number `rank` of `world`.
+        tasks: name -> sequences of the task.
+        shares: name -> relative share of the samples.
+        rows: samples in a batch of one rank.
+        context: largest number of tokens of a row.
+        pad: padding id.
+        seed: seed of the order.
+        rank, world: index of this process, and number of processes.
     """
 
     def __init__(
         self,
-        tasks: Mapping[str, Task],
+        tasks: Mapping[str, TaskSequences],
         shares: Mapping[str, float],
         *,
         rows: int,
@@ -55,25 +55,29 @@ class MixedBatches:
         self.rank, self.world = rank, world
         self.schedule = Schedule.of([Fraction(str(shares[name])) for name in tasks])
         self.keys = [source_key(seed, name) for name in tasks]
-        self.orders: dict[int, tuple[int, NDArray[np.int64]]] = {}  # of the epoch that each task is in
+        self.orders: dict[int, tuple[int, NDArray[np.int64]]] = {}  # task -> its current epoch and the order of items
         self.taken = 0
-        self.made_of = {"seed": seed, "shares": self.schedule.counts.tolist(), "items": [len(t) for t in self.tasks]}
+        self.order_parameters = {
+            "seed": seed,
+            "shares": self.schedule.counts.tolist(),
+            "items": [len(t) for t in self.tasks],
+        }
 
     def samples(self, begin: int, count: int) -> list[tuple[int, int]]:
-        """Task and item of samples number `begin` and on."""
+        """Indices of task and item of `count` samples from number `begin` on."""
         which, number = self.schedule.locate(np.arange(begin, begin + count))
         return [(t, self._item(t, n)) for t, n in zip(which.tolist(), number.tolist(), strict=True)]
 
     def _item(self, task: int, number: int) -> int:
         epoch, place = divmod(number, len(self.tasks[task]))
-        held = self.orders.get(task)
-        if held is None or held[0] != epoch:
-            held = epoch, permutation(salted(self.keys[task], epoch), len(self.tasks[task]))
-            self.orders[task] = held
-        return int(held[1][place])
+        order = self.orders.get(task)
+        if order is None or order[0] != epoch:
+            order = epoch, permutation(salted(self.keys[task], epoch), len(self.tasks[task]))
+            self.orders[task] = order
+        return int(order[1][place])
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        """Batches of this rank from the place on."""
+        """Batches of this rank from the current position on."""
         while True:
             begin = self.taken + self.rank * self.rows
             self.taken += self.rows * self.world
@@ -84,26 +88,32 @@ class MixedBatches:
         return list(islice(iter(self), count))
 
     def state(self) -> dict[str, Any]:
-        """Samples taken by all ranks, and the inputs of the order."""
-        return {"samples": self.taken, **self.made_of}
+        """Number of samples delivered to all ranks, and the parameters of the order."""
+        return {"samples": self.taken, **self.order_parameters}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on after a state; rank, world and rows may be others.
+        """Resume after a state, with any rank, world and rows.
 
         Raises:
-            StaleArtifact: it is the state of another order.
+            StaleArtifact: the state belongs to another order; the message lists the differences.
         """
-        known = {key: value for key, value in state.items() if key != "samples"}
-        if known != self.made_of:
-            differ = "; ".join(manifest.differences(known, self.made_of))
-            raise StaleArtifact(f"this state is of another order of samples ({differ}); begin anew")
+        parameters = {key: value for key, value in state.items() if key != "samples"}
+        if parameters != self.order_parameters:
+            changes = "; ".join(manifest.differences(parameters, self.order_parameters))
+            raise StaleArtifact(f"the state belongs to another order of samples ({changes}); restart the training")
         self.taken = state["samples"]
 
 
 def fit(
     sequences: list[tuple[NDArray[np.int64], NDArray[np.int64]]], context: int, pad: int
 ) -> dict[str, torch.Tensor]:
-    """Sequences (tokens, labels) into rows of at most `context` tokens by best fit: input_ids, document_ids, labels."""
+    """A batch (input_ids, document_ids, labels) from sequences (tokens, labels), packed by best fit.
+
+    Args:
+        sequences: tokens and labels of each sample, (l,) each.
+        context: largest number of tokens of a row.
+        pad: padding id.
+    """
     lengths = np.array([len(ids) for ids, _ in sequences], np.int64)
     bins = best_fit(lengths, np.zeros(len(lengths), bool), context)
     width = max(int(lengths[b].sum()) for b in bins)
@@ -117,5 +127,5 @@ def fit(
             ids[row, span], labels[row, span] = sequences[i]
             documents[row, span] = number
             at = span.stop
-    made = {"input_ids": ids, "document_ids": documents, "labels": labels}
-    return {name: torch.from_numpy(values) for name, values in made.items()}
+    arrays = {"input_ids": ids, "document_ids": documents, "labels": labels}
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}

@@ -1,4 +1,4 @@
-"""Scorers: references and hypotheses, keyed by id, into a `Score`. They need no model and, most of them, only NumPy."""
+"""Scorers of texts against references, joined by id, and evaluations of trained models. Scorers need no torch."""
 
 from speechprep.models.evaluation.benchmark import scorer
 

@@ -1,4 +1,4 @@
-"""Benchmarks: the declaration of each scorer's command, options and input.
+"""Declarations of scorers: a `Benchmark` record with the command, the options and the input of each scorer.
 
 A scorer is one file with a `Benchmark` and one line in `registry.py`; another package adds one through the entry-point
 group `speechprep.scorers`.
@@ -38,26 +38,29 @@ class NormaliseOptions(Options):
     """Options of the scorers of transcripts."""
 
     normalise: str = Field(
-        "librispeech", description="none, librispeech (case folded) or whisper (Whisper's EnglishTextNormalizer)."
+        "librispeech",
+        description="Normalisation of references and hypotheses: none, librispeech (folded case) or whisper (Whisper's "
+        "EnglishTextNormalizer).",
     )
     spellings: str | None = Field(
         None,
-        description="For whisper without the package openai-whisper: normalizer.json of a Whisper model folder.",
+        description="Spelling table for whisper without the package openai-whisper: normalizer.json of a Whisper model "
+        "folder.",
         json_schema_extra={"metavar": "FILE"},
     )
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A scorer as `speechprep eval` and Python know it.
+    """Declaration of a scorer, for `speechprep eval` and Python.
 
     Attributes:
-        name: of the command.
-        help: text of the command's help.
+        name: name of the command.
+        help: help text of the command.
         score: (references, hypotheses, *, bootstrap, ...options) -> Score.
         options: class of its options.
-        column: column of references and hypotheses, if no other is named.
-        references: how references are read from a table.
+        column: default column of references and hypotheses.
+        references: (table, column) -> references.
         by_speaker: True if the interval can be over speakers.
         examples: further arguments of example commands.
     """
@@ -73,7 +76,8 @@ class Benchmark:
 
 
 def benchmarks() -> dict[str, Benchmark]:
-    """All benchmarks by name, those of other packages last."""
+    """All benchmarks by name; benchmarks of other packages come last."""
+
     return {name: registry.resolve("scorers", name) for name in registry.names("scorers")}
 
 

@@ -1,4 +1,4 @@
-"""BLEU of translations by sacrebleu, with its signature for comparisons (Post, WMT 2018)."""
+"""BLEU of translations by sacrebleu, with its signature (Post, WMT 2018)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def bleu(
     """Corpus BLEU with sacrebleu's defaults: tokenizer 13a, exponential smoothing, mixed case.
 
     Args:
-        references: id -> one or more translations.
-        hypotheses: id -> the translation to score.
-        lowercase: fold upper and lower case; the signature says so.
-        bootstrap: how to make the interval.
+        references: id -> one or more reference translations.
+        hypotheses: id -> translation to score.
+        lowercase: fold case; the signature records it.
+        bootstrap: parameters of the interval; None for no interval.
 
     Returns:
         `score` on sacrebleu's scale, 0 to 100; `others` holds the four precisions, brevity penalty and length ratio,
@@ -46,40 +46,40 @@ def bleu(
     several(ids, references)
     most = max(len(references[id]) for id in ids)
     metric = BLEU(lowercase=lowercase)
-    said = [hypotheses[id] for id in ids]
+    candidates = [hypotheses[id] for id in ids]
     streams = [[references[id][k] if k < len(references[id]) else None for id in ids] for k in range(most)]
-    found = metric.corpus_score(said, streams)
-    others = {f"precision_{n}": value for n, value in enumerate(found.precisions, 1)}
-    others |= {"brevity_penalty": found.bp, "length_ratio": found.ratio}
-    counts = {"items": len(ids), "words": found.sys_len, "reference_words": found.ref_len}
+    corpus = metric.corpus_score(candidates, streams)
+    others = {f"precision_{n}": value for n, value in enumerate(corpus.precisions, 1)}
+    others |= {"brevity_penalty": corpus.bp, "length_ratio": corpus.ratio}
+    counts = {"items": len(ids), "words": corpus.sys_len, "reference_words": corpus.ref_len}
     how = {"signature": str(metric.get_signature())}
     interval = None
     if bootstrap:
-        one = BLEU(lowercase=lowercase)
+        item_metric = BLEU(lowercase=lowercase)
         rows = []
-        for text, *given in zip(said, *streams, strict=True):
-            part = one.corpus_score([text], [[reference] for reference in given if reference is not None])
+        for text, *item_references in zip(candidates, *streams, strict=True):
+            part = item_metric.corpus_score([text], [[r] for r in item_references if r is not None])
             rows.append([part.sys_len, part.ref_len, *part.counts, *part.totals])
 
         def score(sums: NDArray[np.float64]) -> float:
-            length, wished, *grams = (int(x) for x in sums)
-            half = len(grams) // 2
-            return float(BLEU.compute_bleu(grams[:half], grams[half:], length, wished, smooth_method="exp").score)
+            length, reference_length, *grams = (int(x) for x in sums)
+            matches, totals = grams[: len(grams) // 2], grams[len(grams) // 2 :]
+            return float(BLEU.compute_bleu(matches, totals, length, reference_length, smooth_method="exp").score)
 
         interval = bootstrap.interval(ids, np.array(rows), score)
-    return Score("bleu", float(found.score), interval, counts, others, how=how, scale="points")
+    return Score("bleu", float(corpus.score), interval, counts, others, how=how, scale="points")
 
 
 class BleuOptions(Options):
     """Options of `bleu`."""
 
-    lowercase: bool = Field(default=False, description="Fold upper and lower case.")
+    lowercase: bool = Field(default=False, description="Ignore the difference between upper and lower case.")
 
 
 BLEU = Benchmark(
     name="bleu",
-    help="BLEU of translations by sacrebleu, with its signature.\n\nSeveral references of an id are several rows, or a "
-    "list in JSON.",
+    help="BLEU of translations by sacrebleu, with its signature.\n\nGive several references of an id as several rows, "
+    "or as a list in JSON.",
     score=bleu,
     options=BleuOptions,
     references=lists,

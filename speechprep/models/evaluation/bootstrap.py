@@ -1,10 +1,9 @@
-"""Confidence intervals: the percentile bootstrap over utterances, or over the speakers they come from.
+"""Confidence intervals by the percentile bootstrap, over utterances or over speakers.
 
-A corpus score is a function of sums over utterances. Utterances, or whole speakers, are drawn with replacement as many
-times as there are, the sums are taken anew, and the quantiles of the scores bound the interval (Efron, "Bootstrap
-methods: another look at the jackknife", 1979; for WER: Bisani and Ney, "Bootstrap estimates for confidence intervals in
-ASR performance evaluation", 2004). Utterances of one speaker share the speaker's difficulty. With known speakers,
-drawing speakers gives the wider interval for another set of speakers.
+A corpus score is a function of sums over utterances. A sample draws n of n utterances (or speakers) with replacement
+and computes the score of their sums. The quantiles of the sample scores bound the interval (Efron, "Bootstrap methods:
+another look at the jackknife", 1979; for WER: Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR
+performance evaluation", 2004). Utterances of one speaker are correlated, so drawing speakers gives a wider interval.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How an interval is made.
+    """Parameters of a bootstrap interval.
 
     Attributes:
-        samples: how many times the corpus is resampled.
-        level: share of the resampled scores between the bounds.
-        seed: of the draws; the same ids, groups and seed give the same interval.
-        speakers: id -> speaker; None draws utterances.
+        samples: number of bootstrap samples.
+        level: fraction of the sample scores inside the interval.
+        seed: seed of the draws. The same ids, groups and seed give the same interval.
+        speakers: id -> speaker; None to draw utterances.
 
     Raises:
         ConfigError: fewer than 1 sample, or a level outside (0, 1).
@@ -43,7 +42,8 @@ class Bootstrap:
     def __post_init__(self) -> None:
         if self.samples < 1 or not 0 < self.level < 1:
             raise ConfigError(
-                f"bootstrap of {self.samples} samples at level {self.level:g}: needs at least 1 and a level in (0, 1)"
+                f"bootstrap of {self.samples} samples at level {self.level:g} is out of range; set at least 1 sample "
+                "and a level between 0 and 1"
             )
 
     def interval(
@@ -52,9 +52,9 @@ class Bootstrap:
         """The interval of a corpus score; None with fewer than two groups.
 
         Args:
-            ids: (n,) sorted: the result does not depend on the order of a file.
+            ids: (n,) sorted ids, so that the result does not depend on the order of a file.
             sums: (n, k) contribution of each utterance to the k sums.
-            score: (k,) sums -> the score.
+            score: (k,) sums -> score.
 
         Raises:
             BadInput: an id without a speaker.
@@ -71,17 +71,17 @@ class Bootstrap:
         return Interval(float(low), float(high), self.level, self.samples, over, n)
 
     def _drawn(self, sample: int, n: int) -> NDArray[np.float64]:
-        """(n,) how often each group is in a sample."""
+        """(n,) number of occurrences of each group in a sample."""
         draws = Draws(record_keys(self.seed, "bootstrap", [str(sample)]))
         picks = draws.uniform(0, np.zeros(n, np.int64), np.arange(n)) * n
         return np.bincount(picks.astype(np.int64), minlength=n).astype(np.float64)
 
 
 def _by_speaker(ids: Sequence[str], rows: NDArray[np.float64], speakers: Mapping[str, str]) -> NDArray[np.float64]:
-    """(speakers, k) sums of each speaker's utterances, the speakers sorted by name."""
-    lost = next((id for id in ids if not speakers.get(id)), None)
-    if lost is not None:
-        raise BadInput("no_speaker", f"id {lost!r} has no speaker; give it one or resample utterances")
+    """(speakers, k) sums over the utterances of each speaker, with speakers sorted by name."""
+    missing = next((id for id in ids if not speakers.get(id)), None)
+    if missing is not None:
+        raise BadInput("no_speaker", f"id {missing!r} has no speaker; add its speaker, or resample utterances")
     names, group = np.unique([speakers[id] for id in ids], return_inverse=True)
     summed = np.zeros((len(names), rows.shape[1]))
     np.add.at(summed, group, rows)
@@ -89,17 +89,18 @@ def _by_speaker(ids: Sequence[str], rows: NDArray[np.float64], speakers: Mapping
 
 
 def share(part: float, whole: float) -> float:
-    """`part / whole`; 0 where there is nothing."""
+    """`part / whole`; 0 if `whole` is 0."""
     return float(part / whole) if whole else 0.0
 
 
-def precision_recall_f1(correct: float, said: float, wanted: float) -> dict[str, float]:
-    """Precision, recall and their harmonic mean; 0 where a denominator is 0.
+def precision_recall_f1(correct: float, predicted: float, true: float) -> dict[str, float]:
+    """Precision, recall and their harmonic mean F1; 0 if a denominator is 0.
 
     Args:
-        correct: labels or entities on both sides.
-        said: of the hypotheses.
-        wanted: of the references.
+        correct: number of labels or entities on both sides.
+        predicted: number in the hypotheses.
+        true: number in the references.
     """
-    precision, recall = share(correct, said), share(correct, wanted)
+    precision, recall = share(correct, predicted), share(correct, true)
+
     return {"precision": precision, "recall": recall, "f1": share(2 * precision * recall, precision + recall)}

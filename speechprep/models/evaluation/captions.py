@@ -1,9 +1,9 @@
-"""Scores of captions against several references: CIDEr-D, ROUGE-L and BLEU-1 to 4 as pycocoevalcap computes them.
+"""Caption scores against several references: CIDEr-D, ROUGE-L and BLEU-1 to 4, equal to those of pycocoevalcap.
 
 CIDEr-D: Vedantam, Zitnick and Parikh, "CIDEr: Consensus-based image description evaluation" (CVPR 2015), with clipped
 counts and the Gaussian length penalty. ROUGE-L: Lin, "ROUGE" (2004), beta 1.2. BLEU: Papineni et al. (2002), closest
-reference length. CIDEr takes its document frequencies from the given references, one document an item. So a part of
-a split has another scale than the whole split, and a single item always scores 0.
+reference length. The document frequencies of CIDEr come from the references, one document for each item. Scores of a
+part of a split are therefore not comparable with those of the whole split, and a single item always scores 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import Field
 from speechprep.errors import ConfigError
 from speechprep.models.evaluation.benchmark import Benchmark, lists
 from speechprep.models.evaluation.bootstrap import Bootstrap
-from speechprep.models.evaluation.ptb import tokenize
+from speechprep.models.evaluation.ptb_tokenizer import tokenize
 from speechprep.models.evaluation.score import Score, paired, several
 from speechprep.options import Options
 
@@ -27,7 +27,7 @@ TOKENIZERS: dict[str, Callable[[str], list[str]]] = {"ptb": tokenize, "none": st
 ORDERS = 4
 _SIGMA = 6.0
 _BETA = 1.2
-_SMALL, _TINY = 1e-9, 1e-15  # of the reference implementation's BLEU: no division by 0, and 0 stays near 0
+_SMALL, _TINY = 1e-9, 1e-15  # smoothing constants of BLEU in pycocoevalcap
 
 Words = Sequence[str]
 Vector = dict[tuple[str, ...], float]
@@ -40,68 +40,68 @@ def captions(
     tokens: str = "ptb",
     bootstrap: Bootstrap | None = None,
 ) -> Score:
-    """CIDEr-D, with ROUGE-L and BLEU beside it.
+    """CIDEr-D, ROUGE-L and BLEU of captions.
 
     Args:
-        references: id -> its captions, at least one.
-        hypotheses: id -> the caption to score.
-        tokens: `ptb`, or `none` for tokenized texts.
-        bootstrap: for CIDEr's interval; the document frequencies come from all references.
+        references: id -> reference captions, at least one.
+        hypotheses: id -> caption to score.
+        tokens: tokenizer `ptb`, or `none` for tokenized texts.
+        bootstrap: parameters of the interval of CIDEr; document frequencies come from all references.
 
     Returns:
-        `score` is CIDEr, about 0 to 10; `others` holds `cider_x100` (as papers print it), `rouge_l` and `bleu_1` to
-        `bleu_4` as shares.
+        `score` is CIDEr, about 0 to 10. `others` contains `cider_x100` (the scale of papers), `rouge_l` and `bleu_1`
+        to `bleu_4` as fractions.
 
     Raises:
         BadInput: different ids on the two sides, or an id without a reference.
         ConfigError: an unknown tokenizer.
     """
     if tokens not in TOKENIZERS:
-        raise ConfigError(f"unknown tokenizer {tokens!r}; there are: {', '.join(TOKENIZERS)}")
+        raise ConfigError(f"unknown tokenizer {tokens!r}; set one of {', '.join(TOKENIZERS)}")
     ids = paired(references, hypotheses)
     several(ids, references)
     split = TOKENIZERS[tokens]
-    said = [split(hypotheses[id]) for id in ids]
-    wanted = [[split(text) for text in references[id]] for id in ids]
-    each = cider(said, wanted)
-    others = {"cider_x100": 100 * float(each.mean()), "rouge_l": float(np.mean(list(map(rouge_l, said, wanted))))}
-    others |= {f"bleu_{n}": value for n, value in enumerate(bleu(said, wanted), 1)}
-    sums = np.stack([each, np.ones(len(ids))], 1)
+    candidates = [split(hypotheses[id]) for id in ids]
+    true = [[split(text) for text in references[id]] for id in ids]
+    scores = cider(candidates, true)
+    others = {"cider_x100": 100 * float(scores.mean()), "rouge_l": float(np.mean(list(map(rouge_l, candidates, true))))}
+    others |= {f"bleu_{n}": value for n, value in enumerate(bleu(candidates, true), 1)}
+    sums = np.stack([scores, np.ones(len(ids))], 1)
     interval = bootstrap.interval(ids, sums, lambda s: float(s[0] / s[1])) if bootstrap else None
-    counts = {"items": len(ids), "references": sum(map(len, wanted)), "words": sum(map(len, said))}
+    counts = {"items": len(ids), "references": sum(map(len, true)), "words": sum(map(len, candidates))}
     how = {"form": "CIDEr-D", "tokens": tokens}
-    return Score("cider", float(each.mean()), interval, counts, others, how=how, scale="points")
+    return Score("cider", float(scores.mean()), interval, counts, others, how=how, scale="points")
 
 
-def cider(said: Sequence[Words], wanted: Sequence[Sequence[Words]]) -> NDArray[np.float64]:
+def cider(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> NDArray[np.float64]:
     """(n,) CIDEr-D of each item.
 
     Args:
-        said: (n) tokens of the candidates.
-        wanted: (n) lists of tokens of the references.
+        candidates: (n) token lists of the captions.
+        references: (n) lists of token lists of the references.
     """
-    counted = [[_ngrams(words) for words in item] for item in wanted]
+    reference_counts = [[_ngrams(words) for words in item] for item in references]
     documents: Counter[tuple[str, ...]] = Counter()
-    for item in counted:
+    for item in reference_counts:
         documents.update({ngram for counts in item for ngram in counts})
-    whole = math.log(len(said))
+    log_items = math.log(len(candidates))
 
     def weigh(counts: Counter[tuple[str, ...]]) -> tuple[list[Vector], list[float], int]:
-        """tf-idf vector and norm of each order, and the number of bigrams as the length."""
+        """tf-idf vector and norm of each order, and the number of bigrams, the length of CIDEr-D."""
         vectors: list[Vector] = [{} for _ in range(ORDERS)]
         for ngram, times in counts.items():
-            vectors[len(ngram) - 1][ngram] = times * (whole - math.log(max(documents[ngram], 1)))
+            vectors[len(ngram) - 1][ngram] = times * (log_items - math.log(max(documents[ngram], 1)))
         norms = [math.sqrt(sum(x * x for x in vector.values())) for vector in vectors]
         return vectors, norms, sum(times for ngram, times in counts.items() if len(ngram) == 2)
 
     scores = []
-    for words, item in zip(said, counted, strict=True):
-        own, norms, length = weigh(_ngrams(words))
+    for words, item in zip(candidates, reference_counts, strict=True):
+        vectors, norms, length = weigh(_ngrams(words))
         total = 0.0
         for counts in item:
-            other, their_norms, their_length = weigh(counts)
-            penalty = math.exp(-((length - their_length) ** 2) / (2 * _SIGMA**2))
-            for vector, reference, a, b in zip(own, other, norms, their_norms, strict=True):
+            reference_vectors, reference_norms, reference_length = weigh(counts)
+            penalty = math.exp(-((length - reference_length) ** 2) / (2 * _SIGMA**2))
+            for vector, reference, a, b in zip(vectors, reference_vectors, norms, reference_norms, strict=True):
                 if a and b:
                     shared = sum(min(x, reference[g]) * reference[g] for g, x in vector.items() if g in reference)
                     total += penalty * shared / (a * b)
@@ -110,7 +110,7 @@ def cider(said: Sequence[Words], wanted: Sequence[Sequence[Words]]) -> NDArray[n
 
 
 def rouge_l(words: Words, references: Sequence[Words]) -> float:
-    """ROUGE-L of one item: the F measure of the best precision and the best recall over its references."""
+    """ROUGE-L of one item: the F measure of the highest precision and the highest recall over its references."""
     common = [_common(words, reference) for reference in references]
     precision = max(common) / max(len(words), 1)
     recall = max(n / max(len(reference), 1) for n, reference in zip(common, references, strict=True))
@@ -119,26 +119,26 @@ def rouge_l(words: Words, references: Sequence[Words]) -> float:
     return (1 + _BETA**2) * precision * recall / (recall + _BETA**2 * precision)
 
 
-def bleu(said: Sequence[Words], wanted: Sequence[Sequence[Words]]) -> list[float]:
-    """BLEU-1 to BLEU-4 of the corpus, as shares: cumulative, closest reference length (of equals the shorter)."""
-    right, guessed = np.zeros(ORDERS), np.zeros(ORDERS)
-    length = wished = 0
-    for words, references in zip(said, wanted, strict=True):
+def bleu(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
+    """Cumulative BLEU-1 to BLEU-4 of the corpus as fractions, with the closest reference length (shorter on a tie)."""
+    matches, totals = np.zeros(ORDERS), np.zeros(ORDERS)
+    length = reference_length = 0
+    for words, item in zip(candidates, references, strict=True):
         most: Counter[tuple[str, ...]] = Counter()
-        for reference in references:
+        for reference in item:
             most |= _ngrams(reference)
         for ngram, times in (_ngrams(words) & most).items():
-            right[len(ngram) - 1] += times
-        guessed += [max(len(words) - n, 0) for n in range(ORDERS)]
+            matches[len(ngram) - 1] += times
+        totals += [max(len(words) - n, 0) for n in range(ORDERS)]
         length += len(words)
-        wished += min((abs(len(reference) - len(words)), len(reference)) for reference in references)[1]
-    means = np.cumprod((right + _TINY) / (guessed + _SMALL)) ** (1 / np.arange(1, ORDERS + 1))
-    ratio = (length + _TINY) / (wished + _SMALL)
+        reference_length += min((abs(len(reference) - len(words)), len(reference)) for reference in item)[1]
+    means = np.cumprod((matches + _TINY) / (totals + _SMALL)) ** (1 / np.arange(1, ORDERS + 1))
+    ratio = (length + _TINY) / (reference_length + _SMALL)
     return [float(x) for x in means * (math.exp(1 - 1 / ratio) if ratio < 1 else 1.0)]
 
 
 def _ngrams(words: Words) -> Counter[tuple[str, ...]]:
-    """How often each run of 1 to 4 words occurs."""
+    """Counts of all n-grams of 1 to 4 words."""
     return Counter(tuple(words[i : i + n]) for n in range(1, ORDERS + 1) for i in range(len(words) - n + 1))
 
 
@@ -155,13 +155,13 @@ def _common(a: Words, b: Words) -> int:
 class CaptionOptions(Options):
     """Options of `captions`."""
 
-    tokens: str = Field("ptb", description="ptb, or none for tokenized texts.")
+    tokens: str = Field("ptb", description="Tokenizer of the captions: ptb, or none for tokenized texts.")
 
 
 CAPTIONS = Benchmark(
     name="captions",
-    help="CIDEr, ROUGE-L and BLEU of captions.\n\nSeveral references of an id are several rows, or a list in JSON. "
-    "Give the references of the whole split: the document frequencies of CIDEr come from them.",
+    help="CIDEr, ROUGE-L and BLEU of captions.\n\nGive several references of an id as several rows, or as a list in "
+    "JSON. Give the references of the whole split, because the document frequencies of CIDEr come from them.",
     score=captions,
     options=CaptionOptions,
     references=lists,

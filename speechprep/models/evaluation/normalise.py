@@ -1,9 +1,9 @@
-"""Normalisations of transcripts before words are compared, by name. Scores of two normalisations are never compared.
+"""Normalisations of transcripts before scoring, by name. Scores of two normalisations are not comparable.
 
-`none`         the text as it is
-`librispeech`  upper and lower case are one, nothing else: LibriSpeech's transcripts have no punctuation or digits
-`whisper`      Whisper's EnglishTextNormalizer: contractions spelled out, fillers and bracketed text removed, American
-               spelling, numbers as digits, no punctuation. It is the code of a library, never a copy of it
+none         the unchanged text
+librispeech  folded case; transcripts of LibriSpeech have no punctuation or digits
+whisper      EnglishTextNormalizer of openai-whisper or transformers: contractions spelled out, fillers and bracketed
+             text removed, American spelling, numbers as digits, no punctuation
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ NORMALISATIONS = ("none", "librispeech", "whisper")
 
 
 def normaliser(name: str, spellings: str | None = None) -> Normaliser:
-    """The function behind a name.
+    """The normalisation function of a name.
 
     Args:
         name: one of `NORMALISATIONS`.
-        spellings: for `whisper` without the package openai-whisper: a JSON file of British -> American spellings,
-            `normalizer.json` of a Whisper model folder; transformers then normalises.
+        spellings: JSON file of British -> American spellings, `normalizer.json` of a Whisper model folder. With it,
+            `whisper` uses transformers instead of openai-whisper.
 
     Raises:
-        ConfigError: unknown name, or an invalid or useless file of spellings.
+        ConfigError: an unknown name, or an invalid or unused file of spellings.
         MissingBackend: `whisper` without either package.
     """
     if name not in NORMALISATIONS:
-        raise ConfigError(f"unknown normalisation {name!r}; there are: {', '.join(NORMALISATIONS)}")
+        raise ConfigError(f"unknown normalisation {name!r}; set one of {', '.join(NORMALISATIONS)}")
     if name != "whisper":
         if spellings:
-            raise ConfigError(f"spellings belong to the normalisation 'whisper', not to {name!r}; leave them out")
+            raise ConfigError(f"spellings have no effect on the normalisation {name!r}; set normalise=whisper")
         return str.casefold if name == "librispeech" else str
     return _transformers(spellings) if spellings else _openai()
 
@@ -51,7 +51,7 @@ def _openai() -> Normaliser:
     from whisper.normalizers import EnglishTextNormalizer
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # it leaves its table of spellings open
+        warnings.simplefilter("ignore", ResourceWarning)  # the library leaves its table of spellings open
         normalise: Normaliser = EnglishTextNormalizer()
     return normalise
 
@@ -63,13 +63,14 @@ def _transformers(spellings: str) -> Normaliser:
     if not find_spec("transformers"):
         raise MissingBackend.package("the normalisation 'whisper' with a table of spellings", "transformers", "hf")
     if not storage.exists(spellings):
-        raise ConfigError(f"spellings {spellings!r}: there is no such file")
+        raise ConfigError(f"spellings {spellings!r}: no such file; name the normalizer.json of a Whisper model folder")
     try:
         table = json.loads(storage.read_bytes(spellings))
     except ValueError as error:
-        raise ConfigError(f"spellings {spellings!r}: not JSON ({error})") from error
+        raise ConfigError(f"spellings {spellings!r}: not JSON ({error}); name a normalizer.json") from error
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-        raise ConfigError(f"spellings {spellings!r}: needs one object of word -> word")
+        raise ConfigError(f"spellings {spellings!r}: not an object of word -> word; name a normalizer.json")
+
     from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
     normalise: Normaliser = EnglishTextNormalizer(table)

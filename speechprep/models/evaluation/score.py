@@ -1,4 +1,4 @@
-"""Scores: texts by id as input, and a score with its counts and its interval as output."""
+"""The result of a scorer: a score with its counts and its confidence interval, and the join of texts by id."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from speechprep.errors import BadInput
 
 @dataclass(frozen=True)
 class Interval:
-    """A percentile interval of the bootstrap.
+    """A confidence interval of a score.
 
     Attributes:
-        level: share of the resampled scores inside, 0.95 for instance.
-        samples: how many times the corpus was resampled.
-        over: drawn items, `utterances` or `speakers`; `groups`: their number.
+        low, high: its bounds.
+        level: confidence level, for example 0.95.
+        samples: number of bootstrap samples; 0 for a Wilson interval.
+        over: drawn items: `utterances`, `speakers` or `pairs`.
+        groups: number of drawn items.
     """
 
     low: float
@@ -29,18 +31,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Score:
-    """The outcome of a scorer.
+    """Result of a scorer.
 
     Attributes:
         metric: name of `score`.
-        score: the headline figure.
-        scale: `share` (0.0365 is 3.65 % WER), or `points` on the metric's own scale (CIDEr, BLEU).
-        interval: where it lies with another draw of utterances or speakers; None where none was asked for or there
-            is one group only.
-        counts: the whole numbers behind it, summed over all ids.
+        score: the main figure.
+        scale: `share` for a fraction (0.0365 is 3.65 % WER), or `points` on the scale of the metric (CIDEr, BLEU).
+        interval: confidence interval of `score`; None if it was not computed, or with fewer than two groups.
+        counts: integer counts behind the score, summed over all ids.
         others: further figures of the same texts.
-        by: figures for each label or tag.
-        how: facts to quote with a figure: normalisation, tokenizer, signature.
+        by: figures of each label or tag.
+        how: facts to quote with the score: normalisation, tokenizer, signature.
     """
 
     metric: str
@@ -53,35 +54,37 @@ class Score:
     scale: Literal["share", "points"] = "share"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything in plain types, ready for JSON."""
+        """The score as plain types for JSON."""
         return asdict(self)
 
 
 def paired(references: Mapping[str, object], hypotheses: Mapping[str, object]) -> list[str]:
-    """The ids of both, sorted: texts are joined by id, never by position.
+    """The sorted ids of references and hypotheses. Texts are joined by id, never by position.
 
     Raises:
         BadInput: an id on one side only (`id_missing`, `id_extra`), or no id at all (`no_references`).
     """
     if not references:
-        raise BadInput("no_references", "there are no references; name a file with at least one row")
-    for code, have, lack, where in (
+        raise BadInput("no_references", "the references are empty; name a file with at least one row")
+    for code, side, other, problem in (
         ("id_missing", references, hypotheses, "has a reference and no hypothesis"),
         ("id_extra", hypotheses, references, "has a hypothesis and no reference"),
     ):
-        alone = sorted(set(have) - set(lack))
-        if alone:
-            more = f" (and {len(alone) - 1:,} more)" if len(alone) > 1 else ""
-            raise BadInput(code, f"id {alone[0]!r}{more} {where}; score the same set of ids on both sides")
+        unmatched = sorted(set(side) - set(other))
+        if unmatched:
+            more = f" (and {len(unmatched) - 1:,} more)" if len(unmatched) > 1 else ""
+            raise BadInput(code, f"id {unmatched[0]!r}{more} {problem}; score the same set of ids on both sides")
     return sorted(references)
 
 
 def several(ids: list[str], references: Mapping[str, Sized]) -> None:
-    """Check for at least one reference of each id.
+    """Check that each id has at least one reference.
 
     Raises:
-        BadInput: an id with an empty list.
+        BadInput: an id with an empty list (`no_references`).
     """
     for id in ids:
         if not references[id]:
-            raise BadInput("no_references", f"id {id!r} has an empty list of references; give it one or leave it out")
+            raise BadInput(
+                "no_references", f"id {id!r} has an empty list of references; add a reference, or remove the id"
+            )

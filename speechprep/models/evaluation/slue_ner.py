@@ -1,6 +1,6 @@
-"""SLUE-NER: named entities in tagged text, by the rules of the SLUE toolkit.
+"""SLUE-NER: named entities in tagged text, by the rules of the SLUE toolkit (Shon et al. 2022).
 
-An entity stands between the start symbol of its tag and `]`, each a word of its own:
+An entity is enclosed by the start symbol of its tag and `]`, both separate words:
 `then $ barack obama ] visited % paris ]`.
 """
 
@@ -22,7 +22,7 @@ from speechprep.models.evaluation.files import Table
 from speechprep.models.evaluation.score import Score, paired
 
 STARTS = {"LAW": "!", "NORP": "@", "ORG": "#", "PERSON": "$", "PLACE": "%", "QUANT": "^", "WHEN": "&"}
-"""Tag -> start symbol, of the 7 combined tags."""
+"""Combined tag -> start symbol."""
 END = "]"
 COMBINED: dict[str, str | None] = (
     dict.fromkeys(("DATE", "TIME"), "WHEN")
@@ -31,7 +31,7 @@ COMBINED: dict[str, str | None] = (
     | {"NORP": "NORP", "ORG": "ORG", "LAW": "LAW", "PERSON": "PERSON"}
     | dict.fromkeys(("FAC", "EVENT", "WORK_OF_ART", "PRODUCT", "LANGUAGE"))
 )
-"""The 18 tags of OntoNotes -> combined tag; None is left out."""
+"""The 18 tags of OntoNotes -> combined tag, or None for tags excluded by SLUE."""
 
 _TAGS = {symbol: tag for tag, symbol in STARTS.items()}
 _PUNCTUATION = re.compile(r"[.;?!]")
@@ -39,11 +39,11 @@ _PUNCTUATION = re.compile(r"[.;?!]")
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """Content of a tagged text.
+    """Entities of a tagged text.
 
     Attributes:
-        entities: (tag, phrase) in order.
-        illegal: symbols without an entity: a start inside an open entity, an end without start or phrase.
+        entities: (tag, phrase) of each entity, in order.
+        illegal: number of symbols without an entity: a start inside an open entity, an end without start or phrase.
     """
 
     entities: tuple[tuple[str, str], ...]
@@ -51,10 +51,10 @@ class Parsed:
 
 
 def parse(text: str) -> Parsed:
-    """Read tagged text.
+    """Parse tagged text.
 
-    A start symbol inside an open entity discards the open one. An end symbol without a start or after an empty
-    phrase yields nothing, and so does an entity without an end. Words lose `. ; ? !`.
+    A start symbol inside an open entity discards the open entity. An end symbol without a start or after an empty
+    phrase, and an entity without an end, give no entity. The characters `. ; ? !` are removed from words.
     """
     entities: list[tuple[str, str]] = []
     tag: str | None = None
@@ -76,10 +76,9 @@ def parse(text: str) -> Parsed:
 
 
 def tagged(text: str, spans: Iterable[Sequence[object]]) -> str:
-    """The tagged text of an annotated transcript.
+    """Tagged text of an annotated transcript, prepared as in the SLUE toolkit.
 
-    As the toolkit prepares it: `. ; ? !` and commas are removed, an apostrophe begins a word (`europe 's`), one at the
-    end of a word or alone is dropped.
+    The characters `. ; ? ! ,` are removed. An apostrophe begins a word (`europe 's`), or is removed at its end.
 
     Args:
         text: the normalised transcript.
@@ -93,32 +92,35 @@ def tagged(text: str, spans: Iterable[Sequence[object]]) -> str:
     for raw, first, size in sorted(spans, key=lambda span: int(str(span[1]))):
         start, end = int(str(first)), int(str(first)) + int(str(size))
         if raw not in COMBINED:
-            raise BadInput("bad_tag", f"tag {raw!r} is none of OntoNotes' 18: {', '.join(COMBINED)}")
+            raise BadInput("bad_tag", f"tag {raw!r} is not an OntoNotes tag; use one of {', '.join(COMBINED)}")
         tag = COMBINED[str(raw)]
         if tag is None:
             continue
         if start < at or end > len(text) or not _words(text[start:end]):
-            raise BadInput("bad_span", f"entity {raw} at {start}-{end} overlaps another, is empty or leaves {text!r}")
+            raise BadInput(
+                "bad_span", f"entity {raw} at {start}-{end} overlaps another, is empty or leaves {text!r}; correct it"
+            )
         pieces += [*_words(text[at:start]), STARTS[tag], *_words(text[start:end]), END]
         at = end
     return " ".join([*pieces, *_words(text[at:])])
 
 
 def annotation(cell: str) -> list[list[object]]:
-    """The spans in a cell of the release's TSV: a Python list of [tag, start, length], or `None`.
+    """The spans in a cell of the TSV of the release: a Python list of [tag, start, length], or `None`.
 
     Raises:
-        BadInput: it is neither.
+        BadInput: another value (`bad_span`).
     """
+    problem = f"{cell!r} is not a list of [tag, start, length]; write one, or None"
     try:
-        found = ast.literal_eval(cell) if cell.strip() else None
+        spans = ast.literal_eval(cell) if cell.strip() else None
     except (ValueError, SyntaxError) as error:
-        raise BadInput("bad_span", f"{cell!r} is no list of [tag, start, length]") from error
-    if found is None:
+        raise BadInput("bad_span", problem) from error
+    if spans is None:
         return []
-    if not isinstance(found, list) or not all(isinstance(span, list) and len(span) == 3 for span in found):
-        raise BadInput("bad_span", f"{cell!r} is no list of [tag, start, length]")
-    return found
+    if not isinstance(spans, list) or not all(isinstance(span, list) and len(span) == 3 for span in spans):
+        raise BadInput("bad_span", problem)
+    return spans
 
 
 def slue_ner(
@@ -129,35 +131,30 @@ def slue_ner(
     Args:
         references: id -> tagged text, see `tagged`.
         hypotheses: id -> tagged text.
-        bootstrap: how to make the interval of F1.
+        bootstrap: parameters of the interval of F1; None for no interval.
 
     Returns:
-        `others` holds precision and recall, `label_` precision, recall and f1, and `macro_f1` over the tags that occur;
-        `by` the figures of each tag; `counts` says how many symbols of the hypotheses were illegal.
+        `others` contains precision and recall, `label_` precision, recall and f1, and `macro_f1` over the present tags.
+        `by` contains the figures of each tag, and `counts` the number of illegal symbols of the hypotheses.
 
     Raises:
         BadInput: different ids on the two sides.
     """
     ids = paired(references, hypotheses)
-    wanted = [parse(references[id]) for id in ids]
-    said = [parse(hypotheses[id]) for id in ids]
-    rows = np.array([_agreement(h.entities, r.entities) for h, r in zip(said, wanted, strict=True)], np.float64)
+    parsed = [(parse(hypotheses[id]), parse(references[id])) for id in ids]
+    rows = np.array([_agreement(h.entities, r.entities) for h, r in parsed], np.float64)
     labels = np.array(
-        [
-            _agreement([tag for tag, _ in h.entities], [tag for tag, _ in r.entities])
-            for h, r in zip(said, wanted, strict=True)
-        ],
-        np.float64,
+        [_agreement([tag for tag, _ in h.entities], [tag for tag, _ in r.entities]) for h, r in parsed], np.float64
     )
     by = {}
     for tag in STARTS:
         parts = [
             _agreement([e for e in h.entities if e[0] == tag], [e for e in r.entities if e[0] == tag])
-            for h, r in zip(said, wanted, strict=True)
+            for h, r in parsed
         ]
-        correct, claimed, there = (sum(column) for column in zip(*parts, strict=True))
-        if claimed or there:
-            by[tag] = precision_recall_f1(correct, claimed, there) | {"support": float(there)}
+        correct, predicted, true = (sum(column) for column in zip(*parts, strict=True))
+        if predicted or true:
+            by[tag] = precision_recall_f1(correct, predicted, true) | {"support": float(true)}
     whole = precision_recall_f1(*rows.sum(0))
     others = {"precision": whole["precision"], "recall": whole["recall"]}
     others |= {f"label_{figure}": value for figure, value in precision_recall_f1(*labels.sum(0)).items()}
@@ -169,14 +166,14 @@ def slue_ner(
     interval = bootstrap.interval(ids, rows, f1) if bootstrap else None
     names = ("correct", "hypothesis_entities", "reference_entities")
     counts = {"utterances": len(ids)} | {n: int(v) for n, v in zip(names, rows.sum(0), strict=True)}
-    counts["illegal"] = sum(h.illegal for h in said)
+    counts["illegal"] = sum(hypothesis.illegal for hypothesis, _ in parsed)
     return Score("f1", whole["f1"], interval, counts, others, by, {"tags": "7 combined", "average": "micro"})
 
 
-def _agreement(said: Iterable[object], wanted: Iterable[object]) -> tuple[int, int, int]:
-    """How many agree, are said, are wanted. The k-th repetition agrees with the k-th: common members of two bags."""
-    claimed, there = Counter(said), Counter(wanted)
-    return (claimed & there).total(), claimed.total(), there.total()
+def _agreement(hypothesis: Iterable[object], reference: Iterable[object]) -> tuple[int, int, int]:
+    """Number of common, of predicted and of true members. Repeated members match as in a multiset intersection."""
+    predicted, true = Counter(hypothesis), Counter(reference)
+    return (predicted & true).total(), predicted.total(), true.total()
 
 
 def _words(text: str) -> list[str]:
@@ -192,7 +189,8 @@ def _words(text: str) -> list[str]:
 
 
 def tagged_references(table: Table, column: str) -> dict[str, str]:
-    """Tagged texts of a column, or of the columns normalized_text and normalized_ner of the release."""
+    """Tagged texts of a column, or from the columns normalized_text and normalized_ner of the release."""
+
     if table.has(column) or not (table.has("normalized_text") and table.has("normalized_ner")):
         return table.texts(column)
     spans = table.texts("normalized_ner")

@@ -1,4 +1,4 @@
-"""WER and CER of a corpus: (S + D + I) / N, errors and words summed over utterances before they are divided."""
+"""WER and CER of a corpus: (S + D + I) / N, with errors and words summed over utterances before the division."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def wer(
     Args:
         references: id -> text.
         hypotheses: id -> text of the same ids.
-        normalise: `none`, `librispeech` or `whisper`; see `normalise`.
-        spellings: a table for `whisper`; see `normaliser`.
-        alternations: read `{ A / B }` in references as sclite does, the better alternative counts and `@` is none.
-        bootstrap: how to make the interval; None makes none.
+        normalise: normalisation `none`, `librispeech` or `whisper`, see the module `normalise`.
+        spellings: spelling table for `whisper`, see `normaliser`.
+        alternations: read `{ A / B }` in references as in sclite: the better alternative counts, `@` is an empty one.
+        bootstrap: parameters of the interval; None for no interval.
 
     Returns:
-        counts: `utterances`, `wrong_utterances`, `words` (of the references), `hits`, `substitutions`, `deletions`,
-        `insertions`. Of the alignments with fewest errors the one with most hits is counted.
+        `counts` contains `utterances`, `wrong_utterances`, `words` (of the references), `hits`, `substitutions`,
+        `deletions` and `insertions`, from the alignment with the fewest errors, and on a tie the most hits.
 
     Raises:
         BadInput: different ids on the two sides, a broken alternation, or no word in all references.
@@ -60,7 +60,7 @@ def cer(
     spellings: str | None = None,
     bootstrap: Bootstrap | None = None,
 ) -> Score:
-    """Character error rate: as `wer`, in characters; a run of white space is one space, and it counts."""
+    """Character error rate: `wer` over characters. A run of white space counts as one character."""
     clean = normaliser(normalise, spellings)
     how = {"unit": "character", "normalisation": normalise}
 
@@ -81,30 +81,32 @@ def _score(
     bootstrap: Bootstrap | None,
 ) -> Score:
     ids = paired(references, hypotheses)
-    found = [edit_counts(of_reference(references[id]), of_hypothesis(hypotheses[id])) for id in ids]
+    edits = [edit_counts(of_reference(references[id]), of_hypothesis(hypotheses[id])) for id in ids]
     counts = {
         "utterances": len(ids),
-        "wrong_utterances": sum(c.errors > 0 for c in found),
-        unit: sum(c.words for c in found),
-        "hits": sum(c.hits for c in found),
-        "substitutions": sum(c.substitutions for c in found),
-        "deletions": sum(c.deletions for c in found),
-        "insertions": sum(c.insertions for c in found),
+        "wrong_utterances": sum(c.errors > 0 for c in edits),
+        unit: sum(c.words for c in edits),
+        "hits": sum(c.hits for c in edits),
+        "substitutions": sum(c.substitutions for c in edits),
+        "deletions": sum(c.deletions for c in edits),
+        "insertions": sum(c.insertions for c in edits),
     }
     if not counts[unit]:
-        raise BadInput("no_reference_words", f"the references hold no {unit} after the normalisation; nothing to score")
+        raise BadInput(
+            "no_reference_words", f"the references contain no {unit} after normalisation; give references with text"
+        )
 
     def rate(sums: NDArray[np.float64]) -> float:
         return float(sums[0] / max(sums[1], 1.0))
 
-    sums = np.array([(c.errors, c.words) for c in found])
+    sums = np.array([(c.errors, c.words) for c in edits])
     interval = bootstrap.interval(ids, sums, rate) if bootstrap else None
     others = {"utterance_error_rate": counts["wrong_utterances"] / len(ids)}
     return Score(metric, rate(sums.sum(0)), interval, counts, others, how=how)
 
 
 def _alternatives(text: str, clean: Callable[[str], str]) -> list[str | Alternation]:
-    """Words and alternations of a reference in sclite's `{ A / B }` form, without nesting."""
+    """Words and alternations of a reference in the `{ A / B }` format of sclite, without nesting."""
     items: list[str | Alternation] = []
     for outside, inside in re.findall(r"([^{}]*)(\{[^{}]*\})?", text):
         items += clean(outside).split()
@@ -112,7 +114,7 @@ def _alternatives(text: str, clean: Callable[[str], str]) -> list[str | Alternat
             ways = inside[1:-1].split(" / ")
             items.append(tuple(() if way.strip() == "@" else tuple(clean(way).split()) for way in ways))
     if text.count("{") != text.count("}") or text.count("{") != sum(not isinstance(item, str) for item in items):
-        raise BadInput("bad_alternation", f"{text!r}: alternatives are written {{ A / B }} and do not nest")
+        raise BadInput("bad_alternation", f"{text!r}: broken alternation; write {{ A / B }} without nesting")
     return items
 
 
@@ -120,20 +122,20 @@ class WerOptions(NormaliseOptions):
     """Options of `wer`."""
 
     alternations: bool = Field(
-        default=False, description="Read { A / B } in references as sclite does: the better one counts."
+        default=False, description="Read { A / B } in references as alternatives, as in sclite: the better one counts."
     )
 
 
 WER = Benchmark(
     name="wer",
-    help="Word error rate: substitutions, deletions and insertions for each word of the references.",
+    help="Word error rate: substitutions, deletions and insertions divided by the number of reference words.",
     score=wer,
     options=WerOptions,
     examples=(" --normalise whisper", " --speaker-column speaker --json"),
 )
 CER = Benchmark(
     name="cer",
-    help="Character error rate; a run of white space is one character.",
+    help="Character error rate. A run of white space counts as one character.",
     score=cer,
     options=NormaliseOptions,
     examples=(" --normalise none",),

@@ -1,4 +1,4 @@
-"""SUTLM as a classifier: a linear layer on the last token's hidden state (SLUE-SA; SUTLM, arXiv 2310.08715)."""
+"""SUTLM classifier for SLUE-SA: a linear layer on the hidden state of the last token (arXiv 2310.08715)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speechprep.models.sutlm.model import SutlmForCausalLM
 
 
 class SutlmForSequenceClassification(PreTrainedModel):
-    """See the module's text. The configuration's `labels` name the outputs."""
+    """Classifier on the SUTLM decoder. `config.labels` names its outputs."""
 
     config_class = SutlmConfig
     base_model_prefix = "model"
@@ -29,25 +29,24 @@ class SutlmForSequenceClassification(PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """The head; OPT's own modules set themselves up."""
+        """Initialise the head; `OPTModel` initialises its own modules."""
         if isinstance(module, torch.nn.Linear) and module is self.head:
             module.weight.data.normal_(0.0, self.config.decoder.init_std)
             module.bias.data.zero_()
 
     @classmethod
     def from_sutlm(cls, trained: SutlmForCausalLM, labels: list[str]) -> SutlmForSequenceClassification:
-        """With the decoder of a trained SUTLM, and a new head for these labels."""
-        config = SutlmConfig(**{**trained.config.to_dict(), "labels": labels})
-        made = cls(config)
-        made.model.load_state_dict(trained.model.state_dict())
-        return made
+        """A classifier with the decoder of a trained SUTLM and a new head for `labels`."""
+        classifier = cls(SutlmConfig(**{**trained.config.to_dict(), "labels": labels}))
+        classifier.model.load_state_dict(trained.model.state_dict())
+        return classifier
 
     def loss_terms(self) -> tuple[LossTerm, ...]:
-        """The mean over sequences."""
-        return (LossTerm("label"),)
+        """One term: the mean cross-entropy over sequences."""
+        return (LossTerm("label", unit="items"),)
 
     def target_counts(self, labels: torch.Tensor, **_: Any) -> torch.Tensor:
-        """(1,) sequences of a batch."""
+        """(1,) number of sequences of a batch."""
         return torch.tensor([len(labels)], device=labels.device)
 
     def forward(
@@ -57,19 +56,19 @@ class SutlmForSequenceClassification(PreTrainedModel):
         labels: torch.Tensor | None = None,
         counts: torch.Tensor | None = None,
     ) -> ModelOutput:
-        """Logits (b, labels), and the mean cross-entropy where labels are given.
+        """Logits (b, labels), and with `labels` the mean cross-entropy.
 
         Args:
-            input_ids: (b, l) tokens, padded on the right, where causal attention sees nothing of it.
-            lengths: (b,) tokens of each row.
-            labels: (b,) numbers of labels.
-            counts: (1,) sequences of the whole update; its own if not given.
+            input_ids: (b, l) tokens, padded on the right; causal attention does not reach the padding.
+            lengths: (b,) number of tokens of each row.
+            labels: (b,) indices of labels.
+            counts: (1,) number of sequences of the whole update; default: of this batch.
         """
         hidden = self.model(input_ids, use_cache=False).last_hidden_state
         logits = self.head(hidden[torch.arange(len(lengths), device=lengths.device), lengths - 1])
         if labels is None:
             return DecoderOutput(logits=logits)
         total = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")[None]
-        own = self.target_counts(labels)
-        loss = combine(self.loss_terms(), total, own if counts is None else counts)
-        return DecoderOutput(loss=loss, sums=total.detach(), counts=own, logits=logits)
+        batch_counts = self.target_counts(labels)
+        loss = combine(self.loss_terms(), total, batch_counts if counts is None else counts)
+        return DecoderOutput(loss=loss, sums=total.detach(), counts=batch_counts, logits=logits)

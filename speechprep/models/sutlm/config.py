@@ -1,4 +1,4 @@
-"""Configuration of SUTLM: the shape of its decoder, and its joint vocabulary."""
+"""Configuration of SUTLM: shape of the decoder, and joint vocabulary of units and text."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 
 class SutlmConfig(PretrainedConfig):
-    """See the module's text. Make it with `for_vocabulary`.
+    """Configuration of SUTLM, built by `for_vocabulary`.
 
     Attributes:
-        decoder: the shape, an `OPTConfig`.
+        decoder: shape of the decoder, an `OPTConfig`.
         vocabulary: content fingerprint of the `subword` folder of its token ids.
         ranges: ids [start, stop) of "special", "text" and "unit".
         markers: ids of u_start, u_end, t_start, t_end, u2t and t2u.
         codebook: content fingerprint of the codebook of its training units; "" if unknown.
-        held_out: its validation split: arguments of `models.split.held_out`.
-        labels: of the classifier of a fine-tuned model, in the order of its outputs.
+        held_out: validation split, the arguments of `models.split.held_out`.
+        labels: labels of a fine-tuned classifier, in the order of its outputs.
     """
 
     model_type = "sutlm"
-    sub_configs = {"decoder": OPTConfig}  # noqa: RUF012 - as the library has it
+    sub_configs = {"decoder": OPTConfig}  # noqa: RUF012 - the signature of transformers
 
     def __init__(
         self,
@@ -64,11 +64,12 @@ class SutlmConfig(PretrainedConfig):
 
         Args:
             vocab: the joint vocabulary.
-            fingerprint: content of its folder, as in its manifest.
-            codebook, held_out: see there.
-            size: one of `decoder.SIZES`.
-            context: positions.
-            shape: other fields of `OPTConfig`, e.g. `dropout`.
+            fingerprint: content hash of its folder, from its manifest.
+            codebook, held_out: see the attributes.
+            size: name of one of `decoder.SIZES`.
+            context: number of positions.
+            shape: further fields of `OPTConfig`, for example `dropout`.
+
         """
         special = {"pad_token_id": vocab.pad, "bos_token_id": vocab.bos, "eos_token_id": vocab.eos}
         markers = ("u_start", "u_end", "t_start", "t_end", "u2t", "t2u")

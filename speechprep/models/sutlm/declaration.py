@@ -1,10 +1,10 @@
-"""SUTLM and its SLUE fine-tuning in the zoo: options, training and questions."""
+"""Zoo declarations of SUTLM and of its SLUE fine-tuning: options, training and evaluations."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from speechprep.models.zoo import Model, Question
+from speechprep.models.zoo import Evaluation, Model
 from speechprep.options import Options
 
 PAPER = "2310.08715"
@@ -12,76 +12,104 @@ MODULE = "speechprep.models.sutlm"
 
 
 class PairOptions(Options):
-    """Options of the questions on pairs of a context and its continuation."""
+    """Options of the evaluations on pairs of a context and its continuation."""
 
-    split: str | None = Field(None, description="Only utterances of this split.", json_schema_extra={"metavar": "NAME"})
-    unseen: bool = Field(default=False, description="Only utterances kept out of training by its option `validation`.")
+    split: str | None = Field(
+        None, description="Evaluate only utterances of this split.", json_schema_extra={"metavar": "NAME"}
+    )
+    unseen: bool = Field(
+        default=False, description="Evaluate only utterances excluded from training by its option `validation`."
+    )
     directions: list[str] | None = Field(
         None,
-        description="u2u, t2t, u2t or t2u. Repeat it for several.  [default: all]",
+        description="Direction to evaluate: u2u, t2t, u2t or t2u (u: units, t: text; context first). Repeat it for "
+        "several.  [default: all]",
         json_schema_extra={"flag": "--direction", "metavar": "NAME"},
     )
-    min_words: int = Field(20, ge=2, description="Shortest utterance, in words.")
-    limit: int | None = Field(None, ge=1, description="Only the first N pairs, by id.")
-    join: str = Field("ast", description="Change of modality: ast (switch token) or cst (end and begin).")
-    seed: int | None = Field(None, description="Seed of all randomness.  [default: 0]")
+    min_words: int = Field(20, ge=2, description="Length of the shortest evaluated utterance, in words.")
+    limit: int | None = Field(None, ge=1, description="Evaluate only the first N pairs in the order of their ids.")
+    join: str = Field(
+        "ast",
+        description="Tokens between two modalities: ast writes a switch token, cst the end and begin tokens.",
+    )
+    seed: int | None = Field(None, description="Seed of all random choices.  [default: 0]")
 
 
 class CraOptions(PairOptions):
     """Options of `cra`."""
 
-    candidates: int = Field(100, ge=2, description="Contexts to choose from, the true one included.")
+    candidates: int = Field(
+        100, ge=2, description="Number of contexts to choose from, with the true one. Chance is 1/N."
+    )
 
 
 class PelmOptions(PairOptions):
     """Options of `pelm`."""
 
     lm: str = Field(
-        description="Folder or id of an external causal text LM, the judge.", json_schema_extra={"metavar": "FOLDER"}
+        description="Folder of the external causal language model, or its id in the local cache.",
+        json_schema_extra={"metavar": "FOLDER"},
     )
-    samples: int = Field(3, ge=1, description="Continuations of each prompt.")
-    temperature: float = Field(1.0, description="Temperature of the sampling.", json_schema_extra={"metavar": "T"})
-    top_p: float = Field(0.9, description="Nucleus of the sampling.", json_schema_extra={"metavar": "P"})
-    top_k: int = Field(50, description="Most tokens to draw from; 0 for all.", json_schema_extra={"metavar": "K"})
-    max_new_tokens: int = Field(128, ge=1, description="Most tokens of a continuation.")
+    samples: int = Field(3, ge=1, description="Number of continuations sampled for each prompt.")
+    temperature: float = Field(
+        1.0,
+        description="Sampling temperature. Higher values give more varied continuations.",
+        json_schema_extra={"metavar": "T"},
+    )
+    top_p: float = Field(
+        0.9,
+        description="Nucleus sampling: draw from the likeliest tokens with this total probability. 1: from all.",
+        json_schema_extra={"metavar": "P"},
+    )
+    top_k: int = Field(
+        50, description="Draw from the K likeliest tokens. 0: from all.", json_schema_extra={"metavar": "K"}
+    )
+    max_new_tokens: int = Field(128, ge=1, description="Largest number of tokens of a continuation.")
 
 
 class TransferOptions(Options):
     """Options of `slue-transfer`."""
 
-    labels: str = Field(description="Ids with true labels: .tsv, .jsonl, .csv.", json_schema_extra={"metavar": "FILE"})
-    column: str | None = Field(None, description="Column of the labels.", json_schema_extra={"metavar": "NAME"})
+    labels: str = Field(
+        description="File with ids and true labels: .tsv, .jsonl or .csv.", json_schema_extra={"metavar": "FILE"}
+    )
+    column: str | None = Field(
+        None,
+        description="Column of the labels in this file.  [default: sentiment or text, by the task]",
+        json_schema_extra={"metavar": "NAME"},
+    )
 
 
-CRA = Question(
+CRA = Evaluation(
     name="cra",
-    help="Context retrieval accuracy of a SUTLM: is a continuation likelier after its true context than after others?"
-    "\n\nCandidates come from other speakers, and from the same speaker, separately. Chance is 1 / candidates. Corpus "
-    "and length alone can explain a high figure: see docs/experiments/joint.md.",
+    help="Context retrieval accuracy (CRA) of a SUTLM.\n\nCRA is the fraction of continuations with the highest "
+    "likelihood after their true context. Candidates come from other speakers and from the same speaker, in separate "
+    "rows. Chance is 1 / candidates. The corpus and the lengths alone can explain a high figure: see "
+    "docs/experiments/joint.md.",
     options=CraOptions,
-    ask=f"{MODULE}.questions:ask_cra",
+    evaluate=f"{MODULE}.evaluations:evaluate_cra",
     examples=(
         "speechprep eval cra --model models/sutlm --data test-run",
         "speechprep eval cra --model models/sutlm --data test-run --candidates 50 --join cst --json",
     ),
 )
-PELM = Question(
+PELM = Evaluation(
     name="pelm",
-    help="Perplexity of an external LM on the continuations of a SUTLM; with copies, repetitions and length beside it."
-    "\n\nThe SUTLM itself transcribes units, so it must know CST. The rows `true` are the true continuations, as text "
-    "and through this transcriber.",
+    help="Perplexity of an external language model on continuations of a SUTLM (PELM).\n\nEach row also has the "
+    "fractions of copied and of repeated words, and the length. The SUTLM itself transcribes units, so its training "
+    "needs CST rows. The rows `true` score the true continuations, as text and as transcribed units.",
     options=PelmOptions,
-    ask=f"{MODULE}.questions:ask_pelm",
+    evaluate=f"{MODULE}.evaluations:evaluate_pelm",
     examples=(
         "speechprep eval pelm --model models/sutlm --data test-run --lm models/opt-6.7b",
         "speechprep eval pelm --model models/sutlm --data test-run --lm models/opt-125m --direction t2t --samples 1",
     ),
 )
-TRANSFER = Question(
+TRANSFER = Evaluation(
     name="slue-transfer",
-    help="SLUE by models fine-tuned on speech or on text, each evaluated on speech and on text.",
+    help="SLUE scores of models fine-tuned on speech or on text, each evaluated on speech and on text.",
     options=TransferOptions,
-    ask=f"{MODULE}.questions:ask_transfer",
+    evaluate=f"{MODULE}.evaluations:evaluate_transfer",
     examples=(
         "speechprep eval slue-transfer --model models/sa-speech --model models/sa-text --data dev-run --labels dev.tsv",
     ),
@@ -93,8 +121,8 @@ SUTLM = Model(
     paper=PAPER,
     options_class=f"{MODULE}.train:SutlmOptions",
     job=f"{MODULE}.train:training_job",
-    questions=(CRA, PELM),
-    figures=f"{MODULE}.questions:grid_figures",
+    evaluations=(CRA, PELM),
+    figures=f"{MODULE}.evaluations:grid_figures",
     examples=(
         "speechprep train sutlm --data run --out models/sutlm --set size=mini --set steps=2000",
         "speechprep train sutlm --data run --out models/text --set size=mini --set data=text",
@@ -107,6 +135,6 @@ SLUE = Model(
     paper=PAPER,
     options_class=f"{MODULE}.finetune:SlueOptions",
     job=f"{MODULE}.finetune:training_job",
-    questions=(TRANSFER,),
+    evaluations=(TRANSFER,),
     examples=("speechprep train slue --data run --out models/sa --set init=models/sutlm --set labels=train.tsv",),
 )

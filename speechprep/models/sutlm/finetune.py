@@ -1,10 +1,10 @@
-"""Fine-tuning of a SUTLM on SLUE, from speech or from text, for the transfer to the other modality.
+"""Fine-tuning of a SUTLM on SLUE, from speech or from text.
 
-    task: sa     a linear layer on the last token says the label      <U_EN> u .. <EOU>                    or text alike
-    task: ner    the model goes on with the tagged text               <U_EN> u .. <EOU> <T_EN> tagged <EOS>
+    task: sa     a linear layer on the last token predicts the label  <U_EN> u .. <EOU>                  (text alike)
+    task: ner    the model generates the tagged text                  <U_EN> u .. <EOU> <T_EN> tagged <EOS>
 
-Inputs are the rows `unit` and `text` of a run's `tokens`; labels, or tagged texts in SLUE's form, come from a file
-with ids (`labels`). Only the tagged text is a target of `ner`.
+Inputs are the rows `unit` and `text` of the `tokens` of a run. The file `labels` has the labels, or the tagged texts in
+the format of SLUE, by id. In `ner` only the tagged text is a target.
 """
 
 from __future__ import annotations
@@ -41,19 +41,23 @@ COLUMN = {"sa": "sentiment", "ner": "text"}
 class SlueOptions(TrainOptions):
     """Options of `train slue`."""
 
-    init: str = Field(description="folder of the trained SUTLM to start from")
-    task: Literal["sa", "ner"] = Field("sa", description="sentiment by a classifier, or named entities as tagged text")
-    modality: Modality = Field("speech", description="what the model is fine-tuned on")
-    labels: str = Field(description="file of id and label: .jsonl, .tsv or .csv")
-    column: str | None = Field(None, description="column of the labels; not given: sentiment for sa, text for ner")
-    lr: float = Field(3e-5, gt=0, description="highest learning rate")
+    init: str = Field(description="folder of the trained SUTLM with the initial weights")
+    task: Literal["sa", "ner"] = Field(
+        "sa", description="SLUE task; sa: sentiment by a classifier; ner: named entities by generation of tagged text"
+    )
+    modality: Modality = Field("speech", description="modality of the training inputs")
+    labels: str = Field(description="file with the label or tagged text of each id: .jsonl, .tsv or .csv")
+    column: str | None = Field(
+        None, description="column of the labels in this file; none: sentiment for sa, text for ner"
+    )
+    lr: float = Field(3e-5, gt=0, description="peak learning rate, after the warm-up")
 
 
-Example = tuple[list[int], Any]  # tokens, and a label or the tokens that follow
+Example = tuple[list[int], Any]  # input tokens, and the index of the label (sa) or the target tokens (ner)
 
 
 def read_labels(path: str, task: str, column: str | None = None) -> dict[str, str]:
-    """Label or tagged text by id; `<mixed>` and `Disagreement` are Neutral, as SLUE has it.
+    """Label or tagged text by id. As in SLUE, `<mixed>` and `Disagreement` are Neutral.
 
     Raises:
         ConfigError: an unknown sentiment.
@@ -61,21 +65,21 @@ def read_labels(path: str, task: str, column: str | None = None) -> dict[str, st
     from speechprep.models.evaluation.files import Table
     from speechprep.models.evaluation.slue_sentiment import LABELS, sentiment
 
-    found = Table(path, "id").texts(column or COLUMN[task])
+    texts = Table(path, "id").texts(column or COLUMN[task])
     if task == "ner":
-        return found
-    known = {id: sentiment(label) for id, label in found.items()}
-    odd = next((id for id, label in known.items() if label is None), None)
-    if odd is not None:
-        raise ConfigError(f"{path}: id {odd!r} has the label {found[odd]!r}; labels are {', '.join(LABELS)}")
-    return {id: label for id, label in known.items() if label is not None}
+        return texts
+    labels = {id: sentiment(label) for id, label in texts.items()}
+    unknown = next((id for id, label in labels.items() if label is None), None)
+    if unknown is not None:
+        raise ConfigError(f"{path}: id {unknown!r} has the label {texts[unknown]!r}; use one of {', '.join(LABELS)}")
+    return {id: label for id, label in labels.items() if label is not None}
 
 
 def read_inputs(run: str, modality: Modality) -> dict[str, list[int]]:
     """Tokens of each utterance of a run in one modality, by id.
 
     Raises:
-        StaleArtifact: its `tokens` have no rows of that kind.
+        StaleArtifact: its `tokens` have no rows of this modality.
     """
     inputs = {
         row["id"]: row["input_ids"]
@@ -83,23 +87,24 @@ def read_inputs(run: str, modality: Modality) -> dict[str, list[int]]:
         if row["kind"] == KIND[modality]
     }
     if not inputs:
-        raise StaleArtifact(f"{run} has no rows of kind {KIND[modality]!r}; run interleave with it")
+        raise StaleArtifact(f"{run} has no rows of kind {KIND[modality]!r}; run the stage 'interleave' with this kind")
     return inputs
 
 
-def asked(tokens: list[int], vocab: Vocabulary) -> list[int]:
-    """Tokens of an utterance, and the start of the text after it."""
+def tagging_prompt(tokens: list[int], vocab: Vocabulary) -> list[int]:
+    """Tokens of an utterance, followed by the start token of the tagged text."""
     return [*tokens, vocab.t_start]
 
 
 class ExampleBatches:
-    """Examples in an order of their own for each epoch, from any place on; a step of all ranks takes the next ones.
+    """Batches of examples, shuffled in each epoch, with a position to save and restore.
 
     Args:
-        examples: tokens and label numbers (`sa`), or tokens and the tokens after them (`ner`).
-        rows: of a batch of one rank.
-        pad: id of padding.
-        seed, rank, world: see `MixedBatches`.
+        examples: input tokens with the index of the label (`sa`) or the target tokens (`ner`).
+        rows: examples in a batch of one rank.
+        pad: padding id.
+        seed: seed of the shuffling.
+        rank, world: index of this process, and number of processes.
     """
 
     def __init__(
@@ -110,7 +115,7 @@ class ExampleBatches:
         self.taken = 0
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        """From the place on."""
+        """Batches of this rank from the current position on."""
         n, order, epoch = len(self.examples), np.zeros(0, np.int64), -1
         while True:
             begin = self.taken + self.rank * self.rows
@@ -124,16 +129,16 @@ class ExampleBatches:
             yield collate(chosen, self.pad)
 
     def state(self) -> dict[str, Any]:
-        """Examples taken by all ranks."""
+        """Number of examples delivered to all ranks."""
         return {"examples": self.taken}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on after them."""
+        """Resume after these examples."""
         self.taken = state["examples"]
 
 
 def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
-    """Rows padded on the right: for the classifier with `lengths`, for the generator with `document_ids`."""
+    """A batch padded on the right: for `sa` with `lengths` and label indices, for `ner` with `document_ids`."""
     import torch
 
     tagging = isinstance(examples[0][1], list)
@@ -144,19 +149,19 @@ def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
         ids[row, : len(tokens)] = torch.tensor(tokens)
     if not tagging:
         return {"input_ids": ids, "lengths": lengths, "labels": torch.tensor([label for _, label in examples])}
-    place = torch.arange(ids.shape[1])
+    position = torch.arange(ids.shape[1])
     begins = torch.tensor([len(tokens) for tokens, _ in examples])[:, None]
-    inside = place < lengths[:, None]
-    labels = torch.where(inside & (place >= begins), ids, IGNORED)
+    inside = position < lengths[:, None]
+    labels = torch.where(inside & (position >= begins), ids, IGNORED)
     return {"input_ids": ids, "document_ids": torch.where(inside, 0, -1), "labels": labels}
 
 
 def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
-    """The parts of the training.
+    """The training job of `train slue`.
 
     Raises:
-        ConfigError, StaleArtifact: no utterance has a label, another vocabulary than the model's, or examples longer
-            than its context.
+        ConfigError, StaleArtifact: no utterance has a label, the run has another vocabulary than the model, or an
+            example is longer than the context.
     """
     from speechprep.models.sutlm.classify import SutlmForSequenceClassification
     from speechprep.models.sutlm.load import load_model
@@ -169,29 +174,30 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
     for run in data:
         check_run(run, trained.config.vocabulary, options.init)
         inputs |= read_inputs(run, options.modality)
-    known = sorted(labels.keys() & inputs.keys())
-    if not known:
+    ids = sorted(labels.keys() & inputs.keys())
+    if not ids:
         raise ConfigError(
-            f"no id of {options.labels} is in {', '.join(data)}; it names e.g. {next(iter(labels), '')!r}"
+            f"no id of {options.labels} (for example {next(iter(labels), '')!r}) is in {', '.join(data)}; "
+            "give labels with the ids of the run"
         )
-    names = sorted({labels[id] for id in known})
+    names = sorted({labels[id] for id in ids})
     examples: list[Example] = []
-    for id in known:
+    for id in ids:
         if options.task == "sa":
             examples.append((inputs[id], names.index(labels[id])))
         else:
             tagged, _ = vocab.encode_texts([" " + labels[id]])
-            examples.append((asked(inputs[id], vocab), [*tagged.tolist(), vocab.t_end]))
-    _check_lengths(known, examples, trained.config.decoder.max_position_embeddings, options)
+            examples.append((tagging_prompt(inputs[id], vocab), [*tagged.tolist(), vocab.t_end]))
+    _check_lengths(ids, examples, trained.config.decoder.max_position_embeddings, options)
 
     def model() -> Any:
         return SutlmForSequenceClassification.from_sutlm(trained, names) if options.task == "sa" else trained
 
-    unseen = held_out(known, options.validation, options.validation_group)
-    trained_on = [example for example, out in zip(examples, unseen, strict=True) if not out]
-    validated = [example for example, out in zip(examples, unseen, strict=True) if out] or examples
-    if not trained_on:
-        raise ConfigError(f"validation = {options.validation}: no utterance is left to train on; lower it")
+    excluded = held_out(ids, options.validation, options.validation_group)
+    training = [example for example, out in zip(examples, excluded, strict=True) if not out]
+    validation = [example for example, out in zip(examples, excluded, strict=True) if out] or examples
+    if not training:
+        raise ConfigError(f"validation = {options.validation} excludes every utterance from training; lower it")
 
     def batches(of: Sequence[Example], rank: int, world: int) -> ExampleBatches:
         return ExampleBatches(of, rows=options.rows, pad=vocab.pad, seed=options.seed, rank=rank, world=world)
@@ -201,33 +207,36 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
 
     return TrainingJob(
         model=model,
-        batches=lambda rank, world: batches(trained_on, rank, world),
-        validation=lambda rank, world: list(islice(batches(validated, rank, world), options.validate_batches)),
-        row_tokens=max(1, round(float(np.mean([len(ids) for ids, _ in examples])))),
+        batches=lambda rank, world: batches(training, rank, world),
+        validation=lambda rank, world: list(islice(batches(validation, rank, world), options.validate_batches)),
+        row_tokens=max(1, round(float(np.mean([len(tokens) for tokens, _ in examples])))),
         facts={"model": "slue", "data": [manifest.read(storage.join(run, "tokens")).content for run in data],
-               "labels": manifest.digest({id: labels[id] for id in known})},
+               "labels": manifest.digest({id: labels[id] for id in ids})},
         finish=finish,
     )  # fmt: skip
 
 
 def _check_lengths(ids: list[str], examples: list[Example], limit: int, options: SlueOptions) -> None:
-    """Refuse examples longer than the context.
+    """Check the lengths of the examples.
 
     Raises:
-        ConfigError: naming the first one.
+        ConfigError: an example is longer than the context; the message names its id.
     """
     for id, (tokens, after) in zip(ids, examples, strict=True):
         length = len(tokens) + (len(after) if options.task == "ner" else 0)
         if length > limit:
-            raise ConfigError(f"{id!r} has {length} tokens, the context of {options.init} is {limit}; leave it out")
+            raise ConfigError(f"{id!r} has {length} tokens, the context of {options.init} is {limit}; remove its label")
 
 
 def check_run(run: str, vocabulary: str, model: str) -> None:
-    """Refuse tokens of another vocabulary than the model's.
+    """Check that the tokens of a run have the vocabulary of the model.
 
     Raises:
-        StaleArtifact: naming both.
+        StaleArtifact: another vocabulary; the message names both.
     """
-    found = manifest.read(storage.join(run, "tokens")).extra.get("vocabulary", vocabulary)
-    if found != vocabulary:
-        raise StaleArtifact(f"{run} was made with vocabulary {found[:12]}, {model} knows {vocabulary[:12]}")
+    data_vocabulary = manifest.read(storage.join(run, "tokens")).extra.get("vocabulary", vocabulary)
+    if data_vocabulary != vocabulary:
+        raise StaleArtifact(
+            f"{run} was made with vocabulary {data_vocabulary[:12]}, {model} was trained on {vocabulary[:12]}; run the "
+            "stage 'interleave' with the subword folder of the model"
+        )

@@ -1,4 +1,4 @@
-"""A trained SUTLM and its vocabulary, from its folder."""
+"""Loading of a trained SUTLM and its vocabulary."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ def load_config(folder: str) -> tuple[SutlmConfig, Vocabulary]:
     """Configuration and vocabulary of a trained or fine-tuned SUTLM.
 
     Raises:
-        StaleArtifact: there is none in the folder, or the vocabulary beside it is another.
+        StaleArtifact: the folder has no trained SUTLM, or its `subword` folder is another vocabulary.
     """
     if not (Path(folder) / "subword").is_dir():
-        raise StaleArtifact(f"{folder} holds no trained SUTLM; finish 'speechprep train sutlm --out {folder}'")
+        raise StaleArtifact(f"{folder} contains no trained SUTLM; finish 'speechprep train sutlm --out {folder}'")
     config: SutlmConfig = SutlmConfig.from_pretrained(folder)
-    vocab, made = Vocabulary.load(Path(folder) / "subword"), manifest.read(f"{folder}/subword")
-    if (config.vocab_size, config.vocabulary) != (vocab.size, made.content):
+    vocab, content = Vocabulary.load(Path(folder) / "subword"), manifest.read(f"{folder}/subword").content
+    if (config.vocab_size, config.vocabulary) != (vocab.size, content):
         raise StaleArtifact(
-            f"{folder}: the model has {config.vocab_size} tokens of vocabulary {config.vocabulary[:12]}, "
-            f"the vocabulary beside it {vocab.size} of {made.content[:12]}; train it again"
+            f"{folder}: the model has {config.vocab_size} tokens of vocabulary {config.vocabulary[:12]}, its subword "
+            f"folder {vocab.size} tokens of {content[:12]}; restore the folder, or train the model again"
         )
     return config, vocab
 
 
 def load_model(folder: str, *, dropout: float | None = None) -> tuple[SutlmForCausalLM, Vocabulary]:
-    """The model, on a GPU where there is one, and its vocabulary; with another dropout, where it is to be trained on.
+    """A trained model and its vocabulary, on a GPU if one is available.
+
+    Args:
+        folder: folder of the trained model.
+        dropout: dropout for further training; None keeps that of the model.
 
     Raises:
         StaleArtifact: see `load_config`.
@@ -45,5 +49,6 @@ def load_model(folder: str, *, dropout: float | None = None) -> tuple[SutlmForCa
 
 
 def device() -> str:
-    """Where models are asked: a GPU where there is one."""
+    """Device for evaluation: a GPU if one is available."""
+
     return "cuda" if torch.cuda.is_available() else "cpu"

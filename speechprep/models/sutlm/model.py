@@ -1,9 +1,9 @@
-"""SUTLM: OPT's decoder over one vocabulary of units and text, trained on the next token, whatever its modality.
+"""SUTLM: OPT decoder over one vocabulary of units and text, trained on next-token prediction.
 
     L = sum over all targets of -log p(x_t | x_<t) / their number        (arXiv 2310.08715)
 
-Tokens of units, text and modality switches weigh alike in it. They are reported one by one: a token after a switch
-is well determined, the switch itself is not.
+Unit, text and switch tokens have equal weight. Their losses are reported separately, because a switch token is much
+harder to predict than the tokens after it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from speechprep.tokenizers.subword.vocabulary import MODALITIES
 
 
 class SutlmForCausalLM(DecoderLM):
-    """Decoder over units and text; its loss is reported by modality."""
+    """Decoder over units and text, with a loss term for each modality."""
 
     config_class = SutlmConfig
 
@@ -30,7 +30,7 @@ class SutlmForCausalLM(DecoderLM):
 
 
 def token_classes(config: SutlmConfig) -> torch.Tensor:
-    """(vocabulary,) int64: the code of `MODALITIES` of each token."""
+    """(vocabulary,) int64 modality of each token, a code of `MODALITIES`."""
     codes = torch.zeros(config.vocab_size, dtype=torch.int64)
     for name, (start, stop) in config.ranges.items():
         codes[start:stop] = MODALITIES[name]

@@ -1,12 +1,12 @@
-"""Training of SUTLM: selection of the rows of a run, with the controls of the paper as one option.
+"""Training of SUTLM: options, selection of rows, checks, and the training job.
 
-`data` names the training rows:
+The option `data` selects the rows of a run:
 
-    all                  every row as it is, for a `packed` folder or a run with whatever it has
-    speech, text         units alone, text alone: the two controls
-    cst, ast             concatenated, alternating speech-text alone
-    mixture              a third of the tokens each of speech, text, and both kinds of speech-text
-    mixture_cst, mixture_ast    the same with one kind of speech-text
+    all                         every row as stored, also from a `packed` folder
+    speech, text                rows of one modality, the two controls of the paper
+    cst, ast                    concatenated or alternating speech-text rows alone
+    mixture                     a third of the tokens each from speech, text, and both kinds of speech-text
+    mixture_cst, mixture_ast    the mixture with one kind of speech-text
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.training.options import TrainOptions
 
 if TYPE_CHECKING:
-    from speechprep.models.data import Codes, Source
+    from speechprep.models.data import Source, VocabularyMetadata
     from speechprep.models.sutlm.model import SutlmForCausalLM
     from speechprep.models.training.run import TrainingJob
 
@@ -37,26 +37,34 @@ DATA: dict[str, tuple[tuple[str, ...], ...]] = {
     "mixture_cst": (SPEECH, TEXT, CST),
     "mixture_ast": (SPEECH, TEXT, AST),
 }
-LARGE = {"125m": 524_288, "350m": 524_288}  # tokens of an update, by size; the small ones take a batch as it is
+LARGE = {"125m": 524_288, "350m": 524_288}  # size -> default of batch_tokens; the small sizes use one batch
 
 
 class SutlmOptions(TrainOptions):
     """Options of `train sutlm`. Defaults are for random weights; the sizes 125m and 350m set `batch_tokens`."""
 
-    size: Literal["tiny", "mini", "125m", "350m"] = Field("125m", description="shape of the decoder")
-    context: int = Field(2048, ge=8, description="tokens of a row, and positions of the model")
+    size: Literal["tiny", "mini", "125m", "350m"] = Field(
+        "125m", description="shape of the decoder: 2, 4, 12 or 24 layers of width 64, 256, 768 or 1024"
+    )
+    context: int = Field(2048, ge=8, description="length of a row in tokens, and number of positions of the model")
     data: Literal["all", "speech", "text", "cst", "ast", "mixture", "mixture_cst", "mixture_ast"] = Field(
-        "mixture", description="which rows, see docs/models.md"
+        "mixture",
+        description="kinds of rows to train on; mixture: a third of the tokens each from speech, text, and speech-text "
+        "(table in docs/models.md)",
     )
     weights: list[float] | None = Field(
-        None, description="shares of the tokens, in the order of the mixture's parts; not given: equal"
+        None, description="relative shares of the tokens, one for each part of the mixture; none: equal shares"
     )
-    documents: Literal["split", "whole"] = Field("split", description="how documents fill rows")
-    init: str | None = Field(None, description="folder of a trained SUTLM to start from")
+    documents: Literal["split", "whole"] = Field(
+        "split", description="packing of documents into rows; split: cut at the end of a row; whole: padded rows"
+    )
+    init: str | None = Field(
+        None, description="folder of a trained SUTLM with the initial weights; none: random weights"
+    )
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
-        """As of `TrainOptions`; the large sizes have large updates."""
+        """Validated options. The sizes 125m and 350m have another default of `batch_tokens`."""
         large = LARGE.get(values.get("size", "125m"))
         return super().of(values if large is None else {"batch_tokens": large, **values})
 
@@ -64,78 +72,88 @@ class SutlmOptions(TrainOptions):
 def sources(folders: list[str], options: SutlmOptions, part: str | None) -> list[Source]:
     """Sources of a reader: each part of the mixture from each folder.
 
+    Args:
+        folders: folders of `tokens` or `packed`.
+        options: training options.
+        part: "train" or "validation"; None without a validation split.
+
     Raises:
-        ConfigError: a `packed` folder with a choice of rows, or another number of weights than parts.
+        ConfigError: a `packed` folder with a selection of rows, or another number of weights than parts.
     """
     from speechprep.models.data import Source
 
     parts = DATA[options.data]
     weights = options.weights or ([1.0] * len(parts) if len(parts) > 1 else None)
     if weights is not None and len(weights) != len(parts):
-        raise ConfigError(f"weights {weights}: data={options.data} has {len(parts)} parts")
-    found = []
+        raise ConfigError(f"weights {weights} do not fit data={options.data}; give {len(parts)} weights")
+    mixture = []
     for folder in folders:
         packed = manifest.read(folder).kind == "packed"
         if packed and (parts or part):
-            wanted = f"data={options.data}" if parts else "validation"
+            option = f"data={options.data}" if parts else "validation"
             raise ConfigError(
-                f"{folder} is packed, its rows cannot be chosen for {wanted}; give the tokens, or data=all"
+                f"{folder} is packed, so {option} cannot select its rows; give the tokens, or set data=all"
             )
         split = {"part": part, "validation": options.validation, "group": options.validation_group} if part else {}
         if not packed:
             split |= {"documents": options.documents}
         for i, kinds in enumerate(parts or (None,)):
             weight = None if weights is None else weights[i]
-            found.append(Source(folder, weight=weight, kinds=kinds, **split))  # type: ignore[arg-type]
-    return found
+            mixture.append(Source(folder, weight=weight, kinds=kinds, **split))  # type: ignore[arg-type]
+    return mixture
 
 
 def locate(data: str) -> tuple[str, str]:
-    """Folders of rows and of the vocabulary, from a run folder, or from the folder of rows within one.
+    """Folders of the rows and of the vocabulary.
+
+    Args:
+        data: a run folder, or its folder of `tokens` or `packed`.
 
     Raises:
-        StaleArtifact: there is nothing of the kind.
+        StaleArtifact: `data` is neither.
     """
     from speechprep.artifacts import storage
 
-    made = manifest.find(data)
+    is_run = manifest.find(data) is None
     rows = data
-    if made is None:
+    if is_run:
         rows = next((f for f in (storage.join(data, k) for k in ("tokens", "packed")) if manifest.find(f)), "")
         if not rows:
-            raise StaleArtifact(f"{data} is neither a run with tokens or packed rows nor such a folder")
-    run = data if made is None else data.rstrip("/").rpartition("/")[0] or "."
+            raise StaleArtifact(
+                f"{data} is neither a run with tokens or packed nor one of these folders; run the stage 'interleave'"
+            )
+    run = data if is_run else data.rstrip("/").rpartition("/")[0] or "."
     return rows, storage.join(run, "subword")
 
 
 def codebook_of(vocabulary: str) -> str:
-    """Content fingerprint of the codebook of the units beside a vocabulary; "" where there are no units."""
-    made = manifest.find(vocabulary.rpartition("/")[0] + "/units")
-    return "" if made is None else str(made.extra.get("codebook", ""))
+    """Content fingerprint of the codebook of the units in the run of a vocabulary; "" without units."""
+    units = manifest.find(vocabulary.rpartition("/")[0] + "/units")
+    return "" if units is None else str(units.extra.get("codebook", ""))
 
 
-def _check_together(vocabularies: list[str]) -> None:
-    """Refuse runs with different vocabularies, or with units of different codebooks.
+def _check_compatible(vocabularies: list[str]) -> None:
+    """Check that all runs have the same vocabulary and codebook.
 
     Raises:
-        StaleArtifact: naming both.
+        StaleArtifact: different vocabularies or codebooks; the message names both.
     """
-    from speechprep.models.data import Codes
+    from speechprep.models.data import VocabularyMetadata
 
     first, *others = vocabularies
     for other in others:
-        if Codes.load(other).fingerprint != Codes.load(first).fingerprint:
-            raise StaleArtifact(f"{other} and {first} are different vocabularies; train on one of them")
+        if VocabularyMetadata.load(other).fingerprint != VocabularyMetadata.load(first).fingerprint:
+            raise StaleArtifact(f"{other} and {first} are different vocabularies; train on runs with one vocabulary")
         codebooks = codebook_of(first), codebook_of(other)
         if all(codebooks) and codebooks[0] != codebooks[1]:
             raise StaleArtifact(
-                f"the units beside {first} are of codebook {codebooks[0][:12]}, those beside {other} of "
+                f"the units of the run of {first} have codebook {codebooks[0][:12]}, the units of the run of {other} "
                 f"{codebooks[1][:12]}; make the units of all runs with one codebook"
             )
 
 
-def _trained(options: SutlmOptions, codes: Codes, vocabulary: str) -> SutlmForCausalLM:
-    """The trained model to start from.
+def _trained(options: SutlmOptions, metadata: VocabularyMetadata, vocabulary: str) -> SutlmForCausalLM:
+    """The trained model with the initial weights.
 
     Raises:
         ConfigError, StaleArtifact: a context longer than its positions, or another vocabulary.
@@ -144,48 +162,51 @@ def _trained(options: SutlmOptions, codes: Codes, vocabulary: str) -> SutlmForCa
     from speechprep.models.training.run import check_vocabulary
 
     model, _ = load_model(str(options.init), dropout=options.dropout)
-    check_vocabulary(model, codes.size, codes.fingerprint, vocabulary)
+    check_vocabulary(model, metadata.size, metadata.fingerprint, vocabulary)
     positions = model.config.decoder.max_position_embeddings
     if positions < options.context:
-        raise ConfigError(f"rows of {options.context} tokens, but {options.init} has {positions} positions")
+        raise ConfigError(
+            f"rows of {options.context} tokens, but {options.init} has {positions} positions; set context={positions}"
+        )
     return model
 
 
 def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
-    """The parts of the training, with all checks possible without the model.
+    """The training job of `train sutlm`. All checks of the data run here.
 
     Args:
         data: run folders, or folders of `tokens` or `packed`.
-        options: see there.
+        options: training options.
 
     Raises:
-        ConfigError, StaleArtifact: different vocabularies, nothing to read, rows longer than the context.
+        ConfigError, StaleArtifact: different vocabularies, no rows, or rows longer than the context.
     """
     from speechprep.models.batches import PackedBatches
-    from speechprep.models.data import Codes, Reader
+    from speechprep.models.data import Reader, VocabularyMetadata
     from speechprep.models.sutlm.config import SutlmConfig
     from speechprep.models.sutlm.model import SutlmForCausalLM
     from speechprep.models.training.run import TrainingJob
     from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
-    places = [locate(folder) for folder in data]
-    folders, vocabularies = [p[0] for p in places], [p[1] for p in places]
-    codes, vocab = Codes.load(vocabularies[0]), Vocabulary.load(vocabularies[0])
-    _check_together(vocabularies)
+    locations = [locate(folder) for folder in data]
+    folders, vocabularies = [rows for rows, _ in locations], [vocabulary for _, vocabulary in locations]
+    metadata, vocab = VocabularyMetadata.load(vocabularies[0]), Vocabulary.load(vocabularies[0])
+    _check_compatible(vocabularies)
 
-    def reader(rank: int, world: int, part: str | None) -> PackedBatches:
-        share = sources(folders, options, part)
+    def batches(rank: int, world: int, part: str | None) -> PackedBatches:
+        mixture = sources(folders, options, part)
         return PackedBatches(
             Reader(
-                share, options.context, codes=codes, batch_rows=options.rows, seed=options.seed, rank=rank, world=world
+                mixture, options.context, vocabulary=metadata, batch_rows=options.rows, seed=options.seed, rank=rank,
+                world=world,
             )
-        )
+        )  # fmt: skip
 
     def model() -> SutlmForCausalLM:
         if options.init is not None:
-            return _trained(options, codes, vocabularies[0])
+            return _trained(options, metadata, vocabularies[0])
         config = SutlmConfig.for_vocabulary(
-            vocab, codes.fingerprint, codebook=codebook_of(vocabularies[0]), size=options.size,
+            vocab, metadata.fingerprint, codebook=codebook_of(vocabularies[0]), size=options.size,
             context=options.context, dropout=options.dropout, held_out=options.held_out,
         )  # fmt: skip
         return SutlmForCausalLM(config)
@@ -193,18 +214,16 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
     def finish(out: Path) -> None:
         shutil.copytree(vocabularies[0], out / "subword", dirs_exist_ok=True)
 
-    train_part = "train" if options.validation else None
-    reader(0, 1, train_part)  # every check of the data, before the first step
+    train_part, validation_part = ("train", "validation") if options.validation else (None, None)
+    batches(0, 1, train_part)  # its constructor checks the data before the first step
     return TrainingJob(
         model=model,
-        batches=lambda rank, world: reader(rank, world, train_part),
-        validation=lambda rank, world: reader(rank, world, "validation" if options.validation else None).first(
-            options.validate_batches
-        ),
+        batches=lambda rank, world: batches(rank, world, train_part),
+        validation=lambda rank, world: batches(rank, world, validation_part).first(options.validate_batches),
         row_tokens=options.context,
         facts={
             "model": "sutlm",
-            "vocabulary": codes.fingerprint,
+            "vocabulary": metadata.fingerprint,
             "data": [manifest.read(folder).content for folder in folders],
         },
         finish=finish,

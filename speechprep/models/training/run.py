@@ -1,11 +1,11 @@
-"""From options to a trained model in a folder, and on from where an earlier run stopped.
+"""Training of a model into a folder, with exact resume.
 
 models/x/
-  train.json          what is trained, on what, with which options; another run with others is refused
-  metrics.jsonl       a line every `log_every` updates
-  checkpoint-500/     weights, optimizer, schedule, random state and place in the data; the last few
-  config.json, model.safetensors, ..    the model, written when the last update is done
-  finished.json       says that all of it is there
+  train.json          model, data fingerprints and options. A training with other values is refused.
+  metrics.jsonl       metrics, one line every `log_every` updates.
+  checkpoint-500/     weights, optimizer, schedule, random state and data position; the newest ones are kept.
+  config.json, model.safetensors, ..    the trained model, written after the last update.
+  finished.json       written last; its presence means the folder is complete.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from transformers.trainer_callback import PrinterCallback
 from speechprep.artifacts.manifest import differences
 from speechprep.errors import ConfigError, StaleArtifact, TrainingStopped
 from speechprep.models.training.options import FREE, TrainOptions
-from speechprep.models.training.report import Progress
+from speechprep.models.training.progress import Progress
 from speechprep.models.training.trainer import PLACE, Batches, ZooTrainer
 
 PLAN, FINISHED = "train.json", "finished.json"
@@ -37,15 +37,15 @@ PLAN, FINISHED = "train.json", "finished.json"
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """The parts of a training from the model's own code.
+    """Model-specific parts of a training.
 
     Attributes:
-        model: makes the model; called when the data have been checked and the seed is set.
-        batches: makes the stream of a rank: batches(rank, world).
-        validation: makes the batches of a validation, of a rank; empty for none.
-        row_tokens: tokens of a row, for `batch_tokens`.
-        facts: further facts with an influence on the weights: fingerprints of data and vocabulary.
-        finish: writes the other files of the model's folder.
+        model: builds the model; called after the seed is set. See `ZooTrainer` for the required methods.
+        batches: (rank, world) -> training batches of a rank.
+        validation: (rank, world) -> validation batches of a rank, equally many on all ranks; empty for none.
+        row_tokens: mean number of tokens of a row, for `batch_tokens`.
+        facts: all inputs that change the weights, besides the options: fingerprints of data and vocabulary.
+        finish: writes further files to the folder of the trained model.
     """
 
     model: Callable[[], PreTrainedModel]
@@ -59,10 +59,21 @@ class TrainingJob:
 def train(
     job: TrainingJob, options: TrainOptions, out: str | Path, *, rebuild: bool = False, quiet: bool = False
 ) -> bool:
-    """Train or resume; returns False if `stop_at` ended the training early.
+    """Train a model, or resume its training.
+
+    Args:
+        job: model-specific parts.
+        options: training options.
+        out: folder of the trained model.
+        rebuild: replace another training in `out`.
+        quiet: print nothing.
+
+    Returns:
+        False if `stop_at` ended the training early.
 
     Raises:
-        ConfigError: `out` holds another training than this one, and `rebuild` was not said.
+        ConfigError: `out` contains another training, without `rebuild`.
+        TrainingStopped: see `terminable`.
     """
     out = Path(out)
     arguments = training_arguments(options, out)
@@ -70,16 +81,16 @@ def train(
     accumulate = options.accumulation(job.row_tokens, world)
     arguments.gradient_accumulation_steps = accumulate
     batches = job.batches(rank, world)
-    first = arguments.should_save
+    is_first_rank = arguments.should_save
     plan = json.loads(json.dumps({"options": options.model_dump(exclude=set(FREE)), **job.facts}))
     with arguments.main_process_first(desc="plan"):
-        _check(out, plan, rebuild=rebuild and first)
-    arguments.distributed_state.wait_for_everyone()  # nothing is written before all have looked
+        _check(out, plan, rebuild=rebuild and is_first_rank)
+    arguments.distributed_state.wait_for_everyone()  # no rank writes before all ranks have checked the folder
     if (out / FINISHED).exists():
         return True
     set_seed(options.seed)
     model = job.model()
-    if first:  # only now: a model that is refused leaves no folder behind
+    if is_first_rank:  # after the model is built, so that a refused model leaves no folder
         out.mkdir(parents=True, exist_ok=True)
         (out / PLAN).write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
     checkpoint = last_checkpoint(out)
@@ -94,7 +105,7 @@ def train(
     with terminable(trainer):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     done: bool = trainer.state.global_step >= options.steps
-    if done and first:
+    if done and is_first_rank:
         job.finish(out)
         model.save_pretrained(out)
         (out / FINISHED).write_text(json.dumps({"steps": options.steps}) + "\n", encoding="utf-8")
@@ -103,7 +114,7 @@ def train(
 
 
 def training_arguments(options: TrainOptions, out: Path) -> TrainingArguments:
-    """The options in transformers' terms."""
+    """The options as arguments of transformers' trainer."""
     gpu = torch.cuda.is_available()
     bf16 = options.precision == "bf16" or (options.precision == "auto" and gpu)
     return TrainingArguments(
@@ -121,7 +132,7 @@ def training_arguments(options: TrainOptions, out: Path) -> TrainingArguments:
         data_seed=options.seed,
         bf16=bf16,
         use_cpu=not gpu,
-        ddp_backend="gloo" if not gpu and "WORLD_SIZE" in os.environ else None,  # as torchrun sets it
+        ddp_backend="gloo" if not gpu and "WORLD_SIZE" in os.environ else None,  # torchrun sets WORLD_SIZE
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
         logging_steps=options.log_every,
@@ -131,7 +142,7 @@ def training_arguments(options: TrainOptions, out: Path) -> TrainingArguments:
         save_total_limit=options.keep,
         eval_strategy="steps" if options.validate_every else "no",
         eval_steps=options.validate_every or None,
-        ignore_data_skip=True,  # `Batches.restore` is the way back, in no time
+        ignore_data_skip=True,  # `Batches.restore` sets the position instead
         disable_tqdm=True,
         report_to=[],
         dataloader_pin_memory=False,
@@ -139,17 +150,17 @@ def training_arguments(options: TrainOptions, out: Path) -> TrainingArguments:
 
 
 def _check(out: Path, plan: dict[str, Any], *, rebuild: bool) -> None:
-    """Check for a free folder or the same training; with `rebuild`, another training is removed."""
-    found = out / PLAN
+    """Check that `out` is free or contains the same training. With `rebuild`, another training is removed."""
+    path = out / PLAN
     if rebuild and out.exists():
-        if not found.exists():
+        if not path.exists():
             raise ConfigError(f"--out {out} was not made by train; remove it yourself, or name another folder")
         shutil.rmtree(out)
-    if found.exists():
-        differ = differences(json.loads(found.read_text(encoding="utf-8")), plan)
-        if differ:
+    if path.exists():
+        changes = differences(json.loads(path.read_text(encoding="utf-8")), plan)
+        if changes:
             raise ConfigError(
-                f"{out} holds another training ({'; '.join(differ)}); name another --out, or say --rebuild"
+                f"{out} contains another training ({'; '.join(changes)}); name another --out, or add --rebuild"
             )
     elif out.exists() and any(out.iterdir()):
         raise ConfigError(f"--out {out} is not empty and was not made by train; name another folder")
@@ -162,23 +173,31 @@ def last_checkpoint(out: Path) -> Path | None:
 
 
 def check_vocabulary(model: PreTrainedModel, size: int, fingerprint: str, where: str) -> None:
-    """Refuse weights of another vocabulary.
+    """Check that a model was trained on a vocabulary.
+
+    Args:
+        model: the trained model.
+        size, fingerprint: size and fingerprint of the vocabulary.
+        where: folder of the vocabulary, for the message.
 
     Raises:
-        StaleArtifact: naming both sides.
+        StaleArtifact: another vocabulary; the message names both.
     """
     config = model.config
     if config.vocab_size != size:
-        raise StaleArtifact(f"the model has {config.vocab_size} tokens, the vocabulary in {where} has {size}")
+        raise StaleArtifact(
+            f"the model has {config.vocab_size} tokens, the vocabulary in {where} has {size}; use matching ones"
+        )
     if config.vocabulary != fingerprint:
         raise StaleArtifact(
-            f"the model was trained on vocabulary {config.vocabulary[:12]}, {where} is {fingerprint[:12]}"
+            f"the model was trained on vocabulary {config.vocabulary[:12]}, {where} is {fingerprint[:12]}; "
+            "use the vocabulary of the model"
         )
 
 
 @contextmanager
 def terminable(trainer: ZooTrainer) -> Iterator[None]:
-    """SIGTERM inside ends the training after the present update, with a checkpoint.
+    """Context in which SIGTERM ends the training after the current update, with a checkpoint.
 
     Raises:
         TrainingStopped: SIGTERM was received. Only the main thread can receive it.
@@ -194,21 +213,21 @@ def terminable(trainer: ZooTrainer) -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
     if stop.received:
         step = trainer.state.global_step
-        raise TrainingStopped(f"SIGTERM after step {step:,}: a checkpoint is written; the same command resumes from it")
+        raise TrainingStopped(f"SIGTERM after step {step:,}, a checkpoint was written; resume with the same command")
 
 
 class _Terminated(TrainerCallback):
-    """Ends a run with a checkpoint after the update with a SIGTERM."""
+    """Callback that ends a training with a checkpoint after SIGTERM."""
 
     def __init__(self) -> None:
         self.received = False
 
     def receive(self, _signal: int, _frame: FrameType | None) -> None:
-        """Signal handler."""
+        """Handle the signal: note it."""
         self.received = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """After each update."""
+        """Check for the end of the training after each update."""
         if self._any_rank(args.device):
             self.received = control.should_save = control.should_training_stop = True
         return control
@@ -223,13 +242,13 @@ class _Terminated(TrainerCallback):
 
 
 class _StopAt(TrainerCallback):
-    """Ends a run early, with a checkpoint."""
+    """Callback that ends a training with a checkpoint after the update `step`."""
 
     def __init__(self, step: int | None) -> None:
         self.step = step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """After each update."""
+        """Check for the end of the training after each update."""
         if self.step is not None and state.global_step >= self.step:
             control.should_save = control.should_training_stop = True
         return control

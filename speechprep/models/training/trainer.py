@@ -1,12 +1,10 @@
-"""transformers' `Trainer` with three changes: ordered and resumable data, losses divided over the whole update,
-metrics by term.
+"""The trainer: transformers' `Trainer` with resumable data, and loss terms divided over the whole update.
 
-* Batches come from a `Batches` with a position. A checkpoint holds the position, and a stopped run resumes with the
-very next batch.
-* The counts of targets are added over all batches and ranks of an update before the first of them is run, and each
-  batch's loss is a sum divided by them (see `losses`). So one batch of eight rows, eight of one, and eight ranks with a
-  row each have the same gradient.
-* Losses are told apart by class of token, from sums and counts.
+* Batches come from a `Batches` with a position. A checkpoint holds the position; a run resumes with the next batch.
+* The counts of each loss term are added over all batches and ranks of an update before its first forward pass. The
+  loss of a batch is its sums divided by these counts (see `losses`). One batch of 8 rows, 8 batches of 1 row, and 8
+  ranks with 1 row each therefore have the same gradient. Contrastive terms need the same items in each step instead.
+* The metrics hold the mean of each term, computed from sums and counts over all ranks.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,79 +20,97 @@ import torch
 from transformers import Trainer
 
 from speechprep.errors import ConfigError
+from speechprep.models.losses import UNITS, LossTerm
 
-PLACE = "place.json"  # in a checkpoint, written last: it makes the checkpoint complete
+PLACE = "place.json"  # data position in a checkpoint; written last, so its presence means the checkpoint is complete
 
 
 class Batches(Protocol):
-    """An endless stream of batches of this rank."""
+    """Protocol of an endless stream of batches for one rank."""
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        """Batches as the model's `forward` takes them, from the place on."""
+        """Keyword arguments of the model's `forward`, from the current position on."""
 
     def state(self) -> dict[str, Any]:
-        """The place, for JSON."""
+        """The position as JSON values, equal on all ranks."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Resume from a position, also of another number of ranks."""
+        """Resume from a position, with any number of ranks."""
 
 
 class TermMeans:
-    """Sums and counts by term since the last `take`."""
+    """Accumulator of the sums and counts of loss terms.
 
-    def __init__(self, names: tuple[str, ...], device: torch.device) -> None:
-        self.names = names
-        self.sums = torch.zeros(len(names), dtype=torch.float64, device=device)
-        self.counts = torch.zeros(len(names), dtype=torch.int64, device=device)
+    Args:
+        terms: the terms of the model, in the order of its sums and counts.
+        device: device of the model.
+    """
+
+    def __init__(self, terms: Sequence[LossTerm], device: torch.device) -> None:
+        self.terms = terms
+        self.sums = torch.zeros(len(terms), dtype=torch.float64, device=device)
+        self.counts = torch.zeros(len(terms), dtype=torch.int64, device=device)
 
     def add(self, sums: torch.Tensor, counts: torch.Tensor) -> None:
-        """One batch more; nothing waits for the device."""
+        """Add a batch, without synchronising with the device."""
         self.sums += sums
         self.counts += counts
 
     def take(self) -> dict[str, float]:
-        """Mean of each present term over all ranks, and the number of tokens; then a new start."""
+        """Mean of each present term over all ranks, and the total count of each unit; then reset."""
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(self.sums)
             torch.distributed.all_reduce(self.counts)
         sums, counts = self.sums.tolist(), self.counts.tolist()
         self.sums.zero_()
         self.counts.zero_()
-        found = {name: s / n for name, s, n in zip(self.names, sums, counts, strict=True) if n}
-        return {**found, "tokens": sum(counts)}
+        figures: dict[str, float] = {}
+        totals = dict.fromkeys((term.unit for term in self.terms), 0)
+        for term, total, count in zip(self.terms, sums, counts, strict=True):
+            totals[term.unit] += count
+            if count:
+                figures[term.name] = total / count
+        return figures | totals
 
 
 class ZooTrainer(Trainer):
-    """See the module's text. The model has `classes`, `target_counts(**batch)`, and takes `counts` in `forward`."""
+    """Trainer of the zoo.
+
+    Args:
+        batches: training batches of this rank.
+        validation: validation batches of this rank; empty for none.
+        other: arguments of transformers' `Trainer`. The model has `loss_terms()`, `target_counts(**batch)`, and a
+            `forward(**batch, counts=...)` with the outputs `loss`, `sums` and `counts`.
+    """
 
     def __init__(self, *, batches: Batches, validation: list[dict[str, torch.Tensor]], **other: Any) -> None:
         super().__init__(**other)
         self.model: Any
         self.batches, self.validation = batches, validation
-        self.model_accepts_loss_kwargs = True  # ours divides by the counts of the whole update
-        self.seen = TermMeans(tuple(term.name for term in self.model.loss_terms()), self.args.device)
+        self.model_accepts_loss_kwargs = True  # prevents a second division of the loss in `Trainer`
+        self.means = TermMeans(self.model.loss_terms(), self.args.device)
         self.began = self.data_seconds = 0.0
 
     def get_train_dataloader(self) -> Any:
-        """The batches as they come: they are this rank's already."""
+        """The batches themselves, because they belong to this rank already."""
         self.began, self.data_seconds = time.perf_counter(), 0.0
         return self.batches
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor | None]:
-        """The batches of one update, and its targets by class over all of them and all ranks."""
+        """The batches of one update, and the counts of its loss terms over all batches and ranks."""
         began = time.perf_counter()
-        found = []
+        batches = []
         for _ in range(num_batches):
             batch = next(epoch_iterator, None)
             if batch is not None:
-                found.append(self._prepare_inputs(batch))
-        counts = sum((self.model.target_counts(**batch) for batch in found), torch.zeros_like(self.seen.counts))
+                batches.append(self._prepare_inputs(batch))
+        counts = sum((self.model.target_counts(**batch) for batch in batches), torch.zeros_like(self.means.counts))
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(counts)
         self.data_seconds += time.perf_counter() - began
-        return found, counts
+        return batches, counts
 
     def compute_loss(
         self,
@@ -103,47 +119,49 @@ class ZooTrainer(Trainer):
         return_outputs: bool = False,  # noqa: FBT001, FBT002 - the library's signature
         num_items_in_batch: torch.Tensor | None = None,
     ) -> Any:
-        """This batch's part of the update's loss, times the number of ranks: gradients are averaged over ranks."""
+        """The batch's part of the loss of the update, times the number of ranks, because gradients are averaged."""
         out = model(**inputs, counts=num_items_in_batch)
-        self.seen.add(out.sums, out.counts)
+        self.means.add(out.sums, out.counts)
         loss = out.loss * self.args.world_size
         return (loss, out) if return_outputs else loss
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """Mean losses over the validation batches, by class."""
-        found = TermMeans(tuple(term.name for term in self.model.loss_terms()), self.args.device)
+        """Mean of each loss term over the validation batches."""
+        means = TermMeans(self.model.loss_terms(), self.args.device)
         self.model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
             for batch in self.validation:
                 out = self.model(**self._prepare_inputs(batch))
-                found.add(out.sums, out.counts)
+                means.add(out.sums, out.counts)
         self.model.train()
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.take().items()}
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.take().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Losses by term beside transformers' own figures; an infinite or undefined loss ends the run."""
+        """Add the loss terms and rates to the metrics. A loss of NaN or infinity ends the training."""
         if "loss" in logs:
             now = time.perf_counter()
-            logs |= self.seen.take()
-            logs["tokens_per_second"] = logs["tokens"] / (now - self.began)
+            logs |= self.means.take()
+            for unit in UNITS:
+                if unit in logs:
+                    logs[f"{unit}_per_second"] = logs[unit] / (now - self.began)
             logs["data_share"] = self.data_seconds / (now - self.began)
             self.began, self.data_seconds = now, 0.0
         super().log(logs)
         if not math.isfinite(logs.get("loss", 0.0)):
             raise ConfigError(
-                f"the loss is {logs['loss']} at step {self.state.global_step}; try a smaller lr, or precision=fp32"
+                f"the loss is {logs['loss']} at step {self.state.global_step}; set a lower lr, or precision=fp32"
             )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         if self.args.should_save:
             folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-            half = folder / f"{PLACE}.tmp"
-            half.write_text(json.dumps(self.batches.state()), encoding="utf-8")
-            half.rename(folder / PLACE)
+            temporary = folder / f"{PLACE}.tmp"
+            temporary.write_text(json.dumps(self.batches.state()), encoding="utf-8")
+            temporary.rename(folder / PLACE)
 
     def _rotate_checkpoints(self, use_mtime: bool = False, output_dir: str | None = None) -> None:  # noqa: FBT001, FBT002
-        super()._rotate_checkpoints(use_mtime=False, output_dir=output_dir)  # by number: clocks of disks are coarse
+        super()._rotate_checkpoints(use_mtime=False, output_dir=output_dir)  # by step, file times are too coarse

@@ -11,7 +11,7 @@ from helpers import rowmaking as made
 
 from speechprep.artifacts import manifest
 from speechprep.artifacts.schemas import TOKENS
-from speechprep.models.data import Codes
+from speechprep.models.data import VocabularyMetadata
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.run import Options, run_steps
 from speechprep.pipelines.stages.pack import STAGE
@@ -22,10 +22,10 @@ CONTEXT = 64
 
 @dataclass(frozen=True)
 class Corpus:
-    """Folders, the codes of the vocabulary, and the rows of `tokens` by name."""
+    """Folders, the vocabulary metadata, and the rows of `tokens` by name."""
 
     root: Path
-    codes: Codes
+    vocabulary: VocabularyMetadata
     rows: dict[str, dict]
 
     @property
@@ -55,4 +55,4 @@ def corpus(tmp_path_factory) -> Corpus:
     extra = {"grid": made.GRID.as_dict(), "vocabulary": manifest.read(str(subword)).content}
     made.write_dataset(root / "tokens", "tokens", TOKENS, parts, extra)
     pack(root / "tokens", subword, root / "packed", context=CONTEXT, shards=5)
-    return Corpus(root, Codes.load(str(subword)), {f"{r['id']}#{r['kind']}": r for r in rows})
+    return Corpus(root, VocabularyMetadata.load(str(subword)), {f"{r['id']}#{r['kind']}": r for r in rows})

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
 
 def reader(corpus, **options) -> Reader:
     sources = [Source(corpus.tokens, kinds=("unit",), weight=1), Source(corpus.packed, weight=2)]
-    return Reader(sources, CONTEXT, codes=corpus.codes, batch_rows=3, **options)
+    return Reader(sources, CONTEXT, vocabulary=corpus.vocabulary, batch_rows=3, **options)
 
 
 def test_workers_change_nothing(corpus):
@@ -66,11 +66,16 @@ def test_no_document_sees_another_in_a_model(corpus):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     config = transformers.GPT2Config(
-        vocab_size=corpus.codes.size, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=2, attn_implementation="sdpa"
+        vocab_size=corpus.vocabulary.size,
+        n_positions=CONTEXT,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        attn_implementation="sdpa",
     )
     model = transformers.GPT2LMHeadModel(config).eval()
     source = Source(corpus.tokens, kinds=("text",), documents="whole", long="cut")
-    batch = next(iter(Loader(Reader([source], CONTEXT, codes=corpus.codes, batch_rows=4), mask=True)))
+    batch = next(iter(Loader(Reader([source], CONTEXT, vocabulary=corpus.vocabulary, batch_rows=4), mask=True)))
     with torch.no_grad():
         together = model(
             batch["input_ids"], attention_mask=batch["attention_mask"], position_ids=batch["position_ids"]

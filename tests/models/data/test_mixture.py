@@ -49,7 +49,11 @@ def test_simple_shares_are_met_exactly_and_far_rows_cost_nothing():
 @pytest.mark.parametrize("documents", ["split", "whole"])
 def test_thirds_are_thirds_of_the_tokens(corpus, documents):
     reader = Reader(
-        thirds(corpus, documents=documents, long="cut"), CONTEXT, codes=corpus.codes, batch_rows=8, window_tokens=4000
+        thirds(corpus, documents=documents, long="cut"),
+        CONTEXT,
+        vocabulary=corpus.vocabulary,
+        batch_rows=8,
+        window_tokens=4000,
     )
     rows = np.zeros(3)
     tokens = np.zeros(3)
@@ -70,13 +74,13 @@ def test_shares_of_rows_are_counted_where_asked_for(corpus):
         Source(corpus.tokens, kinds=k, weight=w, documents="single", long="cut")
         for k, w in zip(kinds, (2, 1, 1), strict=True)
     ]
-    reader = Reader(given, CONTEXT, codes=corpus.codes, batch_rows=8, share="rows")
+    reader = Reader(given, CONTEXT, vocabulary=corpus.vocabulary, batch_rows=8, share="rows")
     for batch in islice(reader, 50):
         assert np.bincount(batch["sources"]).tolist() == [4, 2, 2]
 
 
 def test_a_source_has_only_its_kinds(corpus):
-    reader = Reader(thirds(corpus), CONTEXT, codes=corpus.codes, names=True)
+    reader = Reader(thirds(corpus), CONTEXT, vocabulary=corpus.vocabulary, names=True)
     for batch in islice(reader, 100):
         for source, names in zip(batch["sources"].tolist(), batch["names"], strict=True):
             assert {n.split("#")[1] for n in names} <= set((("unit",), ("text",), MIXED)[source])
@@ -86,7 +90,7 @@ def test_a_mixture_without_weights_reads_each_source_once(corpus):
     reader = Reader(
         [Source(corpus.tokens, kinds=("unit",)), Source(corpus.packed)],
         CONTEXT,
-        codes=corpus.codes,
+        vocabulary=corpus.vocabulary,
         end="all",
         names=True,
     )
@@ -100,7 +104,7 @@ def test_a_mixture_ends_with_the_first_or_the_last_source_or_never(corpus):
     given = [Source(corpus.tokens, kinds=("text",), weight=1), Source(corpus.packed, weight=1)]
 
     def counts(**options) -> tuple[list[int], list[int]]:
-        reader = Reader(given, CONTEXT, codes=corpus.codes, batch_rows=3, **options)
+        reader = Reader(given, CONTEXT, vocabulary=corpus.vocabulary, batch_rows=3, **options)
         sources = [s for b in reader for s in b["sources"].tolist()]
         assert len(sources) == reader.total
         assert len(reader) == -(-reader.total // 3)
@@ -114,7 +118,7 @@ def test_a_mixture_ends_with_the_first_or_the_last_source_or_never(corpus):
     assert abs(seen[1] - seen[0]) <= 2
     seen, have = counts(end="first", epochs=2)
     assert seen[0] == 2 * have[0]
-    endless = Reader(given, CONTEXT, codes=corpus.codes)
+    endless = Reader(given, CONTEXT, vocabulary=corpus.vocabulary)
     with pytest.raises(ConfigError, match="no length"):
         len(endless)
 
@@ -127,7 +131,7 @@ def test_the_last_step_is_left_out_or_shared_by_the_ranks_that_it_suffices_for(c
             reader = Reader(
                 [Source(corpus.packed)],
                 CONTEXT,
-                codes=corpus.codes,
+                vocabulary=corpus.vocabulary,
                 end="first",
                 rank=rank,
                 world=world,
@@ -140,7 +144,7 @@ def test_the_last_step_is_left_out_or_shared_by_the_ranks_that_it_suffices_for(c
             found.append([r for b in batches for r in b["rows"].tolist()])
         return found
 
-    total = Reader([Source(corpus.packed)], CONTEXT, codes=corpus.codes).streams[0].rows
+    total = Reader([Source(corpus.packed)], CONTEXT, vocabulary=corpus.vocabulary).streams[0].rows
     assert sorted(chain(*all_rows())) == list(range(total))
     dropped = all_rows(drop_last=True)
     assert len({len(r) for r in dropped}) == 1

@@ -40,13 +40,13 @@ def source_of(corpus, i: int, weight: float | None = None) -> Source:
 
 def samples_of(corpus, i: int, n: int) -> list[int]:
     """The first samples of a source that is read alone."""
-    batches = Reader([source_of(corpus, i)], CONTEXT, codes=corpus.codes, batch_rows=1)
+    batches = Reader([source_of(corpus, i)], CONTEXT, vocabulary=corpus.vocabulary, batch_rows=1)
     return [sample for batch in islice(batches, n) for sample in batch["samples"].tolist()]
 
 
 def reader(corpus, weights: tuple[float, ...], share: str = "rows", **options) -> Reader:
     sources = [source_of(corpus, i, weight) for i, weight in enumerate(weights)]
-    return Reader(sources, CONTEXT, codes=corpus.codes, batch_rows=2, share=share, **options)
+    return Reader(sources, CONTEXT, vocabulary=corpus.vocabulary, batch_rows=2, share=share, **options)
 
 
 def rows_of(batches) -> list[tuple[int, int, int]]:
@@ -86,7 +86,7 @@ def test_shares_of_tokens_are_exact_after_a_stop(corpus):
     """The rate of a source is its weight over the mean tokens of its rows, counted here row by row."""
     rates = []
     for i, weight in enumerate((2, 1, 3)):
-        batches = list(Reader([source_of(corpus, i)], CONTEXT, codes=corpus.codes, batch_rows=1, end="all"))
+        batches = list(Reader([source_of(corpus, i)], CONTEXT, vocabulary=corpus.vocabulary, batch_rows=1, end="all"))
         tokens = sum(int((batch["document_ids"] >= 0).sum()) for batch in batches)
         rates.append(Fraction(weight * len(batches), tokens))
     seen = resumed(corpus, (2, 1, 3), [40, 30, 80], [2, 1, 3], share="tokens")

@@ -34,7 +34,7 @@ def sources(corpus, name: str) -> list[Source]:
 
 
 def reader(corpus, name: str = "mixture", **options) -> Reader:
-    given = {"codes": corpus.codes, "batch_rows": 2, "names": True, "window_tokens": WINDOW, **options}
+    given = {"vocabulary": corpus.vocabulary, "batch_rows": 2, "names": True, "window_tokens": WINDOW, **options}
     return Reader(sources(corpus, name), CONTEXT, **given)
 
 

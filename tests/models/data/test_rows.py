@@ -17,7 +17,9 @@ CONTEXT = 64  # of the rows of `packed`, see conftest
 
 
 def epoch(corpus, source: Source, **options) -> tuple[Reader, dict]:
-    reader = Reader([source], CONTEXT, codes=corpus.codes, end="first", names=True, window_tokens=900, **options)
+    reader = Reader(
+        [source], CONTEXT, vocabulary=corpus.vocabulary, end="first", names=True, window_tokens=900, **options
+    )
     return reader, reader.read(np.arange(reader.total))
 
 
@@ -48,8 +50,8 @@ def test_documents_end_to_end_are_all_there_once_and_whole(corpus, kinds):
     assert documents(batch) == wanted
     padding = batch["document_ids"] < 0
     assert padding.sum() == reader.total * CONTEXT - reader.streams[0].tokens < CONTEXT
-    assert (batch["input_ids"][padding] == corpus.codes.pad).all()
-    assert (batch["modality_ids"] == corpus.codes.modality[batch["input_ids"]]).all()
+    assert (batch["input_ids"][padding] == corpus.vocabulary.pad).all()
+    assert (batch["modality_ids"] == corpus.vocabulary.modality[batch["input_ids"]]).all()
     starts = [owners[0] for owners in batch["document_ids"]]
     assert set(starts) == {0}
 
@@ -67,19 +69,21 @@ def test_whole_documents_are_never_cut(corpus, documents_):
         assert {len(names) for names in batch["names"]} == {1}
     else:
         assert reader.total < len(held)
-    assert (batch["input_ids"][batch["document_ids"] < 0] == corpus.codes.pad).all()
+    assert (batch["input_ids"][batch["document_ids"] < 0] == corpus.vocabulary.pad).all()
     assert reader.streams[0].tokens == sum(map(len, wanted.values()))
 
 
 def test_windows_of_any_size_hold_the_same_documents(corpus):
     wanted = {n: r["input_ids"] for n, r in corpus.rows.items()}
     for window in (1, 64, 100_000):
-        reader = Reader([Source(corpus.tokens)], CONTEXT, codes=corpus.codes, names=True, window_tokens=window)
+        reader = Reader(
+            [Source(corpus.tokens)], CONTEXT, vocabulary=corpus.vocabulary, names=True, window_tokens=window
+        )
         assert documents(reader.read(np.arange(reader.streams[0].rows))) == wanted
 
 
 def test_rows_longer_than_a_window_or_a_row_group_are_put_together(corpus):
-    reader = Reader([Source(corpus.tokens)], 5000, codes=corpus.codes, names=True, window_tokens=1)
+    reader = Reader([Source(corpus.tokens)], 5000, vocabulary=corpus.vocabulary, names=True, window_tokens=1)
     assert documents(reader.read(np.arange(reader.streams[0].rows))) == {
         n: r["input_ids"] for n, r in corpus.rows.items()
     }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from speechprep.errors import BadInput, ConfigError
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.captions import bleu, captions, cider, rouge_l
-from speechprep.models.evaluation.ptb import PUNCTUATION, tokenize
+from speechprep.models.evaluation.ptb_tokenizer import PUNCTUATION, tokenize
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_the_interval_is_of_the_mean_of_the_items():
 def test_what_cannot_be_scored_is_refused():
     with pytest.raises(BadInput, match="'a' has an empty list of references"):
         captions({"a": []}, {"a": "x"})
-    with pytest.raises(ConfigError, match="unknown tokenizer '13a'; there are: ptb, none"):
+    with pytest.raises(ConfigError, match="unknown tokenizer '13a'; set one of ptb, none"):
         captions({"a": ["x"]}, {"a": "x"}, tokens="13a")
 
 

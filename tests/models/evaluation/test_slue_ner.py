@@ -122,7 +122,7 @@ def test_raw_tags_become_seven_or_are_left_out():
 @pytest.mark.parametrize(
     ("spans", "message"),
     [
-        ([["CITY", 0, 2]], "tag 'CITY' is none of OntoNotes' 18"),
+        ([["CITY", 0, 2]], "tag 'CITY' is not an OntoNotes tag"),
         ([["GPE", 0, 5], ["ORG", 3, 2]], "ORG at 3-5 overlaps"),
         ([["GPE", 5, 10]], "GPE at 5-15"),
         ([["GPE", 2, 1]], "is empty"),
@@ -137,7 +137,7 @@ def test_a_cell_of_the_release_is_a_list_or_none():
     assert annotation("None") == annotation("[]") == annotation("") == []
     assert annotation("[['LAW', 86, 18]]") == [["LAW", 86, 18]]
     for broken in ("[['LAW', 86]]", "LAW 86 18", "{'LAW': 3}"):
-        with pytest.raises(BadInput, match="no list of"):
+        with pytest.raises(BadInput, match="not a list of"):
             annotation(broken)
 
 

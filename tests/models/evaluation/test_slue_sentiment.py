@@ -49,7 +49,7 @@ def test_a_hypothesis_that_is_no_label_is_a_miss_and_no_fourth_class():
 
 
 def test_a_reference_that_is_no_label_is_refused_by_its_id():
-    with pytest.raises(BadInput, match="'00' has the label 'Angry'; labels are Negative, Neutral, Positive"):
+    with pytest.raises(BadInput, match="'00' has the label 'Angry'; use one of Negative, Neutral, Positive"):
         score([("Angry", "Positive")])
 
 

@@ -33,31 +33,31 @@ class Bigram(PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module) -> None:
-        """torch's own."""
+        """torch's batch_counts."""
 
     def loss_terms(self) -> tuple[LossTerm, ...]:
-        """Two terms of two kinds: one over tokens, one over rows."""
-        return (LossTerm("next_token"), LossTerm("size", 0.01))
+        """Two terms: one of tokens, one of rows."""
+        return (LossTerm("next_token"), LossTerm("size", 0.01, unit="items"))
 
     def target_counts(self, input_ids, **_):
-        """(2,) tokens and rows."""
+        """(2,) number of tokens and of rows."""
         return torch.tensor([input_ids[:, 1:].numel(), len(input_ids)], device=input_ids.device)
 
     def forward(self, input_ids, counts=None):
         """Loss of a batch (b, l)."""
         hidden = self.embedding(input_ids)
         logits = self.head(hidden[:, :-1]).flatten(0, 1)
-        own = self.target_counts(input_ids)
+        batch_counts = self.target_counts(input_ids)
         sums = torch.stack([
             torch.nn.functional.cross_entropy(logits, input_ids[:, 1:].flatten(), reduction="sum"),
             hidden.square().mean(dim=(1, 2)).sum(),
         ])  # fmt: skip
-        loss = combine(self.loss_terms(), sums, own if counts is None else counts)
-        return ModelOutput(loss=loss, sums=sums.detach(), counts=own)
+        loss = combine(self.loss_terms(), sums, batch_counts if counts is None else counts)
+        return ModelOutput(loss=loss, sums=sums.detach(), counts=batch_counts)
 
 
 class Rows:
-    """Rows of 8 tokens, over and over."""
+    """Endless batches of rows of 8 tokens."""
 
     def __init__(self, rows: torch.Tensor, size: int) -> None:
         self.rows, self.size, self.place = rows, size, 0
@@ -69,11 +69,11 @@ class Rows:
             yield {"input_ids": self.rows[at]}
 
     def state(self):
-        """The place."""
+        """The position."""
         return {"place": self.place}
 
     def restore(self, state) -> None:
-        """Go on from a place."""
+        """Resume from a position."""
         self.place = state["place"]
 
 

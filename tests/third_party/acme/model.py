@@ -1,11 +1,11 @@
-"""Model `acme-bigram` of the zoo: the declaration, without torch."""
+"""Declaration of the model `acme-bigram`, without torch."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
 from speechprep.models.training.options import TrainOptions
-from speechprep.models.zoo import Answer, Model, Question
+from speechprep.models.zoo import Evaluation, EvaluationResult, Model
 from speechprep.options import Options
 
 
@@ -18,16 +18,16 @@ class BigramOptions(TrainOptions):
 class CountOptions(Options):
     """Options of `acme-count`."""
 
-    least: int = Field(1, ge=1, description="Least number of tokens of a row.")
+    least: int = Field(1, ge=1, description="Count only rows with at least N tokens.")
 
 
-def ask(models, runs, options):
-    """How many rows the runs have."""
+def evaluate(models, runs, options):
+    """Number of rows of the runs with at least `least` tokens."""
     from speechprep.artifacts.run import open_run
     from speechprep.models.evaluation.score import Score
 
     lengths = [len(row["input_ids"]) for run in runs for row in open_run(run)["tokens"].records(["input_ids"])]
-    return Answer([Score("rows", float(sum(n >= options.least for n in lengths)), scale="points")])
+    return EvaluationResult([Score("rows", float(sum(n >= options.least for n in lengths)), scale="points")])
 
 
 def training_job(data, options):
@@ -43,5 +43,5 @@ BIGRAM = Model(
     paper="0000.00000",
     options_class="acme.model:BigramOptions",
     job="acme.model:training_job",
-    questions=(Question("acme-count", "Count token rows.", CountOptions, "acme.model:ask"),),
+    evaluations=(Evaluation("acme-count", "Count token rows.", CountOptions, "acme.model:evaluate"),),
 )

@@ -1,6 +1,6 @@
-"""A stream: the rows of one source, epoch after epoch, each row to be had by its number.
+"""Base class of streams: random access to the rows of one source, by number over all epochs.
 
-The number of rows of an epoch is known before reading. So a mixture maps every global row to a row of a source.
+The number of rows of an epoch is fixed before reading, so a mixture maps every global row to a row of a source.
 """
 
 from __future__ import annotations
@@ -11,41 +11,55 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.models.data.codes import Codes
 from speechprep.models.data.folder import Folder
 from speechprep.models.data.order import Epoch, source_key
 from speechprep.models.data.source import Source
+from speechprep.models.data.vocabulary import VocabularyMetadata
 from speechprep.tokenizers.arrays.ragged import Ints
 
 
 class Stream(ABC):
-    """Rows of a source.
+    """Rows of one source.
 
     Attributes:
-        rows: of an epoch.
-        tokens: of an epoch, padding not counted.
-        sizes: (n,) of its pieces, in the unit of `Epoch`.
-        identity: everything with an influence on the order, for a reader's state.
+        rows: rows of an epoch.
+        tokens: tokens of an epoch, without padding.
+        sizes: (n,) size of each piece (row group), in the unit of `Epoch`.
+        identity: all parameters of the order, for the state of a reader.
     """
 
     rows: int
     tokens: int
     sizes: Ints
 
-    def __init__(self, source: Source, folder: Folder, context: int, codes: Codes, seed: int, window: int) -> None:
-        self.source, self.folder, self.context, self.codes, self.window = source, folder, context, codes, window
+    def __init__(
+        self, source: Source, folder: Folder, context: int, vocabulary: VocabularyMetadata, seed: int, window: int
+    ) -> None:
+        self.source, self.folder, self.context, self.vocabulary, self.window = (
+            source,
+            folder,
+            context,
+            vocabulary,
+            window,
+        )
         self.identity: dict[str, Any] = {
-            "content": folder.made.content,
+            "content": folder.manifest.content,
             "kinds": None if source.kinds is None else sorted(source.kinds),
             "documents": source.documents if folder.kind == "tokens" else None,
             "part": None if source.part is None else [source.part, source.validation, source.group],
         }
         self.key = source_key(seed, repr(sorted(self.identity.items())))
-        self._epoch: tuple[int, Epoch] | None = None
-        self._window: tuple[int, int, Any] | None = None
+        self._cached_epoch: tuple[int, Epoch] | None = None
+        self._cached_window: tuple[int, int, Any] | None = None
 
     def fill(self, numbers: Ints, into: Ints, out: Any) -> None:
-        """Put rows `numbers` (n,), ascending, counted over all epochs, at `into` (n,) of a batch's arrays."""
+        """Copy rows to the arrays of a batch.
+
+        Args:
+            numbers: (n,) ascending row numbers, counted over all epochs.
+            into: (n,) rows of the batch.
+            out: the arrays of the batch.
+        """
         epochs, within = np.divmod(numbers, self.rows)
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
@@ -53,35 +67,36 @@ class Stream(ABC):
 
     @abstractmethod
     def fill_from(self, epoch: int, numbers: Ints, into: Ints, out: Any) -> None:
-        """The same for rows of one epoch."""
+        """`fill` for rows of one epoch."""
 
     @abstractmethod
     def load(self, order: Epoch, window: int) -> Any:
         """Content of a window, for `fill_from`."""
 
     def order(self, epoch: int) -> Epoch:
-        """The order of an epoch; the last one asked for is kept."""
-        if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = epoch, Epoch.of(self.key, epoch, self.sizes, self.window_size())
-        return self._epoch[1]
+        """The order of an epoch. The latest one is cached."""
+        if self._cached_epoch is None or self._cached_epoch[0] != epoch:
+            self._cached_epoch = epoch, Epoch.of(self.key, epoch, self.sizes, self.window_size())
+        return self._cached_epoch[1]
 
     @abstractmethod
     def window_size(self) -> int:
         """Size of a window, in the unit of `sizes`."""
 
-    def held(self, epoch: int, window: int) -> Any:
-        """A window as `load` gives it; the last one asked for is kept."""
-        if self._window is None or self._window[:2] != (epoch, window):
-            self._window = None  # before the next one is loaded: two would be twice the memory
-            self._window = epoch, window, self.load(self.order(epoch), window)
-        return self._window[2]
+    def window_content(self, epoch: int, window: int) -> Any:
+        """The content of a window from `load`. The latest one is cached."""
+        if self._cached_window is None or self._cached_window[:2] != (epoch, window):
+            self._cached_window = None  # freed before loading: two windows would double the memory
+            self._cached_window = epoch, window, self.load(self.order(epoch), window)
+        return self._cached_window[2]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_window": None, "_epoch": None}
+        return {**self.__dict__, "_cached_window": None, "_cached_epoch": None}
 
 
 def place(out: NDArray[Any], into: Ints, values: NDArray[Any]) -> None:
-    """`out[into] = values`, without an index where `into` has no gaps."""
+    """`out[into] = values`, as a faster slice if `into` is contiguous."""
+
     first, last = int(into[0]), int(into[-1])
     if last - first + 1 == len(into):
         out[first : last + 1] = values
@@ -89,8 +104,9 @@ def place(out: NDArray[Any], into: Ints, values: NDArray[Any]) -> None:
         out[into] = values
 
 
-def nothing_taken(source: Source) -> str:
-    """Message for an empty source."""
-    wanted = [] if source.kinds is None else [f"kinds {', '.join(source.kinds)}"]
-    wanted += [] if source.part is None else [f"part {source.part!r} with validation={source.validation:g}"]
-    return f"{source.folder} has no documents" + (f" of {' and '.join(wanted)}" if wanted else "")
+def empty_source_message(source: Source) -> str:
+    """Error message for a source without documents."""
+    selection = [] if source.kinds is None else [f"kinds {', '.join(source.kinds)}"]
+    selection += [] if source.part is None else [f"part {source.part!r} with validation={source.validation:g}"]
+    suffix = f" of {' and '.join(selection)}; change the selection" if selection else "; name another folder"
+    return f"{source.folder} has no documents{suffix}"

@@ -1,6 +1,6 @@
-"""The stream of a `packed` folder: its rows as they are.
+"""The stream of a `packed` folder: its rows as stored.
 
-The modality of a token follows from its id: looking it up costs less than decoding a column.
+The modality of a token follows from its id, because a look-up is faster than decoding a column.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError, SchemaMismatch
-from speechprep.models.data.codes import Codes
 from speechprep.models.data.folder import Folder
 from speechprep.models.data.source import Source
-from speechprep.models.data.streams.rowed import RowedStream, Rows, shaped
+from speechprep.models.data.streams.rows import Rows, RowStream, shaped
+from speechprep.models.data.vocabulary import VocabularyMetadata
 
-_ROWS = 64  # decoded at a time: what stays in the cache
+_BATCH_ROWS = 64  # decoded at a time; they fit the CPU cache
 
 
-class PackedStream(RowedStream):
+class PackedStream(RowStream):
     """Rows of `packed`. A piece is a row group.
 
     Raises:
@@ -29,26 +29,34 @@ class PackedStream(RowedStream):
     """
 
     def __init__(
-        self, source: Source, folder: Folder, context: int, codes: Codes, seed: int, window: int, *, names: bool
+        self,
+        source: Source,
+        folder: Folder,
+        context: int,
+        vocabulary: VocabularyMetadata,
+        seed: int,
+        window: int,
+        *,
+        names: bool,
     ) -> None:
-        super().__init__(source, folder, context, codes, seed, window)
+        super().__init__(source, folder, context, vocabulary, seed, window)
         self.sizes = folder.rows
         self.rows = int(folder.rows.sum())
         self.names = names
         self._tokens, self._documents = (np.empty((0, context), np.int32) for _ in range(2))
         other = np.flatnonzero(folder.tokens != folder.rows * context)
-        stated = folder.made.extra.get("context", context)
+        stated = folder.manifest.extra.get("context", context)
         if stated != context or len(other):
-            has = stated if stated != context else f"{folder.tokens[other[0]] / folder.rows[other[0]]:g}"
+            length = stated if stated != context else f"{folder.tokens[other[0]] / folder.rows[other[0]]:g}"
             where = folder.uri if stated != context else folder.place(int(other[0]))
             raise ConfigError(
-                f"{where}: rows of {has} tokens, but the context is {context}; pack with context={context}, "
-                "or give the context that the rows have"
+                f"{where}: rows of {length} tokens, but the context is {context}; pack with context={context}, "
+                "or set the context to the length of the rows"
             )
-        self.tokens = int(folder.made.counters.get("tokens", folder.tokens.sum()))
+        self.tokens = int(folder.manifest.counters.get("tokens", folder.tokens.sum()))
 
     def make(self, pieces: Sequence[int]) -> Rows:
-        """See `RowedStream`."""
+        """Read rows, see `RowStream`."""
         n = int(self.sizes[list(pieces)].sum())
         if self._tokens.shape[0] < n:
             self._tokens, self._documents = (np.empty((n, self.context), np.int32) for _ in range(2))
@@ -56,13 +64,13 @@ class PackedStream(RowedStream):
         for piece in pieces:
             rows = slice(at, at + int(self.sizes[piece]))
             at = rows.stop
-            wanted = {"input_ids": self._tokens[rows], "document_ids": self._documents[rows]}
-            slow = [column for column, into in wanted.items() if not self.folder.fixed(piece, column, into)]
+            columns = {"input_ids": self._tokens[rows], "document_ids": self._documents[rows]}
+            slow = [column for column, into in columns.items() if not self.folder.fixed(piece, column, into)]
             slow += ["ids"] if self.names else []
             done = 0
-            for batch in self.folder.batches(piece, slow, _ROWS) if slow else ():
+            for batch in self.folder.batches(piece, slow, _BATCH_ROWS) if slow else ():
                 for column in slow[: len(slow) - self.names]:
-                    wanted[column][done : done + batch.num_rows] = self._shaped(batch.column(column), column, piece)
+                    columns[column][done : done + batch.num_rows] = self._shaped(batch.column(column), column, piece)
                 if self.names:
                     names.append(batch.column("ids"))
                 done += batch.num_rows
@@ -79,5 +87,5 @@ class PackedStream(RowedStream):
         return shaped(lists, self.context)
 
     def __getstate__(self) -> dict[str, Any]:
-        nothing = np.empty((0, self.context), np.int32)
-        return {**super().__getstate__(), "_tokens": nothing, "_documents": nothing}
+        empty = np.empty((0, self.context), np.int32)
+        return {**super().__getstate__(), "_tokens": empty, "_documents": empty}

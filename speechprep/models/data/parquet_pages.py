@@ -1,10 +1,9 @@
-"""Lists of one length from the pages of a Parquet column chunk, several times as fast as through a general reader.
+"""Fast decoder for Parquet list columns with lists of one length, as in `packed`.
 
-A general reader decodes a repetition and a definition level for every value, for the starts of lists and the missing
-values. In rows of one length without missing values the first are known and the second are all alike. This reader
-takes pages as `artifacts.shards` writes them, and gives None for any other: the caller then takes the general
-reader. The formats are those of parquet-format: PageHeader in the compact protocol of Thrift, levels as a hybrid
-of runs and packed bits, values as byte stream split.
+A general reader decodes a repetition level and a definition level for every value. In rows of one length without
+missing values, all levels follow from the length. This decoder accepts the pages of `artifacts.shards` and returns
+False for all other pages; the caller then uses pyarrow. Formats (parquet-format specification): PageHeader in the
+Thrift compact protocol, levels in the RLE and bit-packing hybrid, values as byte stream split.
 """
 
 from __future__ import annotations
@@ -17,16 +16,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 _DATA_PAGE, _BYTE_STREAM_SPLIT, _RLE = 0, 9, 3
-_BLOCK = 1 << 14  # values put together at a time: what stays in the cache
+_BLOCK = 1 << 14  # values joined at a time; they fit the CPU cache
 
 
-def read_fixed(chunk: memoryview, about: pq.ColumnChunkMetaData, out: NDArray[np.int32]) -> bool:
-    """Fill `out` (rows, length) with the lists of a column chunk, from its bytes.
+def read_fixed(chunk: memoryview, metadata: pq.ColumnChunkMetaData, out: NDArray[np.int32]) -> bool:
+    """Fill `out` (rows, length) with the lists of a column chunk.
+
+    Args:
+        chunk: bytes of the column chunk.
+        metadata: its metadata in the footer.
+        out: (rows, length) int32, overwritten.
 
     Returns:
-        False for a chunk of another form or a list of another length; `out` is then invalid.
+        False for a chunk in another format or a list of another length; `out` is then invalid.
     """
-    kind = about.physical_type, about.compression, about.has_dictionary_page, about.num_values
+    kind = metadata.physical_type, metadata.compression, metadata.has_dictionary_page, metadata.num_values
     if kind != ("INT32", "ZSTD", False, out.size):
         return False
     flat, length, at, done = out.reshape(-1), out.shape[1], 0, 0
@@ -40,7 +44,7 @@ def read_fixed(chunk: memoryview, about: pq.ColumnChunkMetaData, out: NDArray[np
         n, data = page[1], np.frombuffer(raw, np.uint8)
         inner = 4 + int.from_bytes(data[:4].tobytes(), "little")
         levels = inner + 4 + int.from_bytes(data[inner : inner + 4].tobytes(), "little")
-        if len(data) - levels != 4 * n or done + n > len(flat):  # values are missing, or lists are empty
+        if len(data) - levels != 4 * n or done + n > len(flat):  # missing values or empty lists
             return False
         if not _regular(data[4:inner].tobytes(), n, -done % length, length):
             return False
@@ -50,7 +54,7 @@ def read_fixed(chunk: memoryview, about: pq.ColumnChunkMetaData, out: NDArray[np
 
 
 def _join(streams: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
-    """Values (n,) from their bytes (4, n), lowest first; a quick check finds the usual two bytes."""
+    """Values (n,) from their bytes (4, n), lowest byte first. High bytes without any bit set are skipped."""
     high = [byte for byte in (2, 3) if streams[byte].any()]
     for begin in range(0, len(out), _BLOCK):
         part = slice(begin, begin + _BLOCK)
@@ -68,7 +72,7 @@ def _regular(data: bytes, n: int, first: int, length: int) -> bool:
     while place < n:
         head, at = _varint(data, at)
         count = head >> 1
-        if head & 1:  # groups of 8 levels, a bit each, the last group filled up
+        if head & 1:  # bit-packed groups of 8 levels, the last group padded
             size, count = count, min(8 * count, n - place)
             zeros = ~int.from_bytes(data[at : at + size], "little") & ((1 << count) - 1)
             at += size
@@ -101,13 +105,13 @@ def _varint(data: Any, at: int) -> tuple[int, int]:
 
 
 def _struct(data: memoryview, at: int) -> tuple[dict[int, Any], int]:
-    """Integers and structs among the fields of a Thrift struct, by number; and where it ends."""
-    found: dict[int, Any] = {}
+    """Integer and struct fields of a Thrift struct by field number, and the position of its end."""
+    fields: dict[int, Any] = {}
     number = 0
     while True:
         head, at = data[at], at + 1
         if not head:
-            return found, at
+            return fields, at
         if head >> 4:
             number += head >> 4
         else:
@@ -115,14 +119,14 @@ def _struct(data: memoryview, at: int) -> tuple[dict[int, Any], int]:
             number = (number >> 1) ^ -(number & 1)
         kind = head & 15
         if kind in (1, 2):
-            found[number] = kind == 1
+            fields[number] = kind == 1
         elif kind in (4, 5, 6):
             value, at = _varint(data, at)
-            found[number] = (value >> 1) ^ -(value & 1)
+            fields[number] = (value >> 1) ^ -(value & 1)
         elif kind == 8:
             size, at = _varint(data, at)
             at += size
         elif kind == 12:
-            found[number], at = _struct(data, at)
+            fields[number], at = _struct(data, at)
         else:
-            raise ValueError(f"field of kind {kind} in a page header")
+            raise ValueError(f"unknown field type {kind} in a page header")

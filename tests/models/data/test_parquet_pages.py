@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speechprep.artifacts.shards import ShardWriter
-from speechprep.models.data.pages import read_fixed
+from speechprep.models.data.parquet_pages import read_fixed
 
 SCHEMA = pa.schema([("x", pa.list_(pa.int32()))])
 WRITTEN = {"compression": "zstd", "use_dictionary": False, "column_encoding": {"x.list.element": "BYTE_STREAM_SPLIT"}}

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from speechprep.errors import BadInput
+from speechprep.models.evaluation.context_pairs import Pair, load_pairs
 from speechprep.models.evaluation.cra import DIRECTIONS, cra
-from speechprep.models.evaluation.halves import Pair, load_pairs
 from speechprep.models.evaluation.pelm import ExternalLM, pelm
 from speechprep.models.generation import Decoding
 from speechprep.models.split import unseen_of
 from speechprep.models.sutlm.declaration import CraOptions, PairOptions, PelmOptions, TransferOptions
 from speechprep.models.sutlm.load import load_model
 from speechprep.models.sutlm.transfer import transfer
-from speechprep.models.zoo import Answer
+from speechprep.models.zoo import EvaluationResult
 
 
-def ask_cra(models: list[str], runs: list[str], options: CraOptions) -> Answer:
+def evaluate_cra(models: list[str], runs: list[str], options: CraOptions) -> EvaluationResult:
     """Context retrieval accuracy, by direction and pool of candidates."""
     model, _, pairs = _pairs(models[0], runs, options)
     scores = cra(
@@ -32,13 +32,13 @@ def ask_cra(models: list[str], runs: list[str], options: CraOptions) -> Answer:
         _, direction, pool = score.metric.split(".")
         span = f"{score.interval.low:.1%} to {score.interval.high:.1%}" if score.interval else ""
         chance, candidates = f"{score.others['chance']:.1%}", f"{score.others['candidates']:.1f}"
-        pairs_asked = f"{score.counts['pairs']:,}"
-        rows.append((direction, f"{pool} speaker", f"{score.score:.1%}", span, chance, candidates, pairs_asked))
+        count = f"{score.counts['pairs']:,}"
+        rows.append((direction, f"{pool} speaker", f"{score.score:.1%}", span, chance, candidates, count))
     columns = ("direction", "candidates from", "accuracy", "95 % interval", "chance", "candidates", "pairs")
-    return Answer(scores, columns, rows)
+    return EvaluationResult(scores, columns, rows)
 
 
-def ask_pelm(models: list[str], runs: list[str], options: PelmOptions) -> Answer:
+def evaluate_pelm(models: list[str], runs: list[str], options: PelmOptions) -> EvaluationResult:
     """Perplexity of an external LM on generated continuations."""
     decoding = Decoding(
         max_new_tokens=options.max_new_tokens,
@@ -71,10 +71,10 @@ def ask_pelm(models: list[str], runs: list[str], options: PelmOptions) -> Answer
         )
         for score in scores
     ]
-    return Answer(scores, ("continuation", "PELM", "copied", "repeated", "length", "tokens", "empty"), rows)
+    return EvaluationResult(scores, ("continuation", "PELM", "copied", "repeated", "length", "tokens", "empty"), rows)
 
 
-def ask_transfer(models: list[str], runs: list[str], options: TransferOptions) -> Answer:
+def evaluate_transfer(models: list[str], runs: list[str], options: TransferOptions) -> EvaluationResult:
     """The transfer matrix of SLUE."""
     cells = transfer(models, runs[0], options.labels, column=options.column)
     rows = []
@@ -82,12 +82,12 @@ def ask_transfer(models: list[str], runs: list[str], options: TransferOptions) -
         span = f"{score.interval.low:.1%} to {score.interval.high:.1%}" if score.interval else ""
         rows.append((trained, modality, score.metric, f"{score.score:.1%}", span))
     json = [{"trained_on": a, "asked_in": b, **score.as_dict()} for a, b, score in cells]
-    columns = ("trained on", "asked in", "score", "", "95 % interval")
-    return Answer([score for _, _, score in cells], columns, rows, json=json)
+    columns = ("trained on", "evaluated on", "score", "", "95 % interval")
+    return EvaluationResult([score for _, _, score in cells], columns, rows, json=json)
 
 
 def grid_figures(model: str, runs: list[str], *, unseen: bool) -> dict[str, float]:
-    """CRA in all directions, candidates from other speakers."""
+    """CRA in all directions, with candidates from other speakers."""
     loaded, _, pairs = _pairs(model, runs, PairOptions.of({"unseen": unseen}))
     return {score.metric: score.score for score in cra(loaded, pairs, pools=("other",))}
 
@@ -96,7 +96,7 @@ def _pairs(folder: str, runs: list[str], options: PairOptions) -> tuple[Any, Any
     """The model, its vocabulary, and the pairs of the runs.
 
     Raises:
-        BadInput: `no_pairs`: all utterances were trained on.
+        BadInput: every utterance was used in training (`no_pairs`).
     """
     model, vocab = load_model(folder)
     book = model.config.codebook
@@ -110,5 +110,8 @@ def _pairs(folder: str, runs: list[str], options: PairOptions) -> tuple[Any, Any
         pairs = [pair for pair, kept in zip(pairs, keep, strict=True) if kept]
         if not pairs:
             listed = ", ".join(runs)
-            raise BadInput("no_pairs", f"no utterance of {listed} was kept out of training; raise its validation")
+            raise BadInput(
+                "no_pairs", f"no utterance of {listed} was excluded from training; train with a validation split"
+            )
+
     return model, vocab, pairs[: options.limit]

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from speechprep.models.dmlm.answer import answers, load_corpus, load_model
 from speechprep.models.dmlm.corpus import transcripts
 from speechprep.models.dmlm.declaration import AsrOptions
+from speechprep.models.dmlm.inference import generate_texts, load_corpus, load_model
 from speechprep.models.evaluation import scorer
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.generation import Decoding
-from speechprep.models.zoo import Answer
+from speechprep.models.zoo import EvaluationResult
 
 
-def ask_asr(models: list[str], runs: list[str], options: AsrOptions) -> Answer:
-    """Transcripts of a run, and their word error rate."""
+def evaluate_asr(models: list[str], runs: list[str], options: AsrOptions) -> EvaluationResult:
+    """Transcripts of runs, and their word error rate."""
     model, text = load_model(models[0])
     corpus = load_corpus(model, text, runs, split=options.split)
     decoding = Decoding(max_new_tokens=options.max_new_tokens, beams=options.beams)
-    hypotheses = answers(model, text, corpus, "asr", decoding, unseen=options.unseen)
+    hypotheses = generate_texts(model, text, corpus, "asr", decoding, unseen=options.unseen)
     references = {id: t for run in runs for id, t in transcripts(run).items() if id in hypotheses}
     records = [{"id": id, "text": t, "reference": references.get(id)} for id, t in sorted(hypotheses.items())]
     scored = {id: t for id, t in hypotheses.items() if id in references}
     score = scorer("wer")(references, scored, bootstrap=Bootstrap(), normalise=options.normalise)
-    return Answer([score], records=records)
+    return EvaluationResult([score], records=records)
 
 
 def grid_figures(model: str, runs: list[str], *, unseen: bool) -> dict[str, float]:
-    """Word error rate, case folded, greedy."""
+    """Word error rate of greedy decoding, with folded case."""
+
     loaded, text = load_model(model)
-    hypotheses = answers(loaded, text, load_corpus(loaded, text, runs), "asr", Decoding(), unseen=unseen)
+    hypotheses = generate_texts(loaded, text, load_corpus(loaded, text, runs), "asr", Decoding(), unseen=unseen)
     references = {id: t for run in runs for id, t in transcripts(run).items() if id in hypotheses}
     return {"WER": scorer("wer")(references, {id: hypotheses[id] for id in references}).score}

@@ -1,4 +1,4 @@
-"""The text side of DMLM's vocabulary: OPT's tokenizer, or the SentencePiece model of a run."""
+"""Text tokenizers of DMLM: the tokenizer of OPT, or the SentencePiece model of a run."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from speechprep.tokenizers.subword.model import TextSubword
 _MODEL = "text.model"
 
 
-class Text(Protocol):
-    """A tokenizer of text."""
+class TextTokenizer(Protocol):
+    """Protocol of a text tokenizer."""
 
     @property
     def size(self) -> int:
-        """Ids."""
+        """Number of token ids."""
 
     @property
     def eos(self) -> int | None:
-        """Of </s>; None where it has none."""
+        """Id of </s>, or None."""
 
     @property
     def pad(self) -> int | None:
-        """Of <pad>; None where it has none."""
+        """Id of <pad>, or None."""
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], Ints]:
-        """s strings -> ids (m,), offsets (s + 1,); no special tokens."""
+        """s strings -> token ids (m,) and offsets (s + 1,), without special tokens."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The string of ids, without white space around it."""
+        """The text of token ids, without white space around it."""
 
     def save(self, folder: Path) -> None:
-        """Save to a folder for `load_text`."""
+        """Write the tokenizer to a folder for `load_tokenizer`."""
 
 
-class HubText:
-    """A tokenizer of transformers. OPT's puts </s> before every text by itself; here it does not."""
+class HubTokenizer:
+    """A tokenizer of transformers, without the </s> that the tokenizer of OPT puts before each text."""
 
     def __init__(self, source: str) -> None:
         from transformers import AutoTokenizer
@@ -58,22 +58,22 @@ class HubText:
         self.eos, self.pad = self._tokenizer.eos_token_id, self._tokenizer.pad_token_id
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], Ints]:
-        """See `Text`."""
+        """See `TextTokenizer`."""
         parts = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
         flat = np.array([i for part in parts for i in part], np.int32)
         return flat, offsets_of(np.array([len(part) for part in parts], np.int64))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """See `Text`."""
+        """See `TextTokenizer`."""
         return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)).strip()
 
     def save(self, folder: Path) -> None:
-        """See `Text`."""
+        """See `TextTokenizer`."""
         self._tokenizer.save_pretrained(folder)
 
 
-class RunText:
-    """The text model of a run's `subword`; it needs no download. A space stands before the first word."""
+class SubwordTokenizer:
+    """The text model in the `subword` folder of a run. It puts a space before the first word."""
 
     eos: int | None = None
     pad: int | None = None
@@ -83,20 +83,21 @@ class RunText:
         self.size = self._model.size
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], Ints]:
-        """See `Text`."""
+        """See `TextTokenizer`."""
         return self._model.encode_batch([" " + text for text in texts])
 
     def decode(self, ids: Sequence[int]) -> str:
-        """See `Text`."""
+        """See `TextTokenizer`."""
         return self._model.decode(ids).strip()
 
     def save(self, folder: Path) -> None:
-        """See `Text`."""
+        """See `TextTokenizer`."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MODEL).write_bytes(self._model.model)
 
 
-def load_text(source: str) -> Text:
-    """The tokenizer in a folder, or of a hub id."""
+def load_tokenizer(source: str) -> TextTokenizer:
+    """The tokenizer in a folder, or by its hub id from the local cache."""
+
     model = Path(source) / _MODEL
-    return RunText(model) if model.exists() else HubText(source)
+    return SubwordTokenizer(model) if model.exists() else HubTokenizer(source)

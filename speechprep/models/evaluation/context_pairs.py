@@ -1,8 +1,8 @@
-"""Pairs of a context and its continuation, each as units and as text: the items of CRA and PELM.
+"""Pairs of a context and its continuation, as units and as text, for CRA and PELM.
 
-The cut is at the word boundary nearest the middle of the utterance in time. Units are cut at frame level and each half
-is de-duplicated on its own; where the run at the cut goes on behind it, it belongs to the context, and the continuation
-begins with the next unit, in every direction and for every candidate alike.
+An utterance is cut at the word boundary nearest to its middle in time. Units are cut at frame level, and each half is
+deduplicated separately. A run of one unit across the cut belongs to the context, and the continuation begins with the
+next unit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ _COLUMNS = {"utterances": ["id", "speaker", "split"], "words": ["id", "words", "
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """One half of an utterance: ids of the vocabulary as units and as text, and the words."""
+    """One half of an utterance.
+
+    Attributes:
+        units, text: (n,) token ids of its units, and (m,) of its text.
+        words: its text.
+    """
 
     units: NDArray[np.int32]
     text: NDArray[np.int32]
@@ -35,7 +40,7 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An utterance in two halves; `speaker` is "" where none is known."""
+    """An utterance in two halves. `speaker` is "" if it is unknown."""
 
     id: str
     speaker: str
@@ -51,35 +56,40 @@ def load_pairs(
     Args:
         run: folder with `utterances`, `words` and `units`.
         vocab: the vocabulary of the evaluated model.
-        min_words: shortest utterance.
+        min_words: length of the shortest utterance, in words.
         split: only utterances of this split.
         codebook: content fingerprint of the codebook of the model's units; "" if unknown.
 
     Raises:
-        StaleArtifact: units of another codebook than the vocabulary's, or no suitable utterance.
+        StaleArtifact: units of another codebook than in training, or no suitable utterance.
     """
     opened = open_run(run)
-    made = opened["units"].extra
-    if made["k"] != vocab.k:
-        raise StaleArtifact(f"the vocabulary is of {vocab.k} units, those in {run} are of {made['k']}")
-    if codebook and made.get("codebook", codebook) != codebook:
+    metadata = opened["units"].extra
+    if metadata["k"] != vocab.k:
         raise StaleArtifact(
-            f"the model knows units of codebook {codebook[:12]}, those in {run} are of {made['codebook'][:12]}"
+            f"the vocabulary has {vocab.k} units, the codebook of {run} has {metadata['k']}; use a run with the "
+            "codebook of the model"
         )
-    grid = FrameGrid(**made["grid"])
-    known = {row["id"]: row for row in opened["utterances"].records(_COLUMNS["utterances"])}
+    if codebook and metadata.get("codebook", codebook) != codebook:
+        raise StaleArtifact(
+            f"the model was trained on units of codebook {codebook[:12]}, {run} has units of codebook "
+            f"{metadata['codebook'][:12]}; use a run with the codebook of the model"
+        )
+    grid = FrameGrid(**metadata["grid"])
+    utterances = {row["id"]: row for row in opened["utterances"].records(_COLUMNS["utterances"])}
     spoken = {row["id"]: row["words"] for row in opened["words"].records(_COLUMNS["words"]) if row["kept"] is not False}
-    found = []
+    pairs = []
     for row in opened["units"].records(_COLUMNS["units"]):
-        words, about = spoken.get(row["id"]) or [], known.get(row["id"], {})
-        if len(words) < max(min_words, 2) or (split is not None and about.get("split") != split):
+        words, utterance = spoken.get(row["id"]) or [], utterances.get(row["id"], {})
+        if len(words) < max(min_words, 2) or (split is not None and utterance.get("split") != split):
             continue
-        pair = _cut(row["id"], about.get("speaker") or "", words, np.asarray(row["units"]), vocab, grid)
+        pair = _cut(row["id"], utterance.get("speaker") or "", words, np.asarray(row["units"]), vocab, grid)
         if pair is not None:
-            found.append(pair)
-    if not found:
-        raise StaleArtifact(f"{run} has no utterance of {min_words} words and more" + (f" in {split}" if split else ""))
-    return sorted(found, key=lambda pair: pair.id)
+            pairs.append(pair)
+    if not pairs:
+        where = f" in split {split!r}" if split else ""
+        raise StaleArtifact(f"{run} has no utterance with at least {min_words} words{where}; lower min_words")
+    return sorted(pairs, key=lambda pair: pair.id)
 
 
 def _cut(
@@ -107,16 +117,20 @@ def _half(units: NDArray[Any], text: str, vocab: Vocabulary) -> Half:
 
 
 def prompt(half: Half, direction: str, join: str, markers: dict[str, int]) -> list[int]:
-    """Tokens up to where the other half begins.
+    """Prompt tokens of a context, up to the first token of its continuation.
 
     Args:
         half: the context.
         direction: "u2u", "t2t", "u2t" or "t2u".
-        join: how a change of modality is written: "ast" by a switch token, "cst" by end and begin.
-        markers: ids of the markers, as in `SutlmConfig`.
+        join: tokens between two modalities: "ast" writes a switch token, "cst" the end and begin tokens.
+        markers: ids of the marker tokens, see `SutlmConfig`.
+
+    Raises:
+        ConfigError: an unknown join.
     """
     if join not in JOINS:
-        raise ConfigError(f"join {join!r}; there are: {', '.join(JOINS)}")
+        raise ConfigError(f"join {join!r} is unknown; set one of {', '.join(JOINS)}")
+
     source, target = direction[0], direction[2]
     body = (half.units if source == "u" else half.text).tolist()
     switch: list[int] = []

@@ -1,4 +1,4 @@
-"""Streams of fixed rows, shuffled in each epoch: of `packed`, and of fitted documents."""
+"""Base class of streams with the same rows in each epoch, in a new order: `packed` rows, and whole documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from speechprep.tokenizers.arrays.ragged import Ints, ranges
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of one or several pieces: (n, context) each; `names` (n,) lists, None where they were not asked for."""
+    """Rows of one or several pieces: (n, context) tokens and document ids; `names` (n,) lists, or None."""
 
     tokens: NDArray[np.int32]
     documents: NDArray[np.int32]
@@ -26,48 +26,48 @@ class Rows:
 
 
 def shaped(column: pa.ListArray, context: int) -> NDArray[np.int32]:
-    """A column of lists of `context` values each, as (n, context), without a copy."""
+    """A column of lists of `context` values as an array (n, context), without a copy."""
     return np.asarray(column.flatten()).reshape(-1, context)
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _Window:
     rows: Rows
-    order: Ints  # (n,) rows of the window as they are given
+    order: Ints  # (n,) rows of the window in shuffled order
     samples: Ints  # (n,) number of each row within the source
 
 
-class RowedStream(Stream):
-    """See the module's text. `sizes` are rows."""
+class RowStream(Stream):
+    """Stream of fixed rows, shuffled in each epoch. `sizes` counts rows."""
 
     @abstractmethod
     def make(self, pieces: Sequence[int]) -> Rows:
-        """Read pieces and make their rows, one after the other. They are good until the next call."""
+        """Read the rows of pieces, in the order of the pieces. The result is valid until the next call."""
 
     def window_size(self) -> int:
-        """In rows."""
+        """Size of a window in rows."""
         return max(1, self.window // self.context)
 
-    def load(self, order: Epoch, window: int) -> _Held:
-        """The rows of a window, and their shuffled order."""
+    def load(self, order: Epoch, window: int) -> _Window:
+        """Rows of a window, and their shuffled order."""
         pieces = order.pieces(window)
         first = np.cumsum(self.sizes) - self.sizes
         samples = ranges(first[pieces], self.sizes[pieces])
-        return _Held(self.make(pieces.tolist()), order.within(window, len(samples)), samples)
+        return _Window(self.make(pieces.tolist()), order.within(window, len(samples)), samples)
 
     def fill_from(self, epoch: int, numbers: Ints, into: Ints, out: Any) -> None:
-        """See `Stream`."""
+        """Copy rows of one epoch, see `Stream`."""
         order = self.order(epoch)
         windows = order.window_of(numbers)
         for window in range(int(windows[0]), int(windows[-1]) + 1):
             here = windows == window
             if not here.any():
                 continue
-            held = self.held(epoch, window)
-            chosen, target = held.order[numbers[here] - order.at[window]], into[here]
-            place(out["input_ids"], target, held.rows.tokens[chosen])
-            place(out["document_ids"], target, held.rows.documents[chosen])
-            place(out["samples"], target, held.samples[chosen])
-            if held.rows.names is not None:
-                for at, names in zip(target.tolist(), held.rows.names.take(pa.array(chosen)).to_pylist(), strict=True):
+            content = self.window_content(epoch, window)
+            chosen, target, rows = content.order[numbers[here] - order.at[window]], into[here], content.rows
+            place(out["input_ids"], target, rows.tokens[chosen])
+            place(out["document_ids"], target, rows.documents[chosen])
+            place(out["samples"], target, content.samples[chosen])
+            if rows.names is not None:
+                for at, names in zip(target.tolist(), rows.names.take(pa.array(chosen)).to_pylist(), strict=True):
                     out["names"][at] = names

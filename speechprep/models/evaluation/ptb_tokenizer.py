@@ -1,10 +1,9 @@
-"""Penn Treebank tokens of captions, lower case, without punctuation: the tokens of COCO's caption metrics.
+"""Penn Treebank tokenizer for captions: lower-case tokens without punctuation, as in the COCO caption metrics.
 
-Published CIDEr, ROUGE-L and BLEU of captions stand on the tokens of Stanford CoreNLP 3.4.1's tokenizer, a Java program.
-This module gives its tokens for English captions without Java. The rules follow the output of the original program:
-each rule states its treatment of a kind of text. The abbreviations are its kept strings, of all strings of up to
-four letters and some thousand longer words. At each place the longest match with its required context counts; of
-equal ones the first.
+Published CIDEr, ROUGE-L and BLEU of captions use the tokenizer of Stanford CoreNLP 3.4.1, a Java program. This module
+gives the same tokens for English captions without Java. Its rules follow the output of the original program. The
+abbreviations come from a test of all strings of up to four letters and some thousand longer words. At each position the
+longest match counts, and among equal matches the first rule.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
-"""Tokens that are dropped. A run such as `!!!` is another token and stays; so do brackets, as `-lrb-`."""
+"""Removed tokens. A run like `!!!` is another token and stays; brackets stay as `-lrb-`."""
 
 _ABBREVIATIONS = (
     r"adj|adm|adv|al|ala|alex|apr|ariz|assn|assoc|asst|atty|aug|ave|bhd|bldg|blvd|brig|bros|"
@@ -32,10 +31,10 @@ _TWO_WORDS = ["(can)not", "(gon)na", "(got)ta", "(lem)me", "(gim)me", "(wan)na"]
 _L = r"[^\W\d_]"  # a letter
 _END = rf"(?!{_L})"
 _A = "['\u2019]"  # an apostrophe
-_Q = "['`\u2018\u2019\u201b]"  # what is taken for one inside a word
+_Q = "['`\u2018\u2019\u201b]"  # a character treated as an apostrophe inside a word
 _W = rf"{_L}(?:{_L}|\d)*"
 
-# Group 1 is the token; what stands behind it must follow.
+# The first matching group is the token; the text after the group is required context.
 _RULES = [
     re.compile(rule)
     for rule in (
@@ -66,9 +65,9 @@ _RULES = [
         r"(\.{3,}|-+|_+|[!?]+|\*+|''|``|\S)",
     )
 ]
-_PLAIN = re.compile(r"[A-Za-z]+(?=[\s,;]|$)")  # most of a caption: a word as it stands
+_PLAIN = re.compile(r"[A-Za-z]+(?=[\s,;]|$)")  # fast path for plain words, most of a caption
 _SPACE = re.compile(r"\s+")
-_ASTRAL = re.compile("[\U00010000-\U0010ffff]")  # emoji and the like have no token
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")  # emoji have no token
 _SPECIAL = frozenset(words.replace("(", "").replace(")", "") for words in _TWO_WORDS)
 _BEFORE = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&nbsp;": " ", "\u2026": "...", "\u00ad": ""}
 _BEFORE |= {"\u2013": "--", "\u2014": "--", "\u00bd": " 1/2"}
@@ -78,11 +77,11 @@ _AS |= dict.fromkeys(("---", "----"), "--") | {"\u20ac": "$", "\u00a3": "#", "\u
 
 
 def tokenize(caption: str) -> list[str]:
-    """The tokens of a caption, lower case, without `PUNCTUATION`."""
+    """Lower-case tokens of a caption, without `PUNCTUATION`."""
     caption = _ASTRAL.sub(" ", caption)
-    for written, meant in _BEFORE.items():
-        if written in caption:
-            caption = caption.replace(written, meant)
+    for text, replacement in _BEFORE.items():
+        if text in caption:
+            caption = caption.replace(text, replacement)
     return [token for token in _tokens(caption) if token not in PUNCTUATION]
 
 
@@ -101,7 +100,8 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def _longest(text: str, at: int) -> str:
-    """The token at this place: the longest match with its required context."""
-    found = [match for rule in _RULES if (match := rule.match(text, at))]
-    best = max(found, key=lambda match: match.end())  # the first of equals
+    """The token at this position: the longest match with its required context."""
+    matches = [match for rule in _RULES if (match := rule.match(text, at))]
+    best = max(matches, key=lambda match: match.end())  # max returns the first of equal matches
+
     return next(group for group in best.groups() if group)

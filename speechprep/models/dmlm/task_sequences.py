@@ -1,4 +1,4 @@
-"""Task sequences: the token form of a pair, or of an unlabelled item.
+"""Task sequences of DMLM: the tokens and labels of a pair, or of an unlabelled item.
 
 asr      </s> <ASR> <SPEECH> s .. </SPEECH> <TEXT> t .. </TEXT> </s>
 t2s      </s> <T2S> <TEXT> t .. </TEXT> <SPEECH> s .. </SPEECH> </s>
@@ -27,25 +27,35 @@ PLAIN = ("asr", "t2s", "i2t", "speech", "text")
 
 
 def task_token(task: str) -> str:
-    """Name of a task's token: asr -> <ASR>."""
+    """Name of the token of a task: asr -> <ASR>."""
     return f"<{task.upper()}>"
 
 
 def check_task(task: str, translations: dict[str, Any]) -> None:
-    """Refuse an unknown task.
+    """Check the name of a task.
+
+    Args:
+        task: the name.
+        translations: the option `translations`: each language adds the task s2tt_xx.
 
     Raises:
-        ConfigError: naming the task and the known tasks.
+        ConfigError: an unknown task; the message lists the tasks.
     """
-    known = [*PLAIN, *(f"s2tt_{language}" for language in translations)]
-    if task not in known:
-        hint = "; s2tt_xx needs translations.xx" if task.startswith("s2tt") else ""
-        raise ConfigError(f"task {task!r}; there are: {', '.join(known)}{hint}")
+    tasks = [*PLAIN, *(f"s2tt_{language}" for language in translations)]
+    if task not in tasks:
+        hint = "; s2tt_xx also needs the option translations.xx" if task.startswith("s2tt") else ""
+        raise ConfigError(f"task {task!r} is unknown; set one of {', '.join(tasks)}{hint}")
 
 
 @dataclass(frozen=True)
 class Side:
-    """One modality of a task: its sequences, the offset from code to id, and its delimiters."""
+    """One modality of a task.
+
+    Attributes:
+        items: code sequences.
+        add: offset from a code to its token id.
+        open, close: token ids of the delimiters.
+    """
 
     items: Items
     add: int
@@ -53,18 +63,21 @@ class Side:
     close: int
 
 
-class Task:
-    """Sequences of a task by number.
+class TaskSequences:
+    """Token sequences of a task, by item number.
 
     Args:
-        name: of the task.
+        name: name of the task.
         corpus: the corpus.
-        config: of the model.
-        chosen: share of the usable ids, [low, high) of a hash in 0 .. 1; see `Shares.labelled`.
-        seed: of the hash.
-        prompt_targets: whether the first half of a pair is a target too.
-        needs_answer: False takes items with the first half of a pair only: for `prompt`.
-        side: filter of the ids, True for usable ones; None for all.
+        config: configuration of the model.
+        hash_range: selects the ids with low <= hash < high, for a hash of the id in 0 .. 1 (option `labelled`).
+        seed: seed of the hash.
+        prompt_targets: True if the first half of a pair is a target too.
+        needs_target: False also selects items without the second half of a pair, for `prompt`.
+        selects: ids -> True for usable ones; None for all.
+
+    Raises:
+        ConfigError: no item is selected.
     """
 
     def __init__(
@@ -73,51 +86,53 @@ class Task:
         corpus: Corpus,
         config: DmlmConfig,
         *,
-        chosen: tuple[float, float] = (0.0, 1.0),
+        hash_range: tuple[float, float] = (0.0, 1.0),
         seed: int = 0,
         prompt_targets: bool = True,
-        needs_answer: bool = True,
-        side: Callable[[list[str]], NDArray[np.bool_]] | None = None,
+        needs_target: bool = True,
+        selects: Callable[[list[str]], NDArray[np.bool_]] | None = None,
     ) -> None:
         self.name, self.config, self.prompt_targets = name, config, prompt_targets
         self.eos = config.eos_token_id
         sides = self._sides(corpus)
-        asked = None if needs_answer or len(sides) < 2 else sides[1]
-        sides = sides[:1] if asked else sides
-        where = [{id: i for i, id in enumerate(side.items.ids)} for side in sides]
-        # The last side decides, for an image has several captions.
-        ids = [(id, i) for i, id in enumerate(sides[-1].items.ids) if all(id in found for found in where)]
-        names = [id for id, _ in ids]
-        draw = record_keys(seed, "dmlm.labelled", names).astype(np.float64) / 2.0**64
-        keep = (draw >= chosen[0]) & (draw < chosen[1])
-        if side is not None:
-            keep &= side(names)
-        kept = [ids[i] for i in np.flatnonzero(keep)]
-        self.sides, self.asked = sides, asked or sides[-1]
-        self.ids = [id for id, _ in kept]
-        self.places = [[found[id] for found in where[:-1]] + [i] for id, i in kept]
-        if not kept:
-            raise ConfigError(f"task {name!r} has no items in these runs and this split; leave it out of the shares")
+        target_side = None if needs_target or len(sides) < 2 else sides[1]
+        sides = sides[:1] if target_side else sides
+        indices = [{id: i for i, id in enumerate(side.items.ids)} for side in sides]
+        # An item is one entry of the last side, because an image has several captions.
+        entries = [(id, i) for i, id in enumerate(sides[-1].items.ids) if all(id in index for index in indices)]
+        names = [id for id, _ in entries]
+        hashes = record_keys(seed, "dmlm.labelled", names).astype(np.float64) / 2.0**64
+        keep = (hashes >= hash_range[0]) & (hashes < hash_range[1])
+        if selects is not None:
+            keep &= selects(names)
+        entries = [entries[i] for i in np.flatnonzero(keep)]
+        self.sides, self.target_side = sides, target_side or sides[-1]
+        self.ids = [id for id, _ in entries]
+        self.places = [[index[id] for index in indices[:-1]] + [i] for id, i in entries]
+        if not entries:
+            raise ConfigError(f"task {name!r} has no items in these runs and this split; remove it from shares")
         lengths = [np.diff(side.items.offsets)[[p[n] for p in self.places]] for n, side in enumerate(sides)]
-        bare = name == "text"  # which has neither delimiters nor a task token
-        frame = 2 if bare else 2 + 2 * len(sides) + (len(sides) > 1)
-        self.lengths: NDArray[np.int64] = np.sum(lengths, axis=0) + frame
+        extra = 2 if name == "text" else 2 + 2 * len(sides) + (len(sides) > 1)  # </s>, delimiters and task token
+        self.lengths: NDArray[np.int64] = np.sum(lengths, axis=0) + extra
 
     def limit(self, context: int, *, drop: bool) -> None:
-        """Refuse, or leave out, items longer than the context.
+        """Refuse items longer than the context, or drop them.
 
         Raises:
-            ConfigError: naming the first of them; or none is left.
+            ConfigError: an item is longer and `drop` is False, or every item is longer.
         """
         long = np.flatnonzero(self.lengths > context)
         if len(long) and not drop:
             raise ConfigError(
                 f"task {self.name!r}: {self.ids[long[0]]!r} has {self.lengths[long[0]]} tokens, "
-                f"the context is {context}; so have {len(long) - 1} more; set long=drop, dedup=true or a larger context"
+                f"the context is {context} ({len(long) - 1} more items are too long); "
+                "set long=drop, dedup=true or a larger context"
             )
         keep = np.flatnonzero(self.lengths <= context)
         if not len(keep):
-            raise ConfigError(f"task {self.name!r}: every item is longer than the context of {context} tokens")
+            raise ConfigError(
+                f"task {self.name!r}: every item is longer than the context of {context} tokens; set a larger context"
+            )
         self.ids, self.places = [self.ids[i] for i in keep], [self.places[i] for i in keep]
         self.lengths = self.lengths[keep]
 
@@ -141,11 +156,11 @@ class Task:
         }[self.name]
 
     def __len__(self) -> int:
-        """Items of an epoch."""
+        """Number of items of an epoch."""
         return len(self.ids)
 
     def sequence(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Tokens (l,) of an item, and labels (l,): the tokens, -100 where one is no target."""
+        """Tokens (l,) of an item, and labels (l,): the same tokens, -100 for tokens without a loss."""
         parts = [side.items[i] + side.add for side, i in zip(self.sides, self.places[number], strict=True)]
         if self.name == "text":
             ids = np.concatenate([[self.eos], parts[0], [self.eos]]).astype(np.int64)
@@ -159,7 +174,7 @@ class Task:
         return ids, labels
 
     def head(self, codes: NDArray[Any], second: Side | None) -> list[int]:
-        """Tokens before the second half, with its opening delimiter; without a second half, all but the last </s>."""
+        """Tokens up to the opening delimiter of the second half; for one modality, all tokens but the last </s>."""
         first = self.sides[0]
         body = [first.open, *codes.tolist(), first.close]
         if second is None:
@@ -167,8 +182,12 @@ class Task:
         return [self.eos, self.config.token(task_token(self.name)), *body, second.open]
 
     def prompt(self, number: int) -> list[int]:
-        """Tokens of an item of a pair up to where its second half begins."""
-        if self.asked is self.sides[0]:
-            raise ConfigError(f"task {self.name!r} has one modality; there is nothing to ask for")
+        """Tokens of a pair up to the start of its second half.
+
+        Raises:
+            ConfigError: the task has one modality.
+        """
+        if self.target_side is self.sides[0]:
+            raise ConfigError(f"task {self.name!r} has one modality; use a task with two modalities")
         codes = self.sides[0].items[self.places[number][0]] + self.sides[0].add
-        return self.head(codes, self.asked)
+        return self.head(codes, self.target_side)

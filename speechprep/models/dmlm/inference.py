@@ -1,0 +1,88 @@
+"""Inference with a trained DMLM: transcripts, translations and captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from speechprep.errors import StaleArtifact
+from speechprep.models.dmlm.config import DmlmConfig
+from speechprep.models.dmlm.corpus import Corpus, load
+from speechprep.models.dmlm.model import DmlmForCausalLM
+from speechprep.models.dmlm.task_sequences import TaskSequences, task_token
+from speechprep.models.dmlm.text_tokenizer import TextTokenizer, load_tokenizer
+from speechprep.models.generation import Decoding, allowed_tokens, generate
+from speechprep.models.split import unseen_of
+
+
+def load_model(folder: str) -> tuple[DmlmForCausalLM, TextTokenizer]:
+    """A trained model and its text tokenizer, on a GPU if one is available.
+
+    Raises:
+        StaleArtifact: the folder has no trained DMLM.
+    """
+    import torch
+
+    if not (Path(folder) / "text").is_dir():
+        raise StaleArtifact(f"{folder} contains no trained DMLM; finish 'speechprep train dmlm --out {folder}'")
+    model = DmlmForCausalLM.from_pretrained(folder).eval()
+    return model.to("cuda" if torch.cuda.is_available() else "cpu"), load_tokenizer(f"{folder}/text")
+
+
+def load_corpus(
+    model: DmlmForCausalLM, text: TextTokenizer, runs: Sequence[str], *, split: str | None = None
+) -> Corpus:
+    """The corpus of runs, checked against the codebooks of a model.
+
+    Raises:
+        StaleArtifact: units or image codes of another codebook than in training; the message names both.
+    """
+    config = model.config
+    corpus = load(runs, text, split=split, dedup=config.dedup)
+    for name, codebook, trained in (
+        ("units", corpus.codebook, config.codebook),
+        ("image codes", corpus.image_codes, config.image_codes),
+    ):
+        if codebook and codebook != trained:
+            expected = f"codebook {trained[:12]}" if trained else "no " + name
+            raise StaleArtifact(
+                f"{name} in {', '.join(runs)} have codebook {codebook[:12]}, the model was trained on {expected}; "
+                f"make the {name} with the codebook of the model"
+            )
+    return corpus
+
+
+def generate_texts(
+    model: DmlmForCausalLM,
+    text: TextTokenizer,
+    corpus: Corpus,
+    name: str,
+    how: Decoding,
+    *,
+    unseen: bool = False,
+    batch: int = 16,
+) -> dict[str, str]:
+    """Generated text by id, for a task with text output: asr, s2tt_xx or i2t.
+
+    The logits of all tokens except text and </TEXT> are masked.
+
+    Args:
+        model, text: result of `load_model`.
+        corpus: result of `load_corpus`.
+        name: name of the task.
+        how: decoding options.
+        unseen: only items excluded from training.
+        batch: number of items in a batch.
+
+    Raises:
+        ConfigError: the model was not trained on the task, or the corpus has no item for it.
+    """
+    config = cast(DmlmConfig, model.config)
+    config.token(task_token(name))  # raises ConfigError for a task without a token
+    task = TaskSequences(name, corpus, config, needs_target=False, selects=unseen_of(config) if unseen else None)
+    close = config.token("</TEXT>")
+    allowed = allowed_tokens(config.vocab_size, [config.ranges["text"]], [close])
+    prompts = [task.prompt(i) for i in range(len(task))]
+    outputs = generate(model, prompts, allowed, close, how, keys=task.ids, batch=batch)
+    return {id: text.decode(ids) for id, ids in zip(task.ids, outputs, strict=True)}
