@@ -159,16 +159,16 @@ def test_the_rooms_of_tokenizers_import_in_one_order():
                 assert name.split(".")[2] in TOKENIZER_ROOMS[room] | {room}, f"{path}:{line} imports {name}"
 
 
-def test_modules_and_functions_of_tokenizers_are_short():
+def test_modules_functions_and_folders_are_small():
     folders: dict[Path, int] = {}
-    for path in (PACKAGE / "tokenizers").rglob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         text = path.read_text()
-        folders[path.parent] = folders.get(path.parent, 0) + (path.name != "__init__.py")
-        assert text.count("\n") <= 300, f"{path} has over 300 lines"
+        folders[path.parent] = folders.get(path.parent, 0) + 1
+        assert text.count("\n") <= 320, f"{path} has over 320 lines"
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 60, f"{path}: {node.name} has over 60 lines"
-    assert max(folders.values()) <= 15
+    assert not {folder: n for folder, n in folders.items() if n > 15}
 
 
 def test_random_numbers_come_from_the_keyed_functions():

@@ -15,19 +15,8 @@ with pytest.MonkeyPatch.context() as patch:
     import english
     import english_texts
 
-# EDIT HERE. The aim is 1.5 for every class, and 0 in the two tables below.
-# A figure above the aim is the present one: lower it when text has been rewritten, never raise it.
+# EDIT HERE. Lower a limit, never raise it.
 LIMITS = dict.fromkeys(english.CLASSES, 1.5)
-LONG_SENTENCES = {"readme": 0, "help": 0}
-SENTENCES_WITH_REFUSED_PHRASES = {
-    "readme": 0,
-    "docs": 0,
-    "help": 1,
-    "docstrings": 23,
-    "comments": 2,
-    "errors": 3,
-    "changelog": 0,
-}
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +36,12 @@ def test_back_references_per_100_words_stay_under_the_limit(figures, kind):
 
 @pytest.mark.parametrize("kind", english.SHORT_SENTENCES)
 def test_no_sentence_of_readme_and_help_is_over_30_words(figures, kind):
-    assert len(figures[kind].long) <= LONG_SENTENCES[kind], places(figures[kind].long)
+    assert not figures[kind].long, places(figures[kind].long)
 
 
 @pytest.mark.parametrize("kind", english.CLASSES)
 def test_no_text_has_a_refused_phrase(figures, kind):
-    assert len(figures[kind].refused) <= SENTENCES_WITH_REFUSED_PHRASES[kind], places(figures[kind].refused)
+    assert not figures[kind].refused, places(figures[kind].refused)
 
 
 # How the script counts.

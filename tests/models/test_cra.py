@@ -1,4 +1,4 @@
-"""CRA: a model that knows scores 1, one that does not scores 1/N, and the shared cache changes nothing."""
+"""CRA: a perfect model scores 1, a constant one 1/N, and the shared cache changes nothing."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def setting(corpus, text, **given):
 
 
 def names(config: DmlmConfig, ids) -> list[str]:
-    """Special tokens by name, runs of others as the first letter of their modality."""
+    """Special tokens by name, runs of other tokens as the first letter of their modality."""
     found: list[str] = []
     for i in ids:
         kind = next(kind for kind, (a, b) in config.ranges.items() if a <= i < b)

@@ -23,7 +23,6 @@ manifest's folder and may lead to its parent at most, or they start from `audio_
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,6 +45,7 @@ from speechprep.pipelines.engine.stage import ShardPlan, Stage, StageConfig
 from speechprep.pipelines.sources import listing
 from speechprep.pipelines.sources.dialect import ArchiveReader, dialects, find_dialect
 from speechprep.pipelines.sources.entry import Options, Record
+from speechprep.pipelines.sources.word_times import check_words
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.context import ShardContext
@@ -54,8 +54,6 @@ REMOTE_THREADS = 16  # concurrent requests to object storage; local files are re
 FILES_AHEAD = 256  # files examined together
 BYTES_AHEAD = 16  # the same if their bytes are kept
 PIECE = 1 << 20  # bytes read and hashed at a time
-WORD_OVERHANG = 0.1  # seconds of allowed overhang of a word beyond its utterance; the word is cut there
-WORD_OVERLAP = 0.25  # seconds of allowed overlap of two words (hand-labelled TIMIT has 0.15)
 CLAIM_TOLERANCE = (0.1, 0.05)  # tolerance of a stated duration: seconds, and share of the duration
 
 
@@ -190,37 +188,6 @@ def to_row(entry: dict[str, Any], file: AudioFile) -> dict[str, Any]:
         "words": check_words(entry["words"], duration),
         "audio_sha256": file.sha256,
     }
-
-
-def check_words(words: list[dict[str, Any]] | None, duration: float) -> list[dict[str, Any]] | None:
-    """Word times of the corpus after a check; ends are cut at the end of the utterance.
-
-    Raises:
-        BadInput: `bad_words`: not finite, negative, ending before their start, out of order, overlapping by more than
-            WORD_OVERLAP seconds, or past the end by more than WORD_OVERHANG.
-    """
-    last_start = last_end = -math.inf
-    for i, word in enumerate(words or []):
-        start, end = word["start"], word["end"]
-        fault = None
-        if not (math.isfinite(start) and math.isfinite(end)):
-            fault = "has a time that is not a number"
-        elif start < 0 or end < start:
-            fault = "starts before 0 or ends before it starts"
-        elif end > duration + WORD_OVERHANG or start > duration:
-            fault = f"lies past the end of the audio ({duration:.3f} s)"
-        elif start < last_start:
-            fault = "starts before the word in front of it"
-        elif last_end - start > WORD_OVERLAP:
-            fault = f"overlaps the word in front of it by {last_end - start:.3f} s"
-        if fault:
-            raise BadInput(
-                "bad_words",
-                f"word {i + 1} ({word['text']!r}, {start:g} to {end:g} s) {fault}; "
-                "correct the times or ignore them with --set words=ignore",
-            )
-        last_start, last_end = start, end
-    return [{**word, "end": min(word["end"], duration)} for word in words] if words is not None else None
 
 
 def run(ctx: ShardContext) -> None:
