@@ -101,7 +101,8 @@ class Codebook:
         """The codebook must have been made from the frames of this extractor.
 
         Args:
-            extractor: anything with `identity()`, `grid` and `dim`.
+            extractor: anything with `identity()`, `grid` and `dim`. With `earlier_identities()`, a codebook of one of
+                those is accepted too.
 
         Raises:
             StaleArtifact: another extractor; the message names both and the differences.
@@ -110,6 +111,9 @@ class Codebook:
         other = {"identity": extractor.identity(), "grid": extractor.grid.as_dict(), "dim": extractor.dim}
         # Through JSON, as the passport went: tuples are lists there.
         found = differences(json.loads(canonical(mine)), json.loads(canonical(other)))
+        earlier = [json.loads(canonical(identity)) for identity in getattr(extractor, "earlier_identities", list)()]
+        if earlier and json.loads(canonical(self.extractor)) in earlier:
+            found = [difference for difference in found if not difference.startswith("identity.")]
         if found:
             raise StaleArtifact(
                 f"this codebook was made from frames of {_title(self.extractor)} and cannot be used with "
@@ -165,5 +169,5 @@ class Codebook:
 
 def _title(identity: dict[str, Any]) -> str:
     """An extractor in a few words: its name, model and layer."""
-    told = [f"{key} {identity[key]}" for key in ("model", "revision", "layer") if identity.get(key) is not None]
+    told = [f"{key} {identity[key]}" for key in ("model", "revision", "weights", "layer") if identity.get(key) is not None]
     return " ".join([repr(identity.get("name", "?")), *told])
