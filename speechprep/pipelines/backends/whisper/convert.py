@@ -18,7 +18,7 @@ from speechprep.errors import ConfigError, MissingBackend, StorageError, first_l
 from speechprep.pipelines.backends.model_files import CONFIG, PREPROCESSOR, read_json
 from speechprep.pipelines.backends.whisper import tokenizer as openai_tokenizer
 from speechprep.pipelines.backends.whisper.forms import FORMS, open_weights
-from speechprep.pipelines.backends.whisper.openai_file import DIMS, STATE, dims_of, name_in_openai
+from speechprep.pipelines.backends.whisper.openai_file import DIMS, STATE, dims_of, fits_openai, name_in_openai
 from speechprep.pipelines.backends.whisper.tokenizer import Decoding
 from speechprep.pipelines.backends.whisper.weights import Form, WhisperWeights
 
@@ -90,10 +90,7 @@ def _state(weights: WhisperWeights, *, half: bool) -> dict[str, Any]:
 
 
 def _to_openai(weights: WhisperWeights, made: Path, half: bool) -> None:  # noqa: FBT001 - a row of WRITERS
-    if weights.sizes.activation != "gelu" or {
-        weights.sizes.encoder_ffn,
-        weights.sizes.decoder_ffn,
-    } != {4 * weights.sizes.width}:
+    if not fits_openai(weights.sizes):
         raise ConfigError(f"{weights.path} has an activation or an inner width that openai-whisper lacks")
     try:
         import torch

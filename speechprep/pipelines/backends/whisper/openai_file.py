@@ -56,6 +56,12 @@ def dims_of(sizes: Sizes) -> dict[str, int]:
     }
 
 
+def fits_openai(sizes: Sizes) -> bool:
+    """True if openai-whisper can run a model: GELU, and an inner width of four times the width."""
+    inner = 4 * sizes.width
+    return sizes.activation == "gelu" and sizes.encoder_ffn == sizes.decoder_ffn == inner
+
+
 class OpenaiFile(WhisperWeights):
     """A `.pt` file. Reading it needs torch, and the tensors stay on the disk until their use."""
 

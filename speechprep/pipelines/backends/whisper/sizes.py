@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ENGLISH_ONLY, MULTILINGUAL = 51_864, 51_865  # sizes of the published vocabularies; version 3 adds Cantonese
+# Sizes of the published vocabularies: English-only, multilingual, and version 3 with Cantonese.
+VOCABULARIES = (51_864, 51_865, 51_866)
+MULTILINGUAL = VOCABULARIES[1]
 LANGUAGES = tuple(
     "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th ur hr bg lt la mi ml "
     "cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so af oc ka be tg sd gu am "

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from speechprep.errors import ConfigError, MissingBackend
-from speechprep.pipelines.backends.whisper.sizes import ENGLISH_ONLY, Sizes, languages
+from speechprep.pipelines.backends.whisper.sizes import VOCABULARIES, Sizes, languages
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ def published(path: Path, sizes: Sizes) -> Any:
         from whisper.tokenizer import get_tokenizer
     except ImportError:
         raise MissingBackend.package(f"the tokenizer of {path}", "openai-whisper", "whisperx") from None
-    if sizes.vocabulary - ENGLISH_ONLY not in (0, 1, 2):
+    if sizes.vocabulary not in VOCABULARIES:
         raise ConfigError(
             f"{path} has {sizes.vocabulary:,} token ids, but the vocabularies of openai-whisper have "
-            f"{ENGLISH_ONLY:,} to {ENGLISH_ONLY + 2:,}; convert it from a folder with its own tokenizer.json"
+            f"{VOCABULARIES[0]:,} to {VOCABULARIES[-1]:,}; convert it from a folder with its own tokenizer.json"
         )
     return get_tokenizer(sizes.multilingual, num_languages=len(languages(sizes.vocabulary)))
 
