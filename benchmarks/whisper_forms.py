@@ -1,6 +1,6 @@
 """The three forms of Whisper weights against each other: encoder outputs and greedy transcripts.
 
-    OMP_NUM_THREADS=1 python benchmarks/whisper_forms.py WEIGHTS [--model base] [--clips 100] [--data ../shared/data/...]
+    OMP_NUM_THREADS=1 python benchmarks/whisper_forms.py WEIGHTS [--model base] [--clips 100] [--data FOLDER]
 
 WEIGHTS is the folder of scripts/fetch_whisper.py. Each form runs in its own library, in float32 on a CPU, with a beam
 of 1 and without timestamps: the CTranslate2 folder in faster-whisper and the `.pt` file in openai-whisper by the

@@ -169,5 +169,7 @@ class Codebook:
 
 def _title(identity: dict[str, Any]) -> str:
     """An extractor in a few words: its name, model and layer."""
-    told = [f"{key} {identity[key]}" for key in ("model", "revision", "weights", "layer") if identity.get(key) is not None]
+    told = [
+        f"{key} {identity[key]}" for key in ("model", "revision", "weights", "layer") if identity.get(key) is not None
+    ]
     return " ".join([repr(identity.get("name", "?")), *told])

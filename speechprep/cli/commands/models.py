@@ -91,7 +91,8 @@ def convert(
     to: Annotated[
         Literal["ct2", "transformers", "openai"],
         typer.Option(
-            "--to", help="Form to write: ct2 for faster-whisper, transformers, or openai for openai-whisper.",
+            "--to",
+            help="Form to write: ct2 for faster-whisper, transformers, or openai for openai-whisper.",
         ),
     ],
     quiet: opt.Quiet = False,

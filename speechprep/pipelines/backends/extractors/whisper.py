@@ -128,7 +128,9 @@ class WhisperExtractor(EncoderExtractor):
     def earlier_identities(self) -> list[dict[str, Any]]:
         """The identity of version 2, with the sha256 of the weight files, for a transformers folder."""
         weights = self.weights
-        if not isinstance(weights, TransformersFolder) or not (self.final_norm or self.layer < weights.sizes.encoder_layers):
+        if not isinstance(weights, TransformersFolder) or not (
+            self.final_norm or self.layer < weights.sizes.encoder_layers
+        ):
             return []
         identity = {name: value for name, value in self.identity().items() if name != "weights"}
         files = {"config": shape_digest(weights.config), "revision": weights_sha256(weights.path)}
@@ -148,14 +150,15 @@ class WhisperExtractor(EncoderExtractor):
         return self.final_norm and self.layer == self.sizes.encoder_layers
 
     def _read(self) -> Any:
-        from transformers import WhisperFeatureExtractor
+        import transformers
 
+        hf: Any = transformers
         folder = self._preprocessor(self.weights)
         if folder is not None:
-            self._mel = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+            self._mel = hf.WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
         else:
             seconds = round(self.sizes.positions / self.grid.rate)
-            self._mel = WhisperFeatureExtractor(feature_size=self.sizes.mels, chunk_length=seconds)
+            self._mel = hf.WhisperFeatureExtractor(feature_size=self.sizes.mels, chunk_length=seconds)
         if self.weights.form == "transformers":
             changes = {"encoder_layers": self.layer, "decoder_layers": 0}
             encoder = read_model(self.label, self.weights.path, changes, attn_implementation="sdpa").encoder

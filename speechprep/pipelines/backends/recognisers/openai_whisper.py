@@ -17,6 +17,7 @@ from speechprep.pipelines.backends.recognisers.whisper import Language, Samples,
 from speechprep.pipelines.backends.whisper.forms import open_weights, refused
 from speechprep.pipelines.backends.whisper.openai_file import dims_of, fits_openai, name_in_openai
 from speechprep.pipelines.backends.whisper.sizes import VOCABULARIES
+from speechprep.pipelines.backends.whisper.transformers_folder import TransformersFolder
 from speechprep.pipelines.backends.whisper.weights import WhisperWeights
 
 
@@ -111,12 +112,23 @@ class OpenaiWhisper(WhisperRecogniser):
             language=language,
             beam_size=self.beam_size if self.beam_size > 1 else None,  # None: greedy
             without_timestamps=True,
+            **self._suppressed(),
             fp16=self.compute_type == "float16",
         )
         # Beam search works for one recording at a time (version 20250625 does not repeat the features for each beam).
         parts = [features] if options.beam_size is None else features.split(1)
         with self._computing():
             return [result.text for part in parts for result in self._model.decode(part, options)]
+
+    def _suppressed(self) -> dict[str, Any]:
+        """Options for the tokens to suppress, from a transformers folder; a `.pt` has the values of the package."""
+        if not isinstance(self.weights, TransformersFolder):
+            return {}
+        generation = self.weights.generation
+        return {
+            "suppress_tokens": generation.get("suppress_tokens", "-1"),  # -1: the list of the package
+            "suppress_blank": bool(generation.get("begin_suppress_tokens", True)),
+        }
 
     def _dtype(self) -> Any:
         return self._torch.float16 if self.compute_type == "float16" else self._torch.float32

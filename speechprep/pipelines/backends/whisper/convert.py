@@ -106,11 +106,12 @@ def _to_transformers(weights: WhisperWeights, made: Path, half: bool) -> None:  
         from safetensors.numpy import save_file
     except ImportError:
         raise MissingBackend.package("the form 'transformers'", "transformers", "hf") from None
+    hf: Any = transformers
     made.mkdir()
     fast = _tokenizer(weights)
     fast.save(str(made / TOKENIZER))
     marker = dict.fromkeys(("unk_token", "bos_token", "eos_token", "pad_token"), END)
-    tokenizer = transformers.WhisperTokenizerFast(tokenizer_file=str(made / TOKENIZER), **marker)
+    tokenizer = hf.WhisperTokenizerFast(tokenizer_file=str(made / TOKENIZER), **marker)
     tokenizer.save_pretrained(made)
     fast.save(str(made / TOKENIZER))  # as it was in the source
     _write_config(weights, made, tokenizer, half=half)
@@ -119,7 +120,7 @@ def _to_transformers(weights: WhisperWeights, made: Path, half: bool) -> None:  
         shutil.copy(preprocessor, made)
     else:
         seconds = weights.sizes.positions // 50
-        transformers.WhisperFeatureExtractor(feature_size=weights.sizes.mels, chunk_length=seconds).save_pretrained(made)
+        hf.WhisperFeatureExtractor(feature_size=weights.sizes.mels, chunk_length=seconds).save_pretrained(made)
     state = {f"model.{name}": value for name, value in _state(weights, half=half).items()}
     save_file(state, made / "model.safetensors", metadata={"format": "pt"})
 
@@ -127,10 +128,11 @@ def _to_transformers(weights: WhisperWeights, made: Path, half: bool) -> None:  
 def _write_config(weights: WhisperWeights, made: Path, tokenizer: Any, *, half: bool) -> None:
     import transformers
 
+    hf: Any = transformers
     sizes, decoding = weights.sizes, _decoding(weights)
     end, start = tokenizer.convert_tokens_to_ids([END, START])
     markers = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
-    config = transformers.WhisperConfig(
+    config = hf.WhisperConfig(
         vocab_size=sizes.vocabulary, num_mel_bins=sizes.mels, d_model=sizes.width,
         encoder_layers=sizes.encoder_layers, encoder_attention_heads=sizes.encoder_heads,
         encoder_ffn_dim=sizes.encoder_ffn, decoder_layers=sizes.decoder_layers,
@@ -157,7 +159,7 @@ def _write_config(weights: WhisperWeights, made: Path, tokenizer: Any, *, half: 
         tasks = ("transcribe", "translate")
         values["lang_to_id"] = dict(zip(codes, tokenizer.convert_tokens_to_ids(codes), strict=True))
         values["task_to_id"] = {task: tokenizer.convert_tokens_to_ids(f"<|{task}|>") for task in tasks}
-    transformers.GenerationConfig(**values).save_pretrained(made)
+    hf.GenerationConfig(**values).save_pretrained(made)
 
 
 def _languages(weights: WhisperWeights, tokenizer: Any) -> list[str]:
@@ -176,7 +178,9 @@ def _tokenizer(weights: WhisperWeights) -> Any:
     try:
         return Tokenizer.from_file(str(file))
     except Exception as error:  # noqa: BLE001 - the package raises no narrower class
-        raise MissingBackend(f"{file} cannot be read ({first_line(error)[:120]}); copy the model again, whole") from None
+        raise MissingBackend(
+            f"{file} cannot be read ({first_line(error)[:120]}); copy the model again, whole"
+        ) from None
 
 
 def _decoding(weights: WhisperWeights) -> Decoding:
@@ -194,13 +198,14 @@ def _to_ct2(weights: WhisperWeights, made: Path, half: bool) -> None:  # noqa: F
         from ctranslate2.converters import TransformersConverter
     except ImportError:
         raise MissingBackend.package("the form 'ct2'", "ctranslate2", "whisperx") from None
+    hf: Any = transformers
     folder = weights.path
     if weights.form == "openai":
         folder = made.parent / "transformers"
         _to_transformers(weights, folder, half)
     try:
         TransformersConverter(str(folder)).convert(str(made), quantization="float16" if half else "float32")
-        fast = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+        fast = hf.AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
         raise ConfigError(f"CTranslate2 cannot convert {folder} ({first_line(error)[:160]})") from None
     fast.save(str(made / TOKENIZER))

@@ -125,14 +125,21 @@ class Ct2Folder(WhisperWeights):
     def _floats(self, name: str) -> F32:
         """A variable in float32; integers are divided by their scale."""
         if name not in self.variables:
-            raise ConfigError(f"{self.files[0]} is not a complete Whisper model: no {name}; copy the model again, whole")
+            raise ConfigError(
+                f"{self.files[0]} is not a complete Whisper model: no {name}; copy the model again, whole"
+            )
         variable = self.variables[name]
         if not variable.kind.startswith("int"):
             return as_float32(self._raw(variable), variable.kind).reshape(variable.shape)
         scale_name = f"{name}_scale"
         scale = self._floats(scale_name) if scale_name in self.variables else None
         rows = variable.shape[:1]
-        if variable.kind == "int32" or f"{name}_zero" in self.variables or scale is None or scale.shape not in ((), rows):
+        if (
+            variable.kind == "int32"
+            or f"{name}_zero" in self.variables
+            or scale is None
+            or scale.shape not in ((), rows)
+        ):
             raise ConfigError(
                 f"{self.files[0]}: {name} is quantised in an unsupported way ({variable.kind}); use a copy in float16, "
                 "float32, bfloat16, int8 or int16"

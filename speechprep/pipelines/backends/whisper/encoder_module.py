@@ -28,13 +28,14 @@ def read_encoder(weights: WhisperWeights, layers: int) -> Any:
         ConfigError: a tensor is absent, unreadable or of another shape.
     """
     import torch
-    from transformers import WhisperConfig
+    import transformers
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    config = WhisperConfig(**{**encoder_config(weights.sizes), "encoder_layers": layers})
+    hf: Any = transformers
+    config = hf.WhisperConfig(**{**encoder_config(weights.sizes), "encoder_layers": layers})
     config._attn_implementation = "sdpa"
     with torch.device("meta"):
-        encoder = WhisperEncoder(config)
+        encoder: Any = WhisperEncoder(config)
     shapes = weights.shapes("encoder")
     state = {
         name: torch.from_numpy(weights.tensor(f"encoder.{name}", shapes[f"encoder.{name}"]).copy())

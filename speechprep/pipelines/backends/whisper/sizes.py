@@ -11,11 +11,13 @@ from dataclasses import dataclass
 # Sizes of the published vocabularies: English-only, multilingual, and version 3 with Cantonese.
 VOCABULARIES = (51_864, 51_865, 51_866)
 MULTILINGUAL = VOCABULARIES[1]
-LANGUAGES = tuple(
+# In the order of their tokens.
+_CODES = (
     "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th ur hr bg lt la mi ml "
     "cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so af oc ka be tg sd gu am "
-    "yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue".split()
-)  # in the order of their tokens
+    "yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue"
+)
+LANGUAGES = tuple(_CODES.split())
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -74,7 +76,8 @@ class Sizes:
         }
 
     def _layers(self, side: str, layers: int, inner: int, attentions: tuple[str, ...]) -> Shapes:
-        width, shapes = self.width, {}
+        width = self.width
+        shapes: Shapes = {}
         norm: Shapes = {"weight": (width,), "bias": (width,)}
         square: Shapes = {"weight": (width, width), "bias": (width,)}
         for i in range(layers):
@@ -87,7 +90,9 @@ class Sizes:
             parts["final_layer_norm"] = norm
             parts["fc1"] = {"weight": (inner, width), "bias": (inner,)}
             parts["fc2"] = {"weight": (width, inner), "bias": (width,)}
-            shapes |= {f"{side}.layers.{i}.{p}.{kind}": size for p, sizes in parts.items() for kind, size in sizes.items()}
+            shapes |= {
+                f"{side}.layers.{i}.{p}.{kind}": size for p, sizes in parts.items() for kind, size in sizes.items()
+            }
         return shapes | {f"{side}.layer_norm.{kind}": size for kind, size in norm.items()}
 
 

@@ -62,7 +62,7 @@ def _heads(name: str, sizes: Sizes) -> list[list[int]]:
     mask = np.frombuffer(gzip.decompress(base64.b85decode(packed)), bool)
     if mask.size != sizes.decoder_layers * sizes.decoder_heads:
         return []
-    return np.argwhere(mask.reshape(sizes.decoder_layers, sizes.decoder_heads)).tolist()  # type: ignore[no-any-return]
+    return np.argwhere(mask.reshape(sizes.decoder_layers, sizes.decoder_heads)).tolist()
 
 
 def fast_tokenizer(encoding: Any) -> Any:

@@ -17,13 +17,14 @@ from speechprep.pipelines.backends.whisper.checkpoint import kind_of, numpy_of, 
 from speechprep.pipelines.backends.whisper.sizes import Sizes
 from speechprep.pipelines.backends.whisper.weights import F32, WhisperWeights, as_float32, checked
 
+GENERATION = "generation_config.json"
 KINDS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 LONGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors library
 DEFAULTS = {  # of WhisperConfig, for a config.json that leaves values out
     "num_mel_bins": 80, "max_source_positions": 1500, "d_model": 384, "encoder_layers": 4,
     "encoder_attention_heads": 6, "encoder_ffn_dim": 1536, "decoder_layers": 4, "decoder_attention_heads": 6,
-    "decoder_ffn_dim": 1536, "max_target_positions": 448, "vocab_size": 51_865,
+    "decoder_ffn_dim": 1536, "max_target_positions": 448, "vocab_size": 51_865, "activation_function": "gelu",
 }  # fmt: skip
 
 
@@ -62,8 +63,14 @@ class TransformersFolder(WhisperWeights):
     @cached_property
     def sizes(self) -> Sizes:
         """Sizes by the configuration; the shape of each tensor is compared with them when it is read."""
-        numbers = [self.config.get(key, value) for key, value in DEFAULTS.items()]
-        return checked(self.path, Sizes(*numbers, activation=str(self.config.get("activation_function", "gelu"))))
+        numbers: list[Any] = [self.config.get(key, value) for key, value in DEFAULTS.items()]
+        return checked(self.path, Sizes(*numbers))
+
+    @cached_property
+    def generation(self) -> dict[str, Any]:
+        """`generation_config.json`, or `config.json` of older folders: the tokens to suppress."""
+        file = self.path / GENERATION
+        return read_json(file) if file.is_file() else self.config
 
     def stored(self) -> tuple[str, ...]:
         """Number types of the tensors with two or more dimensions."""
