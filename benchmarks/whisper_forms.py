@@ -5,8 +5,8 @@
 WEIGHTS is the folder of scripts/fetch_whisper.py. Each form runs in its own library, in float32 on a CPU, with a beam
 of 1 and without timestamps: the CTranslate2 folder in faster-whisper and the `.pt` file in openai-whisper by the
 recognisers of speechprep, the transformers folder by `generate` of transformers. Encoder outputs are compared with the
-frames of the extractor from each form, as the largest difference over the largest value. Differing transcripts are
-printed. With --pairs the recogniser also runs the transformers folder, on that number of clips.
+frames of the extractor from each form, as the largest difference over the largest value, without and with the frames
+of the padding. Differing transcripts are printed. With --pairs the recogniser also runs the transformers folder, on that number of clips.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def forms(weights: Path, model: str) -> dict[str, Path]:
     }
 
 
-def encoders(paths: dict[str, Path], sounds: list[np.ndarray]) -> dict[str, float]:
-    """Largest difference of the encoder output to the frames of the transformers folder, over the largest value."""
+def encoders(paths: dict[str, Path], sounds: list[np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Largest difference to the frames of the transformers folder, over the largest value: in speech, and in all."""
     layers = open_weights(paths["ct2"]).sizes.encoder_layers
     frames = {}
     for form, path in paths.items():
@@ -87,10 +87,13 @@ def encoders(paths: dict[str, Path], sounds: list[np.ndarray]) -> dict[str, floa
         made = recogniser(str(paths[form]), "cpu", "float32", 1, 1, 1)
         frames[f"recogniser, {form}"] = [np.asarray(next(made._features([sound])))[0] for sound in sounds]
     largest = max(float(np.abs(one).max()) for one in reference)
-    return {
-        name: max(float(np.abs(a - b).max()) for a, b in zip(found, reference, strict=True)) / largest
-        for name, found in frames.items()
-    }
+    spoken = [-(-len(sound) // 320) for sound in sounds]
+
+    def ratio(found: list[np.ndarray], counts: list[int]) -> float:
+        pairs = zip(found, reference, counts, strict=True)
+        return max(float(np.abs(a[:n] - b[:n]).max()) for a, b, n in pairs) / largest
+
+    return {name: (ratio(found, spoken), ratio(found, [1500] * len(sounds))) for name, found in frames.items()}
 
 
 def transcripts(paths: dict[str, Path], args: argparse.Namespace) -> None:
@@ -135,8 +138,9 @@ def main() -> None:
     paths = forms(args.weights, args.model)
     identities = {form: open_weights(path).digest()[:12] for form, path in paths.items()}
     print(args.model, "identity of the encoder:", identities)
-    for name, ratio in encoders(paths, [samples for _, samples in clips(args.data, args.encoded)]).items():
-        print(f"  {name:22} largest difference / largest value {ratio:.2g}", flush=True)
+    sounds = [samples for _, samples in clips(args.data, args.encoded)]
+    for name, (speech, whole) in encoders(paths, sounds).items():
+        print(f"  {name:22} difference {speech:.1e} of the largest value, {whole:.1e} with padding", flush=True)
     transcripts(paths, args)
 
 
