@@ -6,7 +6,8 @@ WEIGHTS is the folder of scripts/fetch_whisper.py. Each form runs in its own lib
 of 1 and without timestamps: the CTranslate2 folder in faster-whisper and the `.pt` file in openai-whisper by the
 recognisers of speechprep, the transformers folder by `generate` of transformers. Encoder outputs are compared with the
 frames of the extractor from each form, as the largest difference over the largest value, without and with the frames
-of the padding. Differing transcripts are printed. With --pairs the recogniser also runs the transformers folder, on that number of clips.
+of the padding. Differing transcripts are printed. --pairs is the number of clips for a further comparison: the
+recognisers of the transformers folder and of the `.pt` file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,11 +36,11 @@ RATE = 16_000
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "librispeech-mini"
 
 
-def clips(data: Path, number: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and samples of the first clips of a set, each of at most 30 s."""
+def clips(data: Path, number: int, skip: int = 0) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and samples of some clips of a set, each of at most 30 s."""
     lines = (data / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [row for row in map(json.loads, lines) if row["duration_s"] <= 30]
-    for row in rows[:number]:
+    for row in rows[skip : skip + number]:
         yield row["id"], audio.decode(data / row["audio"], sample_rate=RATE)
 
 
@@ -105,7 +107,7 @@ def transcripts(paths: dict[str, Path], args: argparse.Namespace) -> None:
     }
     paired = by_recogniser(paths["transformers"])
     seconds, equal, total, pairs = dict.fromkeys(run, 0.0), 0, 0, 0
-    for name, samples in clips(args.data, args.clips):
+    for name, samples in clips(args.data, args.clips, args.skip):
         texts = {}
         for library, transcribe in run.items():
             began = time.process_time()
@@ -114,9 +116,16 @@ def transcripts(paths: dict[str, Path], args: argparse.Namespace) -> None:
         if total < args.pairs:
             pairs += paired(samples).strip() == texts["openai-whisper"]
         total += 1
+        if sys.stderr.isatty():
+            print(f"\r  {total} clips", end="", file=sys.stderr)
         equal += len(set(texts.values())) == 1
         if len(set(texts.values())) > 1:
-            print(f"  {name} ({len(samples) / RATE:.1f} s)", *(f"    {k:15} {v}" for k, v in texts.items()), sep="\n")
+            print(
+                f"  {name} ({len(samples) / RATE:.1f} s)",
+                *(f"    {k:15} {v}" for k, v in texts.items()),
+                sep="\n",
+                flush=True,
+            )
     print(f"  {equal} of {total} transcripts equal in the three libraries")
     print(f"  {pairs} of {min(args.pairs, total)} equal between the transformers folder and the .pt in the recogniser")
     print("  processor seconds: " + ", ".join(f"{library} {spent:.0f}" for library, spent in seconds.items()))
@@ -127,6 +136,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--model", default="base", choices=("base", "tiny.en"))
     parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("--skip", type=int, default=0, help="clips to leave out first")
     parser.add_argument("--encoded", type=int, default=10, help="clips with a comparison of the encoder outputs")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--data", type=Path, default=SHARED)

@@ -175,12 +175,9 @@ def _tokenizer(weights: WhisperWeights) -> Any:
     file = weights.path / TOKENIZER
     if not file.is_file():
         return openai_tokenizer.fast_tokenizer(openai_tokenizer.published(weights.path, weights.sizes).encoding)
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:  # noqa: BLE001 - the package raises no narrower class
-        raise MissingBackend(
-            f"{file} cannot be read ({first_line(error)[:120]}); copy the model again, whole"
-        ) from None
+    if not isinstance(read_json(file).get("model"), dict):
+        raise MissingBackend(f"{file} is not a tokenizer of Hugging Face; copy the model again, whole")
+    return Tokenizer.from_file(str(file))
 
 
 def _decoding(weights: WhisperWeights) -> Decoding:
