@@ -1,10 +1,12 @@
 # `make demo` and `make test` create the virtual environment first, and again when pyproject.toml or constraints.txt changed.
-# Options: VENV=folder, EXTRAS=cpu,dev, PYTHON=python3.13 (the default is the first supported one on PATH)
+# Options: VENV=folder, EXTRAS=cpu,dev, PYTHON=python3.13 (the default is the first supported one on PATH),
+# WHISPER=folder of the Whisper weights
 PYTHON ?=
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 EXTRAS ?= cpu,dev
 ROUNDS ?= 10
+WHISPER ?= $(or $(SPEECHPREP_WHISPER),$(HOME)/.cache/speechprep/whisper)
 comma  := ,
 STAMP  := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)-$(subst $(comma),-,$(EXTRAS))
 
@@ -13,7 +15,7 @@ ifneq ($(shell test ! -e $(VENV)/.incomplete && $(BIN)/python -c "print('starts'
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-long test-all reference lint types docs bench bench-all bench-models setup constraints clean
+.PHONY: help demo test test-long test-all reference whisper whisper-weights whisper-tests lint types docs bench bench-all bench-models setup constraints clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -34,6 +36,15 @@ test-all:        ## with every extra installed (9 GB): the comparisons with torc
 
 reference: $(STAMP)
 	$(BIN)/python -m pytest -m reference
+
+whisper:         ## fetch real Whisper weights (0.7 GB in WHISPER), and run the tests that need them
+	$(MAKE) --no-print-directory whisper-weights whisper-tests VENV=.venv-all EXTRAS=all
+
+whisper-weights: $(STAMP)
+	$(BIN)/python -W ignore scripts/fetch_whisper.py "$(WHISPER)"
+
+whisper-tests: $(STAMP)
+	SPEECHPREP_WHISPER="$(WHISPER)" $(BIN)/python -m pytest -m whisper
 
 lint: $(STAMP)   ## style
 	$(BIN)/ruff check .

@@ -208,4 +208,4 @@ def test_continuous_integration_prints_the_time_of_each_part(tmp_path: Path, fai
     else:
         assert done.returncode == 0
         assert times[:5] == ["environment", "lint", "types", "docs", "core tests"]
-        assert times[-2:] == ["tests with all extras", "all"]
+        assert times[-3:] == ["tests with all extras", "real weights", "all"]

@@ -103,7 +103,8 @@ class Codebook:
         """Refuse an extractor other than that of the codebook.
 
         Args:
-            extractor: anything with `identity()`, `grid` and `dim`.
+            extractor: anything with `identity()`, `grid` and `dim`. With `earlier_identities()`, a codebook of one of
+                those is accepted too.
 
         Raises:
             StaleArtifact: another extractor; the message names both and the differences.
@@ -112,6 +113,9 @@ class Codebook:
         actual = {"identity": extractor.identity(), "grid": extractor.grid.as_dict(), "dim": extractor.dim}
         # Through JSON, as in the file: tuples become lists.
         changes = differences(json.loads(canonical(expected)), json.loads(canonical(actual)))
+        earlier = [json.loads(canonical(identity)) for identity in getattr(extractor, "earlier_identities", list)()]
+        if earlier and json.loads(canonical(self.extractor)) in earlier:
+            changes = [change for change in changes if not change.startswith("identity.")]
         if changes:
             raise StaleArtifact(
                 f"this codebook was made from frames of {_title(self.extractor)} and cannot be used with "
@@ -167,5 +171,6 @@ class Codebook:
 
 def _title(identity: dict[str, Any]) -> str:
     """An extractor in a few words: its name, model and layer."""
-    parts = [f"{key} {identity[key]}" for key in ("model", "revision", "layer") if identity.get(key) is not None]
+    keys = ("model", "revision", "weights", "layer")
+    parts = [f"{key} {identity[key]}" for key in keys if identity.get(key) is not None]
     return " ".join([repr(identity.get("name", "?")), *parts])

@@ -47,6 +47,7 @@ COMMANDS = {
     "eval": Entry("zoo.evaluate", MODEL, "Score texts (WER, CIDEr, BLEU, SLUE) or a model (ASR, CRA, PELM)"),
     "verify": Entry("commands.verify", CHECK, "Recompute checksums, schemas and cross-references of a folder"),
     "backends": Entry("commands.backends", CHECK, "List the backends, or try one"),
+    "models": Entry("commands.models", CHECK, "Check a Whisper model, or convert it to another form"),
     "doctor": Entry("commands.doctor", CHECK, "Measure the effect of batches and precision on units"),
 }
 OWN_COMMAND = {"filter", "import_codebook"}  # stages with other options: `filter`, `codebook import`

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from speechprep.pipelines.backends.whisper.tokenizer import fast_tokenizer
+
 LABELS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
 SMALL = {
     "hidden_size": 32,
@@ -80,7 +82,7 @@ def whisper_folder(folder: Path, work: Path, says: str | None = None, language: 
         alignment_heads=[[0, 0]],
     )  # fmt: skip
     model.save_pretrained(work)
-    _tokenizer(encoding).save(str(work / "tokenizer.json"))
+    fast_tokenizer(encoding).save(str(work / "tokenizer.json"))
     names = [name for name in special if not name[2:3].isdigit()]
     made = {"tokenizer_class": "WhisperTokenizer", "model_max_length": 448, "additional_special_tokens": names}
     (work / "tokenizer_config.json").write_text(json.dumps({**made, "unk_token": "<|endoftext|>"}))
@@ -142,32 +144,3 @@ def silero_for_whisperx(onset: float = 0.5) -> Any:
             return [Segment(start, end, "UNKNOWN") for start, end in silero(audio["waveform"], onset)]
 
     return Silero(onset)
-
-
-def _tokenizer(encoding: Any) -> Any:
-    """The byte-pair encoding of tiktoken as one of Hugging Face's, with the merges read off its ranks."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
-    ranks = encoding._mergeable_ranks
-    vocabulary, merges = {}, []
-
-    def spelled(part: bytes) -> str:
-        return "".join(letters[byte] for byte in part)
-
-    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
-        vocabulary[spelled(token)] = rank
-        parts = [bytes([byte]) for byte in token]
-        while len(parts) > 2:
-            _, at = min((ranks.get(parts[i] + parts[i + 1], 1 << 60), i) for i in range(len(parts) - 1))
-            parts[at : at + 2] = [parts[at] + parts[at + 1]]
-        if len(parts) == 2:
-            merges.append((spelled(parts[0]), spelled(parts[1])))
-    made = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    for name, _ in sorted(encoding._special_tokens.items(), key=lambda item: item[1]):
-        made.add_tokens([AddedToken(name, special=not name[2:3].isdigit(), normalized=False)])
-    return made

@@ -73,10 +73,11 @@ SMALL: dict[str, Table] = {
             ],
         ),
         "whisper": (
-            {"model": tiny.whisper, "layer": 2, "device": "cpu"},
+            {"model": tiny.whisper, "layer": 3, "device": "cpu"},
             [
                 {"model": partial(tiny.whisper, seed=1)},
                 {"layer": 1},
+                {"final_norm": False},
                 {"truncate": True},
                 {"dtype": "bf16"},
                 {"overlap": 1.0},

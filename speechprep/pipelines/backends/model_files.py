@@ -62,7 +62,7 @@ def folder_without_download(model: str, enough: tuple[str, ...], revision: str |
     """
     local = Path(model).expanduser()
     if local.is_dir():
-        return local
+        return snapshot_of(local)
     if local.exists():
         raise MissingBackend(f"the model {model} is a file; give a folder, or a name on the Hugging Face hub")
     if not _HUB_NAME.fullmatch(model):
@@ -76,6 +76,26 @@ def folder_without_download(model: str, enough: tuple[str, ...], revision: str |
     except (OSError, ValueError):
         return None
     return folder if any((folder / name).exists() for name in enough) else None
+
+
+def snapshot_of(folder: Path) -> Path:
+    """The folder with the files of a model: for a folder of the hub cache (`models--...`) its snapshot, else itself.
+
+    Raises:
+        MissingBackend: the cache has no snapshot, or several and no branch `main`.
+    """
+    snapshots = folder / "snapshots"
+    if not snapshots.is_dir() or (folder / CONFIG).exists():
+        return folder
+    present = sorted(path for path in snapshots.iterdir() if path.is_dir())
+    main = folder / "refs" / "main"
+    if main.is_file() and (current := snapshots / main.read_text(encoding="utf-8").strip()) in present:
+        return current
+    if len(present) != 1:
+        raise MissingBackend(
+            f"{folder} holds {len(present)} snapshots of a model and no branch main; give the path of one snapshot"
+        )
+    return present[0]
 
 
 def checked_folder(model: str, enough: tuple[str, ...], revision: str | None = None) -> Path | None:

@@ -81,6 +81,13 @@ class Extractor(Backend):
         @property
         def dim(self) -> int: ...  # noqa: D102
 
+    def earlier_identities(self) -> list[dict[str, Any]]:
+        """Values of `identity()` in earlier versions with the same frames; a codebook with one of them is accepted.
+
+        Default: none.
+        """
+        return []
+
     def fast_dtypes(self) -> list[str]:
         """The values of `dtype` with processor instructions on this machine, fp32 first. Default: fp32 only."""
         return ["fp32"]

@@ -3,7 +3,7 @@
 Speech is detected by Silero, shipped with faster-whisper, or by the pyannote model shipped with WhisperX (`vad`), about
 thirty times slower. Speech is merged into chunks of at most 30 s, and Whisper recognises several chunks at once. Models
 are local folders, or names to download once; local folders need no network. A Whisper model is a folder in the format
-of CTranslate2 (faster-whisper), or a `.pt` of openai-whisper.
+of CTranslate2 (faster-whisper), a `.pt` of openai-whisper, or a transformers folder.
 
 There are two different ways to time words (`mode`):
 
@@ -16,13 +16,15 @@ A given transcript is aligned in the same mode, with the audio as one segment. L
 borders between two chunks, so memory does not grow with its length.
 
 Without `language`, Whisper detects the language and its probability in the first chunk of speech of each recording. An
-align model can serve one language or all; several languages can have one model each.
+align model can serve one language or all; several languages can have one model each. An English-only Whisper sets the
+language to "en", without a probability.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, Literal
 
@@ -40,6 +42,7 @@ from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.recognisers.choose import recogniser
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, DETECTORS, RATE, Span, SpeechDetector
 from speechprep.pipelines.backends.recognisers.whisper import Language
+from speechprep.pipelines.backends.whisper.forms import form_of
 from speechprep.process import give_back
 from speechprep.tokenizers.alignment.whisperx import align_segment
 from speechprep.tokenizers.english.spoken import tokens
@@ -60,8 +63,8 @@ class WhisperxAligner(StreamAligner):
     """Recognition and alignment with the models of WhisperX.
 
     Args:
-        whisper: folder of a Whisper model in the format of CTranslate2, a name of faster-whisper ("small"), or a `.pt`
-            of openai-whisper.
+        whisper: folder of a Whisper model in the format of CTranslate2, a name of faster-whisper ("small"), a `.pt` of
+            openai-whisper, or a transformers folder.
         align_model: `model` of aligner `ctc` for all languages; or language -> model, and speech in other languages is
             rejected.
         language: language of the speech; None: detected in each recording.
@@ -152,14 +155,22 @@ class WhisperxAligner(StreamAligner):
         check_device(self.label, self._options["device"], auto=False)
         self._whisper.check(self.label)
         self._detector.check(self.label)
+        if form_of(Path(self._whisper.name).expanduser()) != "openai":  # torch reads a .pt, in `load`
+            self._check_language()
         for aligner in self._aligners.values():
             aligner.model.check(self.label)
 
     def load(self) -> None:
         """Check the files of Whisper, and read a single align model; everything else is read on first use."""
         self._whisper.files()
+        self._check_language()
         if len(self._aligners) == 1:
             self._load(*self._aligners)
+
+    def _check_language(self) -> None:
+        code = self._options["language"]
+        if code is not None:
+            self._whisper.check_language(self.label, code)
 
     def _load(self, code: str) -> CtcAligner:
         with self._loading:
@@ -202,7 +213,7 @@ class WhisperxAligner(StreamAligner):
 
     def _given(self) -> Language | None:
         code = self._options["language"]
-        return None if code is None else Language(code, None)
+        return None if code is None else Language(code, None, given=True)
 
     def _detected(self, stream: SlidingWindow) -> Language:
         """The language of the first chunk of speech in the first piece; without speech, of its first 30 s."""
@@ -282,8 +293,11 @@ class WhisperxAligner(StreamAligner):
 
 
 def _detection(language: Language | None) -> dict[str, Any]:
-    """Language fields of a transcript; empty for a language from the options, because nothing was detected."""
-    if language is None or language.probability is None:
+    """Language fields of a transcript; empty for a language from the options, because nothing was detected.
+
+    An English-only model sets the language without a probability.
+    """
+    if language is None or language.given:
         return {}
     return {"language": language.code, "language_probability": language.probability}
 

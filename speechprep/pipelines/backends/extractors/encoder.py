@@ -106,7 +106,7 @@ class EncoderExtractor(Extractor):
             "name": self.name,
             "version": self.version,
             **self._identity(),
-            "revision": model_files.weights_sha256(self.folder),
+            **self._weights(),
             "layer": self.layer,
             "dtype": self.dtype,
             "sample_rate": self.sample_rate,
@@ -117,6 +117,17 @@ class EncoderExtractor(Extractor):
 
     def _identity(self) -> dict[str, Any]:
         raise NotImplementedError
+
+    def _weights(self) -> dict[str, Any]:
+        """Identity of the weights: sha256 of their files."""
+        return {"revision": model_files.weights_sha256(self.folder)}
+
+    def _check_folder(self) -> None:
+        """Check the files of the model, without torch and without a download."""
+        if model_files.checked_folder(self.model, model_files.WEIGHTS, self.revision) is not None:
+            model_files.weight_files(self.folder)
+            self._identity()
+            self.windows  # noqa: B018 - raises if the overlap does not fit
 
     def load(self) -> None:
         """Read the needed layers onto the device.
@@ -165,10 +176,7 @@ class EncoderExtractor(Extractor):
         check_device(self.label, self.device)
         if self.device == "cpu" and self.dtype == "fp16":
             raise ConfigError(f"{self.label}: fp16 needs a GPU; on a CPU choose 'bf16' or 'fp32'")
-        if model_files.checked_folder(self.model, model_files.WEIGHTS, self.revision) is not None:
-            model_files.weight_files(self.folder)
-            self._identity()
-            self.windows  # noqa: B018 - raises if the overlap does not fit
+        self._check_folder()
 
     def fast_dtypes(self) -> list[str]:
         """The values of `dtype` with processor instructions on the device, fp32 first; imports torch."""

@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
-from speechprep.pipelines.backends.model_files import require
+from speechprep.pipelines.backends.model_files import PREPROCESSOR, require
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
 from speechprep.pipelines.backends.recognisers.whisper import Language, Samples, WhisperRecogniser
+from speechprep.pipelines.backends.whisper.ct2_folder import MODEL, Ct2Folder
+from speechprep.pipelines.backends.whisper.forms import FORMS, open_weights
 
-FILES = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json")
+FILES = (("model.bin",), ("config.json",), ("tokenizer.json",), ("vocabulary.json", "vocabulary.txt"))
 COMPUTE_TYPES = (
     "default", "auto", "float32", "float16", "bfloat16", "int16",
     "int8", "int8_float32", "int8_float16", "int8_bfloat16",
@@ -42,33 +44,46 @@ class Ctranslate2Whisper(WhisperRecogniser):
         if local.exists():
             self.files()
         elif local.is_absolute() or self.name.startswith((".", "~")):
-            raise MissingBackend(
-                f"there is no Whisper model {self.name}; give a folder in CTranslate2's format or a .pt"
-            )
+            raise MissingBackend(f"there is no Whisper model {self.name}; give {', '.join(FORMS.values())}")
 
     def files(self) -> list[Path]:
-        """Files of the model; for a missing tokenizer or preprocessor the library would use the network."""
-        return require(self._folder(), *((name,) for name in FILES))
+        """Files of the model; for a missing tokenizer the library would use the network.
+
+        The folders of faster-whisper up to large-v2 have no `preprocessor_config.json`, and none is needed.
+        """
+        folder = self._folder()
+        files = require(folder, *FILES)
+        return files + [file for file in (folder / PREPROCESSOR,) if file.is_file()]
+
+    def vocabulary(self) -> int | None:
+        """Number of token ids, from the header of `model.bin`; None before a download."""
+        if not Path(self.name).expanduser().is_dir():
+            return None
+        return Ct2Folder(self._folder()).sizes.vocabulary
 
     def _folder(self) -> Path:
         """Local folder of the model; a name is downloaded if it is absent."""
         folder = Path(self.name).expanduser()
-        if folder.is_dir():
-            return folder
         if folder.exists():
-            raise ConfigError(f"the Whisper model {self.name} is neither a folder nor a checkpoint that ends in .pt")
+            return open_weights(folder).path
         if find_spec("faster_whisper") is None:
             raise MissingBackend.package("aligner 'whisperx'", "faster-whisper", "whisperx")
         from faster_whisper.utils import download_model
 
         try:
-            return Path(download_model(self.name))
+            folder = Path(download_model(self.name))
         except (OSError, ValueError) as error:
             reason = first_line(error)[:120]
             raise MissingBackend(
                 f"the Whisper model {self.name!r} is no folder and could not be fetched ({reason}); give the path of a "
                 "folder in CTranslate2's format, or of a .pt of openai-whisper"
             ) from None
+        if not (folder / MODEL).is_file():
+            raise ConfigError(
+                f"the Whisper model {self.name!r} on the hub is not in CTranslate2's format; download it, and give "
+                "the path of its folder"
+            )
+        return folder
 
     def _read(self) -> Any:
         folder = self.files()[0].parent
@@ -87,7 +102,7 @@ class Ctranslate2Whisper(WhisperRecogniser):
     def _encoded(self, chunks: Sequence[Samples]) -> Any:
         from whisperx.audio import log_mel_spectrogram
 
-        mels = int(self._model.feat_kwargs.get("feature_size") or 80)
+        mels = int(self._model.model.n_mels)
         spectra = [log_mel_spectrogram(chunk, mels, padding=CHUNK * RATE - len(chunk)).numpy() for chunk in chunks]
         if self.device != "cpu":
             return self._model.encode(np.stack(spectra))

@@ -1,18 +1,28 @@
-"""Whisper from a checkpoint of openai-whisper (`.pt`), through its package. No code in the file is executed."""
+"""Whisper from a `.pt` file or a transformers folder, through the openai-whisper package.
+
+The package decodes with its own published tokenizer, so the model must have a published vocabulary. No code in a file
+is executed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from speechprep.errors import ConfigError, MissingBackend, first_line
+from speechprep.errors import ConfigError, MissingBackend
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
 from speechprep.pipelines.backends.recognisers.whisper import Language, Samples, WhisperRecogniser
+from speechprep.pipelines.backends.whisper.forms import open_weights, refused
+from speechprep.pipelines.backends.whisper.openai_file import dims_of, fits_openai, name_in_openai
+from speechprep.pipelines.backends.whisper.sizes import VOCABULARIES
+from speechprep.pipelines.backends.whisper.transformers_folder import TransformersFolder
+from speechprep.pipelines.backends.whisper.weights import WhisperWeights
 
 
 class OpenaiWhisper(WhisperRecogniser):
-    """A checkpoint with `dims` and `model_state_dict`, as downloaded by openai-whisper."""
+    """A `.pt` file as downloaded by openai-whisper, or a transformers folder."""
 
     packages: ClassVar[Mapping[str, str]] = {"whisper": "whisperx", "faster_whisper": "whisperx"}
     distributions = ("openai-whisper", "faster-whisper")
@@ -22,16 +32,28 @@ class OpenaiWhisper(WhisperRecogniser):
         half = device != "cpu"
         if compute_type not in (("float32", "float16") if half else ("float32",)):
             raise ConfigError(
-                f"compute_type = {compute_type!r}: a .pt of openai-whisper runs in float32{' or float16' * half} on "
-                f"{device}; convert it with ct2-transformers-converter for others"
+                f"compute_type = {compute_type!r}: {model} runs in float32{' or float16' * half} on {device}; for "
+                f"others convert it: speechprep models convert {model} {Path(model).stem}-ct2 --to ct2"
             )
 
-    def files(self) -> list[Path]:
-        """The checkpoint."""
+    @cached_property
+    def weights(self) -> WhisperWeights:
+        """The weights of the model."""
         file = Path(self.name).expanduser()
-        if not file.is_file():
+        if not file.exists():
             raise MissingBackend(f"there is no file {file}; give the path of a .pt of openai-whisper")
-        return [file]
+        weights = open_weights(file)
+        if weights.form == "ct2":
+            raise refused("openai-whisper", weights, "openai")
+        return weights
+
+    def files(self) -> list[Path]:
+        """The `.pt` file; or the configuration and the weights of the folder."""
+        return self.weights.files
+
+    def vocabulary(self) -> int | None:
+        """Number of token ids; a `.pt` file is read by torch."""
+        return self.weights.sizes.vocabulary
 
     def check(self, label: str) -> None:
         """Check the packages and the file."""
@@ -45,28 +67,29 @@ class OpenaiWhisper(WhisperRecogniser):
             MissingBackend: a package is not installed.
             ConfigError: the file is damaged, or not a checkpoint of openai-whisper.
         """
-        file = self.files()[0]
+        weights = self.weights
         try:
             import torch
-            import whisper
+            from whisper.model import ModelDimensions, Whisper
         except ImportError:
-            raise MissingBackend.package(f"the model {file}", "openai-whisper", "whisperx") from None
-        from pickle import UnpicklingError
+            raise MissingBackend.package(f"the model {weights.path}", "openai-whisper", "whisperx") from None
+        import whisper
 
-        try:  # `load_model` reads with weights_only
-            model = whisper.load_model(str(file), device=self.device)
-        except UnpicklingError as error:
+        sizes = weights.sizes
+        if sizes.vocabulary not in VOCABULARIES or not fits_openai(sizes):
             raise ConfigError(
-                f"{file} is damaged, or no checkpoint of weights alone ({first_line(error)[:160]}); download it again"
-            ) from None
-        except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise ConfigError(
-                f"{file} cannot be read as a checkpoint of openai-whisper ({first_line(error)[:160]})"
-            ) from None
-        if self.compute_type == "float16":
-            model = model.half()
+                f"{weights.path} has {sizes.vocabulary:,} token ids, an activation or an inner width that "
+                f"openai-whisper lacks; convert it: speechprep models convert {weights.path} {weights.path.stem}-ct2 "
+                "--to ct2"
+            )
+        model = Whisper(ModelDimensions(**dims_of(sizes)))
+        state = model.state_dict()
+        with torch.no_grad():
+            for name, shape in {**sizes.encoder(), **sizes.decoder()}.items():
+                state[name_in_openai(name)].copy_(torch.from_numpy(weights.tensor(name, shape)))
         self._torch, self._whisper = torch, whisper
-        return model.eval()
+        model = model.to(self.device)
+        return (model.half() if self.compute_type == "float16" else model).eval()
 
     def _encoded(self, chunks: Sequence[Samples]) -> Any:
         spectra = [
@@ -89,12 +112,23 @@ class OpenaiWhisper(WhisperRecogniser):
             language=language,
             beam_size=self.beam_size if self.beam_size > 1 else None,  # None: greedy
             without_timestamps=True,
+            **self._suppressed(),
             fp16=self.compute_type == "float16",
         )
         # Beam search works for one recording at a time (version 20250625 does not repeat the features for each beam).
         parts = [features] if options.beam_size is None else features.split(1)
         with self._computing():
             return [result.text for part in parts for result in self._model.decode(part, options)]
+
+    def _suppressed(self) -> dict[str, Any]:
+        """Options for the tokens to suppress, from a transformers folder; a `.pt` has the values of the package."""
+        if not isinstance(self.weights, TransformersFolder):
+            return {}
+        generation = self.weights.generation
+        return {
+            "suppress_tokens": generation.get("suppress_tokens", "-1"),  # -1: the list of the package
+            "suppress_blank": bool(generation.get("begin_suppress_tokens", True)),
+        }
 
     def _dtype(self) -> Any:
         return self._torch.float16 if self.compute_type == "float16" else self._torch.float32

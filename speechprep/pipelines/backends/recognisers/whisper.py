@@ -1,7 +1,7 @@
 """`WhisperRecogniser`: base of the recognisers by Whisper, from chunks of speech to their texts and language.
 
-`ctranslate2_whisper` reads folders in the format of CTranslate2, `openai_whisper` checkpoints of openai-whisper. Both
-use the same spectrograms and decode without timestamps, with the same beam.
+`ctranslate2_whisper` runs folders in the format of CTranslate2. `openai_whisper` runs `.pt` files and folders of
+transformers. Both use the same spectrograms and decode without timestamps, with the same beam.
 """
 
 from __future__ import annotations
@@ -15,23 +15,28 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import MissingBackend
+from speechprep.errors import ConfigError, MissingBackend
 from speechprep.pipelines.backends.base import require_packages
 from speechprep.pipelines.backends.model_files import digest_of
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
+from speechprep.pipelines.backends.whisper.sizes import languages
 from speechprep.process import give_back
 
 Samples = NDArray[np.float32]
 
 
 class Language(NamedTuple):
-    """A language code of Whisper ("en") and its probability; None without detection.
+    """A language code of Whisper ("en") and its probability.
 
-    There is no detection for a language from the options, and in a model for one language.
+    Attributes:
+        code: the code.
+        probability: None without detection: for a language from the options, and in an English-only model.
+        given: the language comes from the options.
     """
 
     code: str
     probability: float | None
+    given: bool = False
 
 
 class WhisperRecogniser:
@@ -73,6 +78,33 @@ class WhisperRecogniser:
     def check(self, label: str) -> None:
         """Check packages and files, without a download; see `Backend.check`."""
         require_packages(label, self.packages)
+
+    def vocabulary(self) -> int | None:
+        """Number of token ids of a local model; None before a download.
+
+        Raises:
+            ConfigError, MissingBackend: the model is damaged or absent.
+        """
+        raise NotImplementedError
+
+    def check_language(self, label: str, code: str) -> None:
+        """Check a language from the options.
+
+        Raises:
+            ConfigError: the model does not recognise this language.
+        """
+        vocabulary = self.vocabulary()
+        if vocabulary is None or code in (codes := languages(vocabulary)):
+            return
+        if len(codes) == 1:
+            raise ConfigError(
+                f"{label}: language = {code!r}, but the Whisper model {self.name} is English-only; choose a "
+                "multilingual model, or leave the language out"
+            )
+        raise ConfigError(
+            f"{label}: language = {code!r} is none of the {len(codes)} languages of the Whisper model {self.name} "
+            f"({', '.join(codes[:8])}, ...); for given transcripts use the aligner ctc"
+        )
 
     def identity(self) -> dict[str, Any]:
         """Versions of the packages, name and sha256 of the model."""
