@@ -182,8 +182,7 @@ def units(
     extractor: Extractor = _loaded("extractors", book.backend["extractor"], canonical(book.backend["options"]))
     book.check(extractor)
     samples = _samples(audio, sample_rate, extractor.sample_rate)
-    frames = extractor.extract([samples])[0]
-    return np.asarray(Centroids(book.centroids).assign(frames), np.int64)
+    return np.asarray(extractor.units([samples], Centroids.of(book))[0], np.int64)
 
 
 def open(folder: str | Path) -> Run:  # noqa: A001 - `speechprep.open`

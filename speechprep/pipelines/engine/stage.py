@@ -90,6 +90,7 @@ class Stage:
         backend: makes the unloaded backend of a configuration (and of the inputs, by their manifests' `extra`).
         local: "process" for work under the GIL.
         plan: division of the inputs into shards, for a stage without input datasets.
+        version_of: version for a backend, where it is not the same for all backends; None: `version`.
         facts: further entries of the manifest, computed once after the last shard.
         help: text of `speechprep NAME --help`: the first sentence is the summary in lists.
         examples: command lines for the help.
@@ -106,6 +107,7 @@ class Stage:
     local: Literal["thread", "process"] = "thread"
     plan: Callable[[Any, list[str], Path], ShardPlan] | None = None
     facts: Callable[[Finished], dict[str, Any]] | None = None
+    version_of: Callable[[Any], int] | None = None
     help: str = ""
     examples: tuple[str, ...] = ()
 

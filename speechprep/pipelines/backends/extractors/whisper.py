@@ -88,6 +88,15 @@ class WhisperExtractor(EncoderExtractor):
         frames = int(self.config.get("max_source_positions", POSITIONS))
         return EncoderWindows(self.grid, frames / self.grid.rate, self.overlap)
 
+    @property
+    def window_frames(self) -> int:
+        """Frames of the window; each position has its own embedding."""
+        return self.windows.frames
+
+    def window_positions(self, n_frames: int) -> NDArray[np.int64]:
+        """Number of each frame of an utterance in its window of 30 s."""
+        return self.windows.positions(n_frames)
+
     def _identity(self) -> dict[str, Any]:
         layers = int(self.config.get("encoder_layers", 4))
         return {
