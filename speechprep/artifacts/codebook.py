@@ -101,6 +101,12 @@ class Codebook:
         return {name: array for name, array in found.items() if array is not None}
 
     @property
+    def covered_frames(self) -> int | None:
+        """Longest audio in frames, if the frames are centred on a part of the window only; else None."""
+        covered, window = (self.normalisation.get(name) for name in ("covered_frames", "window_frames"))
+        return None if covered is None or covered == window else int(covered)
+
+    @property
     def passport(self) -> dict[str, Any]:
         """All but the arrays, as JSON values."""
         names = ("extractor", "backend", "quantizer", "sampling", "frames_used", "frames_seen", "counts", "inertia")

@@ -8,7 +8,8 @@ Frames are extracted and assigned in one pass and are never stored. Repeated uni
 
 The extractor is that of the codebook. An extractor with another identity is an error.
 
-Rejected: undecodable audio, and `audio_too_short` for less than one frame.
+Rejected: undecodable audio, `audio_too_short` for less than one frame, and `audio_too_long` for audio beyond
+`center_window` of a centred codebook.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pydantic import Field
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.schemas import units_schema
+from speechprep.errors import BadInput
 from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
@@ -54,11 +56,18 @@ def run(ctx: ShardContext) -> None:
     extractor: Extractor = ctx.backend
     codebook = Codebook.load(ctx.path("codebook"))
     codebook.check(extractor)
-    centroids = Centroids(codebook.centroids)
+    centroids = Centroids.of(codebook)
+    longest = codebook.covered_frames
     fingerprint = codebook.fingerprint
 
     def work(row: dict[str, Any], sound: Sound) -> dict[str, Any]:
         units = units_of(extractor, centroids, sound) if sound.ready is None else sound.ready
+        if longest is not None and len(units) > longest:
+            raise BadInput(
+                "audio_too_long",
+                f"{len(units)} frames, but the codebook is centred on the first {longest} of a window; raise "
+                "center_window of cluster",
+            )
         ctx.done(frames=len(units))
         return {"id": row["id"], "units": units, "codebook": fingerprint}
 
