@@ -166,22 +166,26 @@ def shift_test(
         batches: columns -> batches of the whole `sample` dataset.
         centroids: with the transform of the codebook.
         leads: frames of each lead, the first 0.
-        covered: frames of the window with a mean; later leads are left out. None: the whole window.
+        covered: frames of the window with a mean; the speech is cut to half of them, and longer leads are left out.
+            None: the whole window.
         grid: of the frames.
     """
     rows = [blobs for batch in batches(["shifted"]) for blobs in batch.column("shifted").to_pylist() if blobs]
-    lengths = [len(blobs[0]) // (4 * centroids.dim) for blobs in rows]
-    longest = max(lengths, default=0)
-    used = [number for number, lead in enumerate(leads) if covered is None or lead + longest <= covered]
-    units = [
-        [
-            centroids.assign(np.frombuffer(blobs[i], "<f4").reshape(-1, centroids.dim), np.arange(n) + leads[i])
-            for i in used
-        ]
-        for n, blobs in zip(lengths, rows, strict=True)
-    ]
+    longest = max((len(blobs[0]) // (4 * centroids.dim) for blobs in rows), default=0)
+    room = longest if covered is None else min(longest, covered // 2)
+    used = [number for number, lead in enumerate(leads) if covered is None or lead + room <= covered]
+
+    def units_of(blob: bytes, lead: int) -> NDArray[np.unsignedinteger]:
+        frames = np.frombuffer(blob, "<f4").reshape(-1, centroids.dim)[:room]
+        return centroids.assign(frames, np.arange(lead, lead + len(frames)))
+
+    units = [[units_of(blobs[i], leads[i]) for i in used] for blobs in rows]
     kept = kept_shares(units, [grid.start(leads[i]) for i in used])
-    return {"kept": kept, "utterances": len(rows), "frames": sum(lengths)} if kept else {}
+    return (
+        {"kept": kept, "utterances": len(rows), "frames": sum(len(of_utterance[0]) for of_utterance in units)}
+        if kept
+        else {}
+    )
 
 
 def position_pnmi(
