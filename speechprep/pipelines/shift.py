@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,3 +124,17 @@ def kept_shares(units: list[list[NDArray[np.unsignedinteger]]], leads: list[floa
         for number, seconds in enumerate(leads)
         if number and frames
     }
+
+
+def position_lines(quality: dict[str, Any]) -> list[tuple[str, str]]:
+    """(name, text) of the shift test and the PNMI with position in the facts of a codebook, for people."""
+    lines = []
+    kept = quality.get("shift", {}).get("kept", {})
+    if kept:
+        shares = ", ".join(f"{100 * share:.1f} % after {seconds} s" for seconds, share in kept.items())
+        lines.append(("units kept with faint noise before the same speech", shares))
+    position = quality.get("position", {})
+    if position:
+        text = f"{position['pnmi']:.3f}, with MFCC units on the same frames {position['pnmi_mfcc']:.3f}"
+        lines.append(("PNMI of units and position in the window", text))
+    return lines

@@ -52,16 +52,19 @@ def units(
 ) -> None:
     """Miss rate: the percentage of units that change with batch size and precision, on the demo corpus.
 
-    Each utterance runs alone and in shuffled, padded batches.
+    Each utterance runs alone and in shuffled, padded batches. For an extractor with a fixed window (Whisper), the
+    shift test of the codebook follows.
     """
     from speechprep.artifacts.codebook import Codebook
     from speechprep.pipelines.backends.extractors.miss_rate import miss_rates
+    from speechprep.pipelines.shift import position_lines
 
     book = Codebook.load(codebook)
     options = {**book.backend.get("options", {}), **({"model": model} if model else {})}
     rates = miss_rates(book, options, _speech(book.grid.sample_rate), batch or [8, 32], dtype)
     if json:
-        print_json([asdict(row) for row in rates])
+        rows = [asdict(row) for row in rates]
+        print_json({"rates": rows, **book.quality} if book.quality else rows)
         return
     right = ("batch", "frames", "miss rate %", "against fp32 %")
     screen = table("dtype", *right, right=right)
@@ -69,6 +72,8 @@ def units(
         shares = (f"{100 * missed / row.frames:.3f}" for missed in (row.missed, row.missed_fp32))
         screen.add_row(row.dtype, str(row.batch), str(row.frames), *shares)
     console().print(screen)
+    for name, text in position_lines(book.quality):
+        console().print(f"{name}: {text}")
 
 
 def _speech(sample_rate: int) -> list[NDArray[np.float32]]:

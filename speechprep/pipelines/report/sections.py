@@ -15,6 +15,7 @@ from speechprep.pipelines.report.figures import clock, number
 from speechprep.pipelines.report.histogram import BEYOND, Histogram
 from speechprep.pipelines.report.page import Page, by_timing, counted, facts_table, percent, table
 from speechprep.pipelines.report.retrieval import Retrieval
+from speechprep.pipelines.shift import position_lines
 
 
 def yield_section(page: Page, facts: Facts) -> None:
@@ -117,6 +118,7 @@ def codebook_table(said: dict[str, Any]) -> str:
         known.append(("information in a second", f"{number(round(said['bits_per_second']))} bits at most"))
     if "pnmi" in words:
         known.append(("what the units tell of the word spoken (PNMI)", percent(words["pnmi"])))
+    known += position_lines(said)
     return facts_table(known)
 
 
