@@ -111,7 +111,7 @@ def checked_cover(config: Normalising, positions: I64 | None, window_frames: int
         raise ConfigError(
             f"center = 'position' needs {MIN_FRAMES} or more frames for each frame number of the window: the sample "
             f"has them for {(needed - thin) / grid.rate:g} of {seconds:g} s. Sample longer recordings, raise "
-            "max_frames, or set center_window to the seconds of your longest utterance if units are for this corpus only"
+            "max_frames, or set center_window to the seconds of your longest utterance if units are for this corpus"
         )
     return needed
 
