@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.manifest import canonical, differences
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.errors import SchemaMismatch, StaleArtifact
+from speechprep.errors import BadInput, SchemaMismatch, StaleArtifact
 
 CENTROIDS = "centroids.npy"
 PASSPORT = "codebook.json"
@@ -105,6 +105,20 @@ class Codebook:
         """Longest audio in frames, if the frames are centred on a part of the window only; else None."""
         covered, window = (self.normalisation.get(name) for name in ("covered_frames", "window_frames"))
         return None if covered is None or covered == window else int(covered)
+
+    def check_length(self, n_frames: int) -> None:
+        """Check the length of an utterance against the window of the centring.
+
+        Raises:
+            BadInput: `audio_too_long` for more than `covered_frames`.
+        """
+        longest = self.covered_frames
+        if longest is not None and n_frames > longest:
+            raise BadInput(
+                "audio_too_long",
+                f"{n_frames} frames, but the codebook is centred on the first {longest} of a window; raise "
+                "center_window of cluster",
+            )
 
     @property
     def passport(self) -> dict[str, Any]:

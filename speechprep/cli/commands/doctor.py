@@ -63,8 +63,7 @@ def units(
     options = {**book.backend.get("options", {}), **({"model": model} if model else {})}
     rates = miss_rates(book, options, _speech(book.grid.sample_rate), batch or [8, 32], dtype)
     if json:
-        rows = [asdict(row) for row in rates]
-        print_json({"rates": rows, **book.quality} if book.quality else rows)
+        print_json([asdict(row) for row in rates])
         return
     right = ("batch", "frames", "miss rate %", "against fp32 %")
     screen = table("dtype", *right, right=right)

@@ -24,7 +24,6 @@ from pydantic import Field
 
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.schemas import units_schema
-from speechprep.errors import BadInput
 from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
@@ -57,17 +56,11 @@ def run(ctx: ShardContext) -> None:
     codebook = Codebook.load(ctx.path("codebook"))
     codebook.check(extractor)
     centroids = Centroids.of(codebook)
-    longest = codebook.covered_frames
     fingerprint = codebook.fingerprint
 
     def work(row: dict[str, Any], sound: Sound) -> dict[str, Any]:
         units = units_of(extractor, centroids, sound) if sound.ready is None else sound.ready
-        if longest is not None and len(units) > longest:
-            raise BadInput(
-                "audio_too_long",
-                f"{len(units)} frames, but the codebook is centred on the first {longest} of a window; raise "
-                "center_window of cluster",
-            )
+        codebook.check_length(len(units))
         ctx.done(frames=len(units))
         return {"id": row["id"], "units": units, "codebook": fingerprint}
 
