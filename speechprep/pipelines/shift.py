@@ -126,12 +126,17 @@ def kept_shares(units: list[list[NDArray[np.unsignedinteger]]], leads: list[floa
     }
 
 
+def by_seconds(kept: dict[str, float]) -> list[tuple[str, float]]:
+    """(seconds of noise, share) in ascending order; JSON files have the keys in the order of text."""
+    return sorted(kept.items(), key=lambda item: float(item[0]))
+
+
 def position_lines(quality: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, text) of the shift test and the PNMI with position in the facts of a codebook, for people."""
     lines = []
-    kept = quality.get("shift", {}).get("kept", {})
+    kept = by_seconds(quality.get("shift", {}).get("kept", {}))
     if kept:
-        shares = ", ".join(f"{100 * share:.1f} % after {seconds} s" for seconds, share in kept.items())
+        shares = ", ".join(f"{100 * share:.1f} % after {seconds} s" for seconds, share in kept)
         lines.append(("units kept with faint noise before the same speech", shares))
     position = quality.get("position", {})
     if position:

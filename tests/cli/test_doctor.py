@@ -74,7 +74,7 @@ def test_the_shift_test_of_a_codebook_is_printed(tmp_path: Path, capsys: pytest.
     book = make_codebook(tmp_path / "codebook", "mfcc", {})
     body = json.loads((book / "codebook.json").read_text())
     body["quality"] = {
-        "shift": {"kept": {"0.5": 0.91, "3": 0.876, "10": 0.5}, "utterances": 16, "frames": 4000},
+        "shift": {"kept": {"0.5": 0.91, "10": 0.5, "3": 0.876}, "utterances": 16, "frames": 4000},
         "position": {"pnmi": 0.1, "pnmi_mfcc": 0.04, "bins": 60, "frames": 50_000},
     }
     (book / "codebook.json").write_text(json.dumps(body))

@@ -145,7 +145,7 @@ def test_units_of_a_clock_are_refused_with_their_figures_and_pass_after_centring
 
 
 def test_the_message_offers_centring_only_if_it_is_off() -> None:
-    report = {"k": 4, "perplexity": 4.0, "unused_share": 0.0, "shift": {"kept": {"0.5": 0.9, "3": 0.2, "10": 0.1}}}
+    report = {"k": 4, "perplexity": 4.0, "unused_share": 0.0, "shift": {"kept": {"0.5": 0.9, "10": 0.1, "3": 0.2}}}
     from speechprep.pipelines.stages.cluster.quality import gate
 
     with pytest.raises(ConfigError, match=r"20% after 3 s, 10% after 10 s.*at least 50%.*layer, set center: position"):

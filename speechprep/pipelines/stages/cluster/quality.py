@@ -14,6 +14,7 @@ from pyarrow import csv
 from speechprep.artifacts import storage
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
+from speechprep.pipelines.shift import by_seconds
 from speechprep.pipelines.stages.cluster.selection import FrameSample
 from speechprep.tokenizers.kmeans.nearest import perplexity
 from speechprep.tokenizers.kmeans.state import KMeansFit
@@ -190,7 +191,7 @@ def _gate_position(kept: dict[str, float], config: Bars) -> None:
     """Refuse units that change with the position in the window; `kept` is the result of the shift test."""
     if not kept or min(kept.values()) >= config.min_shift_kept:
         return
-    shares = ", ".join(f"{share:.0%} after {seconds} s" for seconds, share in kept.items())
+    shares = ", ".join(f"{share:.0%} after {seconds} s" for seconds, share in by_seconds(kept))
     centre = "set center: position, " if config.center == "none" else ""
     raise ConfigError(
         f"the units follow the position in the window of the extractor: with faint noise before the same speech, "
