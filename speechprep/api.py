@@ -175,15 +175,17 @@ def units(
         sample_rate: of samples, in Hz; not needed for a file.
 
     Raises:
-        BadInput: the audio cannot be decoded, or is shorter than one frame.
+        BadInput: the audio cannot be decoded, is shorter than one frame, or is longer than the window of a centred
+            codebook.
         StaleArtifact: the extractor on this machine is not the codebook's.
     """
     book = codebook if isinstance(codebook, Codebook) else Codebook.load(Path(codebook))
     extractor: Extractor = _loaded("extractors", book.backend["extractor"], canonical(book.backend["options"]))
     book.check(extractor)
     samples = _samples(audio, sample_rate, extractor.sample_rate)
-    frames = extractor.extract([samples])[0]
-    return np.asarray(Centroids(book.centroids).assign(frames), np.int64)
+    ids = extractor.units([samples], Centroids.of(book))[0]
+    book.check_length(len(ids))
+    return np.asarray(ids, np.int64)
 
 
 def open(folder: str | Path) -> Run:  # noqa: A001 - `speechprep.open`

@@ -26,6 +26,9 @@ class Options(BaseModel):
     ALIASES: ClassVar[Mapping[str, str]] = {}
     """Older name of an option -> name. Settings accept both. Manifests hold the older name, for stable fingerprints."""
 
+    ADDED_LATER: ClassVar[frozenset[str]] = frozenset()
+    """Options absent from older manifests: left out of a manifest at their default, so fingerprints stay."""
+
     @model_validator(mode="before")
     @classmethod
     def _check_names_and_booleans(cls, values: Any) -> Any:
@@ -53,7 +56,9 @@ class Options(BaseModel):
     def stored(self) -> dict[str, Any]:
         """The options as JSON values, with their names in manifests."""
         older = {field: name for name, field in self.ALIASES.items()}
-        return {older.get(name, name): value for name, value in self.model_dump(mode="json").items()}
+        unset = {name for name in self.ADDED_LATER if getattr(self, name) == type(self).model_fields[name].default}
+        values = self.model_dump(mode="json", exclude=unset)
+        return {older.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

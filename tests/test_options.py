@@ -136,3 +136,17 @@ def test_the_older_name_of_an_option_is_read_and_kept_in_manifests():
     assert by_name.stored() == {"extractor": "hubert", "options": {}}
     with pytest.raises(ConfigError, match="the older name of backend"):
         stage.configure({"extractor": "hubert", "backend": "mfcc"})
+
+
+def test_an_option_added_later_is_in_the_manifest_only_with_another_value_than_its_default():
+    from speechprep.pipelines.engine.stage import find_stage
+
+    stage = find_stage("cluster")
+    added = {"center", "center_window", "standardize", "min_shift_kept"}
+    assert not added & stage.configure({"min_shift_kept": 0.5}).stored().keys()
+    changed = stage.configure({"center": "position", "min_shift_kept": 0.4})
+    assert {name: value for name, value in changed.stored().items() if name in added} == {
+        "center": "position",
+        "min_shift_kept": 0.4,
+    }
+    assert stage.configure(changed.stored()) == changed

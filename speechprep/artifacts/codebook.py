@@ -1,7 +1,9 @@
 """A codebook: the centroids of a unit vocabulary, with the metadata of their extractor.
 
-    centroids.npy     (k, dim) float32
-    codebook.json     codebook metadata: extractor, frame grid, sampling, frames used of frames seen, counts, inertia
+    centroids.npy       (k, dim) float32
+    position_means.npy  (window frames, dim) float32, only if the frames are centred
+    scale.npy           (dim,) float32, only if the frames are standardised
+    codebook.json       codebook metadata: extractor, frame grid, sampling, numbers of frames, counts, inertia
 
 Units have a meaning only with the extractor of the clustered frames: `Codebook.check` refuses all other extractors.
 """
@@ -19,11 +21,13 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.manifest import canonical, differences
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.errors import SchemaMismatch, StaleArtifact
+from speechprep.errors import BadInput, SchemaMismatch, StaleArtifact
 
 CENTROIDS = "centroids.npy"
 METADATA = "codebook.json"
+ARRAYS = {"means": "position_means.npy", "scale": "scale.npy"}  # attribute -> file
 FORMAT = 2
+NORMALISED = 3  # format of a codebook with one of `ARRAYS`
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Codebook:
         inertia: mean squared distance at each iteration.
         versions: versions of the packages; not part of the fingerprint.
         origin: file, sha256 and format of imported centroids; not part of the fingerprint.
+        means: (window frames, dim) float32, mean of each frame number in the window of the model; a frame is centred
+            by it before the search for its unit. None: no centring.
+        scale: (dim,) float32, factor of each dimension after centring. None: no scaling.
+        normalisation: options and counts behind `means` and `scale`.
+        quality: shift test and position PNMI; not part of the fingerprint.
     """
 
     centroids: NDArray[np.float32]
@@ -57,8 +66,19 @@ class Codebook:
     inertia: list[float] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
+    means: NDArray[np.float32] | None = None
+    scale: NDArray[np.float32] | None = None
+    normalisation: dict[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, array in self._arrays().items():
+            shape = (len(array), self.dim) if name == "means" else (self.dim,)
+            if array.dtype != np.float32 or array.shape != shape or not np.isfinite(array).all():
+                raise SchemaMismatch(
+                    f"{ARRAYS[name]} must be finite float32 of {self.dim} values a row, this is {array.dtype} of "
+                    f"{array.shape}; run cluster again"
+                )
         centroids = self.centroids
         is_matrix = centroids.ndim == 2 and centroids.dtype == np.float32 and centroids.size > 0
         if not is_matrix or not np.isfinite(centroids).all():
@@ -77,26 +97,54 @@ class Codebook:
         """Dimension of a frame."""
         return int(self.centroids.shape[1])
 
+    def _arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The arrays of `ARRAYS` in this codebook."""
+        found = {name: getattr(self, name) for name in ARRAYS}
+        return {name: array for name, array in found.items() if array is not None}
+
+    @property
+    def covered_frames(self) -> int | None:
+        """Longest audio in frames, if the frames are centred on a part of the window only; else None."""
+        covered, window = (self.normalisation.get(name) for name in ("covered_frames", "window_frames"))
+        return None if covered is None or covered == window else int(covered)
+
+    def check_length(self, n_frames: int) -> None:
+        """Check the length of an utterance against the window of the centring.
+
+        Raises:
+            BadInput: `audio_too_long` for more than `covered_frames`.
+        """
+        longest = self.covered_frames
+        if longest is not None and n_frames > longest:
+            raise BadInput(
+                "audio_too_long",
+                f"{n_frames} frames, but the codebook is centred on the first {longest} of a window; raise "
+                "center_window of cluster",
+            )
+
     @property
     def metadata(self) -> dict[str, Any]:
-        """Codebook metadata as JSON values: everything besides the centroids."""
+        """Codebook metadata as JSON values: everything besides the arrays."""
         names = ("extractor", "backend", "quantizer", "sampling", "frames_used", "frames_seen", "counts", "inertia")
         return {
-            "format": FORMAT,
+            "format": NORMALISED if self._arrays() else FORMAT,
             "k": self.k,
             "dim": self.dim,
             "grid": self.grid.as_dict(),
             **{name: getattr(self, name) for name in names},
+            **({"normalisation": self.normalisation} if self._arrays() else {}),
         }
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the centroids' bytes (little-endian) and the metadata without `backend`.
+        """sha256 of the bytes of the arrays (little-endian) and the metadata without `backend`.
 
         `backend` holds the paths of model files; `extractor` identifies their weights.
         """
         h = hashlib.sha256(np.ascontiguousarray(self.centroids, "<f4").tobytes())
         h.update(canonical({name: value for name, value in self.metadata.items() if name != "backend"}).encode())
+        for name, array in self._arrays().items():
+            h.update(name.encode() + np.ascontiguousarray(array, "<f4").tobytes())
         return h.hexdigest()
 
     def check(self, extractor: Any) -> None:
@@ -124,10 +172,11 @@ class Codebook:
             )
 
     def save(self, folder: str | Path) -> None:
-        """Write both files into an existing folder."""
-        np.save(Path(folder) / CENTROIDS, np.ascontiguousarray(self.centroids, "<f4"), allow_pickle=False)
+        """Write the files into an existing folder."""
+        for file, array in {CENTROIDS: self.centroids, **{ARRAYS[n]: a for n, a in self._arrays().items()}}.items():
+            np.save(Path(folder) / file, np.ascontiguousarray(array, "<f4"), allow_pickle=False)
         body = {**self.metadata, "fingerprint": self.fingerprint, "versions": self.versions}
-        body |= {"origin": self.origin} if self.origin else {}
+        body |= {name: getattr(self, name) for name in ("origin", "quality") if getattr(self, name)}
         text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         (Path(folder) / METADATA).write_text(text + "\n", encoding="utf-8")
 
@@ -142,19 +191,25 @@ class Codebook:
         try:
             body = json.loads((Path(folder) / METADATA).read_text(encoding="utf-8"))
             centroids = np.load(Path(folder) / CENTROIDS, allow_pickle=False)
+            files = {name: Path(folder) / file for name, file in ARRAYS.items() if (Path(folder) / file).exists()}
+            arrays = {name: np.load(file, allow_pickle=False) for name, file in files.items()}
         except FileNotFoundError as error:
             raise StaleArtifact(f"{folder} is not a codebook: {Path(error.filename).name} is missing") from None
         except (ValueError, EOFError) as error:
             raise SchemaMismatch(f"{folder}: the codebook cannot be read ({error}); run cluster again") from None
-        if not isinstance(body, dict) or body.get("format") != FORMAT:
-            raise SchemaMismatch(f"{folder}: not a codebook of format {FORMAT}; run cluster again")
+        if not isinstance(body, dict) or body.get("format") not in (FORMAT, NORMALISED):
+            raise SchemaMismatch(
+                f"{folder}: not a codebook of format {FORMAT} or {NORMALISED}; run cluster again, or update speechprep"
+            )
         claimed = body.pop("fingerprint", None)
         grid = FrameGrid(**body.pop("grid"))
         for name in ("format", "k", "dim"):
             body.pop(name, None)
-        codebook = cls(centroids=centroids.astype(np.float32, copy=False), grid=grid, **body)
+        arrays = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+        codebook = cls(centroids=centroids.astype(np.float32, copy=False), grid=grid, **arrays, **body)
         if codebook.fingerprint != claimed:
-            raise SchemaMismatch(f"{folder}: {CENTROIDS} and {METADATA} do not belong together; run cluster again")
+            names = ", ".join([CENTROIDS, *(ARRAYS[name] for name in arrays)])
+            raise SchemaMismatch(f"{folder}: {names} and {METADATA} do not belong together; run cluster again")
         return codebook
 
     def facts(self) -> dict[str, Any]:

@@ -167,3 +167,62 @@ def test_pickled_centroids_are_never_loaded(tmp_path: Path) -> None:
 def test_centroids_that_are_none_are_refused(centroids: np.ndarray) -> None:
     with pytest.raises(SchemaMismatch, match="finite float32"):
         codebook(centroids=centroids)
+
+
+# -- centred and standardised frames -----------------------------------------------------------------------------------
+
+MEANS = np.arange(20, dtype=np.float32).reshape(5, 4)
+SCALE = np.array([1, 2, 3, 4], np.float32)
+
+
+@pytest.mark.parametrize(("means", "scale"), [(MEANS, SCALE), (MEANS, None), (None, SCALE)])
+def test_means_and_scale_come_back_and_are_part_of_the_fingerprint(tmp_path: Path, means: Any, scale: Any) -> None:
+    made = codebook(means=means, scale=scale, normalisation={"center": "position"})
+    made.save(tmp_path)
+    again = Codebook.load(tmp_path)
+    assert again.fingerprint == made.fingerprint
+    for array, file, wanted in ((again.means, "position_means.npy", means), (again.scale, "scale.npy", scale)):
+        assert (tmp_path / file).exists() == (wanted is not None)
+        assert (array is None) == (wanted is None)
+        if wanted is not None:
+            assert array.tobytes() == wanted.tobytes()
+            assert np.load(tmp_path / file).dtype.str == "<f4"
+    others = [codebook(), codebook(means=MEANS + 1, scale=scale, normalisation={"center": "position"})]
+    others.append(codebook(means=means, scale=SCALE + 1, normalisation={"center": "position"}))
+    others.append(codebook(means=means, scale=scale, normalisation={"center": "none"}))
+    assert made.fingerprint not in {other.fingerprint for other in others}
+
+
+def test_a_plain_codebook_has_the_format_fingerprint_and_files_of_before(tmp_path: Path) -> None:
+    made = codebook(normalisation={}, quality={"shift": {"kept": {"3": 0.9}}})
+    assert made.fingerprint == codebook().fingerprint, "the quality is not part of it"
+    made.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["centroids.npy", "codebook.json"]
+    body = json.loads((tmp_path / "codebook.json").read_text())
+    assert body["format"] == 2
+    assert "normalisation" not in body
+    assert Codebook.load(tmp_path).quality == made.quality
+    codebook(means=MEANS).save(tmp_path)
+    assert json.loads((tmp_path / "codebook.json").read_text())["format"] == 3
+
+
+def test_missing_foreign_and_misshapen_means_are_refused(tmp_path: Path) -> None:
+    codebook(means=MEANS).save(tmp_path)
+    (tmp_path / "position_means.npy").unlink()
+    with pytest.raises(SchemaMismatch, match="do not belong together"):
+        Codebook.load(tmp_path)
+    np.save(tmp_path / "position_means.npy", MEANS + 1)
+    with pytest.raises(SchemaMismatch, match=r"position_means\.npy and codebook.json do not belong together"):
+        Codebook.load(tmp_path)
+    np.save(tmp_path / "position_means.npy", MEANS[:, :3])
+    with pytest.raises(SchemaMismatch, match=r"position_means\.npy must be finite float32 of 4 values"):
+        Codebook.load(tmp_path)
+    with pytest.raises(SchemaMismatch, match=r"scale\.npy"):
+        codebook(scale=np.array([1, 2, np.inf, 4], np.float32))
+
+
+def test_a_codebook_of_a_part_of_the_window_has_a_longest_audio() -> None:
+    assert codebook().covered_frames is None
+    record = {"center": "position", "window_frames": 1500, "covered_frames": 1500}
+    assert codebook(means=MEANS, normalisation=record).covered_frames is None
+    assert codebook(means=MEANS, normalisation={**record, "covered_frames": 800}).covered_frames == 800

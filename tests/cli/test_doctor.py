@@ -68,3 +68,17 @@ def test_an_extractor_without_a_choice_of_precision_has_one(tmp_path: Path, caps
         ("fp32", "1", "0.000", "0.000"),
         ("fp32", "5", "0.000", "0.000"),
     ]
+
+
+def test_the_shift_test_of_a_codebook_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    book = make_codebook(tmp_path / "codebook", "mfcc", {})
+    body = json.loads((book / "codebook.json").read_text())
+    body["quality"] = {
+        "shift": {"kept": {"0.5": 0.91, "10": 0.5, "3": 0.876}, "utterances": 16, "frames": 4000},
+        "position": {"pnmi": 0.1, "pnmi_mfcc": 0.04, "bins": 60, "frames": 50_000},
+    }
+    (book / "codebook.json").write_text(json.dumps(body))
+    app.run(["doctor", "units", "--codebook", str(book), "--batch", "2"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "before the same speech: 91.0 % after 0.5 s, 87.6 % after 3 s, 50.0 % after 10 s" in shown
+    assert "position in the window: 0.100, with MFCC units on the same frames 0.040" in shown

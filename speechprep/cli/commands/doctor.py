@@ -54,10 +54,12 @@ def units(
 ) -> None:
     """Miss rate: the percentage of units that change with batch size and precision, on the demo corpus.
 
-    The units of each utterance in shuffled, padded batches are compared with its units in a batch of one.
+    The units of each utterance in shuffled, padded batches are compared with its units in a batch of one. For an
+    extractor with a fixed window (Whisper), the shift test of the codebook follows.
     """
     from speechprep.artifacts.codebook import Codebook
     from speechprep.pipelines.backends.extractors.miss_rate import miss_rates
+    from speechprep.pipelines.shift import position_lines
 
     book = Codebook.load(codebook)
     options = {**book.backend.get("options", {}), **({"model": model} if model else {})}
@@ -71,6 +73,8 @@ def units(
         shares = (f"{100 * missed / row.frames:.3f}" for missed in (row.missed, row.missed_fp32))
         screen.add_row(row.dtype, str(row.batch), str(row.frames), *shares)
     console().print(screen)
+    for name, text in position_lines(book.quality):
+        console().print(f"{name}: {text}")
 
 
 def _speech(sample_rate: int) -> list[NDArray[np.float32]]:

@@ -62,6 +62,8 @@ class Extractor(Backend):
         window_seconds: preferred seconds of audio in one call of `extract`, `units` and `extract_padded_batch`;
             0, the default: one utterance at a time.
         dtypes: values of the option `dtype`, fp32 first. Default: fp32 only, and no such option.
+        window_frames: frames in the fixed window of a model with frames that depend on their number in the window;
+            0, the default: no such window.
         batch_seconds: padded seconds of audio in one forward pass; may be set at any time. None, the default: the
             extractor chooses.
     """
@@ -80,6 +82,12 @@ class Extractor(Backend):
 
         @property
         def dim(self) -> int: ...  # noqa: D102
+
+        @property
+        def window_frames(self) -> int: ...  # noqa: D102
+
+    else:
+        window_frames = 0
 
     def earlier_identities(self) -> list[dict[str, Any]]:
         """Values of `identity()` in earlier versions with the same frames; a codebook with one of them is accepted.
@@ -122,14 +130,31 @@ class Extractor(Backend):
         """
         return [[(frames, len(frames))] for frames in self.extract(batch)]
 
+    def window_positions(self, n_frames: int) -> NDArray[np.int64]:
+        """(n_frames,) number of each frame of an utterance in its window; used only if `window_frames` is above 0.
+
+        Default: windows without overlap, from the start of the utterance.
+        """
+        return np.arange(n_frames) % max(self.window_frames, 1)
+
     def units(self, batch: list[Audio], centroids: Centroids) -> list[Units]:
         """The nearest centroid of each frame, for each item. Default: `extract`, then `Centroids.assign`."""
-        return [centroids.assign(frames) for frames in self.extract(batch)]
+        return [centroids.assign(frames, self._positions(len(frames))) for frames in self.extract(batch)]
 
     def units_stream(self, blocks: Iterable[Audio], centroids: Centroids) -> Iterator[Units]:
-        """The units of one utterance in blocks of audio. Default: `extract_stream`, then `Centroids.assign`."""
+        """The units of one utterance in blocks of audio. Default: `extract_stream`, then `Centroids.assign`.
+
+        If the frames are centred, all frames of the utterance are joined first.
+        """
+        if centroids.transform.means is not None:
+            frames = np.concatenate(list(self.extract_stream(blocks)))
+            yield centroids.assign(frames, self._positions(len(frames)))
+            return
         for frames in self.extract_stream(blocks):
             yield centroids.assign(frames)
+
+    def _positions(self, n_frames: int) -> NDArray[np.int64] | None:
+        return self.window_positions(n_frames) if self.window_frames else None
 
 
 class Embedder(Backend):

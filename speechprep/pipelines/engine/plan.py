@@ -133,13 +133,14 @@ def _check_kinds(step: Step, inputs: dict[str, Manifest]) -> None:
 
 
 def _made_of(step: Step, inputs: dict[str, Manifest]) -> dict[str, Any]:
-    backend = None
+    backend, version = None, step.stage.version
     if step.stage.backend is not None:
         unloaded = step.stage.backend(step.config, {role: source.extra for role, source in inputs.items()})
         backend = unloaded.identity() if unloaded is not None else None
+        version = step.stage.version_of(unloaded) if step.stage.version_of is not None else version
     return {
         "stage": step.stage.name,
-        "version": step.stage.version,
+        "version": version,
         "schema": SCHEMA_VERSION,
         "config": step.config.stored(),
         "seed": step.seed,

@@ -93,6 +93,7 @@ class Stage:
         backend: function from the options and role -> `extra` of the inputs to the unloaded backend.
         local: "process" if most of the work holds the GIL, else "thread".
         plan: division of the sources into shards, for a stage without input datasets.
+        version_of: version for a backend, if it is not the same for all backends; None: `version`.
         facts: further entries of the manifest, computed once after the last shard.
         help: text of `speechprep NAME --help`; lists of stages show the first sentence.
         examples: command lines for the help.
@@ -109,6 +110,7 @@ class Stage:
     local: Literal["thread", "process"] = "thread"
     plan: Callable[[Any, list[str], Path], ShardPlan] | None = None
     facts: Callable[[Finished], dict[str, Any]] | None = None
+    version_of: Callable[[Any], int] | None = None
     help: str = ""
     examples: tuple[str, ...] = ()
 

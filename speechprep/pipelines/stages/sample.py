@@ -8,6 +8,10 @@ gives about `max_frames` frames of the corpus. The same plan keeps the same fram
 200,000 frames of a large corpus only part of its utterances is decoded: about `spread` frames are extracted for each
 kept frame. `balance` takes the same number of frames from each group.
 
+For an extractor with `window_frames` (Whisper), a row also has: positions list<int32> (number of each frame in the
+window of the model), mfcc large_binary ((n, 39) for the first n frames, those of the first window), and for about 16
+utterances shifted list<large_binary> (frames of the speech after each lead of noise; see `pipelines.shift`).
+
 A frame is silent if its level is `SILENCE_DB` below the loud part of its utterance; `cluster` limits the share of
 silent frames.
 
@@ -32,6 +36,7 @@ from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage
 from speechprep.pipelines.features import ExtractorConfig, described, for_each_utterance, frames
+from speechprep.pipelines.shift import Head, head_samples, is_tested, lead_frames, mfcc_at, shifted_frames
 from speechprep.registry import make
 from speechprep.tokenizers.arrays.keyed_random import uniform_numbers
 
@@ -41,6 +46,14 @@ SAMPLE = pa.schema(
         ("frames", pa.list_(pa.int32())),
         ("silent", pa.list_(pa.bool_())),
         ("features", pa.large_binary()),
+    ]
+)
+POSITIONED = pa.schema(  # of an extractor with `window_frames`
+    [
+        *SAMPLE,
+        ("positions", pa.list_(pa.int32())),
+        ("mfcc", pa.large_binary()),
+        ("shifted", pa.list_(pa.large_binary())),
     ]
 )
 SILENCE_DB = 35.0  # below the 95th percentile of the utterance's levels
@@ -105,7 +118,9 @@ class SamplingPlan:
         return bool(uniform_numbers(self.seed, row["id"], np.zeros(1, np.int64))[0] < looked_into)
 
     def keep(self, row: dict[str, Any], start: int, stop: int) -> NDArray[np.int64]:
-        """Kept frames of [start, stop) of a chosen utterance."""
+        """Kept frames of [start, stop) of an utterance; none if it is not chosen."""
+        if not self.wants(row):
+            return np.zeros(0, np.int64)
         share = self._group(row)
         draws = uniform_numbers(self.seed, row["id"], np.arange(start + 1, stop + 1))
         return start + np.flatnonzero(draws < share / min(1.0, share * self.spread))
@@ -168,24 +183,41 @@ class LevelMeter:
 
 
 def sample_utterance(
-    extractor: Extractor, plan: SamplingPlan, row: dict[str, Any], blocks: Iterator[F32]
+    extractor: Extractor,
+    plan: SamplingPlan,
+    row: dict[str, Any],
+    blocks: Iterator[F32],
+    noise: np.random.Generator | None = None,
 ) -> tuple[dict[str, Any] | None, int]:
-    """Output row of one utterance (None where no frame is kept), and its number of frames."""
+    """Output row of one utterance (None for an empty row), and its number of frames.
+
+    `noise` is a generator for an utterance in the shift test, None for all others.
+    """
     meter = LevelMeter(extractor.grid.stride)
+    head = Head(head_samples(extractor) if extractor.window_frames else 0)
     kept: list[F32] = []
     numbers: list[NDArray[np.int64]] = []
     n = 0
-    for part in frames(extractor, blocks, meter.through):
+    for part in frames(extractor, blocks, lambda audio: head.through(meter.through(audio))):
         indices = plan.keep(row, n, n + len(part))
         kept.append(part[indices - n])
         numbers.append(indices)
         n += len(part)
     chosen = np.concatenate(numbers)
-    if not len(chosen):
+    shifted = shifted_frames(extractor, head.samples, noise) if noise is not None else []
+    if not len(chosen) and not shifted:
         return None, n
     features = np.ascontiguousarray(np.concatenate(kept), "<f4").tobytes()
     silent = meter.silent(n)[chosen]
-    return {"id": row["id"], "frames": chosen.astype(np.int32), "silent": silent, "features": features}, n
+    result = {"id": row["id"], "frames": chosen.astype(np.int32), "silent": silent, "features": features}
+    if extractor.window_frames:
+        first = extractor.grid.starts(chosen[chosen < extractor.window_frames])
+        result |= {
+            "positions": extractor.window_positions(n)[chosen].astype(np.int32),
+            "mfcc": np.asarray(mfcc_at(head.samples, extractor.sample_rate, first), "<f4").tobytes(),
+            "shifted": [np.ascontiguousarray(part, "<f4").tobytes() for part in shifted] or None,
+        }
+    return result, n
 
 
 def frames_by_group(
@@ -212,18 +244,26 @@ def frames_by_group(
 def run(ctx: ShardContext) -> None:
     """One shard."""
     columns = ctx.config.columns
-    rows = ctx.batches("corpus", [*columns, "duration"], rows=4096)
-    frames_of = frames_by_group(rows, columns, ctx.total("corpus")["seconds"], ctx.backend.grid)
+    corpus = ctx.batches("corpus", [*columns, "duration"], rows=4096)
+    frames_of = frames_by_group(corpus, columns, ctx.total("corpus")["seconds"], ctx.backend.grid)
     plan = SamplingPlan.make(ctx.config, ctx.seed, frames_of)
+    rows = ctx.total("corpus")["rows"]
+
+    def tested(row: dict[str, Any]) -> bool:
+        return bool(ctx.backend.window_frames) and is_tested(ctx.seed, row["id"], rows)
 
     def work(row: dict[str, Any], blocks: Iterator[F32]) -> dict[str, Any] | None:
-        result, n = sample_utterance(ctx.backend, plan, row, blocks)
+        noise = ctx.rng(f"shift\0{row['id']}") if tested(row) else None
+        result, n = sample_utterance(ctx.backend, plan, row, blocks, noise)
         kept = len(result["frames"]) if result else 0
         silent = int(result["silent"].sum()) if result else 0
         ctx.done(frames_extracted=n, frames_kept=kept, frames_kept_silent=silent)
         return result
 
-    for_each_utterance(ctx, work, plan.columns, plan.wants, together=ctx.backend.extract)
+    def wanted(row: dict[str, Any]) -> bool:
+        return plan.wants(row) or tested(row)
+
+    for_each_utterance(ctx, work, plan.columns, wanted, together=ctx.backend.extract)
 
 
 def facts(finished: Finished) -> dict[str, Any]:
@@ -233,7 +273,11 @@ def facts(finished: Finished) -> dict[str, Any]:
     total = {name: int(sum(c.get(name, 0) for c in counters)) for name in ("frames_extracted", "frames_kept")}
     corpus = round(finished.inputs["corpus"].seconds * extractor.grid.rate)
     plan = {name: getattr(finished.config, name) for name in ("max_frames", "balance", "spread")}
-    return {**described(finished.config, extractor), "plan": plan, "frames_in_corpus": corpus, **total}
+    made = {**described(finished.config, extractor), "plan": plan, "frames_in_corpus": corpus, **total}
+    if extractor.window_frames:
+        made["window_frames"] = extractor.window_frames
+        made["shift_leads"] = lead_frames(extractor.grid, extractor.window_frames)
+    return made
 
 
 STAGE = Stage(
@@ -244,9 +288,11 @@ STAGE = Stage(
     writes="sample",
     config=Config,
     run=run,
-    schema=SAMPLE,
+    schema=lambda ctx: POSITIONED if ctx.backend.window_frames else SAMPLE,
     backend=lambda config, extras: make("extractors", config.backend, config.options),
     facts=facts,
+    # Version 2 added the columns of an extractor with a window; the bytes of all others are the same.
+    version_of=lambda extractor: 2 if extractor.window_frames else 1,
     help="Draw the frames for k-means.\n\n`cluster` draws them itself if the run has no sample.",
     examples=(
         "speechprep sample --input run/utterances --out run/sample --set max_frames=1000000 --set balance=speaker",

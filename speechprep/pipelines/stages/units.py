@@ -8,7 +8,8 @@ Frames are extracted and assigned in one pass and are never stored. Repeated uni
 
 The extractor is that of the codebook. An extractor with another identity is an error.
 
-Rejected: undecodable audio, and `audio_too_short` for less than one frame.
+Rejected: undecodable audio, `audio_too_short` for less than one frame, and `audio_too_long` for audio beyond
+`center_window` of a centred codebook.
 """
 
 from __future__ import annotations
@@ -54,11 +55,12 @@ def run(ctx: ShardContext) -> None:
     extractor: Extractor = ctx.backend
     codebook = Codebook.load(ctx.path("codebook"))
     codebook.check(extractor)
-    centroids = Centroids(codebook.centroids)
+    centroids = Centroids.of(codebook)
     fingerprint = codebook.fingerprint
 
     def work(row: dict[str, Any], sound: Sound) -> dict[str, Any]:
         units = units_of(extractor, centroids, sound) if sound.ready is None else sound.ready
+        codebook.check_length(len(units))
         ctx.done(frames=len(units))
         return {"id": row["id"], "units": units, "codebook": fingerprint}
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
 from speechprep.tokenizers.kmeans.frames import Block
+from speechprep.tokenizers.kmeans.transform import FrameTransform
 
 BLOCK_BYTES = 8 << 20  # size of one block of scores
 UNIT_ROUNDOFF = 2.0**-24  # float32
@@ -94,9 +95,13 @@ class Centroids:
     Args:
         centroids: (k, dim) float32.
         search: the search backend; None: NumPy.
+        transform: centring and scaling of the frames before the search, applied by `assign`; None: neither.
     """
 
-    def __init__(self, centroids: F32, search: CentroidSearch | None = None) -> None:
+    def __init__(
+        self, centroids: F32, search: CentroidSearch | None = None, transform: FrameTransform | None = None
+    ) -> None:
+        self.transform = transform or FrameTransform()
         self.centroids = np.ascontiguousarray(centroids, np.float32)
         self.k, self.dim = self.centroids.shape
         self._wide = self.centroids.astype(np.float64)
@@ -107,11 +112,20 @@ class Centroids:
         self._rows = max(BLOCK_BYTES // (4 * self.k), 16)
         self.dtype: type[np.uint16] | type[np.uint32] = np.uint16 if self.k <= 1 << 16 else np.uint32
 
-    def assign(self, features: F32) -> NDArray[np.unsignedinteger]:
+    @classmethod
+    def of(cls, codebook: Any) -> Centroids:
+        """The centroids of a codebook (`artifacts.codebook.Codebook`), with its centring and scaling."""
+        return cls(codebook.centroids, transform=FrameTransform(codebook.means, codebook.scale))
+
+    def assign(self, features: F32, positions: NDArray[np.int64] | None = None) -> NDArray[np.unsignedinteger]:
         """(n, dim) float32 -> (n,) unit ids, uint16 up to 65,536 units, otherwise uint32.
 
+        Args:
+            features: frames as the extractor returns them.
+            positions: (n,) number of each frame in the window of the model; needed only if the frames are centred.
+
         Raises:
-            ConfigError: the features have a different dimension.
+            ConfigError: the features have a different dimension, or `positions` is needed and None.
         """
         if features.ndim != 2 or features.shape[1] != self.dim:
             raise ConfigError(
@@ -119,7 +133,9 @@ class Centroids:
             )
         units = np.empty(len(features), self.dtype)
         for start in range(0, len(features), self._rows):
-            block = Block.of(np.ascontiguousarray(features[start : start + self._rows], np.float32))
+            rows = slice(start, start + self._rows)
+            frames = self.transform(features[rows], None if positions is None else positions[rows])
+            block = Block.of(np.ascontiguousarray(frames, np.float32))
             units[start : start + len(block)] = self.nearest(block)
         return units
 

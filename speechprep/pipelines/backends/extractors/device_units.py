@@ -24,11 +24,19 @@ class DeviceCentroids:
         squares = self._wide.square().sum(1)
         self._half, self._norm = (0.5 * squares).float(), float(squares.max().sqrt())
         self.k, self.dim = centroids.k, centroids.dim
+        transform = centroids.transform
+        self._means = None if transform.means is None else torch.from_numpy(transform.means).to(device)
+        self._scale = None if transform.scale is None else torch.from_numpy(transform.scale).to(device)
 
     def __call__(self, frames: Any) -> Any:
-        """(batch, frames, dim) float32 -> (batch, frames) int32."""
+        """(batch, frames, dim) float32 of whole windows -> (batch, frames) int32; row i has number i in its window."""
         import torch
 
+        # The same two float32 operations as on the host, so the bits are equal.
+        if self._means is not None:
+            frames = frames - self._means[: frames.shape[1]]
+        if self._scale is not None:
+            frames = frames * self._scale
         rows = frames.reshape(-1, self.dim)
         units = torch.cat([self._block(part) for part in rows.split(ROWS)])
         return units.reshape(frames.shape[:2]).int()

@@ -242,8 +242,8 @@ class EncoderExtractor(Extractor):
             (i, w) for i, audio in enumerate(batch) for w in self.windows.cut([audio])
         ]
         parts: list[list[Any]] = [[] for _ in batch]
-        for (i, _), result in zip(cut, self._results([w for _, w in cut], finish), strict=True):
-            parts[i].append(self._assigned(result, centroids))
+        for (i, window), result in zip(cut, self._results([w for _, w in cut], finish), strict=True):
+            parts[i].append(self._assigned(window, result, centroids))
         return [np.concatenate(blocks) if len(blocks) > 1 else blocks[0] for blocks in parts]
 
     def _stream(
@@ -253,15 +253,24 @@ class EncoderExtractor(Extractor):
         for window in self.windows.cut(blocks):
             batch.append(window)
             if (len(batch) + 1) * len(window.samples) > self._budget():
-                yield from (self._assigned(result, centroids) for result in self._results(batch, finish))
+                yield from self._assigned_all(batch, finish, centroids)
                 batch = []
-        yield from (self._assigned(result, centroids) for result in self._results(batch, finish))
+        yield from self._assigned_all(batch, finish, centroids)
 
-    def _assigned(self, result: Any, centroids: Centroids | None) -> Any:
+    def _assigned_all(
+        self, batch: list[EncoderWindow], finish: Callable[[Any], Any], centroids: Centroids | None
+    ) -> Iterator[Any]:
+        for window, result in zip(batch, self._results(batch, finish), strict=True):
+            yield self._assigned(window, result, centroids)
+
+    def _assigned(self, window: EncoderWindow, result: Any, centroids: Centroids | None) -> Any:
         """Frames as they are, or as units; units computed on the device get the dtype of the codebook."""
         if centroids is None:
             return result
-        return result.astype(centroids.dtype) if result.ndim == 1 else centroids.assign(result)
+        if result.ndim == 1:
+            return result.astype(centroids.dtype)
+        positions = np.arange(window.skip, window.skip + len(result)) if self.window_frames else None
+        return centroids.assign(result, positions)
 
     def _results(self, windows: list[EncoderWindow], finish: Callable[[Any], Any]) -> list[Any]:
         """Result of `finish` for the frames of each window, on the host, without the frames of overlapping windows."""

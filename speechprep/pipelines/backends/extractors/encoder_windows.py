@@ -74,6 +74,19 @@ class EncoderWindows:
         first = max(total - size, 0)
         yield EncoderWindow(samples[(first - base) * stride :], done - first, total - done)
 
+    def positions(self, n_frames: int) -> NDArray[np.int64]:
+        """(n_frames,) number of each frame of an utterance in the window that contributes it, as in `cut`."""
+        numbers = np.empty(n_frames, np.int64)
+        start = done = 0
+        while n_frames - start > self.frames:
+            stop = start + self.frames - self.overlap // 2
+            numbers[done:stop] = np.arange(done - start, stop - start)
+            done = stop
+            start += self.frames - self.overlap
+        first = max(n_frames - self.frames, 0)
+        numbers[done:] = np.arange(done - first, n_frames - first)
+        return numbers
+
 
 class _SampleBuffer:
     """Buffer of samples; pieces are joined only on access, because they may be many and small."""

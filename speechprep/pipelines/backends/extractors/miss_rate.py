@@ -64,7 +64,7 @@ def miss_rates(
     name = codebook.backend.get("extractor", "")
     plain: Extractor = make("extractors", name, options)
     codebook.check(plain)
-    centroids = Centroids(codebook.centroids)
+    centroids = Centroids.of(codebook)
     rates: list[MissRate] = []
     exact: list[Units] = []
     choice = len(plain.dtypes) > 1

@@ -111,6 +111,15 @@ class WhisperExtractor(EncoderExtractor):
         """Windows of long audio: the maximal input of the encoder, 30 s."""
         return EncoderWindows(self.grid, self.sizes.positions / self.grid.rate, self.overlap)
 
+    @property
+    def window_frames(self) -> int:
+        """Frames of the window; each position has its own embedding."""
+        return self.windows.frames
+
+    def window_positions(self, n_frames: int) -> NDArray[np.int64]:
+        """Number of each frame of an utterance in its window of 30 s."""
+        return self.windows.positions(n_frames)
+
     def _identity(self) -> dict[str, Any]:
         return {
             "model": f"whisper-{self.sizes.encoder_layers}x{self.dim}",

@@ -14,6 +14,7 @@ from pyarrow import csv
 from speechprep.artifacts import storage
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
+from speechprep.pipelines.shift import by_seconds
 from speechprep.pipelines.stages.cluster.selection import FrameSample
 from speechprep.tokenizers.kmeans.nearest import perplexity
 from speechprep.tokenizers.kmeans.state import KMeansFit
@@ -30,6 +31,10 @@ class Bars(Protocol):
 
     min_perplexity: float
     max_unused: float
+    min_shift_kept: float
+
+    @property
+    def center(self) -> str: ...  # noqa: D102
 
 
 def word_rows(batches: Iterator[Any]) -> Iterator[Labelled]:
@@ -160,10 +165,10 @@ def quality(fit: KMeansFit, frame_rate: float) -> dict[str, Any]:
 
 
 def gate(report: dict[str, Any], config: Bars) -> None:
-    """Refuse a collapsed codebook.
+    """Refuse a collapsed codebook, and one with units of the position.
 
     Raises:
-        ConfigError: a collapsed codebook; the message has the figures.
+        ConfigError: the message has the figures.
     """
     k, varied = report["k"], report["perplexity"]
     problems = []
@@ -179,3 +184,17 @@ def gate(report: dict[str, Any], config: Bars) -> None:
             f"the codebook has collapsed: {'; '.join(problems)} ({report['frames_used']} frames used). "
             "Look for silent or damaged audio, lower k, raise max_frames, or lower min_perplexity or raise max_unused"
         )
+    _gate_position(report.get("shift", {}).get("kept", {}), config)
+
+
+def _gate_position(kept: dict[str, float], config: Bars) -> None:
+    """Refuse units that change with the position in the window; `kept` is the result of the shift test."""
+    if not kept or min(kept.values()) >= config.min_shift_kept:
+        return
+    shares = ", ".join(f"{share:.0%} after {seconds} s" for seconds, share in by_seconds(kept))
+    centre = "set center: position, " if config.center == "none" else ""
+    raise ConfigError(
+        f"the units follow the position in the window of the extractor: with faint noise before the same speech, "
+        f"{shares} keep their unit, at least {config.min_shift_kept:.0%} are needed. Choose another layer, {centre}"
+        "or lower min_shift_kept"
+    )

@@ -16,21 +16,31 @@ from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
 from speechprep.tokenizers.arrays.keyed_random import Hashes, record_keys, salted, uniform_numbers
+from speechprep.tokenizers.kmeans.transform import FrameTransform
+
+PLAIN = FrameTransform()
 
 
 @dataclass(frozen=True)
 class FrameSample:
-    """Sampled frames: frame i is number `frame[i]` of `ids[utterance[i]]`, and the `row[i]`-th of the dataset."""
+    """Sampled frames: frame i is number `frame[i]` of `ids[utterance[i]]`, and the `row[i]`-th of the dataset.
+
+    `position[i]` is its number in the window of the model; None for an extractor without one.
+    """
 
     ids: list[str]
     utterance: NDArray[np.int64]
     frame: NDArray[np.int64]
     silent: NDArray[np.bool_]
     row: NDArray[np.int64]
+    position: NDArray[np.int64] | None = None
 
     def take(self, kept: NDArray[np.int64]) -> FrameSample:
         """Only these frames, in ascending order."""
-        return FrameSample(self.ids, self.utterance[kept], self.frame[kept], self.silent[kept], self.row[kept])
+        position = None if self.position is None else self.position[kept]
+        return FrameSample(
+            self.ids, self.utterance[kept], self.frame[kept], self.silent[kept], self.row[kept], position
+        )
 
     def keys(self, seed: int) -> Hashes:
         """A random number for each frame, from (seed, id, frame) alone."""
@@ -38,19 +48,23 @@ class FrameSample:
 
 
 def read_frames(batches: Iterator[Any]) -> FrameSample:
-    """Ids and numbers of the frames of a `sample` dataset; needs its columns id, frames and silent."""
+    """Ids and numbers of the frames of a `sample` dataset: its columns id, frames, silent, and positions if present."""
     ids: list[str] = []
-    counts, frame, silent = [], [], []
+    counts, frame, silent, position = [], [], [], []
     for batch in batches:
         ids += batch.column("id").to_pylist()
         counts.append(batch.column("frames").value_lengths().to_numpy(zero_copy_only=False))
         frame.append(batch.column("frames").flatten().to_numpy(zero_copy_only=False))
         silent.append(batch.column("silent").flatten().to_numpy(zero_copy_only=False))
+        if "positions" in batch.schema.names:
+            position.append(batch.column("positions").flatten().to_numpy(zero_copy_only=False))
     if not ids:
         raise ConfigError("cluster: the sample is empty; no utterance has a frame; see the rejects of sample")
     utterance = np.repeat(np.arange(len(ids)), np.concatenate(counts))
     numbers = np.concatenate(frame).astype(np.int64)
-    return FrameSample(ids, utterance, numbers, np.concatenate(silent).astype(np.bool_), np.arange(len(numbers)))
+    is_silent = np.concatenate(silent).astype(np.bool_)
+    positions = np.concatenate(position).astype(np.int64) if position else None
+    return FrameSample(ids, utterance, numbers, is_silent, np.arange(len(numbers)), positions)
 
 
 def limit_silence(sample: FrameSample, max_share: float, seed: int) -> FrameSample:
@@ -70,7 +84,14 @@ def limit_silence(sample: FrameSample, max_share: float, seed: int) -> FrameSamp
     return sample.take(np.sort(np.concatenate([np.flatnonzero(~sample.silent), kept])))
 
 
-def spill(sample: FrameSample, batches: Iterator[Any], dim: int, first: NDArray[np.bool_], path: Path) -> None:
+def spill(
+    sample: FrameSample,
+    batches: Iterator[Any],
+    dim: int,
+    first: NDArray[np.bool_],
+    path: Path,
+    transform: FrameTransform = PLAIN,
+) -> None:
     """Write the features of the frames to a raw float32 file: first the frames of `first` (a mask), then the others.
 
     Args:
@@ -79,6 +100,7 @@ def spill(sample: FrameSample, batches: Iterator[Any], dim: int, first: NDArray[
         dim: values of a frame.
         first: mask of the frames of k-means' subset; they lie together in the file.
         path: of the file.
+        transform: applied to each frame before it is written.
     """
     size = 4 * dim
     path.touch()
@@ -89,7 +111,8 @@ def spill(sample: FrameSample, batches: Iterator[Any], dim: int, first: NDArray[
             for blob in batch.column("features"):
                 features = np.frombuffer(blob.as_buffer(), "<f4").reshape(-1, dim)
                 rows = slice(*np.searchsorted(sample.row, [row, row + len(features)]))
-                kept, early = features[sample.row[rows] - row], first[rows]
+                positions = None if sample.position is None else sample.position[rows]
+                kept, early = transform(features[sample.row[rows] - row], positions), first[rows]
                 ahead.write(kept[early].tobytes())
                 behind.write(kept[~early].tobytes())
                 row += len(features)

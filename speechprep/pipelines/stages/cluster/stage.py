@@ -11,7 +11,11 @@ All sampled frames are used, except for silent frames beyond a share of `max_sil
 iteration. A killed run resumes with the next iteration and ends with the same bytes.
 
 A collapsed codebook is refused: perplexity below `min_perplexity` * k, or more than `max_unused` of its units dead or
-duplicates.
+duplicates. For an extractor with a fixed window (Whisper), a codebook with units of the position is refused too: less
+than `min_shift_kept` of the units stay after some seconds of faint noise before the same speech.
+
+`center` and `standardize` normalise the frames first. Their means and scale are learnt from the sample and are part
+of the codebook (tokenizers/kmeans/transform.py).
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -31,10 +36,12 @@ from speechprep.pipelines.backends.quantizers.kmeans import KMeansQuantizer
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.engine.task import STATE
+from speechprep.pipelines.stages.cluster.position import Batches, Normalisation, learn, position_pnmi, shift_test
 from speechprep.pipelines.stages.cluster.quality import agreement, frame_labels, gate, quality, table_rows, word_rows
 from speechprep.pipelines.stages.cluster.selection import FrameSample, limit_silence, places, read_frames, spill
 from speechprep.tokenizers.kmeans.fit import Device, Init, schedule
 from speechprep.tokenizers.kmeans.frames import FrameFile
+from speechprep.tokenizers.kmeans.nearest import Centroids
 from speechprep.tokenizers.kmeans.state import Checkpoint, KMeansFit, Progress
 
 VERSION = 3
@@ -46,6 +53,8 @@ ROWS = 16  # utterances read at once, with their features in memory
 
 class Config(StageConfig):
     """Options of `cluster`."""
+
+    ADDED_LATER: ClassVar[frozenset[str]] = frozenset({"center", "center_window", "standardize", "min_shift_kept"})
 
     k: int = Field(100, ge=1, description="number of units (centroids)")
     iterations: int = Field(
@@ -80,9 +89,30 @@ class Config(StageConfig):
     max_unused: float = Field(
         0.1, ge=0.0, le=1.0, description="refuse a codebook with a larger fraction of dead or duplicate units"
     )
+    center: Literal["none", "position"] = Field(
+        "none",
+        description="position: subtract the mean frame of each frame number in the window of the extractor, for "
+        "example of Whisper; none: no centring",
+    )
+    center_window: float | None = Field(
+        None,
+        gt=0.0,
+        description="seconds of the longest audio for which units are made; `center` then needs no frames beyond it, "
+        "and `units` rejects longer audio; default: the whole window of the extractor",
+    )
+    standardize: bool = Field(
+        default=False, description="divide each dimension of the frames by its standard deviation"
+    )
+    min_shift_kept: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="refuse a codebook if a smaller fraction of units stays after 0.5, 3 or 10 s of faint noise before "
+        "the same speech; only for extractors with a fixed window, for example Whisper",
+    )
 
 
-def fitted(ctx: ShardContext, sample: FrameSample, dim: int) -> KMeansFit:
+def fitted(ctx: ShardContext, sample: FrameSample, dim: int, normalisation: Normalisation) -> KMeansFit:
     """Cluster the frames of a sample; `units` of the result are in the order of the sample."""
     config: Config = ctx.config
     kmeans: KMeansQuantizer = ctx.backend
@@ -94,8 +124,9 @@ def fitted(ctx: ShardContext, sample: FrameSample, dim: int) -> KMeansFit:
     in_file = np.empty_like(keys)
     in_file[place] = keys
     file = ctx.scratch / SPILLED
-    spill(sample, ctx.batches("sample", ["features"], rows=ROWS), dim, first, file)
+    spill(sample, ctx.batches("sample", ["features"], rows=ROWS), dim, first, file, normalisation.transform)
     made_of = [VERSION, kmeans.identity(), config.k, config.max_silence, ctx.seed, ctx.content("sample")]
+    made_of += [normalisation.record] if normalisation.record else []
     saved = Checkpoint(storage.join(ctx.folder, STATE, SAVED), digest(made_of))
 
     def report_progress(at: Progress) -> None:
@@ -113,9 +144,12 @@ def run(ctx: ShardContext) -> None:
     config: Config = ctx.config
     made_from = ctx.extra("sample")  # noqa: S610
     grid = FrameGrid(**made_from["grid"])
-    everything = read_frames(ctx.batches("sample", ["id", "frames", "silent"]))
+    window_frames = int(made_from.get("window_frames", 0))
+    columns = ["id", "frames", "silent", *(["positions"] if window_frames else [])]
+    everything = read_frames(ctx.batches("sample", columns))
+    normalisation = learn(config, everything, _batches(ctx), made_from["dim"], window_frames, grid)
     sample = limit_silence(everything, config.max_silence, ctx.seed)
-    fit = fitted(ctx, sample, made_from["dim"])
+    fit = fitted(ctx, sample, made_from["dim"], normalisation)
     report = {**quality(fit, grid.rate), "frames_sampled": len(everything.frame)}
     report["silent_share"] = float(sample.silent.mean())
     if ctx.has("words"):
@@ -123,6 +157,8 @@ def run(ctx: ShardContext) -> None:
         report["words"] = agreement(fit.units, frame_labels(sample, rows, grid))
     if config.labels is not None:
         report["labels"] = agreement(fit.units, frame_labels(sample, table_rows(config.labels), grid))
+    position = position_facts(ctx, sample, fit, normalisation)
+    report.update(position)
     text = json.dumps(report, indent=1, sort_keys=True) + "\n"
     # If the gate refuses, the folder is not committed; the report stays in the folder of the unfinished work.
     storage.write_bytes(storage.join(ctx.folder, STATE, QUALITY), text.encode())
@@ -139,13 +175,36 @@ def run(ctx: ShardContext) -> None:
         counts=fit.counts.tolist(),
         inertia=fit.inertia,
         versions={"numpy": version("numpy")},
+        means=normalisation.transform.means,
+        scale=normalisation.transform.scale,
+        normalisation=normalisation.record,
+        quality=position,
     )
     codebook.save(ctx.out)
     (ctx.out / QUALITY).write_text(text)
     plain = {key: value for key, value in report.items() if isinstance(value, int | float | str)}
-    agreements = {name: report.get(name, {}) for name in ("words", "labels")}
+    agreements = {name: report.get(name, {}) for name in ("words", "labels")} | position
+    agreements |= {"normalisation": normalisation.record} if normalisation.record else {}
     ctx.facts.update({**plain, **agreements, "device": fit.device, **codebook.facts()})
     ctx.done(frames=fit.frames_used)
+
+
+def _batches(ctx: ShardContext) -> Batches:
+    return lambda columns: ctx.batches("sample", columns, rows=ROWS)
+
+
+def position_facts(
+    ctx: ShardContext, sample: FrameSample, fit: KMeansFit, normalisation: Normalisation
+) -> dict[str, Any]:
+    """Shift test and PNMI with position; nothing for a sample without frame numbers."""
+    if sample.position is None:
+        return {}
+    made_from = ctx.extra("sample")  # noqa: S610
+    grid = FrameGrid(**made_from["grid"])
+    centroids = Centroids(fit.centroids, transform=normalisation.transform)
+    shift = shift_test(_batches(ctx), centroids, made_from["shift_leads"], normalisation.covered, grid)
+    pnmi = position_pnmi(sample, fit.units, sample.keys(ctx.seed), _batches(ctx), ctx.config.k, grid)
+    return {name: value for name, value in (("shift", shift), ("position", pnmi)) if value}
 
 
 def make_quantizer(config: Config) -> KMeansQuantizer:

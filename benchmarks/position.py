@@ -1,0 +1,171 @@
+"""Position in the units of Whisper, by layer and setting: `python benchmarks/position.py MODEL DATA`.
+
+MODEL is a Whisper model folder, DATA the folder of the shared data. Codebooks are fitted by the stages `sample` and
+`cluster` on librispeech-mini and longform, with windows of up to 30 s, and judged on timit-sample:
+
+    phone PNMI      with the 39 phones of Lee and Hon (1989), without glottal stops
+    position PNMI   with the time since the start of the clip, in bins of 0.5 s
+    kept            share of the units that stay after 3 s and 10 s of noise at -65 dBFS before the clip
+    gate            smallest share in the shift test of `cluster`, on the speech of the fit
+
+Every figure is the mean over the seeds of k-means; the range of the phone PNMI follows in brackets. Results are
+stored in `--out`, and a second call computes only missing ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+FITTED_ON = ("librispeech-mini", "longform")
+JUDGED_ON = "timit-sample"
+LEADS = (3.0, 10.0)
+NOISE_DBFS = -65.0
+SETTINGS: dict[str, dict[str, Any]] = {
+    "raw": {},
+    "centred": {"center": "position"},
+    "standardised": {"standardize": True},
+    "both": {"center": "position", "standardize": True},
+}
+FOLDED = {  # Lee and Hon, 1989: 61 phones of TIMIT -> 39
+    "ao": "aa", "ax": "ah", "ax-h": "ah", "axr": "er", "hv": "hh", "ix": "ih", "el": "l", "em": "m", "en": "n",
+    "nx": "n", "eng": "ng", "zh": "sh", "ux": "uw", "pcl": "sil", "tcl": "sil", "kcl": "sil", "bcl": "sil",
+    "dcl": "sil", "gcl": "sil", "h#": "sil", "pau": "sil", "epi": "sil",
+}  # fmt: skip
+
+
+def step(name: str, out: Path, inputs: dict[str, Path], config: dict[str, Any], seed: int, sources: list[str]) -> None:
+    """Run one stage into the folder `out`."""
+    from speechprep.pipelines.engine.plan import Step
+    from speechprep.pipelines.engine.run import Options, run_steps
+    from speechprep.pipelines.engine.stage import find_stage
+
+    stage = find_stage(name)
+    read = {role: str(folder) for role, folder in inputs.items()}
+    run_steps(
+        [Step(name, stage, stage.configure(config), seed, read, str(out), sources)], Options(max_reject_fraction=1.0)
+    )
+
+
+class Judge:
+    """Frames of the clips of `JUDGED_ON`, alone and after noise, with phones and positions."""
+
+    def __init__(self, data: Path, extractor: Any, shifted: int) -> None:
+        import soundfile
+
+        lines = (data / JUDGED_ON / "manifest.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        audio = [soundfile.read(data / JUDGED_ON / row["audio"], dtype="float32")[0] for row in rows]
+        self.grid = extractor.grid
+        self.frames = [extractor.extract([one])[0] for one in audio]
+        numbers: dict[str, int] = {}
+        self.phones = np.concatenate(
+            [self._phones(row, len(f), numbers) for row, f in zip(rows, self.frames, strict=True)]
+        )
+        half = round(self.grid.rate / 2)
+        self.positions = np.concatenate([np.arange(len(f)) // half for f in self.frames])
+        rng = np.random.default_rng(0)
+        self.after: dict[float, list[Any]] = {}
+        for seconds in LEADS:
+            n = round(seconds * extractor.sample_rate)
+            noise = [10 ** (NOISE_DBFS / 20) * rng.standard_normal(n).astype(np.float32) for _ in audio[:shifted]]
+            both = [np.concatenate([a.astype(np.float32), b]) for a, b in zip(noise, audio, strict=False)]
+            self.after[seconds] = [extractor.extract([one])[0] for one in both]
+
+    def _phones(self, row: dict[str, Any], n: int, numbers: dict[str, int]) -> Any:
+        labels = np.full(n, -1, np.int64)
+        for phone in row["phones"]:
+            name = FOLDED.get(phone["p"], phone["p"])
+            first, last = (round(phone[key] * self.grid.rate) for key in ("start", "end"))
+            labels[first:last] = -1 if name == "q" else numbers.setdefault(name, len(numbers))
+        return labels
+
+    def figures(self, folder: Path) -> dict[str, float]:
+        """All figures of a codebook."""
+        from speechprep.artifacts.codebook import Codebook
+        from speechprep.pipelines.stages.cluster.quality import agreement
+        from speechprep.tokenizers.kmeans.nearest import Centroids
+
+        book = Codebook.load(folder)
+        centroids = Centroids.of(book)
+        units = [centroids.assign(f, np.arange(len(f))) for f in self.frames]
+        everything = np.concatenate(units)
+        result = {
+            "phone": agreement(everything, self.phones)["pnmi"],
+            "position": agreement(everything, self.positions)["pnmi"],
+        }
+        for seconds, frames in self.after.items():
+            lead = round(seconds * self.grid.rate)
+            kept = []
+            for alone, f in zip(units, frames, strict=False):
+                shifted = centroids.assign(f, np.arange(len(f)))[lead:]
+                n = min(len(alone), len(shifted))
+                kept.append(float((shifted[:n] == alone[:n]).mean()))
+            result[f"kept_{seconds:g}"] = float(np.mean(kept))
+        result["gate"] = min(book.quality["shift"]["kept"].values())
+        result["position_fit"] = book.quality["position"]["pnmi"]
+        result["position_fit_mfcc"] = book.quality["position"]["pnmi_mfcc"]
+        return result
+
+
+def measure(options: argparse.Namespace, layer: int) -> dict[str, list[dict[str, float]]]:
+    """Setting -> figures of each seed."""
+    from speechprep.registry import make
+
+    out: Path = options.out / f"layer-{layer}{'-padded' if options.padded else ''}"
+    corpus = options.out / "utterances"
+    step("ingest", corpus, {}, {"shards": 4}, 0, [str(options.data / name / "manifest.jsonl") for name in FITTED_ON])
+    extractor_options = {"model": str(options.model), "layer": layer, "truncate": not options.padded, "device": "cpu"}
+    config = {"backend": "whisper", "options": extractor_options, "max_frames": 10**9}
+    step("sample", out / "sample", {"utterances": corpus, "corpus": corpus}, config, 0, [])
+    results = {}
+    judge = None
+    for setting in options.settings:
+        results[setting] = []
+        for seed in range(options.seeds):
+            folder = out / f"{setting}-k{options.k}-{seed}"
+            config = {"k": options.k, "min_shift_kept": 0.0, "min_perplexity": 0.0, "max_unused": 1.0}
+            step("cluster", folder, {"sample": out / "sample"}, {**config, **SETTINGS[setting]}, seed, [])
+            store = out / f"{folder.name}.json"
+            if not store.exists():
+                if judge is None:
+                    extractor = make("extractors", "whisper", extractor_options)
+                    extractor.load()
+                    judge = Judge(options.data, extractor, options.shifted)
+                store.write_text(json.dumps(judge.figures(folder)))
+            results[setting].append(json.loads(store.read_text()))
+    return results
+
+
+def main() -> None:
+    """Print a table, one row as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--layers", type=int, nargs="+", default=[2, 3, 4, 5, 6])
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=["raw", "centred"])
+    parser.add_argument("--k", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--shifted", type=int, default=32, help="clips that are judged after noise")
+    parser.add_argument("--padded", action="store_true", help="frames with padding to 30 s; default: truncated")
+    parser.add_argument("--out", type=Path, default=Path("position"))
+    options = parser.parse_args()
+    names = ("phone", "position", "kept_3", "kept_10", "gate", "position_fit", "position_fit_mfcc")
+    print("| layer | setting | phone PNMI | position PNMI | kept 3 s | kept 10 s | gate | position, fit | MFCC, fit |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for layer in options.layers:
+        for setting, rows in measure(options, layer).items():
+            cells = [f"{np.mean([row[name] for row in rows]):.3f}" for name in names]
+            low, high = (limit(row["phone"] for row in rows) for limit in (min, max))
+            cells[0] += f" ({low:.2f} to {high:.2f})"
+            print(f"| {layer} | {setting} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
