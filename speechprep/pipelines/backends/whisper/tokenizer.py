@@ -42,7 +42,8 @@ def published(path: Path, sizes: Sizes) -> Any:
             f"{path} has {sizes.vocabulary:,} token ids, but the vocabularies of openai-whisper have "
             f"{VOCABULARIES[0]:,} to {VOCABULARIES[-1]:,}; convert it from a folder with its own tokenizer.json"
         )
-    return get_tokenizer(sizes.multilingual, num_languages=len(languages(sizes.vocabulary)))
+    # The English-only vocabulary has the tokens of 99 languages too.
+    return get_tokenizer(sizes.multilingual, num_languages=max(99, len(languages(sizes.vocabulary))))
 
 
 def decoding(path: Path, sizes: Sizes) -> Decoding:
