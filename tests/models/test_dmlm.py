@@ -23,7 +23,7 @@ from speechprep.models.dmlm.from_opt import from_opt, load_opt, new_rows  # noqa
 from speechprep.models.dmlm.inference import generate_texts, load_corpus, load_model  # noqa: E402
 from speechprep.models.dmlm.model import DmlmForCausalLM  # noqa: E402
 from speechprep.models.dmlm.sampler import MixedBatches, fit  # noqa: E402
-from speechprep.models.dmlm.text_tokenizer import RunText  # noqa: E402
+from speechprep.models.dmlm.text_tokenizer import SubwordTokenizer  # noqa: E402
 from speechprep.models.dmlm.train import DmlmOptions, make_config, make_tasks, training_job  # noqa: E402
 from speechprep.models.generation import Decoding  # noqa: E402
 from speechprep.models.losses import IGNORE  # noqa: E402
@@ -35,7 +35,7 @@ ALL = {"asr": 0.25, "t2s": 0.125, "i2t": 0.125, "speech": 0.25, "text": 0.25}
 
 @pytest.fixture(scope="module")
 def text(run):
-    return RunText(run / "subword" / "text.model")
+    return SubwordTokenizer(run / "subword" / "text.model")
 
 
 @pytest.fixture(scope="module")
