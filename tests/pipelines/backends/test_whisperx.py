@@ -141,7 +141,7 @@ def test_pyannote_finds_speech_too_and_tells_nobody(make, speech, no_network):
     assert no_network == []
 
 
-@pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json", "vocabulary.json"])
 def test_a_whisper_folder_with_a_file_missing_is_refused(folders, tmp_path, name):
     copy = shutil.copytree(folders[0], tmp_path / "whisper")
     (copy / name).unlink()

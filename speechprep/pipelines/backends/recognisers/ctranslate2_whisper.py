@@ -14,9 +14,9 @@ from speechprep.pipelines.backends.model_files import PREPROCESSOR, require
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
 from speechprep.pipelines.backends.recognisers.whisper import Language, Samples, WhisperRecogniser
 from speechprep.pipelines.backends.whisper.ct2_folder import MODEL, Ct2Folder
-from speechprep.pipelines.backends.whisper.forms import FORMS, open_weights
+from speechprep.pipelines.backends.whisper.forms import FORMS, VOCABULARY, open_weights
 
-FILES = (("model.bin",), ("config.json",), ("tokenizer.json",), ("vocabulary.json", "vocabulary.txt"))
+FILES = (("model.bin",), ("config.json",), ("tokenizer.json",), VOCABULARY)
 COMPUTE_TYPES = (
     "default", "auto", "float32", "float16", "bfloat16", "int16",
     "int8", "int8_float32", "int8_float16", "int8_bfloat16",

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from speechprep.errors import ConfigError, MissingBackend
-from speechprep.pipelines.backends.model_files import CONFIG, PREPROCESSOR, WEIGHTS, folder_of, snapshot_of
+from speechprep.pipelines.backends.model_files import CONFIG, PREPROCESSOR, WEIGHTS, folder_of, require, snapshot_of
 from speechprep.pipelines.backends.whisper.ct2_folder import MODEL, Ct2Folder
 from speechprep.pipelines.backends.whisper.openai_file import OpenaiFile
 from speechprep.pipelines.backends.whisper.transformers_folder import TransformersFolder
@@ -23,6 +23,7 @@ READERS: dict[Form, type[WhisperWeights]] = {
     "openai": OpenaiFile,
 }
 ENOUGH = (*WEIGHTS, MODEL)  # one of these files makes a downloaded model complete
+VOCABULARY = ("vocabulary.json", "vocabulary.txt")
 GGML = b"lmgg"
 
 
@@ -90,6 +91,11 @@ def _unknown(path: Path) -> ConfigError | MissingBackend:
             ggml = stream.read(4) == GGML
         kind = "a model of whisper.cpp" if ggml else "neither a folder nor a checkpoint with the ending .pt"
         return ConfigError(f"the Whisper model {path} is {kind}; {expected}")
+    folder = snapshot_of(path)
+    if any((folder / name).is_file() for name in VOCABULARY):
+        require(folder, (MODEL,))
+    if _model_type(folder) == "whisper":
+        require(folder, WEIGHTS)
     checkpoints = sorted(file.name for file in path.glob("*.pt"))
     if checkpoints:
         return ConfigError(f"the folder {path} holds {', '.join(checkpoints[:4])}; give the path of one file")
