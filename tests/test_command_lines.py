@@ -29,6 +29,7 @@ NOT_RUN = {
     r"^train |^grid |^eval (cra|pelm|asr|slue-transfer) ": "needs torch; tests/models runs these commands",
     r"options\.model=|model: |--extractor hubert|--preset|--model ": "needs a model folder",
     r"--audio ": "needs a CLAP model folder",
+    r"center=position": "needs a sample of Whisper frames",
     r"^images ": "needs a model folder",
     r"gs://": "needs cloud storage",
     r"/shared/|/data": "needs a disk shared by several machines",
