@@ -316,7 +316,7 @@ class TestHeard:
 
     def test_an_earlier_index_made_otherwise_is_refused(self, heard: Made, tmp_path: Path) -> None:
         first = heard.index(out="first", rows="utterance")
-        with pytest.raises(StaleArtifact, match=r"made otherwise \(rows"):
+        with pytest.raises(StaleArtifact, match=r"has other options \(rows"):
             heard.index(out="second", previous=str(first))
         with pytest.raises(StaleArtifact, match="not a readable index"):
             heard.index(out="third", previous=str(tmp_path))
