@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.media.container import MediaReader
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
+pytestmark = pytest.mark.reference
 RATE = 16_000
 SAMPLES = 5_000
 
