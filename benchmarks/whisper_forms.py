@@ -27,9 +27,10 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 import numpy as np
 
 from speechprep.artifacts.media import audio
+from speechprep.pipelines.backends import Language
 from speechprep.pipelines.backends.extractors.whisper import WhisperExtractor
-from speechprep.pipelines.backends.recognisers.choose import recogniser
-from speechprep.pipelines.backends.recognisers.whisper import Language
+from speechprep.pipelines.backends.recognisers.choose import whisper_model
+from speechprep.pipelines.backends.recognisers.whisper_model import Decoding
 from speechprep.pipelines.backends.whisper.forms import open_weights
 
 RATE = 16_000
@@ -63,8 +64,8 @@ def by_transformers(folder: Path) -> Callable[[np.ndarray], str]:
 
 def by_recogniser(path: Path) -> Callable[[np.ndarray], str]:
     """Greedy transcription by the recogniser of a form."""
-    made = recogniser(str(path), "cpu", "float32", 1, 1, 1)
-    return lambda samples: made.texts([samples], Language("en", None, given=True))[0][0]
+    made = whisper_model(str(path), "cpu", "float32", Decoding(1), 1, 1)
+    return lambda samples: made.texts([samples], Language("en", None, given=True))[0][0].text
 
 
 def forms(weights: Path, model: str) -> dict[str, Path]:
@@ -86,7 +87,7 @@ def encoders(paths: dict[str, Path], sounds: list[np.ndarray]) -> dict[str, tupl
         frames[f"extractor, {form}"] = [extractor.extract_padded_batch([sound])[0][0][0] for sound in sounds]
     reference = frames.pop("extractor, transformers")
     for form in ("ct2", "openai"):
-        made = recogniser(str(paths[form]), "cpu", "float32", 1, 1, 1)
+        made = whisper_model(str(paths[form]), "cpu", "float32", Decoding(1), 1, 1)
         frames[f"recogniser, {form}"] = [np.asarray(next(made._features([sound])))[0] for sound in sounds]
     largest = max(float(np.abs(one).max()) for one in reference)
     spoken = [-(-len(sound) // 320) for sound in sounds]

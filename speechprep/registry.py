@@ -1,8 +1,8 @@
 """Registry of plug-ins: name -> "module:attribute", imported on first use.
 
-Families: stages, dataset kinds, input dialects, backends (aligners, extractors, embedders, image codecs, quantizers),
-models of the zoo and scorers. Another package adds a name by an entry point of the group `speechprep.<family>`. The
-meaning of a name never changes.
+Families: stages, dataset kinds, input dialects, backends (recognisers, aligners, extractors, embedders, image codecs,
+quantizers), models of the zoo and scorers. Another package adds a name by an entry point of the group
+`speechprep.<family>`. The meaning of a name never changes.
 """
 
 from __future__ import annotations
@@ -48,10 +48,14 @@ FAMILIES: dict[str, dict[str, str]] = {
     },
     "dialects": {},  # the built-in dialects are declared in `pipelines/sources`
     "datasets": {},  # the built-in kinds are declared in `artifacts.datasets`
+    "recognisers": {
+        "whisper": "speechprep.pipelines.backends.recognisers.whisper:WhisperRecogniser",
+    },
     "aligners": {
         "pocketsphinx": "speechprep.pipelines.backends.aligners.pocketsphinx:PocketSphinxAligner",
         "ctc": "speechprep.pipelines.backends.aligners.ctc:CtcAligner",
         "whisperx": "speechprep.pipelines.backends.aligners.whisperx:WhisperxAligner",
+        "whisper": "speechprep.pipelines.backends.aligners.whisper:WhisperAttentionAligner",
     },
     "extractors": {
         "mfcc": "speechprep.pipelines.backends.extractors.mfcc:MfccExtractor",
@@ -71,6 +75,7 @@ FAMILIES: dict[str, dict[str, str]] = {
 }
 
 _BASES = {
+    "recognisers": "Recogniser",
     "aligners": "Aligner",
     "extractors": "Extractor",
     "embedders": "Embedder",

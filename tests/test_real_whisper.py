@@ -16,9 +16,10 @@ from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.media import audio
 from speechprep.demo import corpus_path
 from speechprep.errors import ConfigError
+from speechprep.pipelines.backends import Language
 from speechprep.pipelines.backends.extractors.whisper import WhisperExtractor
-from speechprep.pipelines.backends.recognisers.choose import recogniser
-from speechprep.pipelines.backends.recognisers.whisper import Language
+from speechprep.pipelines.backends.recognisers.choose import whisper_model
+from speechprep.pipelines.backends.recognisers.whisper_model import Decoding
 from speechprep.pipelines.backends.whisper.convert import convert
 from speechprep.pipelines.backends.whisper.facts import facts
 from speechprep.pipelines.backends.whisper.forms import open_weights
@@ -73,21 +74,21 @@ def test_frames_are_bit_identical_and_a_codebook_of_one_form_serves_each(weights
 
 def test_encoder_outputs_of_the_libraries_agree_and_greedy_texts_are_equal(weights, speech):
     paths = forms(weights, "tiny.en")
-    made = [recogniser(str(path), "cpu", "float32", 1, 1, 1) for path in paths]
+    made = [whisper_model(str(path), "cpu", "float32", Decoding(1), 1, 1) for path in paths]
     encoded = [np.asarray(next(one._features(speech[:1]))) for one in made]
     for found in encoded[1:]:
         assert np.abs(found - encoded[0]).max() <= 2e-4 * np.abs(encoded[0]).max()
     english = Language("en", None, given=True)
-    texts = [[text.strip() for text in one.texts(speech, english)[0]] for one in made]
+    texts = [[found.text.strip() for found in one.texts(speech, english)[0]] for one in made]
     assert texts[0] == texts[1] == texts[2]
     assert sum(len(text.split()) for text in texts[0]) > 4 * CLIPS
 
 
 def test_a_multilingual_model_hears_the_language_and_an_english_only_model_sets_it(weights, speech):
-    made = recogniser(str(weights / "whisper-base-ct2"), "cpu", "float32", 1, 1, 1)
+    made = whisper_model(str(weights / "whisper-base-ct2"), "cpu", "float32", Decoding(1), 1, 1)
     found = made.language(speech[0])
     assert (found.code, found.probability > 0.5) == ("en", True)
-    english = recogniser(str(weights / "whisper-tiny.en-ct2"), "cpu", "float32", 1, 1, 1)
+    english = whisper_model(str(weights / "whisper-tiny.en-ct2"), "cpu", "float32", Decoding(1), 1, 1)
     assert english.language(speech[0]) == Language("en", None)
     with pytest.raises(ConfigError, match="English-only"):
         english.check_language("whisperx", "de")
@@ -101,7 +102,10 @@ def test_weights_converted_from_a_pt_to_a_folder_of_faster_whisper_give_the_same
     for key in ("suppress_ids", "suppress_ids_begin", "alignment_heads"):
         assert sorted(ours[key]) == sorted(theirs[key]), key
     english = Language("en", None, given=True)
-    texts = [recogniser(str(w.path), "cpu", "float32", 1, 1, 1).texts(speech[:3], english)[0] for w in (made, stock)]
+    texts = [
+        whisper_model(str(w.path), "cpu", "float32", Decoding(1), 1, 1).texts(speech[:3], english)[0]
+        for w in (made, stock)
+    ]
     assert texts[0] == texts[1]
 
 

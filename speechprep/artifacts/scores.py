@@ -250,6 +250,34 @@ SCORES = (
         ),
     ),
     Score(
+        "no_speech_probability",
+        "highest probability of the recogniser that a passage has no speech; null without recognition",
+        (
+            Limit(
+                "max_no_speech_probability",
+                "no_speech",
+                1,
+                16,
+                "drop rows with a higher probability of no speech in a recognised passage; null: off",
+                SHARE,
+            ),
+        ),
+    ),
+    Score(
+        "log_probability",
+        "lowest mean log-probability of the tokens of a recognised passage; null without recognition",
+        (
+            Limit(
+                "min_log_probability",
+                "doubtful_text",
+                -1,
+                17,
+                "drop rows with a lower mean log-probability of a recognised passage; null: off",
+                {"le": 0},
+            ),
+        ),
+    ),
+    Score(
         "language_probability",
         "probability of the detected language; null without detection",
         (

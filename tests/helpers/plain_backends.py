@@ -8,7 +8,7 @@ import numpy as np
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import BadInput
-from speechprep.pipelines.backends import Transcript, Word
+from speechprep.pipelines.backends import Language, Passage, Transcript, Word
 
 
 class PlainAligner:
@@ -31,6 +31,24 @@ class PlainAligner:
             for word, i, j in parts
         ]
         return Transcript(" ".join(words), timed)
+
+
+class PlainRecogniser:
+    """One passage of two words for each second of audio."""
+
+    sample_rate = 8_000
+
+    def __init__(self, word: str = "noise") -> None:
+        self.word = word
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": "plain", "word": self.word}
+
+    def passages(self, blocks: Any) -> Any:
+        audio = np.concatenate([*blocks, np.zeros(0, np.float32)])
+        for second in range(len(audio) // 8_000):
+            part = audio[second * 8_000 : (second + 1) * 8_000]
+            yield Passage(second, second + 1, part, f"{self.word} {second}", Language("en", 0.9), 0.1 * second, -second)
 
 
 class PlainExtractor:

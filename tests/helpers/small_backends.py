@@ -30,6 +30,27 @@ def whisper(folder: Path, **sizes: Any) -> Path:
 
 # Functions stand for the model folders that they write.
 SMALL: dict[str, Table] = {
+    "recognisers": {
+        "whisper": (
+            {"model": whisper, "language": "en", "beam_size": 1, "piece": 90.0},
+            [
+                {"model": partial(whisper, encoder_layers=2)},
+                {"language": "de"},
+                {"vad": "pyannote"},
+                {"vad_onset": 0.6},
+                {"batch_size": 3},
+                {"beam_size": 2},
+                {"temperatures": [0, 0.5]},
+                {"condition_on_previous_text": True},
+                {"max_no_speech": 0.5},
+                {"min_log_probability": -2.0},
+                {"compute_type": "int8"},
+                {"device": "cuda"},
+                {"piece": 100.0},
+            ],
+        ),
+        "plain": ({}, [{"word": "hum"}]),
+    },
     "aligners": {
         "pocketsphinx": ({}, [{"window": 20}, {"offset": 0.0}]),
         "ctc": (
@@ -55,6 +76,15 @@ SMALL: dict[str, Table] = {
                 {"beam_size": 2},
                 {"compute_type": "int8"},
                 {"piece": 100.0},
+            ],
+        ),
+        "whisper": (
+            {"model": whisper, "language": "en"},
+            [
+                {"model": partial(whisper, encoder_layers=2)},
+                {"language": "de"},
+                {"compute_type": "int8"},
+                {"device": "cuda"},
             ],
         ),
         "plain": ({}, [{"gain": 2.0}]),
@@ -106,6 +136,7 @@ SMALL: dict[str, Table] = {
     },
 }
 PLAIN = {  # family -> a backend of another package, with the required methods only
+    "recognisers": "helpers.plain_backends:PlainRecogniser",
     "aligners": "helpers.plain_backends:PlainAligner",
     "extractors": "helpers.plain_backends:PlainExtractor",
     "embedders": "helpers.plain_backends:PlainEmbedder",

@@ -24,15 +24,17 @@ Rejected: undecodable audio, and refusals of the aligner (`no_alignable_text`, `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from speechprep.artifacts.schemas import WORDS
+from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Aligner, Transcript, Word
+from speechprep.pipelines.backends.aligners.recognised import RecognisedAligner
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.features import for_each_utterance
@@ -45,11 +47,25 @@ from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 Samples = NDArray[np.float32]
 
 
-class AlignerConfig(StageConfig):
-    """Options of the aligner and of its input from the corpus."""
+OWN, NONE = "aligner", "none"  # values of the option `recogniser` beside the names of recognisers
 
-    backend: str = Field("pocketsphinx", description="name of the aligner; see: speechprep backends list")
-    options: dict[str, Any] = Field(
+
+class AlignerConfig(StageConfig):
+    """Options of the recogniser, of the aligner and of their input from the corpus."""
+
+    ALIASES: ClassVar[Mapping[str, str]] = {"backend": "aligner", "options": "aligner_options"}
+    ADDED_LATER: ClassVar[frozenset[str]] = frozenset({"recogniser", "recogniser_options"})
+
+    recogniser: str = Field(
+        OWN,
+        description="name of the recogniser of speech without a transcript; aligner: that of the aligner itself; none: "
+        "no recognition",
+    )
+    recogniser_options: dict[str, Any] = Field(
+        default_factory=dict, description="parameters of the recogniser, for example {model: models/base.pt}"
+    )
+    aligner: str = Field("pocketsphinx", description="name of the aligner; see: speechprep backends list")
+    aligner_options: dict[str, Any] = Field(
         default_factory=dict, description="parameters of the aligner, for example {window: 20}"
     )
     transcribe: Literal["missing", "always", "never"] = Field(
@@ -74,6 +90,14 @@ class Config(Thresholds, AlignerConfig):
         description="drop rows whose loudest 0.1 s is below this level in dBFS: they are silence even if they have a "
         "transcript",
     )
+
+    @model_validator(mode="after")
+    def _check_recogniser(self) -> Self:
+        if self.recogniser == NONE and self.transcribe == "always":
+            raise ValueError("transcribe = 'always' needs a recogniser; set recogniser=whisper, or another one")
+        if self.recogniser in (OWN, NONE) and self.recogniser_options:
+            raise ValueError(f"recogniser_options have no recogniser: recogniser = {self.recogniser!r}")
+        return self
 
     def judging(self, aligner: Aligner) -> Thresholds:
         """The thresholds for rows of an aligner."""
@@ -146,6 +170,8 @@ def words_row(
         **_trust(words, power),
         "language": transcript.language or utterance.get("language"),
         "language_probability": transcript.language_probability,
+        "no_speech_probability": transcript.no_speech_probability,
+        "log_probability": transcript.log_probability,
     }
     reason = verdict(limits, row)
     return {**row, "kept": reason is None, "reason": reason}
@@ -188,7 +214,7 @@ def _text_to_align(config: Config, text: str | None) -> str | None:
     """Text to align; None for recognition."""
     if config.transcribe == "always":
         return None
-    return "" if text is None and config.transcribe == "never" else text
+    return "" if text is None and (config.transcribe == "never" or config.recogniser == NONE) else text
 
 
 class _MeasuredStream:
@@ -216,18 +242,25 @@ class _MeasuredStream:
 
 
 def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Aligner:
-    """The unloaded aligner.
+    """The unloaded aligner, together with the recogniser.
 
     Raises:
-        ConfigError: unknown aligner or parameter.
+        ConfigError: unknown name or parameter, or no recogniser for speech without a transcript.
     """
-    aligner: Aligner = make("aligners", config.backend, config.options)
+    aligner: Aligner = make("aligners", config.aligner, config.aligner_options)
+    if config.recogniser not in (OWN, NONE):
+        return RecognisedAligner(make("recognisers", config.recogniser, config.recogniser_options), aligner)
+    if config.recogniser == OWN and config.transcribe != "never" and not aligner.recognises:
+        raise ConfigError(
+            f"align: {aligner.label} has no recogniser for speech without a transcript; set recogniser=whisper with "
+            "its model, or recogniser=none"
+        )
     return aligner
 
 
 STAGE = Stage(
     name="align",
-    version=4,
+    version=5,
     reads=(Read("utterances", "utterances"),),
     writes="words",
     config=Config,

@@ -27,4 +27,5 @@ def each(family: str) -> Any:
 
 
 aligner, extractor, embedder = each("aligners"), each("extractors"), each("embedders")
-codec, quantizer = each("image_codecs"), each("quantizers")
+recogniser, codec = each("recognisers"), each("image_codecs")
+quantizer = each("quantizers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,48 @@ from helpers.small_backends import SMALL, loaded
 
 from speechprep.artifacts.media import audio as media
 from speechprep.demo import corpus_path
-from speechprep.pipelines.backends import Aligner, Embedder, Extractor, ImageCodec, Quantizer
+from speechprep.errors import ConfigError
+from speechprep.pipelines.backends import Aligner, Embedder, Extractor, ImageCodec, Quantizer, Recogniser
+from speechprep.pipelines.backends.aligners.recognised import RecognisedAligner
+from speechprep.tokenizers.english.spoken import tokens
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries
+
+
+# -- recognisers -------------------------------------------------------------------------------------------------------
+
+
+def test_passages_are_parts_of_the_recording_in_order_also_for_audio_in_blocks(recogniser: Recogniser) -> None:
+    rate = recogniser.sample_rate
+    sound = np.concatenate([audio for audio, _ in speech(rate)])
+    whole = list(recogniser.passages(iter([sound])))
+    assert whole
+    for passage in whole:
+        assert 0 <= passage.start < passage.end <= len(sound) / rate + 1e-9
+        assert abs(len(passage.audio) / rate - (passage.end - passage.start)) < 0.002
+        first = round(passage.start * rate)
+        assert np.array_equal(passage.audio[8:-8], sound[first : first + len(passage.audio)][8:-8])
+    assert all(a.end <= b.start + 1e-9 for a, b in pairwise(whole))
+    blocks = list(recogniser.passages(sound[i : i + 5000] for i in range(0, len(sound), 5000)))
+    assert [(p.start, p.end, p.text, p.language) for p in blocks] == [
+        (p.start, p.end, p.text, p.language) for p in whole
+    ]
+
+
+def test_a_recogniser_and_an_aligner_are_one_aligner(recogniser: Recogniser) -> None:
+    aligner = loaded("aligners", "plain" if recogniser.sample_rate == 8_000 else "pocketsphinx")
+    both = RecognisedAligner(recogniser, aligner)
+    both.check()
+    sound = np.concatenate([audio for audio, _ in speech(recogniser.sample_rate)])
+    found = both.align(sound, None)
+    passages = list(recogniser.passages(iter([sound])))
+    assert found.text.split() == [word for passage in passages for word in tokens(passage.text)]
+    assert found.text == " ".join(word.text for word in found.words)
+    assert all(0 <= w.start <= w.end <= len(sound) / recogniser.sample_rate + 1e-3 for w in found.words)
+    assert found.no_speech_probability == max(p.no_speech_probability for p in passages)
+    assert found.log_probability == min(p.log_probability for p in passages)
+    assert both.align(sound, "one two") == aligner.align(sound, "one two")
 
 
 # -- aligners ----------------------------------------------------------------------------------------------------------
@@ -47,6 +86,10 @@ def test_a_stream_gives_the_words_of_the_whole_and_earlier_audio_changes_nothing
 def test_audio_without_a_transcript_is_recognised_and_the_audio_is_unchanged(aligner: Aligner) -> None:
     ((audio, _),) = speech(aligner.sample_rate, 1)
     before = audio.copy()
+    if not aligner.recognises:
+        with pytest.raises(ConfigError, match="no recogniser for speech without a transcript"):
+            aligner.align(audio, None)
+        return
     transcript = aligner.align(audio, None)
     assert aligner.align(audio, None) == transcript
     assert transcript.text == " ".join(word.text for word in transcript.words)

@@ -13,8 +13,9 @@ from speechprep.demo import corpus_path
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends.aligners import sphinx
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
-from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow, VoiceActivity
 from speechprep.pipelines.backends.aligners.timing import Spoken, interpolated, written_words
+from speechprep.pipelines.backends.aligners.webrtc_vad import VoiceActivity
+from speechprep.pipelines.backends.sliding_window import SlidingWindow
 
 RATE = 16_000
 ROWS = [json.loads(line) for line in (corpus_path() / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -17,14 +17,15 @@ from speechprep import registry
 from speechprep.artifacts.media import audio
 from speechprep.demo import corpus_path
 from speechprep.errors import BadInput, ConfigError, MissingBackend
-from speechprep.pipelines.backends.recognisers.choose import recogniser
+from speechprep.pipelines.backends import Language
+from speechprep.pipelines.backends.recognisers.choose import whisper_model
 from speechprep.pipelines.backends.recognisers.voice_activity import merged
-from speechprep.pipelines.backends.recognisers.whisper import Language
+from speechprep.pipelines.backends.recognisers.whisper_model import Decoding
 
 RATE = 16_000
 SAYS = "it was the best of times"
 LANGUAGE = "fr"
-PLAIN = ("cpu", "float32", 1, 2, 1)  # device, compute_type, beam_size, batch_size, threads
+PLAIN = ("cpu", "float32", Decoding(1), 2, 1)  # device, compute_type, beam_size, batch_size, threads
 reference = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
 
 SPANS = st.lists(st.tuples(st.floats(0.01, 40), st.floats(0, 20)), max_size=12)
@@ -99,10 +100,11 @@ def with_marks(function):
 @with_marks
 @pytest.mark.parametrize("kind", ["ctranslate2", "openai"])
 def test_each_chunk_has_its_text_and_the_first_says_the_language(models, speech, kind):
-    made = recogniser(models[kind], *PLAIN)
+    made = whisper_model(models[kind], *PLAIN)
     chunks = [speech[i : i + RATE] for i in range(0, 5 * RATE, RATE)]
     texts, heard = made.texts(chunks, None)
-    assert [text.strip() for text in texts] == [SAYS] * 5
+    assert [one.text.strip() for one in texts] == [SAYS] * 5
+    assert all(0 <= one.no_speech_probability <= 1 and one.log_probability < 0 for one in texts)
     assert heard.code == LANGUAGE
     assert 0.5 < heard.probability <= 1
     assert made.language(chunks[0]) == heard
@@ -116,11 +118,15 @@ def test_texts_do_not_depend_on_how_many_chunks_are_heard_at_once(models, tmp_pa
     chunks = [speech[i : i + 3 * RATE] for i in range(0, 15 * RATE, 3 * RATE)]
     english = Language("en", None)
     found = [
-        recogniser(str(folder), "cpu", "float32", beam, size, 1).texts(chunks, english)[0] for size in (1, 2, 3, 8)
+        whisper_model(str(folder), "cpu", "float32", Decoding(beam), size, 1).texts(chunks, english)[0]
+        for size in (1, 2, 3, 8)
     ]
     assert len(found[0]) == len(chunks)
-    assert any(found[0])
-    assert found == [found[0]] * 4
+    texts = [[one.text for one in decoded] for decoded in found]
+    assert any(texts[0])
+    assert texts == [texts[0]] * 4
+    scores = [[one[1:] for one in decoded] for decoded in found]
+    np.testing.assert_allclose(scores, [scores[0]] * 4, atol=1e-5)
 
 
 @with_marks
@@ -128,14 +134,17 @@ def test_texts_of_a_checkpoint_are_those_that_openai_whisper_decodes(models, spe
     package = pytest.importorskip("whisper")
     chunks = [speech[i : i + 4 * RATE] for i in range(0, 12 * RATE, 4 * RATE)]
     for beam in (1, 3):
-        found, _ = recogniser(models["random"], "cpu", "float32", beam, 8, 1).texts(chunks, Language("en", None))
+        found, _ = whisper_model(models["random"], "cpu", "float32", Decoding(beam), 8, 1).texts(
+            chunks, Language("en", None)
+        )
         model = package.load_model(models["random"])
         options = package.DecodingOptions(
             language="en", beam_size=beam if beam > 1 else None, without_timestamps=True, fp16=False
         )
         mels = [package.pad_or_trim(package.log_mel_spectrogram(chunk, padding=30 * RATE), 3000) for chunk in chunks]
-        assert found == [model.decode(mel, options).text for mel in mels]
-        assert any(found)
+        theirs = [model.decode(mel, options) for mel in mels]
+        assert found == [(one.text, one.no_speech_prob, one.avg_logprob, 0.0) for one in theirs]
+        assert any(one.text for one in found)
 
 
 @with_marks
@@ -190,22 +199,22 @@ def test_a_checkpoint_that_is_damaged_or_something_else_is_refused_in_one_line(m
     torch.save({**read, "dims": {**read["dims"], "n_text_layer": 2}}, tmp_path / "layers.pt")
     for name in ("cut", "text", "empty", "other", "code", "layers"):
         with pytest.raises(ConfigError, match=f"{name}.pt") as error:
-            recogniser(str(tmp_path / f"{name}.pt"), *PLAIN).language(np.zeros(RATE, np.float32))
+            whisper_model(str(tmp_path / f"{name}.pt"), *PLAIN).language(np.zeros(RATE, np.float32))
         assert "\n" not in str(error.value)
     with pytest.raises(MissingBackend, match="no file"):
-        recogniser(str(tmp_path / "gone.pt"), *PLAIN).identity()
+        whisper_model(str(tmp_path / "gone.pt"), *PLAIN).identity()
 
 
 def test_a_checkpoint_runs_in_no_precision_that_its_package_lacks():
     for compute_type in ("int8", "float16"):
         with pytest.raises(ConfigError, match=r"speechprep models convert tiny\.pt tiny-ct2 --to ct2"):
-            recogniser("tiny.pt", "cpu", compute_type, 5, 8, 1)
+            whisper_model("tiny.pt", "cpu", compute_type, Decoding(5), 8, 1)
 
 
 def test_a_file_that_is_no_checkpoint_is_no_model(tmp_path):
     (tmp_path / "model.bin").write_bytes(b"x")
     with pytest.raises(ConfigError, match="neither a folder nor a checkpoint"):
-        recogniser(str(tmp_path / "model.bin"), *PLAIN).files()
+        whisper_model(str(tmp_path / "model.bin"), *PLAIN).files()
 
 
 @with_marks
@@ -213,11 +222,11 @@ def test_a_damaged_folder_is_refused_in_one_line(models, tmp_path):
     copy = shutil.copytree(models["ctranslate2"], tmp_path / "ct2")
     (copy / "model.bin").write_bytes((copy / "model.bin").read_bytes()[:1000])
     with pytest.raises(ConfigError, match="cannot be read"):
-        recogniser(str(copy), *PLAIN).language(np.zeros(RATE, np.float32))
+        whisper_model(str(copy), *PLAIN).language(np.zeros(RATE, np.float32))
 
 
 @with_marks
 def test_who_a_recogniser_is_follows_from_its_format_and_bytes(models):
-    known = [recogniser(models[kind], *PLAIN).identity() for kind in ("ctranslate2", "openai", "random")]
+    known = [whisper_model(models[kind], *PLAIN).identity() for kind in ("ctranslate2", "openai", "random")]
     assert [next(iter(made["packages"])) for made in known] == ["whisperx", "openai-whisper", "openai-whisper"]
     assert len({made["whisper_sha256"] for made in known}) == 3

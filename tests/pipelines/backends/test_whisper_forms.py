@@ -19,14 +19,15 @@ from speechprep.artifacts.codebook import Codebook
 from speechprep.errors import ConfigError, MissingBackend, SpeechprepError, StaleArtifact
 from speechprep.pipelines.backends.aligners.whisperx import WhisperxAligner
 from speechprep.pipelines.backends.extractors.whisper import WhisperExtractor
-from speechprep.pipelines.backends.recognisers.choose import recogniser
+from speechprep.pipelines.backends.recognisers.choose import whisper_model
+from speechprep.pipelines.backends.recognisers.whisper_model import Decoding
 from speechprep.pipelines.backends.whisper.convert import convert
 from speechprep.pipelines.backends.whisper.facts import facts
 from speechprep.pipelines.backends.whisper.forms import form_of, open_weights
 from speechprep.pipelines.backends.whisper.sizes import languages
 from speechprep.pipelines.backends.whisper.weights import WhisperWeights
 
-PLAIN = ("cpu", "float32", 1, 2, 1)  # device, compute_type, beam_size, batch_size, threads
+PLAIN = ("cpu", "float32", Decoding(1), 2, 1)  # device, compute_type, beam_size, batch_size, threads
 RATE = 16_000
 
 
@@ -165,7 +166,7 @@ def test_a_folder_of_the_hub_cache_is_the_snapshot_of_main(tmp_path):
     )
     other = tmp_path / "models--Systran--faster-whisper-base"
     ct2_folder(other / "snapshots" / "ccc", tensors())
-    assert recogniser(str(other), *PLAIN).files()[0] == other / "snapshots" / "ccc" / "model.bin"
+    assert whisper_model(str(other), *PLAIN).files()[0] == other / "snapshots" / "ccc" / "model.bin"
 
 
 def test_a_path_without_a_whisper_model_is_an_error_with_the_kind_of_the_file(tmp_path):
@@ -192,13 +193,13 @@ def test_languages_follow_from_the_vocabulary():
 def test_a_stock_folder_of_faster_whisper_is_a_recogniser_and_its_languages_are_checked(tmp_path):
     english = replace(SMALL, vocabulary=51_864)
     folder = ct2_folder(tmp_path / "tiny.en", tensors(english), english)
-    made = recogniser(str(folder), *PLAIN)
+    made = whisper_model(str(folder), *PLAIN)
     assert [file.name for file in made.files()] == ["model.bin", "config.json", "tokenizer.json", "vocabulary.txt"]
     made.check_language("whisperx", "en")
     with pytest.raises(ConfigError, match=r"language = 'de', but the Whisper model .* is English-only"):
         made.check_language("whisperx", "de")
     several = replace(SMALL, vocabulary=51_865)
-    made = recogniser(str(ct2_folder(tmp_path / "base", tensors(several), several)), *PLAIN)
+    made = whisper_model(str(ct2_folder(tmp_path / "base", tensors(several), several)), *PLAIN)
     made.check_language("whisperx", "de")
     with pytest.raises(ConfigError, match="language = 'yue' is none of the 99 languages"):
         made.check_language("whisperx", "yue")
@@ -332,9 +333,9 @@ def test_a_transformers_folder_and_a_stock_folder_are_recognisers_with_the_same_
     chunks = [noise(3 * RATE), noise(2 * RATE)]
     texts = []
     for path in (stock, models["transformers"]):
-        made = recogniser(str(path), *PLAIN)
+        made = whisper_model(str(path), *PLAIN)
         made.check("aligner 'whisperx'")
-        texts.append([text.strip() for text in made.texts(chunks, None)[0]])
+        texts.append([one.text.strip() for one in made.texts(chunks, None)[0]])
     assert texts[0] == texts[1]
     assert any(texts[0])
 

@@ -29,11 +29,11 @@ from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Transcript, Word
 from speechprep.pipelines.backends.aligners.ctc_model import RATE, CtcModel, LogProbs, too_short
 from speechprep.pipelines.backends.aligners.huggingface_ctc import HuggingFaceModel
-from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
 from speechprep.pipelines.backends.aligners.torchaudio_ctc import TorchaudioModel
 from speechprep.pipelines.backends.base import check_device
+from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.alignment.ctc import ctc_align, greedy_decode
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
@@ -78,6 +78,7 @@ class CtcAligner(StreamAligner):
         if threads < 1:
             raise ConfigError(f"ctc: threads = {threads!r}; choose at least 1")
         self.language = language
+        self.languages = (language,)
         self.window = float(window)
         self.overlap = float(overlap)
         self.device = device

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput
-from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
+from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.process import give_back
 
 Samples = NDArray[np.float32]

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends import Transcript
-from speechprep.pipelines.backends.aligners import sliding_window, sphinx
+from speechprep.pipelines.backends.aligners import sphinx, webrtc_vad
 from speechprep.pipelines.backends.aligners.acceptance import (
     PAUSE_FRAMES,
     TRUST_WORDS,
@@ -45,6 +45,7 @@ from speechprep.pipelines.backends.aligners.acceptance import (
 )
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
+from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
 VERSION = 1  # raise it if the same input gives other times
@@ -73,8 +74,9 @@ class PocketSphinxAligner(StreamAligner):
     packages: ClassVar[Mapping[str, str]] = {"pocketsphinx": ""}
     sample_rate = 16_000
     min_score = MIN_SCORE
+    languages = ("en",)
     _search: sphinx.ForcedSearch
-    _activity: sliding_window.VoiceActivity
+    _activity: webrtc_vad.VoiceActivity
 
     def __init__(self, window: float = 30.0, offset: float = 0.010) -> None:
         if not 10 <= window <= 60:
@@ -117,9 +119,9 @@ class PocketSphinxAligner(StreamAligner):
     def load(self) -> None:
         """Read the acoustic model and the dictionary (0.1 s); the language model is read on first use."""
         self._search = sphinx.ForcedSearch(_model_folder())
-        self._activity = sliding_window.VoiceActivity()
+        self._activity = webrtc_vad.VoiceActivity()
 
-    def _timed(self, stream: sliding_window.SlidingWindow, text: str) -> Transcript:
+    def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
         written = tokens(text)
         forms = spoken_forms(text)
         words = [word for form in forms for word in form]
@@ -140,7 +142,7 @@ class PocketSphinxAligner(StreamAligner):
 
     # -- with a transcript ---------------------------------------------------------------------------------------------
 
-    def _locate(self, stream: sliding_window.SlidingWindow, words: list[str]) -> list[Spoken | None]:
+    def _locate(self, stream: SlidingWindow, words: list[str]) -> list[Spoken | None]:
         """Position of each word in frames from the start of the stream; None for a word without position."""
         size = round(self.window * self.sample_rate)
         audio = stream.fill(size)
@@ -209,7 +211,7 @@ class PocketSphinxAligner(StreamAligner):
 
     # -- without -------------------------------------------------------------------------------------------------------
 
-    def _recognise(self, stream: sliding_window.SlidingWindow) -> Transcript:
+    def _recognise(self, stream: SlidingWindow) -> Transcript:
         """Recognise and align piece by piece."""
         size = round(self.window * self.sample_rate)
         words: list[str] = []
@@ -234,7 +236,7 @@ class PocketSphinxAligner(StreamAligner):
         if self._free is None:
             self._free = sphinx.SphinxRecogniser(_model_folder())
         words = self._free.words(audio)
-        voice = float(self._activity.voiced(audio).sum()) * sliding_window.VAD_FRAME
+        voice = float(self._activity.voiced(audio).sum()) * webrtc_vad.VAD_FRAME
         if len(words) < RECOGNISED_RATE * voice or len(set(words)) < min(len(words), 2):
             return [], []
         result = self._search.find(audio, words)

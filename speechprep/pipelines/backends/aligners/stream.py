@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Aligner, Transcript
-from speechprep.pipelines.backends.aligners.sliding_window import SlidingWindow
+from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import tokens
 
 Samples = NDArray[np.float32]
@@ -25,6 +26,7 @@ class StreamAligner(Aligner):
             text: the transcript; white space separates its tokens.
 
         Raises:
+            ConfigError: `text` is None, and the aligner has no recogniser.
             BadInput: `no_alignable_text`, `audio_too_short`, `text_too_long`, `align_failed`, `no_align_model`.
         """
         return self.align_stream(iter([audio]), text)
@@ -32,6 +34,8 @@ class StreamAligner(Aligner):
     def align_stream(self, blocks: Iterable[Samples], text: str | None) -> Transcript:
         """`align` for audio in blocks; memory does not grow with the length of the audio."""
         if text is None:
+            if not self.recognises:
+                raise ConfigError(f"{self.label} has no recogniser for speech without a transcript; give a transcript")
             return self._recognise(SlidingWindow(iter(blocks)))
         if not tokens(text):
             return Transcript("", [])

@@ -10,9 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
+from speechprep.pipelines.backends import Language
 from speechprep.pipelines.backends.model_files import PREPROCESSOR, require
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
-from speechprep.pipelines.backends.recognisers.whisper import Language, Samples, WhisperRecogniser
+from speechprep.pipelines.backends.recognisers.whisper_model import (
+    HOP,
+    MEL_FRAMES,
+    SAMPLES,
+    Decoded,
+    Samples,
+    TimedPiece,
+    WhisperModel,
+)
 from speechprep.pipelines.backends.whisper.ct2_folder import MODEL, Ct2Folder
 from speechprep.pipelines.backends.whisper.forms import FORMS, VOCABULARY, open_weights
 
@@ -24,11 +33,12 @@ COMPUTE_TYPES = (
 MAX_TOKENS = 448  # of the decoder of Whisper, including the prompt
 
 
-class Ctranslate2Whisper(WhisperRecogniser):
+class Ctranslate2Whisper(WhisperModel):
     """A folder in the format of CTranslate2, or a name of faster-whisper; the texts equal those of WhisperX."""
 
     packages: ClassVar[Mapping[str, str]] = dict.fromkeys(("whisperx", "faster_whisper", "ctranslate2"), "whisperx")
     distributions = ("whisperx", "faster-whisper", "ctranslate2")
+    _sampler: Any = None
 
     def check(self, label: str) -> None:
         """Check packages, precision and a local folder; `load` resolves a name.
@@ -67,7 +77,7 @@ class Ctranslate2Whisper(WhisperRecogniser):
         if folder.exists():
             return open_weights(folder).path
         if find_spec("faster_whisper") is None:
-            raise MissingBackend.package("aligner 'whisperx'", "faster-whisper", "whisperx")
+            raise MissingBackend.package("a Whisper model", "faster-whisper", "whisperx")
         from faster_whisper.utils import download_model
 
         try:
@@ -88,13 +98,11 @@ class Ctranslate2Whisper(WhisperRecogniser):
     def _read(self) -> Any:
         folder = self.files()[0].parent
         try:
-            from faster_whisper import WhisperModel
+            from faster_whisper import WhisperModel as Model
         except ImportError:
-            raise MissingBackend.package("aligner 'whisperx'", "faster-whisper", "whisperx") from None
+            raise MissingBackend.package("a Whisper model", "faster-whisper", "whisperx") from None
         try:
-            return WhisperModel(
-                str(folder), device=self.device, compute_type=self.compute_type, cpu_threads=self.threads
-            )
+            return Model(str(folder), device=self.device, compute_type=self.compute_type, cpu_threads=self.threads)
         except (RuntimeError, ValueError) as error:
             reason = first_line(error)[:160]
             raise ConfigError(f"the Whisper model in {folder} cannot be read ({reason})") from None
@@ -118,15 +126,65 @@ class Ctranslate2Whisper(WhisperRecogniser):
         token, probability = self._model.model.detect_language(features)[0][0]
         return Language(token[2:-2], float(probability))
 
-    def _decoded(self, features: Any, language: str) -> list[str]:
+    def _decoded(self, features: Any, language: str, previous: str) -> list[Decoded]:
+        return self._searched(self._model.model, features, language, previous, beam_size=self.decoding.beam_size)
+
+    def _sampled(self, features: Any, i: int, language: str, previous: str, temperature: float) -> Decoded:
+        from ctranslate2 import StorageView, set_random_seed
+
+        if self._sampler is None:
+            # A thread of CTranslate2 takes the seed once, when it starts. New threads need another copy of the model.
+            set_random_seed(0)
+            self._sampler = self._read().model
+        one = StorageView.from_array(np.asarray(features.to_device(_cpu()))[i : i + 1].copy())
+        result = self._searched(
+            self._sampler, one, language, previous,
+            beam_size=1, num_hypotheses=SAMPLES, sampling_topk=0, sampling_temperature=temperature,
+        )[0]  # fmt: skip
+        return result._replace(temperature=temperature)
+
+    def _forget_sampler(self) -> None:
+        self._sampler = None
+
+    def _attended(self, chunk: Samples, text: str, language: str, most: int) -> list[TimedPiece] | None:
+        whole, tokenizer = self._model, self._tokenizer(language)
+        ids = tokenizer.encode(text)
+        if len(ids) > most:
+            return None
+        frames = min(len(chunk) // HOP, MEL_FRAMES)
+        words = whole.find_alignment(tokenizer, [ids], self._encoded([chunk]), frames)[0]
+        return [
+            TimedPiece(word["word"], float(word["start"]), float(word["end"]), float(word["probability"]))
+            for word in words
+        ]
+
+    def _tokenizer(self, language: str) -> Any:
         from faster_whisper.tokenizer import Tokenizer
 
         model = self._model
-        tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=language)
-        prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
-        results = model.model.generate(
-            features, [prompt] * features.shape[0], beam_size=self.beam_size, max_length=MAX_TOKENS
-        )
-        texts = [[token for token in result.sequences_ids[0] if token < tokenizer.eot] for result in results]
-        decoded: list[str] = model.hf_tokenizer.decode_batch(texts)
-        return decoded
+        return Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=language)
+
+    def _searched(self, model: Any, features: Any, language: str, previous: str, **search: Any) -> list[Decoded]:
+        """The best text of each chunk of a batch."""
+        whole, tokenizer = self._model, self._tokenizer(language)
+        before = tokenizer.encode(" " + previous.strip()) if previous.strip() else []
+        prompt = whole.get_prompt(tokenizer, before, without_timestamps=True)
+        results = model.generate(
+            features, [prompt] * features.shape[0], max_length=MAX_TOKENS, return_scores=True,
+            return_no_speech_prob=True, **search,
+        )  # fmt: skip
+        return [
+            Decoded(
+                whole.hf_tokenizer.decode([token for token in result.sequences_ids[0] if token < tokenizer.eot]),
+                result.no_speech_prob,
+                # CTranslate2 divides the sum by the number of tokens without the end token.
+                result.scores[0] * len(result.sequences_ids[0]) / (len(result.sequences_ids[0]) + 1),
+            )
+            for result in results
+        ]
+
+
+def _cpu() -> Any:
+    from ctranslate2 import Device
+
+    return Device.cpu

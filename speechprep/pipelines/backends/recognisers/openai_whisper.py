@@ -12,8 +12,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from speechprep.errors import ConfigError, MissingBackend
+from speechprep.pipelines.backends import Language
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
-from speechprep.pipelines.backends.recognisers.whisper import Language, Samples, WhisperRecogniser
+from speechprep.pipelines.backends.recognisers.whisper_model import (
+    HOP,
+    MEL_FRAMES,
+    SAMPLES,
+    Decoded,
+    Decoding,
+    Samples,
+    TimedPiece,
+    WhisperModel,
+)
 from speechprep.pipelines.backends.whisper.forms import open_weights, refused
 from speechprep.pipelines.backends.whisper.openai_file import dims_of, fits_openai, name_in_openai
 from speechprep.pipelines.backends.whisper.sizes import VOCABULARIES
@@ -21,14 +31,16 @@ from speechprep.pipelines.backends.whisper.transformers_folder import Transforme
 from speechprep.pipelines.backends.whisper.weights import WhisperWeights
 
 
-class OpenaiWhisper(WhisperRecogniser):
+class OpenaiWhisper(WhisperModel):
     """A `.pt` file as downloaded by openai-whisper, or a transformers folder."""
 
     packages: ClassVar[Mapping[str, str]] = {"whisper": "whisperx", "faster_whisper": "whisperx"}
     distributions = ("openai-whisper", "faster-whisper")
 
-    def __init__(self, model: str, device: str, compute_type: str, *options: int) -> None:
-        super().__init__(model, device, compute_type, *options)
+    def __init__(
+        self, model: str, device: str, compute_type: str, decoding: Decoding, batch_size: int, threads: int
+    ) -> None:
+        super().__init__(model, device, compute_type, decoding, batch_size, threads)
         half = device != "cpu"
         if compute_type not in (("float32", "float16") if half else ("float32",)):
             raise ConfigError(
@@ -88,16 +100,20 @@ class OpenaiWhisper(WhisperRecogniser):
             for name, shape in {**sizes.encoder(), **sizes.decoder()}.items():
                 state[name_in_openai(name)].copy_(torch.from_numpy(weights.tensor(name, shape)))
         self._torch, self._whisper = torch, whisper
+        if isinstance(weights, TransformersFolder) and weights.generation.get("alignment_heads"):
+            heads = torch.zeros(sizes.decoder_layers, sizes.decoder_heads, dtype=torch.bool)
+            heads[tuple(zip(*weights.generation["alignment_heads"], strict=True))] = True
+            model.register_buffer("alignment_heads", heads.to_sparse(), persistent=False)
         model = model.to(self.device)
         return (model.half() if self.compute_type == "float16" else model).eval()
 
     def _encoded(self, chunks: Sequence[Samples]) -> Any:
-        spectra = [
-            self._whisper.log_mel_spectrogram(chunk, self._model.dims.n_mels, padding=CHUNK * RATE - len(chunk))
-            for chunk in chunks
-        ]
+        spectra = [self._spectrum(chunk) for chunk in chunks]
         with self._computing():
             return self._model.embed_audio(self._torch.stack(spectra).to(self.device, self._dtype()))
+
+    def _spectrum(self, chunk: Samples) -> Any:
+        return self._whisper.log_mel_spectrogram(chunk, self._model.dims.n_mels, padding=CHUNK * RATE - len(chunk))
 
     def _language(self, features: Any) -> Language:
         if not self._model.is_multilingual:
@@ -107,18 +123,49 @@ class OpenaiWhisper(WhisperRecogniser):
         code = max(probabilities, key=probabilities.__getitem__)
         return Language(code, float(probabilities[code]))
 
-    def _decoded(self, features: Any, language: str) -> list[str]:
+    def _decoded(self, features: Any, language: str, previous: str) -> list[Decoded]:
+        beam = self.decoding.beam_size
+        # Beam search works for one recording at a time (version 20250625 does not repeat the features for each beam).
+        parts = [features] if beam == 1 else features.split(1)
+        search = {"beam_size": beam if beam > 1 else None}  # None: greedy
+        return [result for part in parts for result in self._searched(part, language, previous, **search)]
+
+    def _sampled(self, features: Any, i: int, language: str, previous: str, temperature: float) -> Decoded:
+        with self._torch.random.fork_rng(devices=[] if self.device == "cpu" else None):
+            self._torch.manual_seed(0)
+            return self._searched(features[i : i + 1], language, previous, temperature=temperature, best_of=SAMPLES)[0]
+
+    def _attended(self, chunk: Samples, text: str, language: str, most: int) -> list[TimedPiece] | None:
+        from whisper.timing import find_alignment
+        from whisper.tokenizer import get_tokenizer
+
+        model = self._model
+        tokenizer = get_tokenizer(
+            model.is_multilingual, num_languages=model.num_languages, language=language, task="transcribe"
+        )
+        ids = tokenizer.encode(text)
+        if len(ids) > most:
+            return None
+        mel = self._spectrum(chunk).to(self.device, self._dtype())
+        with self._computing():
+            words = find_alignment(model, tokenizer, ids, mel, min(len(chunk) // HOP, MEL_FRAMES))
+        return [TimedPiece(word.word, float(word.start), float(word.end), float(word.probability)) for word in words]
+
+    def _searched(self, features: Any, language: str, previous: str, **search: Any) -> list[Decoded]:
+        """The best text of each chunk of a batch."""
         options = self._whisper.DecodingOptions(
             language=language,
-            beam_size=self.beam_size if self.beam_size > 1 else None,  # None: greedy
             without_timestamps=True,
+            prompt=previous.strip() or None,
             **self._suppressed(),
             fp16=self.compute_type == "float16",
+            **search,
         )
-        # Beam search works for one recording at a time (version 20250625 does not repeat the features for each beam).
-        parts = [features] if options.beam_size is None else features.split(1)
         with self._computing():
-            return [result.text for part in parts for result in self._model.decode(part, options)]
+            results = self._model.decode(features, options)
+        return [
+            Decoded(result.text, result.no_speech_prob, result.avg_logprob, result.temperature) for result in results
+        ]
 
     def _suppressed(self) -> dict[str, Any]:
         """Options for the tokens to suppress, from a transformers folder; a `.pt` has the values of the package."""

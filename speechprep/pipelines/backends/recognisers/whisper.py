@@ -1,169 +1,218 @@
-"""`WhisperRecogniser`: base of the recognisers by Whisper, from chunks of speech to their texts and language.
+"""Recogniser `whisper`: Whisper in any form, over the speech of recordings of any length.
 
-`ctranslate2_whisper` runs folders in the format of CTranslate2. `openai_whisper` runs `.pt` files and folders of
-transformers. Both use the same spectrograms and decode without timestamps, with the same beam.
+Speech is detected by Silero, shipped with faster-whisper, or by the pyannote model shipped with WhisperX (`vad`), about
+thirty times slower. Speech is merged into chunks of at most 30 s, and Whisper recognises several chunks at once (Bain
+et al. 2023, "WhisperX", section 3). A Whisper model is a folder in the format of CTranslate2 (faster-whisper), a `.pt`
+of openai-whisper, or a transformers folder. Models are local, or names to download once; local ones need no network.
+
+Long audio is recognised in pieces with borders between two chunks, so memory does not grow with its length, and no word
+is cut at the border of a piece.
+
+Without `language`, Whisper detects the language and its probability in the first chunk of speech of each recording. An
+English-only Whisper sets the language to "en", without a probability.
+
+Whisper invents words in noise. A chunk is dropped if its text fails Whisper's own test: the probability of "no speech"
+is above `max_no_speech` and the mean log-probability of the tokens below `min_log_probability`. The values of all
+other chunks become scores of `words`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import ConfigError, MissingBackend
-from speechprep.pipelines.backends.base import require_packages
-from speechprep.pipelines.backends.model_files import digest_of
-from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
-from speechprep.pipelines.backends.whisper.sizes import languages
+from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.backends import Language, Passage, Recogniser
+from speechprep.pipelines.backends.base import check_device
+from speechprep.pipelines.backends.recognisers.choose import whisper_model
+from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, DETECTORS, RATE, Span, SpeechDetector
+from speechprep.pipelines.backends.recognisers.whisper_model import Decoded, Decoding
+from speechprep.pipelines.backends.sliding_window import SlidingWindow
+from speechprep.pipelines.backends.whisper.forms import form_of
 from speechprep.process import give_back
+
+VERSION = 1  # raise it if the same input gives other words
+BATCH = {"cpu": 2, "gpu": 8}  # chunks
+PIECE = {"cpu": 120.0, "gpu": 300.0}  # seconds
+EDGE = 1.0  # seconds at the end of a piece; a chunk that ends there may be incomplete
+LEAST_SAMPLES = 400  # of a recording: one frame of the models
 
 Samples = NDArray[np.float32]
 
 
-class Language(NamedTuple):
-    """A language code of Whisper ("en") and its probability.
-
-    Attributes:
-        code: the code.
-        probability: None without detection: for a language from the options, and in an English-only model.
-        given: the language comes from the options.
-    """
-
-    code: str
-    probability: float | None
-    given: bool = False
-
-
-class WhisperRecogniser:
-    """A Whisper model, read on first use.
+class WhisperRecogniser(Recogniser):
+    """Recognition by Whisper.
 
     Args:
-        model: folder, file or name.
+        model: folder of a Whisper model in the format of CTranslate2, a name of faster-whisper ("small"), a `.pt` of
+            openai-whisper, or a transformers folder.
+        language: language of the speech; None: detected in each recording.
+        vad: speech detector, "silero" or "pyannote".
+        vad_onset: lowest probability of speech.
+        batch_size: chunks of one recording in one batch of Whisper. Default: 8 on a GPU and 2 on a CPU, because more
+            save little time there and each takes 45 MB with a model of the base size. The words do not depend on it.
+        beam_size: beam of the search in Whisper.
+        temperatures: temperatures of the fallback, in ascending order from 0: a text that fails the limits of Whisper
+            is sampled again at the next one. Default: no fallback.
+        condition_on_previous_text: the text of a chunk is the prompt for the next one, which takes longer.
+        max_no_speech, min_log_probability: a chunk beyond both limits is dropped.
+        compute_type: precision of Whisper: "float32", "int8" (not for a `.pt`), on a GPU "float16".
         device: "cpu" or "cuda".
-        compute_type: precision.
-        beam_size: beam of the search.
-        batch_size: chunks in one batch.
-        threads: threads on a CPU.
-
-    Attributes:
-        packages: as in `Backend`.
-        distributions: names of the distributions with their versions in the identity.
+        threads: threads of the model on a CPU in each worker process. More workers are more efficient, except for a
+            single recording.
+        piece: seconds of long audio in one piece. Default: 300 on a GPU; 120 on a CPU, where the speech detector takes
+            60 MB for 120 s.
     """
 
-    packages: ClassVar[Mapping[str, str]]
-    distributions: ClassVar[tuple[str, ...]]
+    name = "whisper"
+    packages: ClassVar[Mapping[str, str]] = {"faster_whisper": "whisperx"}
+    sample_rate = RATE
+    thread_safe = True  # one thread at a time recognises, or runs pyannote
 
     def __init__(
-        self, model: str, device: str, compute_type: str, beam_size: int, batch_size: int, threads: int
+        self,
+        model: str,
+        language: str | None = None,
+        vad: Literal["silero", "pyannote"] = "silero",
+        vad_onset: float = 0.5,
+        batch_size: int | None = None,
+        beam_size: int = 5,
+        temperatures: Sequence[float] = (0.0,),
+        condition_on_previous_text: bool = False,  # noqa: FBT001, FBT002 - a value of a recipe
+        max_no_speech: float = 0.6,
+        min_log_probability: float = -1.0,
+        compute_type: str = "float32",
+        device: str = "cpu",
+        threads: int = 1,
+        piece: float | None = None,
     ) -> None:
-        self.name = model
-        self.device, self.compute_type, self.threads = device, compute_type, threads
-        self.beam_size, self.batch_size = beam_size, batch_size
-        self._model: Any = None
-        self._lock = Lock()  # openai-whisper keeps the state of a search in the model
-
-    def files(self) -> list[Path]:
-        """Files of the model.
-
-        Raises:
-            MissingBackend: a file is absent.
-        """
-        raise NotImplementedError
-
-    def check(self, label: str) -> None:
-        """Check packages and files, without a download; see `Backend.check`."""
-        require_packages(label, self.packages)
-
-    def vocabulary(self) -> int | None:
-        """Number of token ids of a local model; None before a download.
-
-        Raises:
-            ConfigError, MissingBackend: the model is damaged or absent.
-        """
-        raise NotImplementedError
-
-    def check_language(self, label: str, code: str) -> None:
-        """Check a language from the options.
-
-        Raises:
-            ConfigError: the model does not recognise this language.
-        """
-        vocabulary = self.vocabulary()
-        if vocabulary is None or code in (codes := languages(vocabulary)):
-            return
-        if len(codes) == 1:
+        kind = "cpu" if device == "cpu" else "gpu"
+        batch_size = BATCH[kind] if batch_size is None else batch_size
+        self.piece = float(PIECE[kind] if piece is None else piece)
+        if vad not in DETECTORS:
+            raise ConfigError(f"whisper: vad = {vad!r}; choose silero or pyannote")
+        if not (0 < vad_onset < 1 and batch_size >= 1 and beam_size >= 1 and threads >= 1 and self.piece >= 3 * CHUNK):
             raise ConfigError(
-                f"{label}: language = {code!r}, but the Whisper model {self.name} is English-only; choose a "
-                "multilingual model, or leave the language out"
+                f"whisper: vad_onset = {vad_onset!r}, batch_size = {batch_size!r}, beam_size = {beam_size!r}, "
+                f"threads = {threads!r}, piece = {piece!r}; choose one between 0 and 1, three of at least 1, and at "
+                f"least {3 * CHUNK} seconds"
             )
-        raise ConfigError(
-            f"{label}: language = {code!r} is none of the {len(codes)} languages of the Whisper model {self.name} "
-            f"({', '.join(codes[:8])}, ...); for given transcripts use the aligner ctc"
-        )
+        steps = tuple(float(value) for value in temperatures)
+        if not steps or steps[0] != 0 or sorted(set(steps)) != list(steps) or steps[-1] > 1:
+            raise ConfigError(
+                f"whisper: temperatures = {list(temperatures)!r}; choose ascending numbers from 0 to 1, the first one "
+                "0, for example [0, 0.2, 0.4, 0.6, 0.8, 1]"
+            )
+        self._language = language
+        self._limits = float(max_no_speech), float(min_log_probability)
+        self._decoding = Decoding(beam_size, steps, bool(condition_on_previous_text))
+        self._device = device
+        self.model = whisper_model(str(model), device, compute_type, self._decoding, batch_size, threads)
+        self.detector = SpeechDetector(vad, vad_onset, device)
+        self._options: dict[str, Any] = {
+            "language": language, "vad": vad, "vad_onset": vad_onset, "batch_size": batch_size,
+            "beam_size": beam_size, "compute_type": compute_type, "device": device, "piece": self.piece,
+        }  # fmt: skip
+        self._dropping = {
+            "temperatures": list(steps), "condition_on_previous_text": self._decoding.condition_on_previous_text,
+            "max_no_speech": self._limits[0], "min_log_probability": self._limits[1],
+        }  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
-        """Versions of the packages, name and sha256 of the model."""
-        files = self.files()
+        """Name, versions, sha256 of the model and every parameter."""
         return {
-            "packages": {name: _version(name) for name in self.distributions},
-            "whisper": files[0].name if len(files) == 1 else files[0].parent.name,
-            "whisper_sha256": digest_of(files),
+            "name": "whisper",
+            "version": VERSION,
+            **self.model.identity(),
+            "sample_rate": self.sample_rate,
+            **self._options,
+            **self._dropping,
         }
 
-    def texts(self, chunks: Sequence[Samples], language: Language | None) -> tuple[list[str], Language]:
-        """The text of each chunk of one recording, and its language.
+    def check(self) -> None:
+        """Check packages, device name, precision and model files, without torch and without a download.
 
-        Args:
-            chunks: at least one, each (n,) at 16 kHz, at most `CHUNK` seconds.
-            language: language of the recording; None: detected in the first chunk.
+        Raises:
+            MissingBackend: a package or a file of the model is absent.
+            ConfigError: an unknown precision, device name or language.
         """
-        with self._lock:
-            batches = self._features(chunks)
-            features = next(batches)
-            language = language or self._language(features)
-            texts = self._decoded(features, language.code)
-            for features in batches:
-                texts += self._decoded(features, language.code)
-        give_back()
-        return texts, language
+        super().check()
+        check_device(self.label, self._device, auto=False)
+        self.model.check(self.label)
+        self.detector.check(self.label)
+        if form_of(Path(self.model.name).expanduser()) != "openai":  # torch reads a .pt, in `load`
+            self._check_language()
 
-    def language(self, chunk: Samples) -> Language:
-        """The language of one chunk."""
-        with self._lock:
-            return self._language(next(self._features([chunk])))
+    def load(self) -> None:
+        """Check the files; the model is read on first use."""
+        self.model.files()
+        self._check_language()
 
-    def _features(self, chunks: Sequence[Samples]) -> Iterator[Any]:
-        """Encoder output of the chunks, batch by batch."""
-        if self._model is None:
-            self._model = self._read()
-            give_back()  # the buffers of the file remain after the conversion of the weights
-        size = -(-len(chunks) // -(-len(chunks) // self.batch_size))  # the smallest number of batches, of equal size
-        for first in range(0, len(chunks), size):
-            features = self._encoded([chunk[: CHUNK * RATE] for chunk in chunks[first : first + size]])
+    def _check_language(self) -> None:
+        if self._language is not None:
+            self.model.check_language(self.label, self._language)
+
+    def language(self, audio: Samples) -> Language:
+        """The language of the first chunk of speech; without speech, of the first 30 s.
+
+        Raises:
+            BadInput: `audio_too_short`.
+        """
+        if (given := self._given()) is not None:
+            return given
+        _check_length(audio)
+        start, end = next(iter(self.detector.chunks(audio)), (0.0, float(CHUNK)))
+        return self.model.language(audio[int(start * RATE) : int(end * RATE)])
+
+    def _given(self) -> Language | None:
+        return None if self._language is None else Language(self._language, None, given=True)
+
+    def passages(self, blocks: Iterable[Samples]) -> Iterator[Passage]:
+        """The recognised chunks, piece by piece; a piece ends before the first chunk at its edge."""
+        stream = SlidingWindow(iter(blocks))
+        size = round(self.piece * RATE)
+        language = self._given()
+        previous = ""
+        last = False
+        while not last:
+            audio = stream.fill(size)
+            last = stream.is_last(size)
+            if not stream.start:
+                _check_length(audio)
+            chunks = self.detector.chunks(audio)
             give_back()
-            yield features
+            limit = len(audio) / RATE - (0.0 if last else EDGE)
+            whole = [chunk for chunk in chunks if last or chunk[1] <= limit]
+            if whole:
+                sounds = [audio[int(start * RATE) : int(end * RATE)] for start, end in whole]
+                results, language = self.model.texts(sounds, language, previous)
+                previous = results[-1].text
+                for chunk, result in zip(whole, results, strict=True):
+                    if not self._is_invented(result):
+                        yield _passage(audio, stream.start, chunk, result, language)
+            cut = limit if len(whole) == len(chunks) else chunks[len(whole)][0]
+            stream.advance(len(audio) if last else round(cut * RATE))
 
-    def _read(self) -> Any:
-        raise NotImplementedError
-
-    def _encoded(self, chunks: Sequence[Samples]) -> Any:
-        raise NotImplementedError
-
-    def _language(self, features: Any) -> Language:
-        """The language of the first chunk."""
-        raise NotImplementedError
-
-    def _decoded(self, features: Any, language: str) -> list[str]:
-        raise NotImplementedError
+    def _is_invented(self, result: Decoded) -> bool:
+        no_speech, log_probability = self._limits
+        return result.no_speech_probability > no_speech and result.log_probability < log_probability
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        raise MissingBackend.package("aligner 'whisperx'", package, "whisperx") from None
+def _passage(audio: Samples, first: int, chunk: Span, result: Decoded, language: Language) -> Passage:
+    """The passage of a chunk of a piece; `first`: first sample of the piece in the recording.
+
+    Times have milliseconds, as in WhisperX.
+    """
+    start, end = (round(first / RATE + seconds, 3) for seconds in chunk)
+    samples = audio[max(int(start * RATE) - first, 0) : int(end * RATE) - first]
+    scores = result.no_speech_probability, result.log_probability
+    return Passage(start, end, samples, result.text, language, *scores)
+
+
+def _check_length(audio: Samples) -> None:
+    if len(audio) < LEAST_SAMPLES:
+        raise BadInput("audio_too_short", f"{len(audio)} samples of audio hold no word: remove the utterance")

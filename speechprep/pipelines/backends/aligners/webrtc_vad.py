@@ -1,8 +1,7 @@
-"""A sliding window of bounded length over audio in blocks, and voice activity detection in a window."""
+"""Voice activity detection in a window of audio, by the WebRTC detector in the PocketSphinx package."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,46 +16,6 @@ VAD_MODE = 2  # strictness of the WebRTC detector, 0 to 3
 MIN_VOICED = 0.2  # seconds of voice in a piece with a word
 MIN_DYNAMICS = 8.0  # dB between loud and quiet frames of speech; a hum, a hiss or a tone has 0 to 3
 QUIET, LOUD = 10, 98  # percentiles of frame levels for the dynamics
-
-
-class SlidingWindow:
-    """The next samples of a stream; the buffer holds the requested samples and at most one block more."""
-
-    def __init__(self, blocks: Iterator[Samples]) -> None:
-        self._blocks = blocks
-        self._buffer = np.zeros(0, np.float32)
-        self.start = 0  # of the window, in samples of the stream
-        self.ended = False
-
-    def fill(self, n_samples: int) -> Samples:
-        """The next `n_samples`, or fewer at the end of the stream; see `is_last`."""
-        parts, count = [self._buffer], len(self._buffer)
-        while count <= n_samples and not self.ended:
-            block = next(self._blocks, None)
-            if block is None:
-                self.ended = True
-            else:
-                parts.append(block)
-                count += len(block)
-        self._buffer = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return self._buffer[:n_samples]
-
-    def is_last(self, n_samples: int) -> bool:
-        """True if the stream ends within `n_samples`."""
-        return self.ended and len(self._buffer) <= n_samples
-
-    def advance(self, n_samples: int) -> None:
-        """Drop the first samples."""
-        self._buffer = self._buffer[n_samples:].copy()
-        self.start += n_samples
-
-    def skip(self) -> int:
-        """Read to the end of the stream and return its length in samples."""
-        total = self.start + len(self._buffer)
-        self._buffer = np.zeros(0, np.float32)
-        total += sum(len(block) for block in self._blocks)
-        self.ended = True
-        return total
 
 
 class VoiceActivity:
