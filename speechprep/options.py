@@ -56,7 +56,8 @@ class Options(BaseModel):
     def stored(self) -> dict[str, Any]:
         """The options as JSON values, with their names in manifests."""
         older = {field: name for name, field in self.ALIASES.items()}
-        unset = {name for name in self.ADDED_LATER if getattr(self, name) == type(self).model_fields[name].default}
+        fields = {name: type(self).model_fields[name] for name in self.ADDED_LATER}
+        unset = {name for name, f in fields.items() if getattr(self, name) == f.get_default(call_default_factory=True)}
         values = self.model_dump(mode="json", exclude=unset)
         return {older.get(name, name): value for name, value in values.items()}
 

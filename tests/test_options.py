@@ -121,10 +121,11 @@ def test_an_option_given_twice_is_noted_with_the_value_that_counts():
 
 
 @pytest.mark.parametrize("stage", ["sample", "pool", "units", "index", "images", "align"])
-def test_every_stage_names_its_plug_in_by_the_option_backend(stage):
+def test_every_stage_accepts_the_option_backend_for_its_plug_in(stage):
     from speechprep.pipelines.engine.stage import find_stage
 
-    assert "backend" in find_stage(stage).config.model_fields
+    config = find_stage(stage).config
+    assert "backend" in {*config.model_fields, *config.ALIASES}
 
 
 def test_the_older_name_of_an_option_is_read_and_kept_in_manifests():

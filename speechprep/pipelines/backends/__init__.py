@@ -6,16 +6,9 @@ defaults of all optional ones. A registered name is made by `speechprep.registry
 
 from __future__ import annotations
 
-from speechprep.pipelines.backends.base import Backend
-from speechprep.pipelines.backends.protocols import (
-    Aligner,
-    Audio,
-    Embedder,
-    Extractor,
-    ImageCodec,
-    Quantizer,
-    Recogniser,
-)
+from speechprep.pipelines.backends.base import Audio, Backend
+from speechprep.pipelines.backends.protocols import Embedder, Extractor, ImageCodec, Quantizer
+from speechprep.pipelines.backends.recognition import Aligner, Recogniser
 from speechprep.pipelines.backends.transcript import Language, Passage, Timing, Transcript, Word
 
 __all__ = [

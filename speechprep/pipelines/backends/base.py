@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from speechprep.errors import ConfigError, MissingBackend
+
+Audio = NDArray[np.float32]  # (samples,) mono, in [-1, 1]
 
 _DEVICE = re.compile(r"(auto|cpu|cuda|mps|xpu)(:\d+)?")
 
@@ -102,3 +107,9 @@ def installed(package: str) -> bool:
         return find_spec(package) is not None
     except ValueError:  # a module without a specification, as some tests put into sys.modules
         return True
+
+
+def joined(blocks: Iterable[Audio]) -> Audio:
+    """All blocks of an utterance as one array (samples,)."""
+    parts = list(blocks)
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)

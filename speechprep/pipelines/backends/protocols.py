@@ -1,5 +1,7 @@
 """Base classes of the backend families: required methods are abstract, all others have a default.
 
+Recognisers and aligners have theirs in `recognition`.
+
 A subclass implements the abstract methods and sets the attributes named in `attributes`. It overrides a method with a
 default only to be faster, to use less memory, or to return more. A class without these bases works too:
 `registry.make` adds the defaults (see `completion`).
@@ -9,7 +11,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -17,97 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.backends.base import Backend
-from speechprep.pipelines.backends.transcript import Language, Passage, Transcript, Word
+from speechprep.errors import ConfigError
+from speechprep.pipelines.backends.base import Audio, Backend, joined
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
-Audio = NDArray[np.float32]  # (samples,) mono, in [-1, 1]
 F32 = NDArray[np.float32]
 Units = NDArray[np.unsignedinteger]
-
-
-class Recogniser(Backend):
-    """Audio -> the passages of speech in it, with their texts.
-
-    Attributes:
-        sample_rate: of the audio, in Hz.
-        piece: seconds of audio for the detection of the language of a given transcript.
-    """
-
-    role: ClassVar[str] = "recogniser"
-    attributes: ClassVar[tuple[str, ...]] = ("sample_rate",)
-    sample_rate: int
-    piece: float = 30.0
-
-    @abstractmethod
-    def passages(self, blocks: Iterable[Audio]) -> Iterator[Passage]:
-        """The passages of a recording in blocks of any length, in order and without overlap; none without speech.
-
-        Memory does not grow with the length of the audio.
-
-        Raises:
-            BadInput: `audio_too_short`.
-        """
-
-    def language(self, audio: Audio) -> Language | None:
-        """The language of the first `piece` seconds of a recording; None if it is unknown, as by default."""
-
-
-class Aligner(Backend):
-    """Audio and an optional transcript -> words with times.
-
-    Attributes:
-        sample_rate: of the audio, in Hz.
-        min_score: mean word score below which `align` does not keep a row by default; None: no limit.
-        languages: codes of the languages of the aligner; None: not stated.
-        needs_language: True if a given transcript needs the language of its recording, see `for_language`.
-        recognises: True if the aligner has a recogniser of its own, so that `text` may be None.
-    """
-
-    role: ClassVar[str] = "aligner"
-    attributes: ClassVar[tuple[str, ...]] = ("sample_rate",)
-    sample_rate: int
-    min_score: float | None = None
-    languages: tuple[str, ...] | None = None
-    needs_language: bool = False
-    recognises: bool = True
-
-    @abstractmethod
-    def align(self, audio: Audio, text: str | None) -> Transcript:
-        """A time for every word of `text`; with `text` None, of the recognised words.
-
-        Raises:
-            BadInput: this text cannot be aligned with this audio.
-        """
-
-    def align_stream(self, blocks: Iterable[Audio], text: str | None) -> Transcript:
-        """`align` for audio in blocks of any length. Default: join the blocks, so memory grows with the length."""
-        return self.align(joined(blocks), text)
-
-    def align_passage(self, passage: Passage) -> list[Word]:
-        """The words of a recognised passage, in seconds of the recording. Default: `align`, then a shift.
-
-        Raises:
-            BadInput: as `align`.
-        """
-        words = self.align(passage.audio, passage.text).words
-        return [replace(word, start=word.start + passage.start, end=word.end + passage.start) for word in words]
-
-    def for_language(self, language: Language) -> Aligner:
-        """The loaded aligner for speech in a language. Default: this one, for each language in `languages`.
-
-        Raises:
-            BadInput: `no_align_model` for any other language.
-        """
-        if self.languages is None or language.code in self.languages:
-            return self
-        probability = "" if language.probability is None else f" with a probability of {language.probability:.2f}"
-        raise BadInput(
-            "no_align_model",
-            f"the recognised language is {language.code!r}{probability}, and the {self.label} has no model for it, "
-            f"only for {', '.join(self.languages)}; add a model for this language, or set the option language",
-        )
 
 
 class Extractor(Backend):
@@ -315,9 +231,3 @@ class Quantizer(Backend):
         Raises:
             ConfigError: more units than frames, or frames that are not finite.
         """
-
-
-def joined(blocks: Iterable[Audio]) -> Audio:
-    """All blocks of an utterance as one array (samples,)."""
-    parts = list(blocks)
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)

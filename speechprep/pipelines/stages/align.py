@@ -200,7 +200,9 @@ def run(ctx: ShardContext) -> None:
         if config.given_words == "use" and row["words"] and config.transcribe != "always":
             transcript = given(row["text"], row["words"])
         else:
-            transcript = aligner.align_stream(stream, _text_to_align(config, row["text"]))
+            text = _text_to_align(config, row["text"])
+            blank = text is not None and not tokens(text)
+            transcript = Transcript("", []) if blank else aligner.align_stream(stream, text)
         duration = stream.count_samples() / rate
         result = words_row(limits, row, transcript, duration, stream.levels.power())
         timings = [word["timing"] for word in result["words"]]

@@ -175,7 +175,7 @@ def test_an_align_model_for_each_language_is_chosen_by_what_is_heard(models, spe
         assert (found.language, found.language_probability > 0.5) == (LANGUAGE, True)
     english = made({"en": models["align"]})
     for text in (None, "one two three"):
-        with pytest.raises(BadInput, match=r"language is 'fr'.*none for it, only for en") as error:
+        with pytest.raises(BadInput, match=r"language is 'fr'.*no model for it, only for en") as error:
             english.align(speech, text)
         assert error.value.code == "no_align_model"
     given = made({"en": models["align"]}, language="en").align(speech, None)

@@ -104,8 +104,8 @@ def test_long_audio_goes_through_in_pieces(make, speech):
     whole = speech[1]
     aligner = make(piece=90.0)
     sizes = []
-    chunks = aligner._detector.chunks
-    aligner._detector.chunks = lambda piece: sizes.append(len(piece)) or chunks(piece)
+    chunks = aligner.recogniser.detector.chunks
+    aligner.recogniser.detector.chunks = lambda piece: sizes.append(len(piece)) or chunks(piece)
     blocks = (np.tile(whole, 2)[i : i + 7000] for i in range(0, 2 * len(whole), 7000))
     found = aligner.align_stream(blocks, None)
     assert len(sizes) > 1

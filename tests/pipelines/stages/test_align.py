@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -326,3 +327,79 @@ def test_hostile_audio_and_transcripts(run_stage, shared_data, tmp_path):
     for id in ("very-quiet.wav", "clipped.wav", "dc-offset.wav", "speech.opus", "rate-8k.wav", "UPPER.FLAC"):
         assert rows[id]["kept"], id
         assert np.abs(np.subtract([w["start"] for w in rows[id]["words"]], good)).max() <= 0.12
+
+
+# -- recogniser and aligner --------------------------------------------------------------------------------------------
+
+
+IN_THREADS = replace(align.STAGE, local="thread")  # other processes do not see backends of a test
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """A recogniser and an aligner of another package, at 8 kHz."""
+    for family, name in (("recognisers", "PlainRecogniser"), ("aligners", "PlainAligner")):
+        monkeypatch.setitem(registry.FAMILIES[family], "plain", f"helpers.plain_backends:{name}")
+    return {"recogniser": "plain", "aligner": "plain", "min_level": None}
+
+
+def hum(seconds, **row):
+    return {"sound": np.full(round(seconds * RATE), 0.1, np.float32), "id": f"{seconds}", **row}
+
+
+def test_recognised_text_is_timed_by_the_aligner_and_the_corpus_transcript_stays(run_stage, make_corpus, plain):
+    corpus = make_corpus([hum(3.0, text="noise zero noise one"), hum(2.0, text=None), hum(0.5, text=None)])
+    rows = read(run_stage(IN_THREADS, {**plain, "transcribe": "always"}, {"utterances": corpus}))
+    assert rows["3.0"]["text"] == "noise 0 noise 1 noise 2"
+    assert rows["3.0"]["source_text"] == "noise zero noise one"
+    assert rows["3.0"]["wer"] == pytest.approx(2 / 4)
+    assert [(w["text"], w["start"], w["end"]) for w in rows["2.0"]["words"]] == [
+        ("noise", 0.0, 0.5), ("0", 0.5, 1.0), ("noise", 1.0, 1.5), ("1", 1.5, 2.0),
+    ]  # fmt: skip
+    assert (rows["2.0"]["language"], rows["2.0"]["language_probability"]) == ("en", pytest.approx(0.9))
+    assert (rows["3.0"]["no_speech_probability"], rows["3.0"]["log_probability"]) == (pytest.approx(0.2), -2.0)
+    assert (rows["0.5"]["reason"], rows["0.5"]["no_speech_probability"]) == ("no_words", None)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [({"max_no_speech_probability": 0.15}, "no_speech"), ({"min_log_probability": -1.5}, "doubtful_text")],
+)
+def test_the_scores_of_the_recogniser_have_thresholds(run_stage, make_corpus, plain, options, reason):
+    corpus = make_corpus([hum(3.0, text=None), hum(2.0, text=None), hum(1.0, text="given")])
+    rows = read(run_stage(IN_THREADS, {**plain, **options}, {"utterances": corpus}))
+    assert {id: row["reason"] for id, row in rows.items()} == {"3.0": reason, "2.0": None, "1.0": None}
+
+
+def test_without_a_recogniser_speech_without_a_transcript_has_no_words(run_stage, make_corpus, plain):
+    corpus = make_corpus([hum(3.0, text="a hum"), hum(2.0, text=None)])
+    rows = read(run_stage(IN_THREADS, {**plain, "recogniser": "none"}, {"utterances": corpus}))
+    assert {id: row["reason"] for id, row in rows.items()} == {"3.0": None, "2.0": "no_words"}
+
+
+def test_the_older_names_of_the_options_stay_and_are_those_of_manifests():
+    older = config(backend="ctc", options={"model": "m"})
+    assert older == config(aligner="ctc", aligner_options={"model": "m"})
+    stored = older.stored()
+    assert (stored["backend"], stored["options"]) == ("ctc", {"model": "m"})
+    assert not {"aligner", "aligner_options", "recogniser", "recogniser_options"} & set(stored)
+    assert config(recogniser="whisper").stored()["recogniser"] == "whisper"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recogniser": "none", "transcribe": "always"}, "transcribe = 'always' needs a recogniser"),
+        ({"recogniser_options": {"model": "m"}}, "recogniser_options have no recogniser: recogniser = 'aligner'"),
+        ({"recogniser": "vosk"}, "unknown recogniser 'vosk'; there are: whisper"),
+        ({"recogniser": "whisper"}, "recogniser 'whisper' needs a value for model"),
+        ({"recogniser": "whisper", "recogniser_options": {"model": "m", "beam": 3}}, "no option 'beam'"),
+        ({"aligner": "whisper", "aligner_options": {"model": "m"}}, "has no recogniser .* set recogniser=whisper"),
+        ({"aligner": "whisperx"}, "has no recogniser .* set recogniser=whisper"),
+        ({"recogniser": "plain", "aligner": "pocketsphinx"}, "at 8000 Hz, aligner 'pocketsphinx' at 16000 Hz"),
+    ],
+)
+def test_two_options_that_do_not_fit_are_one_line(plain, options, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        align.backend(config(**options), {})
+    assert "\n" not in str(error.value)
