@@ -84,7 +84,7 @@ class RecognisedAligner(Aligner):
         stream = SlidingWindow(iter(blocks))
         language = self.recogniser.language(stream.fill(round(self.recogniser.piece * self.sample_rate)))
         aligner = self.aligner if language is None else self.aligner.for_language(language)
-        return replace(aligner.align_stream(stream.blocks(), text), **_detection(language))
+        return replace(aligner.align_stream(stream.blocks(), text), **detection(language))
 
     def _recognised(self, blocks: Iterable[Samples]) -> Transcript:
         words: list[Word] = []
@@ -99,7 +99,7 @@ class RecognisedAligner(Aligner):
         return Transcript(
             " ".join(word.text for word in words),
             words,
-            **_detection(language),
+            **detection(language),
             no_speech_probability=max(no_speech, default=None),
             log_probability=min(log_probabilities, default=None),
         )
@@ -123,7 +123,7 @@ def timed(passage: Passage, aligner: Aligner) -> list[Word]:
         ]
 
 
-def _detection(language: Language | None) -> dict[str, Any]:
+def detection(language: Language | None) -> dict[str, Any]:
     """Language fields of a transcript; empty for a language from the options, because nothing was detected."""
     if language is None or language.given:
         return {}

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Aligner, Language, Transcript, Word
+from speechprep.pipelines.backends.aligners.recognised import detection
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import DECIMALS
 from speechprep.pipelines.backends.base import check_device
@@ -126,8 +127,7 @@ class WhisperAttentionAligner(StreamAligner):
                 "does it belong to this recording?",
             )
         words = written(tokens(text), pieces, len(audio) / RATE)
-        found = {} if language.given else {"language": language.code, "language_probability": language.probability}
-        return Transcript(" ".join(tokens(text)), words, **found)
+        return Transcript(" ".join(tokens(text)), words, **detection(language))
 
 
 def written(words: list[str], pieces: list[TimedPiece], duration: float) -> list[Word]:
@@ -141,7 +141,7 @@ def written(words: list[str], pieces: list[TimedPiece], duration: float) -> list
         pieces: the same text in pieces with times.
         duration: seconds; all times are within it.
     """
-    result = []
+    result: list[Word] = []
     left = iter(pieces)
     for word in words:
         parts: list[TimedPiece] = []

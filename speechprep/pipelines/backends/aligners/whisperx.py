@@ -84,7 +84,7 @@ class WhisperxAligner(Aligner):
             models = {ANY: models}
         if language is not None and not {language, ANY} & set(models):
             raise ConfigError(f"whisperx: no align_model for language = {language!r}; there is {', '.join(models)}")
-        self._options = {"language": language, "mode": mode, "device": device}
+        self._language, self._device = language, device
         self._models = CtcLanguages(
             {
                 code: CtcAligner(model, language or code, device=device, folder=folder, threads=threads)
@@ -105,7 +105,7 @@ class WhisperxAligner(Aligner):
     @property
     def needs_language(self) -> bool:  # type: ignore[override]
         """True if the language is detected."""
-        return self._options["language"] is None
+        return self._language is None
 
     def identity(self) -> dict[str, Any]:
         """Name, versions, sha256 of the models and every parameter."""
@@ -113,7 +113,9 @@ class WhisperxAligner(Aligner):
             "name": "whisperx",
             "version": VERSION,
             "sample_rate": self.sample_rate,
-            **self._options,
+            "language": self._language,
+            "mode": self._models.mode,
+            "device": self._device,
             "whisper": None if self.recogniser is None else self.recogniser.identity(),
             "align": {code: aligner.identity() for code, aligner in self._models.models.items()},
         }
@@ -126,7 +128,7 @@ class WhisperxAligner(Aligner):
             ConfigError: an unknown precision or device name, or a model for another sample rate.
         """
         super().check()
-        check_device(self.label, self._options["device"], auto=False)
+        check_device(self.label, self._device, auto=False)
         if self.recogniser is not None:
             self.recogniser.check()
         for aligner in self._models.models.values():
@@ -137,7 +139,7 @@ class WhisperxAligner(Aligner):
         if self.recogniser is not None:
             self.recogniser.load()
         if len(self._models.models) == 1:
-            self._models.find(Language(*self._models.models, None))
+            self._models.find(Language(next(iter(self._models.models)), None))
 
     def for_language(self, language: Language) -> Aligner:
         """The loaded aligner for a language."""
@@ -164,7 +166,7 @@ class WhisperxAligner(Aligner):
 
     def _known_language(self) -> Language:
         """The language from the options, or of the only model."""
-        code = self._options["language"] or (self.languages[0] if self.languages and len(self.languages) == 1 else None)
+        code = self._language or (self.languages[0] if self.languages and len(self.languages) == 1 else None)
         if code is None:
             raise BadInput(
                 "no_align_model",
