@@ -273,7 +273,6 @@ SCORES = (
                 -1,
                 17,
                 "drop rows with a lower mean log-probability of a recognised passage; null: off",
-                {"le": 0},
             ),
         ),
     ),

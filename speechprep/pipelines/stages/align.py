@@ -91,6 +91,20 @@ class Config(Thresholds, AlignerConfig):
         "transcript",
     )
 
+    # Of recognised rows only; the values are those of Whisper, and half for the language.
+    max_no_speech_probability: float | None = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="drop rows with a higher probability of no speech in a recognised passage; null: off",
+    )
+    min_log_probability: float | None = Field(
+        -1.0, description="drop rows with a lower mean log-probability of a recognised passage; null: off"
+    )
+    min_language_probability: float | None = Field(
+        0.5, ge=0, le=1, description="drop rows with a lower probability of the detected language; null: off"
+    )
+
     @model_validator(mode="after")
     def _check_recogniser(self) -> Self:
         if self.recogniser == NONE and self.transcribe == "always":
