@@ -32,6 +32,7 @@ class Kind:
         complete: True if each id of this input is either a row or a reject.
         unique_ids: True if no id occurs twice in the folder.
         check: row check of `verify`: name of a method `check_<name>` of `RowChecks`, or "module:function".
+        check_folder: check of `verify` over all files of the folder: "module:function".
     """
 
     name: str
@@ -42,6 +43,7 @@ class Kind:
     complete: bool = False
     unique_ids: bool = False
     check: str | None = None
+    check_folder: str | None = None
 
     def schema_of(self, extra: Extra) -> pa.Schema | None:
         """The schema declared for a folder with this `extra`; None if none is declared."""
@@ -93,7 +95,8 @@ KINDS = (  # in the order of the chain
         "clips of N words, with a matched and an unmatched pairing of text and audio",
         schemas.CLIPS,
         unique_ids=True,
-        check="speechprep.pipelines.inspect.verify_clips:check",
+        check="speechprep.pipelines.inspect.verify_clips:check_rows",
+        check_folder="speechprep.pipelines.inspect.verify_clips:check_pairing",
     ),
     Kind(
         "pooled",
@@ -105,7 +108,7 @@ KINDS = (  # in the order of the chain
     Kind(
         "vectors",
         "teacher vectors as memory-mapped arrays, with an index of the ids",
-        check="speechprep.pipelines.inspect.verify_clips:check_vectors",
+        check_folder="speechprep.pipelines.inspect.verify_clips:check_vectors",
     ),
     Kind("embeddings", "audio or text embeddings", _vectors, {"dim": 512}, check="embeddings"),
     Kind("index", "embeddings with a FAISS index", _vectors, {"dim": 512}, check="embeddings"),

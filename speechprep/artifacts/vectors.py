@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from speechprep.artifacts import manifest
+from speechprep.artifacts import manifest, storage
+from speechprep.artifacts.run import open_run
 from speechprep.errors import BadInput, StaleArtifact
 
 ARRAYS = ("mean", "mean_all")
@@ -79,6 +80,18 @@ class Vectors:
             raise BadInput("unknown_id", f"{len(missing)} ids have no vector, for example {missing[0].as_py()!r}")
         found: NDArray[np.int64] = rows.to_numpy().astype(np.int64)
         return found
+
+
+def vectors(folder: str | Path) -> Vectors:
+    """Teacher vectors of the stage `vectors`, as memory-mapped arrays with their ids.
+
+    Args:
+        folder: local run folder, or a local folder of kind `vectors`.
+
+    Raises:
+        StaleArtifact: the folder has no complete `vectors`.
+    """
+    return Vectors.load(storage.local_path(open_run(str(folder))["vectors"].uri))
 
 
 def open_array(path: Path) -> NDArray[Any]:

@@ -43,19 +43,23 @@ def batches_of(dataset: Dataset, task: Iterable[Shard], columns: list[str]) -> I
 
 
 def ids_of(dataset: Dataset, task: Iterable[Shard]) -> pa.ChunkedArray:
+    """Ids of some shards of a folder."""
     return pa.chunked_array([batch.column("id") for batch in batches_of(dataset, task, ["id"])], pa.string())
 
 
 def total(values: pa.Array | pa.ChunkedArray) -> float:
-    total: float = pc.sum(values, min_count=0).as_py()
-    return total
+    """Sum of the values, 0 without values."""
+    summed: float = pc.sum(values, min_count=0).as_py()
+    return summed
 
 
 def list_items(batch: pa.RecordBatch, column: str) -> int:
+    """Number of items in the lists of a column."""
     return int(total(pc.list_value_length(batch.column(column))))
 
 
 def licences_of(folder: CheckedFolder, task: list[Shard]) -> list[str]:
+    """Licences of the rows of some shards."""
     values: set[str] = set()
     for batch in batches_of(folder.dataset, task, ["licence"]):
         values.update(licence for licence in batch.column("licence").unique().to_pylist() if licence)
@@ -67,7 +71,7 @@ def source_seconds(folder: CheckedFolder, task: list[Shard], role: str = "uttera
     utterances = folder.input(role)
     if utterances is None:
         return None
-    ids, total = ids_of(folder.dataset, task), 0.0
+    ids, seconds = ids_of(folder.dataset, task), 0.0
     for batch in batches_of(utterances, task, ["id", "duration"]):
-        total += total(batch.filter(pc.is_in(batch.column("id"), value_set=ids)).column("duration"))
-    return total
+        seconds += total(batch.filter(pc.is_in(batch.column("id"), value_set=ids)).column("duration"))
+    return seconds

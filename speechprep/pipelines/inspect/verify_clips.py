@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +21,8 @@ TIME_SLACK = 1e-6  # seconds
 SAME = ("n_words", "split", "corpus", "speaker")  # equal for a clip and its partner
 
 
-def check(checks: RowChecks, shard: Shard) -> Iterator[str]:
-    """Ranges of the words and times of the clips of a shard; after the last shard the pairing of all clips."""
+def check_rows(checks: RowChecks, shard: Shard) -> None:
+    """Ranges, times and texts of the clips of a shard."""
     columns = ["id", "n_words", "first_word", "last_word", "t0", "t1", "duration"]
     for batch in checks.dataset.batches(columns, shard.name, ROWS):
         n_words, first, last = (batch.column(name).to_numpy(zero_copy_only=False) for name in columns[1:4])
@@ -29,13 +30,16 @@ def check(checks: RowChecks, shard: Shard) -> Iterator[str]:
         checks.count(batch, (first < 0) | (last - first + 1 != n_words), "have another number of words than n_words")
         off = ~(np.abs(t1 - t0 - duration) <= TIME_SLACK)
         checks.count(batch, ~(t1 > t0) | (t0 < 0) | off, "have impossible times")
-    yield from _ranges(checks, shard)
-    if shard.name == checks.manifest.shards[-1].name:
-        yield from _recordings(checks)
-        yield from _partners(checks)
+    _ranges(checks, shard)
 
 
-def _ranges(checks: RowChecks, shard: Shard) -> Iterator[str]:
+def check_pairing(checks: RowChecks) -> Iterator[str]:
+    """Splits of the recordings, and partners of all clips."""
+    yield from _recordings(checks)
+    yield from _partners(checks)
+
+
+def _ranges(checks: RowChecks, shard: Shard) -> None:
     """Text and times are those of the words of the utterance; each range begins and ends at a timed word."""
     words = checks.input("words")
     if words is None or shard.name not in words.shard_set:
@@ -47,10 +51,10 @@ def _ranges(checks: RowChecks, shard: Shard) -> Iterator[str]:
     for batch in checks.dataset.batches(columns, shard.name, ROWS):
         bad = [not _is_of(row, spoken.get(row["utterance"])) for row in batch.to_pylist()]
         checks.count(batch, np.array(bad, bool), "have another text or other times than the words of their utterance")
-    yield from ()
 
 
-def _is_of(clip: dict, words: dict | None) -> bool:  # type: ignore[type-arg]
+def _is_of(clip: dict[str, Any], words: dict[str, Any] | None) -> bool:
+    """True if a clip has the text and the times of its range in a row of `words`."""
     if words is None or words["kept"] is False:
         return False
     inside = (words["words"] or [])[clip["first_word"] : clip["last_word"] + 1]
@@ -75,7 +79,7 @@ def _recordings(checks: RowChecks) -> Iterator[str]:
 def _partners(checks: RowChecks) -> Iterator[str]:
     """The partners are a derangement of the paired clips, each with a partner by the rules of the stage."""
     columns = ["id", "utterance", "text", "t0", "t1", "partner", *SAME]
-    table = pa.concat_tables([pa.Table.from_batches([b]) for b in checks.dataset.batches(columns, rows=ROWS)] or [])
+    table = checks.dataset.table(columns)
     paired = table.filter(pc.is_valid(table.column("partner")))
     rows = pc.index_in(paired.column("partner"), value_set=paired.column("id"))
     if rows.null_count or pc.count_distinct(rows).as_py() != len(paired):
@@ -107,29 +111,26 @@ def _remote(uri: str) -> io.BytesIO:
     return io.BytesIO(storage.read_bytes(uri))
 
 
-def check_vectors(checks: RowChecks, shard: Shard) -> Iterator[str]:
+def check_vectors(checks: RowChecks) -> Iterator[str]:
     """Each array has the rows of `pooled` in the order of the ids; the index has these ids."""
     pooled = checks.input("pooled")
     if pooled is None:
         return
-    where = storage.join(checks.dataset.uri, shard.name)
     ids = pa.chunked_array([batch.column("id") for batch in pooled.batches(["id"])], pa.string()).combine_chunks()
     order = pc.array_sort_indices(ids)
-    if shard.name == INDEX:
-        index = pq.read_table(_remote(where))
-        if not index.column("id").combine_chunks().equals(ids.take(order)):
-            yield f"{INDEX} has other ids than pooled"
-        if index.column("row").to_pylist() != list(range(len(ids))):
-            yield f"{INDEX} does not number the rows from 0"
-    elif shard.name.removesuffix(".npy") in ARRAYS:
-        name = shard.name.removesuffix(".npy")
+    index = pq.read_table(_remote(storage.join(checks.dataset.uri, INDEX)))
+    if not index.column("id").combine_chunks().equals(ids.take(order)):
+        yield f"{INDEX} has other ids than pooled"
+    if not np.array_equal(index.column("row").to_numpy(), np.arange(len(ids))):
+        yield f"{INDEX} does not number the rows from 0"
+    row_of = np.empty(len(ids), np.int64)
+    row_of[order.to_numpy()] = np.arange(len(ids))
+    for name in ARRAYS:
+        where, first = storage.join(checks.dataset.uri, f"{name}.npy"), 0
         array = open_array(storage.local_path(where)) if storage.is_local(where) else np.load(_remote(where))
-        row_of = np.empty(len(ids), np.int64)
-        row_of[order.to_numpy()] = np.arange(len(ids))
-        first = 0
         for batch in pooled.batches([name]):
             values = batch.column(name).flatten().to_numpy(zero_copy_only=False).reshape(len(batch), -1)
             if not np.array_equal(array[row_of[first : first + len(batch)]], values.astype(array.dtype)):
-                yield f"{shard.name} has other vectors than pooled"
-                return
+                yield f"{name}.npy has other vectors than pooled"
+                break
             first += len(batch)

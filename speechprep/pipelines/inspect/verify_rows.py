@@ -42,8 +42,7 @@ class RowChecks:
         """The check of this kind; a check of another package is called with this object and the shard."""
         name = self.kind.check or ""
         if ":" in name:
-            module, _, function = name.partition(":")
-            return partial(getattr(import_module(module), function), self)
+            return partial(_function(name), self)
         return getattr(self, f"check_{name}", None)
 
     def shard(self, shard: Shard) -> Iterator[str]:
@@ -68,13 +67,15 @@ class RowChecks:
             self.tally[what] = (rows + int(bad.sum()), first)
 
     def whole(self) -> Iterator[str]:
-        """Problems across the shards of the folder: an id in two rows."""
+        """Problems across the files of the folder: an id in two rows, and those of the check of this kind."""
         if self.kind.unique_ids and self.ids:
             ids = pa.chunked_array(self.ids)
             if pc.count_distinct(ids).as_py() != len(ids):
                 counts = ids.value_counts()
                 twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
                 yield f"{len(twice)} ids stand more than once, for example {twice[0].as_py()!r}"
+        if self.kind.check_folder is not None:
+            yield from _function(self.kind.check_folder)(self)
 
     def input(self, role: str) -> Dataset | None:
         """The input folder for a role; None if it is not beside the folder."""
@@ -209,6 +210,13 @@ class RowChecks:
                 self.count(batch, _rows_of(bad, owner, batch.num_rows), f"have codes beyond {vocab}")
             sides = np.stack([np.asarray(batch.column(name).fill_null(0)) for name in ("width", "height")])
             self.count(batch, np.asarray(sides.min(axis=0) < 1), "have no usable width or height")
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """The function of a "module:function"."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
 
 
 def _ids(batches: Iterator[pa.RecordBatch]) -> pa.Array:
