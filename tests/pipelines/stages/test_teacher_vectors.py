@@ -66,9 +66,6 @@ def test_whisper_base_hears_the_emotion_and_the_duration_alone_does_not(
     rng = np.random.default_rng(0)
     shuffled = [accuracy(means, rng.permutation(emotions), speakers) for _ in range(SHUFFLES)]
     found, of_duration = accuracy(means, emotions, speakers), accuracy(seconds, emotions, speakers)
-    print(
-        f"emotion {found:.3f}, duration only {of_duration:.3f}, majority {majority:.3f}, shuffled {max(shuffled):.3f}"
-    )
     assert found >= majority + 0.2
     assert found > max(shuffled)
     assert found >= of_duration + 0.1
