@@ -22,19 +22,17 @@ class Splits:
     """
 
     def __init__(self, seed: int, shares: dict[str, float]) -> None:
-        self._seed, self._names = seed, list(shares)
-        self._limits = np.cumsum(list(shares.values())) / sum(shares.values())
+        self._seed, self._names = seed, sorted(shares)  # manifests do not keep the order of names
+        self._limits = np.cumsum([shares[name] for name in self._names]) / sum(shares.values())
         self._of_corpus: dict[str, str] = {}
-        self._conflicts: dict[str, str] = {}
+        self._conflicts: dict[str, set[str]] = {}
 
     def add(self, rows: Iterable[Row]) -> None:
         """Rows of `utterances`, all of them before the first `find`."""
         for row in rows:
             recording, split = recording_of(row), row["split"]
-            earlier = self._of_corpus.setdefault(recording, split) if split is not None else None
-            if earlier != split:
-                first, second = sorted([str(earlier), split])
-                self._conflicts.setdefault(recording, f"{first!r} and {second!r}")
+            if split is not None and self._of_corpus.setdefault(recording, split) != split:
+                self._conflicts.setdefault(recording, {self._of_corpus[recording]}).add(split)
 
     def find(self, row: Row) -> str:
         """Split of the recording of an utterance.
@@ -44,11 +42,9 @@ class Splits:
         """
         recording = recording_of(row)
         if recording in self._conflicts:
-            raise BadInput(
-                "recording_in_two_splits",
-                f"the audio file of {row['id']!r} has utterances in the splits {self._conflicts[recording]}; give them "
-                "one split",
-            )
+            named = " and ".join(map(repr, sorted(self._conflicts[recording])))
+            message = f"the audio file of {row['id']!r} has utterances in the splits {named}; give them one split"
+            raise BadInput("recording_in_two_splits", message)
         if recording in self._of_corpus:
             return self._of_corpus[recording]
         zero = np.zeros(1, np.int64)
