@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speechprep.artifacts.clips import pairs
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.manifest import canonical
 from speechprep.artifacts.media import audio as media
 from speechprep.artifacts.run import Run, open_run
 from speechprep.artifacts.timebase import FrameGrid
+from speechprep.artifacts.vectors import vectors
 from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Aligner, Extractor, Transcript, Word
 from speechprep.pipelines.driver import session
@@ -36,6 +38,8 @@ from speechprep.registry import make
 from speechprep.tokenizers.interleave.single import interleave_utterance
 from speechprep.tokenizers.kmeans.nearest import Centroids
 from speechprep.tokenizers.subword.vocabulary import Vocabulary
+
+__all__ = ["align", "decode", "interleave", "open", "pairs", "plan", "run", "stage", "units", "vectors"]
 
 Audio = str | Path | bytes | NDArray[np.floating[Any]]
 """A file by path or URI, an encoded file, or samples (n,) in [-1, 1]."""

@@ -144,6 +144,7 @@ TOKENIZER_ROOMS = {  # room or module of `tokenizers` -> those it may import
     "alignment": {"arrays"},
     "subword": {"arrays"},
     "packing": {"arrays"},
+    "clips": {"arrays"},
     "interleave": {"arrays", "subword"},
 }
 

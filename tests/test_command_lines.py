@@ -37,6 +37,7 @@ NOT_RUN = {
 }
 
 NEEDED_BEFORE: dict[str, tuple[tuple[str, ...], ...]] = {
+    "pool": (("clips", "--input", "run", "--out", "run/clips"),),
     "interleave": (("filter", "out", "--set", "min_trust=0.5", "--out", "out/filtered"),),
 }
 

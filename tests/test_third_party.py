@@ -39,7 +39,7 @@ def run(tmp_path_factory) -> Path:
     lines = [f"{Path(row['audio']).name}|{row['text']}" for row in spoken]
     (folder / "corpus" / "all.acme").write_text("\n".join(["#acme", *lines]) + "\n")
     (folder / "acme.yaml").write_text(
-        "name: acme\nsteps:\n- stage: ingest\n- stage: align\n- stage: clips\n  options: {words: 3}\n"
+        "name: acme\nsteps:\n- stage: ingest\n- stage: align\n- stage: phrases\n  options: {words: 3}\n"
         "- stage: sample\n  options: {backend: acme-energy}\n- stage: cluster\n  options: {k: 12, min_perplexity: 0}\n"
         "- stage: units\n- stage: subword\n  options: {unit_vocab_size: 40, text_vocab_size: 280}\n"
         "- stage: interleave\n"
@@ -56,17 +56,17 @@ def test_the_dialect_was_recognised_and_read(run):
 
 
 def test_the_stage_has_a_command_a_line_in_the_help_and_verified_rows(run):
-    assert "words -> clips" in call("--help")
-    assert "words of a clip" in call("clips", "--help")
-    assert json.loads(call("inspect", run / "clips", "--json"))["rows"] > 10
+    assert "words -> phrases" in call("--help")
+    assert "words of a phrase" in call("phrases", "--help")
+    assert json.loads(call("inspect", run / "phrases", "--json"))["rows"] > 10
     assert "no problems" in call("verify", run)
-    again = json.loads(call("clips", "--input", run, "--out", run.parent / "clips4", "--set", "words=4", "--json"))
+    again = json.loads(call("phrases", "--input", run, "--out", run.parent / "phrases4", "--set", "words=4", "--json"))
     assert again["stages"][-1]["rows"] > 5
 
 
 def test_rows_that_break_the_declared_kind_are_found(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
-    manifest = tmp_path / "run" / "clips" / "manifest.json"
+    manifest = tmp_path / "run" / "phrases" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"rows": ', '"rows": 1'))
     call("verify", tmp_path / "run", code=1)
 

@@ -27,20 +27,23 @@ class Kind:
         description: one line for the documentation.
         schema: of the shards; a function of the manifest's `extra` if it depends on it; None without declared shards.
         example: `extra` for the documentation, if `schema` is a function.
-        ids_from: kind of the input with the same ids in the shard of the same name.
+        ids_from: role of the input with the same ids in the shard of the same name; of several, the first that the
+            folder has.
         complete: True if each id of this input is either a row or a reject.
         unique_ids: True if no id occurs twice in the folder.
         check: row check of `verify`: name of a method `check_<name>` of `RowChecks`, or "module:function".
+        check_folder: check of `verify` over all files of the folder: "module:function".
     """
 
     name: str
     description: str
     schema: pa.Schema | Callable[[Extra], pa.Schema | None] | None = None
     example: Extra | None = None
-    ids_from: str | None = None
+    ids_from: str | tuple[str, ...] | None = None
     complete: bool = False
     unique_ids: bool = False
     check: str | None = None
+    check_folder: str | None = None
 
     def schema_of(self, extra: Extra) -> pa.Schema | None:
         """The schema declared for a folder with this `extra`; None if none is declared."""
@@ -88,11 +91,24 @@ KINDS = (  # in the order of the chain
     Kind("tokens", "token rows: units, text, CST and AST", schemas.TOKENS, check="tokens"),
     Kind("packed", "token rows of a fixed length, shuffled", schemas.PACKED, check="packed"),
     Kind(
-        "pooled",
-        "one teacher vector for each utterance",
-        schemas.POOLED,
-        ids_from="utterances",
+        "clips",
+        "clips of N words, with a matched and an unmatched pairing of text and audio",
+        schemas.CLIPS,
         unique_ids=True,
+        check="speechprep.pipelines.inspect.verify_clips:check_rows",
+        check_folder="speechprep.pipelines.inspect.verify_clips:check_pairing",
+    ),
+    Kind(
+        "pooled",
+        "one teacher vector for each utterance or clip",
+        schemas.POOLED,
+        ids_from=("clips", "utterances"),
+        unique_ids=True,
+    ),
+    Kind(
+        "vectors",
+        "teacher vectors as memory-mapped arrays, with an index of the ids",
+        check_folder="speechprep.pipelines.inspect.verify_clips:check_vectors",
     ),
     Kind("embeddings", "audio or text embeddings", _vectors, {"dim": 512}, check="embeddings"),
     Kind("index", "embeddings with a FAISS index", _vectors, {"dim": 512}, check="embeddings"),

@@ -109,9 +109,31 @@ PACKED = pa.schema(
         ("ids", pa.list_(pa.string())),  # "<utterance id>#<kind>" of each document, in order
     ]
 )
+CLIPS = pa.schema(
+    [
+        ("id", pa.string()),  # "<utterance id>#<words>w<first word>"
+        ("utterance", pa.string()),  # id
+        ("audio", pa.string()),  # URI; null: the audio is stored in `utterances`
+        ("offset", pa.float64()),  # where the clip starts in its audio
+        ("duration", pa.float64()),
+        ("recording", pa.string()),  # sha256 of the audio file
+        ("n_words", pa.int32()),
+        ("first_word", pa.int32()),  # in the words of the utterance
+        ("last_word", pa.int32()),
+        ("t0", pa.float64()),  # start of the first word
+        ("t1", pa.float64()),  # end of the last word
+        ("text", pa.string()),
+        ("speaker", pa.string()),
+        ("corpus", pa.string()),
+        ("language", pa.string()),
+        ("split", pa.string()),
+        ("partner", pa.string()),  # id of the clip with the audio for this text in the unmatched pairing; null: none
+        ("tolerance", pa.float32()),  # smallest of the option `tolerances` that the two durations keep
+    ]
+)
 POOLED = pa.schema(
     [
-        ("id", pa.string()),
+        ("id", pa.string()),  # of an utterance or a clip
         ("mean", pa.list_(pa.float32())),  # over the valid frames
         ("mean_all", pa.list_(pa.float32())),  # over all frames the extractor makes, padding included
         ("n_valid", pa.int32()),

@@ -219,12 +219,13 @@ class Live(Display):
 
 def summary(result: StepResult) -> str:
     """Result of a step in one line."""
+    note = f"; {result.note}" if result.note else ""
     if not result.tasks_run:
-        return f"unchanged: {_size(result)}"
+        return f"unchanged: {_size(result)}{note}"
     part = "" if result.tasks_run == result.tasks else f", {result.tasks_run} of {plural(result.tasks, 'shard')}"
     computed = result.seconds * result.tasks_run / max(result.tasks, 1)
     parts = [_size(result), f"{result.wall:.1f} s", speed(computed, result.wall)]
-    return ", ".join(text for text in parts if text) + part
+    return ", ".join(text for text in parts if text) + part + note
 
 
 def _size(result: StepResult) -> str:

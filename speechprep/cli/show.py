@@ -47,6 +47,9 @@ def print_outcome(outcome: Outcome, show: Show) -> None:
     elif not show.quiet:
         screen = console()
         screen.print(_final_table(outcome))
+        for result in outcome.results:
+            if result.note:
+                screen.print(f"{result.name}: {result.note}", soft_wrap=True)
         if outcome.report:
             screen.print(f"open {outcome.report}", soft_wrap=True)
 

@@ -72,6 +72,7 @@ def for_each_utterance(
     columns: Iterable[str] = (),
     select: Callable[[dict[str, Any]], bool] = lambda row: True,
     together: Callable[[list[F32]], list[Any]] | None = None,
+    source: Iterable[pa.RecordBatch] | None = None,
 ) -> None:
     """Call `work` with the audio of each utterance and write the rows it returns; a BadInput becomes a reject.
 
@@ -83,10 +84,11 @@ def for_each_utterance(
         together: computes one result for each of many utterances at once; `work` reads its result from `Sound.ready`.
             It runs only if `window_seconds` of the backend is above 0. It does not run for long utterances, nor in a
             shard after the death of a process.
+        source: rows with these columns; None: the role `utterances`.
     """
     names = [*AUDIO_COLUMNS, *(c for c in columns if c not in AUDIO_COLUMNS)]
     queue = _Queue(ctx, work, together)
-    for batch in ctx.batches("utterances", names, rows=BATCH):
+    for batch in ctx.batches("utterances", names, rows=BATCH) if source is None else source:
         rows = batch.drop_columns(["audio_bytes"]).to_pylist()
         selected = [i for i, row in enumerate(rows) if select(row)]
         for i, samples in _audio(ctx, batch, rows, selected):

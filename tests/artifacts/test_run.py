@@ -87,14 +87,15 @@ def test_every_kind_is_described_and_its_ids_come_from_a_kind_before_it():
     assert len(set(names)) == len(names)
     for kind in KINDS:
         assert kind.description
-        assert kind.ids_from is None or names.index(kind.ids_from) < names.index(kind.name)
+        roles = (kind.ids_from,) if isinstance(kind.ids_from, str) else kind.ids_from or ()
+        assert all(names.index(role) < names.index(kind.name) for role in roles)
         assert callable(kind.schema) == (kind.example is not None)
 
 
 def test_a_kind_of_another_package_joins_the_table(monkeypatch):
     from speechprep import registry
 
-    monkeypatch.setitem(registry.FAMILIES, "datasets", {"clips": "helpers.toy_kind:CLIPS"})
-    assert list(kinds())[-1] == "clips"
-    assert find_kind("clips").schema_of({}) == pa.schema([("id", pa.string())])
+    monkeypatch.setitem(registry.FAMILIES, "datasets", {"phrases": "helpers.toy_kind:PHRASES"})
+    assert list(kinds())[-1] == "phrases"
+    assert find_kind("phrases").schema_of({}) == pa.schema([("id", pa.string())])
     assert find_kind("of an absent package") == Kind("of an absent package", "")

@@ -6,4 +6,4 @@ import pyarrow as pa
 
 from speechprep.artifacts.datasets import Kind
 
-CLIPS = Kind("clips", "clips of some words", pa.schema([("id", pa.string())]), unique_ids=True)
+PHRASES = Kind("phrases", "phrases of some words", pa.schema([("id", pa.string())]), unique_ids=True)

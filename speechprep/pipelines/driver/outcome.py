@@ -80,4 +80,5 @@ def stage_entry(result: StepResult) -> dict[str, Any]:
         "reused": result.tasks_run == 0,
         "times_real_time": None if times is None else round(times, 2),
         "counters": result.counters,
+        **({"note": result.note} if result.note else {}),
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from speechprep.artifacts import storage
 from speechprep.errors import SpeechprepError
+from speechprep.pipelines.driver.record import read_record
 from speechprep.pipelines.engine.plan import Prepared, Step, prepare
 from speechprep.pipelines.engine.scratch import temporary_folder
 
@@ -23,6 +25,8 @@ class Standing:
         shards: number of shards, None if unknown.
         todo: number of shards to compute, None if unknown.
         audio_seconds: seconds of audio of all shards.
+        bytes: bytes of the files of a finished folder.
+        wall_seconds: wall time of its computation by `run`, None if unknown.
     """
 
     name: str
@@ -34,6 +38,8 @@ class Standing:
     shards: int | None = None
     todo: int | None = None
     audio_seconds: float = 0.0
+    bytes: int = 0
+    wall_seconds: float | None = None
 
 
 def survey(steps: list[Step]) -> list[Standing]:
@@ -61,7 +67,49 @@ def _standing(step: Step, waits: list[str]) -> Standing:
     seconds = prepared.finished.seconds if prepared.finished else sum(t.seconds for t in prepared.tasks)
     done = prepared.finished is not None
     note = "done" if done else f"{todo} of {tasks:,} shard{'s' if tasks != 1 else ''} to do"
-    return replace(base, state="done" if done else "todo", note=note, shards=tasks, todo=todo, audio_seconds=seconds)
+    base = replace(base, note=note, shards=tasks, todo=todo, audio_seconds=seconds)
+    if prepared.finished is None:
+        return replace(base, state="todo")
+    size = sum(shard.size for shard in prepared.finished.shards)
+    return replace(base, state="done", bytes=size, wall_seconds=_wall_seconds(step, prepared.finished.fingerprint))
+
+
+def _wall_seconds(step: Step, fingerprint: str) -> float | None:
+    """Wall time of a finished step in `run.json`; None if `run` did not compute all of its shards at once."""
+    for entry in read_record(storage.parent(step.folder)).get("stages", []):
+        if isinstance(entry, dict) and entry.get("fingerprint") == fingerprint and entry["made"] == entry["shards"]:
+            return float(entry["seconds"])
+    return None
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Disk and time of a step for a larger corpus, in proportion to the audio of a finished run.
+
+    Attributes:
+        bytes: bytes of the folder.
+        wall_seconds: wall time on the machine and workers of the finished run, None if unknown.
+    """
+
+    bytes: float
+    wall_seconds: float | None
+
+
+def project(standings: list[Standing], audio_seconds: float) -> list[Projection | None]:
+    """For each step its projection to so many seconds of audio; None for a step that is not done.
+
+    Proportion is an upper bound for `sample`, `cluster` and `subword`: options limit their work.
+    """
+    measured = max((s.audio_seconds for s in standings if s.state == "done"), default=0.0)
+    if not measured:
+        return [None] * len(standings)
+    factor = audio_seconds / measured
+    return [
+        Projection(s.bytes * factor, None if s.wall_seconds is None else s.wall_seconds * factor)
+        if s.state == "done"
+        else None
+        for s in standings
+    ]
 
 
 def _prepare(step: Step) -> Prepared:

@@ -30,6 +30,7 @@ class StepResult:
         rejected: number of rejected records.
         counters: sums of the counters of the stage.
         wall: wall time in seconds.
+        note: the result in words, empty for most stages.
     """
 
     name: str
@@ -42,6 +43,7 @@ class StepResult:
     rejected: int
     counters: dict[str, float]
     wall: float
+    note: str = ""
 
 
 class Listener(Protocol):

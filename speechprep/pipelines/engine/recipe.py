@@ -155,7 +155,7 @@ def build(recipe: Recipe, sources: list[str], out: str) -> list[Step]:
                 f"step {entry.title()!r} writes into {folder}, as an earlier step; set another out for it"
             )
         inputs = {}
-        for read in stage.reads:
+        for read in stage.reads_for(entry.options, {step.stage.writes for step in steps}):
             source = _input_step(steps, read.kind, entry.inputs.get(read.role), entry.title())
             if source is not None:
                 inputs[read.role] = source.folder
@@ -202,16 +202,16 @@ def single(stage: Stage, options: dict[str, Any], seed: int, sources: list[str],
     folders = _by_kind(sources)
     steps: list[Step] = []
     inputs: dict[str, str] = {}
-    for read in stage.reads:
+    for read in stage.reads_for(options, folders):
         if read.kind in folders:
             inputs[read.role] = folders[read.kind]
         elif not read.optional:
-            writer = _writer(read.kind, folders)
+            writer = _writer(read.kind, options, folders)
             if writer is None:
                 listed = ", ".join(f"{kind} ({folder})" for kind, folder in sorted(folders.items())) or "no dataset"
                 raise ConfigError(f"{stage.name} needs {read.kind!r}, the inputs hold {listed}; add it with --input")
             folder = storage.join(out.rstrip("/").rsplit("/", 1)[0] if "/" in out else ".", read.kind)
-            needs = {r.role: folders[r.kind] for r in writer.reads if r.kind in folders}
+            needs = {r.role: folders[r.kind] for r in writer.reads_for(options, folders) if r.kind in folders}
             writer_options = {
                 name: value
                 for name, value in options.items()
@@ -239,11 +239,13 @@ def _by_kind(sources: list[str]) -> dict[str, str]:
     return folders
 
 
-def _writer(kind: str, folders: dict[str, str]) -> Stage | None:
+def _writer(kind: str, options: dict[str, Any], folders: dict[str, str]) -> Stage | None:
     """A stage with this kind of output that reads only the kinds in `folders`."""
     for name in names("stages"):
         stage = find_stage(name)
-        from_inputs = stage.reads and stage.plan is None
-        if stage.writes == kind and from_inputs and all(r.optional or r.kind in folders for r in stage.reads):
+        if stage.writes != kind or stage.plan is not None:
+            continue
+        reads = stage.reads_for(options, folders)
+        if reads and all(read.optional or read.kind in folders for read in reads):
             return stage
     return None

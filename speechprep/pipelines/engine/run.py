@@ -285,6 +285,7 @@ def _result(step: Step, complete: Manifest, tasks: int, tasks_run: int, wall: fl
         rejected=int(complete.counters.get("rejected", 0)),
         counters=complete.counters,
         wall=wall,
+        note=step.stage.note(complete.extra) if step.stage.note is not None else "",
     )
 
 

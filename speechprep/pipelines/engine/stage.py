@@ -6,7 +6,7 @@ with a committed key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -86,6 +86,7 @@ class Stage:
         name: name of the stage and of its command.
         version: number in the fingerprint; raise it if the same input gives other bytes.
         reads: inputs.
+        choose_reads: inputs for the options as given and the kinds at hand, for a stage with a choice among `reads`.
         writes: kind of the output, also the default name of its folder.
         config: class of the options.
         run: function over one shard.
@@ -95,6 +96,7 @@ class Stage:
         plan: division of the sources into shards, for a stage without input datasets.
         version_of: version for a backend, if it is not the same for all backends; None: `version`.
         facts: further entries of the manifest, computed once after the last shard.
+        note: the result in words from the entries `extra` of the manifest, printed after the step.
         help: text of `speechprep NAME --help`; lists of stages show the first sentence.
         examples: command lines for the help.
     """
@@ -109,7 +111,9 @@ class Stage:
     backend: Callable[[Any, dict[str, dict[str, Any]]], Backend | None] | None = None
     local: Literal["thread", "process"] = "thread"
     plan: Callable[[Any, list[str], Path], ShardPlan] | None = None
+    choose_reads: Callable[[Mapping[str, Any], Container[str]], tuple[Read, ...]] | None = None
     facts: Callable[[Finished], dict[str, Any]] | None = None
+    note: Callable[[dict[str, Any]], str] | None = None
     version_of: Callable[[Any], int] | None = None
     help: str = ""
     examples: tuple[str, ...] = ()
@@ -118,6 +122,10 @@ class Stage:
     def sharded(self) -> bool:
         """True if the stage has one task for each shard of its inputs or of its plan."""
         return self.plan is not None or any(read.sharded for read in self.reads)
+
+    def reads_for(self, options: Mapping[str, Any], kinds: Container[str]) -> tuple[Read, ...]:
+        """The inputs for the options as given, if folders of these kinds are at hand."""
+        return self.reads if self.choose_reads is None else self.choose_reads(options, kinds)
 
     def configure(self, options: dict[str, Any]) -> StageConfig:
         """Validated options.

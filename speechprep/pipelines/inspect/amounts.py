@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -17,20 +16,20 @@ from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.run import Dataset
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.options import checked
+from speechprep.pipelines.inspect.amounts_common import (
+    ROWS,
+    Amounts,
+    batches_of,
+    ids_of,
+    licences_of,
+    list_items,
+    rejected_counts,
+    source_seconds,
+    total,
+)
 from speechprep.pipelines.inspect.folders import CheckedFolder, disagreement
 from speechprep.pipelines.inspect.unverified import is_unverified
 from speechprep.tokenizers.packing import GROUPS, group_of
-
-ROWS = 4096
-
-
-@dataclass
-class Amounts:
-    """Recomputed amounts of a task. None: an input is not beside the folder."""
-
-    counters: dict[str, float | None] = field(default_factory=dict)
-    seconds: float | None = 0.0
-    licences: list[str] = field(default_factory=list)
 
 
 def task_problems(folder: CheckedFolder, task: list[Shard]) -> Iterator[str]:
@@ -67,80 +66,32 @@ def _compare(
             yield disagreement(f"{shard.name}: {at}.{name}", stored.get(name), value)
 
 
-def rejected_counts(folder: CheckedFolder, task: Iterable[Shard]) -> dict[str, float | None]:
-    """Rejects of a task, in total and by code, from the files of rejects."""
-    codes: Counter[str] = Counter()
-    for shard in task:
-        if shard.rejects:
-            for batch in folder.dataset.rejects(["code"], folder.rejects_name(shard)):
-                codes.update(batch.column("code").to_pylist())
-    return {**{f"rejected.{code}": n for code, n in codes.items()}, "rejected": codes.total()}
-
-
-def _batches(dataset: Dataset, task: Iterable[Shard], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Rows of some shards of a folder, or of the shards of the same names in an input."""
-    for shard in task:
-        if shard.name in dataset.shard_set:
-            yield from dataset.batches(columns, shard.name, ROWS)
-
-
-def _ids(dataset: Dataset, task: Iterable[Shard]) -> pa.ChunkedArray:
-    return pa.chunked_array([batch.column("id") for batch in _batches(dataset, task, ["id"])], pa.string())
-
-
-def _sum(values: pa.Array | pa.ChunkedArray) -> float:
-    total: float = pc.sum(values, min_count=0).as_py()
-    return total
-
-
-def _lengths(batch: pa.RecordBatch, column: str) -> int:
-    return int(_sum(pc.list_value_length(batch.column(column))))
-
-
-def _licences(folder: CheckedFolder, task: list[Shard]) -> list[str]:
-    values: set[str] = set()
-    for batch in _batches(folder.dataset, task, ["licence"]):
-        values.update(licence for licence in batch.column("licence").unique().to_pylist() if licence)
-    return sorted(values)
-
-
-def _utterance_seconds(folder: CheckedFolder, task: list[Shard]) -> float | None:
-    """Seconds of the utterances behind the rows, from the input `utterances`."""
-    utterances = folder.input("utterances")
-    if utterances is None:
-        return None
-    ids, total = _ids(folder.dataset, task), 0.0
-    for batch in _batches(utterances, task, ["id", "duration"]):
-        total += _sum(batch.filter(pc.is_in(batch.column("id"), value_set=ids)).column("duration"))
-    return total
-
-
 def _ingest(folder: CheckedFolder, task: list[Shard]) -> Amounts:
-    amounts = Amounts({"utterances": 0}, 0.0, _licences(folder, task))
-    for batch in _batches(folder.dataset, task, ["duration"]):
+    amounts = Amounts({"utterances": 0}, 0.0, licences_of(folder, task))
+    for batch in batches_of(folder.dataset, task, ["duration"]):
         amounts.counters["utterances"] = (amounts.counters["utterances"] or 0) + batch.num_rows
-        amounts.seconds = (amounts.seconds or 0.0) + _sum(batch.column("duration"))
+        amounts.seconds = (amounts.seconds or 0.0) + total(batch.column("duration"))
     return amounts
 
 
 def _align(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     counts: Counter[str] = Counter(utterances=0, words=0, interpolated=0, kept=0)
-    for batch in _batches(folder.dataset, task, ["kept", "words.list.element.timing"]):
+    for batch in batches_of(folder.dataset, task, ["kept", "words.list.element.timing"]):
         timings = pc.struct_field(batch.column("words").flatten(), "timing")
-        interpolated = int(_sum(pc.equal(timings, "interpolated")))
+        interpolated = int(total(pc.equal(timings, "interpolated")))
         counts.update(
             utterances=batch.num_rows,
             words=len(timings),
             interpolated=interpolated,
             kept=batch.column("kept").true_count,
         )
-    return Amounts(dict(counts), _utterance_seconds(folder, task))
+    return Amounts(dict(counts), source_seconds(folder, task))
 
 
 def _filter(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     counts: Counter[str] = Counter(utterances=0, kept=0)
     seconds = 0.0
-    for batch in _batches(folder.dataset, task, ["kept", "duration"]):
+    for batch in batches_of(folder.dataset, task, ["kept", "duration"]):
         counts.update(utterances=batch.num_rows, kept=batch.column("kept").true_count)
         durations = batch.column("duration").to_numpy(zero_copy_only=False)
         seconds += float(np.nansum(durations))
@@ -149,9 +100,9 @@ def _filter(folder: CheckedFolder, task: list[Shard]) -> Amounts:
 
 def _sample(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     counts: Counter[str] = Counter(frames_kept=0, frames_kept_silent=0)
-    for batch in _batches(folder.dataset, task, ["frames", "silent"]):
-        silent = int(_sum(batch.column("silent").flatten()))
-        counts.update(frames_kept=_lengths(batch, "frames"), frames_kept_silent=silent)
+    for batch in batches_of(folder.dataset, task, ["frames", "silent"]):
+        silent = int(total(batch.column("silent").flatten()))
+        counts.update(frames_kept=list_items(batch, "frames"), frames_kept_silent=silent)
     utterances, seconds = _selected(folder, task)
     return Amounts({**counts, "utterances": utterances}, seconds)
 
@@ -170,7 +121,7 @@ def _selected(folder: CheckedFolder, task: list[Shard]) -> tuple[int | None, flo
     plan = SamplingPlan.make(config, folder.manifest.made_of.get("seed", 0), frames)
     rejected = _rejected_ids(folder, task)
     count, seconds = 0, 0.0
-    for batch in _batches(utterances, task, ["id", *config.columns, "duration"]):
+    for batch in batches_of(utterances, task, ["id", *config.columns, "duration"]):
         for row in batch.to_pylist():
             if row["id"] not in rejected and plan.wants(row):
                 count += 1
@@ -187,13 +138,35 @@ def _rejected_ids(folder: CheckedFolder, task: list[Shard]) -> set[str]:
 
 def _units(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     counts: Counter[str] = Counter(utterances=0, frames=0)
-    for batch in _batches(folder.dataset, task, ["units"]):
-        counts.update(utterances=batch.num_rows, frames=_lengths(batch, "units"))
-    return Amounts(dict(counts), _utterance_seconds(folder, task))
+    for batch in batches_of(folder.dataset, task, ["units"]):
+        counts.update(utterances=batch.num_rows, frames=list_items(batch, "units"))
+    return Amounts(dict(counts), source_seconds(folder, task))
+
+
+def _clips(folder: CheckedFolder, task: list[Shard]) -> Amounts:
+    counts: Counter[str] = Counter(clips=0, unpaired=0)
+    for batch in batches_of(folder.dataset, task, ["partner"]):
+        counts.update(clips=batch.num_rows, unpaired=batch.column("partner").null_count)
+    paired = counts["clips"] - counts["unpaired"]
+    words = folder.input("words")
+    if words is None:
+        return Amounts({**counts, "paired": paired, "utterances": None, "not_kept": None}, None)
+    read, seconds = Counter(utterances=0, not_kept=0), 0.0
+    for batch in words.batches(["kept", "duration"], rows=ROWS):
+        read.update(utterances=batch.num_rows, not_kept=batch.column("kept").false_count)
+        seconds += float(np.nansum(batch.column("duration").to_numpy(zero_copy_only=False)))
+    return Amounts({**counts, "paired": paired, **read}, seconds)
 
 
 def _pool(folder: CheckedFolder, task: list[Shard]) -> Amounts:
-    return Amounts({"utterances": len(_ids(folder.dataset, task))}, _utterance_seconds(folder, task))
+    role = "clips" if "clips" in folder.manifest.made_of.get("inputs", {}) else "utterances"
+    return Amounts({"utterances": len(ids_of(folder.dataset, task))}, source_seconds(folder, task, role))
+
+
+def _vectors(folder: CheckedFolder, task: list[Shard]) -> Amounts:
+    pooled = folder.input("pooled")
+    rows = None if pooled is None else pooled.manifest.rows
+    return Amounts({"utterances": rows}, None if pooled is None else pooled.manifest.seconds)
 
 
 def _cluster(folder: CheckedFolder, task: list[Shard]) -> Amounts:
@@ -212,14 +185,14 @@ def _subword(folder: CheckedFolder, task: list[Shard]) -> Amounts:
         return Amounts({"utterances": None, "frames": None})
     counts: Counter[str] = Counter(utterances=0, frames=0)
     for batch in units.batches(["units"], rows=ROWS):
-        counts.update(utterances=batch.num_rows, frames=_lengths(batch, "units"))
+        counts.update(utterances=batch.num_rows, frames=list_items(batch, "units"))
     return Amounts(dict(counts))
 
 
 def _interleave(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     counts: Counter[str] = Counter(rows=0, tokens=0)
-    for batch in _batches(folder.dataset, task, ["input_ids"]):
-        counts.update(rows=batch.num_rows, tokens=_lengths(batch, "input_ids"))
+    for batch in batches_of(folder.dataset, task, ["input_ids"]):
+        counts.update(rows=batch.num_rows, tokens=list_items(batch, "input_ids"))
     joined: dict[str, float | None] = dict.fromkeys(
         ("utterances", "words", "without_words", "without_units", "words_not_kept")
     )
@@ -230,10 +203,10 @@ def _interleave(folder: CheckedFolder, task: list[Shard]) -> Amounts:
 
 def _joined(units: Dataset | None, words: Dataset | None, task: list[Shard]) -> dict[str, int]:
     """Counts of the join of words and units by id, as in the stage `interleave`."""
-    word_ids = _ids(words, task) if words is not None else pa.chunked_array([], pa.string())
-    unit_ids = _ids(units, task) if units is not None else pa.chunked_array([], pa.string())
+    word_ids = ids_of(words, task) if words is not None else pa.chunked_array([], pa.string())
+    unit_ids = ids_of(units, task) if units is not None else pa.chunked_array([], pa.string())
     counts: Counter[str] = Counter(utterances=0, words=0, without_words=0, without_units=0, words_not_kept=0)
-    for batch in _batches(units, task, ["id", "units"]) if units is not None else ():
+    for batch in batches_of(units, task, ["id", "units"]) if units is not None else ():
         speech = np.asarray(pc.greater(pc.fill_null(pc.list_value_length(batch.column("units")), 0), 0))
         has_words = np.asarray(pc.is_in(batch.column("id"), value_set=word_ids))
         counts.update(
@@ -241,7 +214,7 @@ def _joined(units: Dataset | None, words: Dataset | None, task: list[Shard]) -> 
             without_words=int((speech & ~has_words).sum()),
             without_units=int((~speech).sum()),
         )
-    for batch in _batches(words, task, ["id", "kept", "words.list.element.text"]) if words is not None else ():
+    for batch in batches_of(words, task, ["id", "kept", "words.list.element.text"]) if words is not None else ():
         alone = int((~np.asarray(pc.is_in(batch.column("id"), value_set=unit_ids))).sum())
         lengths = np.asarray(pc.fill_null(pc.list_value_length(batch.column("words")), 0))
         kept = np.asarray(pc.fill_null(batch.column("kept"), fill_value=True))
@@ -257,7 +230,7 @@ def _joined(units: Dataset | None, words: Dataset | None, task: list[Shard]) -> 
 def _pack(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     counts: Counter[str] = Counter(rows=0, tokens=0, padding=0)
     groups = np.zeros(len(GROUPS), np.int64)
-    for batch in _batches(folder.dataset, task, ["document_ids", "ids"]):
+    for batch in batches_of(folder.dataset, task, ["document_ids", "ids"]):
         documents = np.asarray(batch.column("document_ids").flatten())
         parents = np.asarray(pc.list_parent_indices(batch.column("document_ids")))
         first = np.asarray(batch.column("ids").offsets)[:-1] - batch.column("ids").offsets[0].as_py()
@@ -276,7 +249,7 @@ def _documents(folder: CheckedFolder) -> dict[str, float | None]:
         return {"documents": None, "documents_tokens": None}
     counts: Counter[str] = Counter(documents=0, documents_tokens=0)
     for batch in tokens.batches(["input_ids"], rows=ROWS):
-        counts.update(documents=batch.num_rows, documents_tokens=_lengths(batch, "input_ids"))
+        counts.update(documents=batch.num_rows, documents_tokens=list_items(batch, "input_ids"))
     return dict(counts)
 
 
@@ -295,9 +268,9 @@ def _index(folder: CheckedFolder, task: list[Shard]) -> Amounts:
 
 def _images(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     counts: Counter[str] = Counter(utterances=0, captions=0)
-    for batch in _batches(folder.dataset, task, ["captions"]):
-        counts.update(utterances=batch.num_rows, captions=_lengths(batch, "captions"))
-    return Amounts(dict(counts), 0.0, _licences(folder, task))
+    for batch in batches_of(folder.dataset, task, ["captions"]):
+        counts.update(utterances=batch.num_rows, captions=list_items(batch, "captions"))
+    return Amounts(dict(counts), 0.0, licences_of(folder, task))
 
 
 STAGES: dict[str, Callable[[CheckedFolder, list[Shard]], Amounts]] = {
@@ -311,7 +284,9 @@ STAGES: dict[str, Callable[[CheckedFolder, list[Shard]], Amounts]] = {
     "subword": _subword,
     "interleave": _interleave,
     "pack": _pack,
+    "clips": _clips,
     "pool": _pool,
+    "vectors": _vectors,
     "index": _index,
     "images": _images,
 }

@@ -135,6 +135,19 @@ def _pool(folder: CheckedFolder) -> Facts:
     return {**facts, **standardisation(folder.dataset.batches(["mean"], rows=ROWS), facts["dim"])}
 
 
+def _clips(folder: CheckedFolder) -> Facts:
+    from speechprep.pipelines.stages.clips.partners import pairing_counts
+
+    return {"pairing": pairing_counts(folder.dataset.batches(["n_words", "tolerance"], rows=ROWS))}
+
+
+def _vectors(folder: CheckedFolder) -> Facts:
+    from speechprep.pipelines.stages.vectors import COPIED_FACTS
+
+    pooled = folder.input("pooled")
+    return {**_from_input(folder, "pooled", COPIED_FACTS), "rows": UNKNOWN if pooled is None else pooled.manifest.rows}
+
+
 def _codebook(folder: CheckedFolder) -> Facts | None:
     """Facts of a codebook: its metadata, and the entries of `quality.json` if it was clustered here."""
     if not storage.is_local(folder.dataset.uri):
@@ -225,7 +238,9 @@ STAGES: dict[str, Callable[[CheckedFolder], Facts | None]] = {
     "subword": _subword,
     "interleave": _interleave,
     "pack": _pack,
+    "clips": _clips,
     "pool": _pool,
+    "vectors": _vectors,
     "index": _index,
     "images": _images,
 }

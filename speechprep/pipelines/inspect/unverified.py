@@ -15,6 +15,9 @@ UNVERIFIED: dict[str, dict[str, str]] = {
         "counters.animated": "the image files may be absent",
         "extra.vocab": "the image codec is not loaded; codes of this size or more are a problem of the rows",
     },
+    "clips": {
+        "counters.outside_limits": "ranges outside the limits of the duration have no row",
+    },
     "sample": {
         "counters.frames_extracted": "frames without a place in the sample are known only after decoding the audio",
     },

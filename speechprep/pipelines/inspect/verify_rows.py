@@ -42,14 +42,16 @@ class RowChecks:
         """The check of this kind; a check of another package is called with this object and the shard."""
         name = self.kind.check or ""
         if ":" in name:
-            module, _, function = name.partition(":")
-            return partial(getattr(import_module(module), function), self)
+            return partial(_function(name), self)
         return getattr(self, f"check_{name}", None)
 
     def shard(self, shard: Shard) -> Iterator[str]:
         """Problems of a shard."""
-        if self.kind.ids_from is not None:
-            yield from self._refers(shard, self.kind.ids_from)
+        named = self.kind.ids_from or ()
+        recorded = self.manifest.made_of.get("inputs", {})
+        roles = (named,) if isinstance(named, str) else [role for role in named if role in recorded]
+        if roles:
+            yield from self._refers(shard, roles[0])
         elif self.kind.unique_ids:
             self.ids.append(_ids(self.dataset.batches(["id"], shard.name, ID_ROWS)))
         if self.check is not None:
@@ -58,19 +60,22 @@ class RowChecks:
             for what, (rows, first) in self.tally.items():
                 yield f"{shard.name}: {rows} rows {what}, for example {first!r}"
 
-    def _count(self, batch: pa.RecordBatch, bad: NDArray[np.bool_], what: str) -> None:
+    def count(self, batch: pa.RecordBatch, bad: NDArray[np.bool_], what: str) -> None:
+        """Count the bad rows of a batch (rows,); `what` completes the sentence "N rows ..."."""
         if bad.any():
             rows, first = self.tally.get(what, (0, batch.column("id")[int(np.flatnonzero(bad)[0])].as_py()))
             self.tally[what] = (rows + int(bad.sum()), first)
 
     def whole(self) -> Iterator[str]:
-        """Problems across the shards of the folder: an id in two rows."""
+        """Problems across the files of the folder: an id in two rows, and those of the check of this kind."""
         if self.kind.unique_ids and self.ids:
             ids = pa.chunked_array(self.ids)
             if pc.count_distinct(ids).as_py() != len(ids):
                 counts = ids.value_counts()
                 twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
                 yield f"{len(twice)} ids stand more than once, for example {twice[0].as_py()!r}"
+        if self.kind.check_folder is not None:
+            yield from _function(self.kind.check_folder)(self)
 
     def input(self, role: str) -> Dataset | None:
         """The input folder for a role; None if it is not beside the folder."""
@@ -103,7 +108,7 @@ class RowChecks:
         for batch in self._batches(shard, ["id", "duration", "offset", "audio"]):
             duration, offset = (_floats(batch.column(name)) for name in ("duration", "offset"))
             bad = ~(np.isfinite(duration) & (duration >= 0) & (np.nan_to_num(offset) >= 0))
-            self._count(batch, bad, "have no usable duration or offset")
+            self.count(batch, bad, "have no usable duration or offset")
 
     def check_words(self, shard: Shard) -> None:
         """Word times lie in the utterance and do not go backwards; no word is empty."""
@@ -112,11 +117,11 @@ class RowChecks:
             start, end = (_floats(words.field(name)) for name in ("start", "end"))
             limit = _floats(batch.column("duration"))[owner] + TIME_SLACK
             bad = ~((start >= 0) & (start <= end) & ~(end > limit))
-            self._count(batch, _rows_of(bad, owner, batch.num_rows), "have words with impossible times")
+            self.count(batch, _rows_of(bad, owner, batch.num_rows), "have words with impossible times")
             empty = np.asarray(
                 pc.fill_null(pc.equal(pc.utf8_trim_whitespace(words.field("text")), ""), fill_value=True)
             )
-            self._count(batch, _rows_of(empty, owner, batch.num_rows), "have words without text")
+            self.count(batch, _rows_of(empty, owner, batch.num_rows), "have words without text")
 
     def check_units(self, shard: Shard) -> None:
         """Units lie below k, name the codebook of the manifest, and fit the number of frames."""
@@ -126,10 +131,10 @@ class RowChecks:
             units, owner = _flat(batch.column("units"))
             if k is not None:
                 bad = np.asarray(units).astype(np.int64) >= k
-                self._count(batch, _rows_of(bad, owner, batch.num_rows), f"have units beyond {k}")
+                self.count(batch, _rows_of(bad, owner, batch.num_rows), f"have units beyond {k}")
             if codebook is not None:
                 other = np.asarray(pc.fill_null(pc.not_equal(batch.column("codebook"), codebook), fill_value=True))
-                self._count(batch, other, f"name another codebook than {codebook[:8]}")
+                self.count(batch, other, f"name another codebook than {codebook[:8]}")
             counts = np.bincount(owner, minlength=batch.num_rows)
             frames += zip(batch.column("id").to_pylist(), counts.tolist(), strict=True)
         self._frames(shard, dict(frames))
@@ -152,7 +157,7 @@ class RowChecks:
                 ],
                 bool,
             )
-            self._count(batch, bad, "have another number of units than their audio has frames")
+            self.count(batch, bad, "have another number of units than their audio has frames")
 
     def check_tokens(self, shard: Shard) -> Iterator[str]:
         """Each row decodes to the words, units and times of its inputs."""
@@ -188,7 +193,7 @@ class RowChecks:
         for batch in self._batches(shard, ["id", "vector"]):
             vectors = np.asarray(batch.column("vector").flatten(), np.float64).reshape(batch.num_rows, -1)
             norms = np.linalg.norm(vectors, axis=1)
-            self._count(
+            self.count(
                 batch, ~(np.isclose(norms, 1, atol=1e-3) | (norms == 0)), "have vectors that are not unit vectors"
             )
 
@@ -199,12 +204,19 @@ class RowChecks:
             codes, owner = _flat(batch.column("codes"))
             counts = np.bincount(owner, minlength=batch.num_rows)
             if length is not None:
-                self._count(batch, counts != length, f"have not {length} codes")
+                self.count(batch, counts != length, f"have not {length} codes")
             if vocab is not None:
                 bad = np.asarray(codes).astype(np.int64) >= vocab
-                self._count(batch, _rows_of(bad, owner, batch.num_rows), f"have codes beyond {vocab}")
+                self.count(batch, _rows_of(bad, owner, batch.num_rows), f"have codes beyond {vocab}")
             sides = np.stack([np.asarray(batch.column(name).fill_null(0)) for name in ("width", "height")])
-            self._count(batch, np.asarray(sides.min(axis=0) < 1), "have no usable width or height")
+            self.count(batch, np.asarray(sides.min(axis=0) < 1), "have no usable width or height")
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """The function of a "module:function"."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
 
 
 def _ids(batches: Iterator[pa.RecordBatch]) -> pa.Array:

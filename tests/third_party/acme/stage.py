@@ -1,6 +1,6 @@
-"""clips: words -> clips, one row for each window of some words.
+"""phrases: words -> phrases, one row for each window of some words.
 
-Reads `words`. Writes `clips`: id, clip (number), text, start, end in seconds. Nothing is rejected.
+Reads `words`. Writes `phrases`: id, phrase (number), text, start, end in seconds. Nothing is rejected.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from pydantic import Field
 from speechprep.artifacts.datasets import Kind
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 
-CLIPS = pa.schema(
-    [("id", pa.string()), ("clip", pa.int32()), ("text", pa.string()), ("start", pa.float64()), ("end", pa.float64())]
+PHRASES = pa.schema(
+    [("id", pa.string()), ("phrase", pa.int32()), ("text", pa.string()), ("start", pa.float64()), ("end", pa.float64())]
 )
-KIND = Kind("clips", "windows of some words", CLIPS, ids_from="words")
+KIND = Kind("phrases", "windows of some words", PHRASES, ids_from="words")
 
 
 class Config(StageConfig):
-    """Options of `clips`."""
+    """Options of `phrases`."""
 
-    words: int = Field(4, ge=1, description="words of a clip")
+    words: int = Field(4, ge=1, description="words of a phrase")
 
 
 def run(ctx):
@@ -30,7 +30,7 @@ def run(ctx):
             words = row["words"]
             parts = [words[i : i + ctx.config.words] for i in range(0, len(words), ctx.config.words)]
             ctx.write([
-                {"id": row["id"], "clip": n, "text": " ".join(w["text"] for w in part),
+                {"id": row["id"], "phrase": n, "text": " ".join(w["text"] for w in part),
                  "start": part[0]["start"], "end": part[-1]["end"]}
                 for n, part in enumerate(parts)
             ])  # fmt: skip
@@ -38,13 +38,13 @@ def run(ctx):
 
 
 STAGE = Stage(
-    name="clips",
+    name="phrases",
     version=1,
     reads=(Read("words", "words"),),
-    writes="clips",
+    writes="phrases",
     config=Config,
     run=run,
-    schema=CLIPS,
-    help="Cut utterances into clips of some words.",
-    examples=("speechprep clips --input run --out run/clips --set words=8",),
+    schema=PHRASES,
+    help="Cut utterances into phrases of some words.",
+    examples=("speechprep phrases --input run --out run/phrases --set words=8",),
 )

@@ -10,7 +10,17 @@ from collections.abc import Callable
 from speechprep.artifacts.run import Run
 from speechprep.pipelines.report.facts import Facts
 from speechprep.pipelines.report.page import Page
-from speechprep.pipelines.report.sections import compression, index, listen, speech, stages, tokens, units, yields
+from speechprep.pipelines.report.sections import (
+    clips,
+    compression,
+    index,
+    listen,
+    speech,
+    stages,
+    tokens,
+    units,
+    yields,
+)
 
 SECTIONS: tuple[Callable[[Page, Run, Facts], None], ...] = (
     stages.section,
@@ -20,6 +30,7 @@ SECTIONS: tuple[Callable[[Page, Run, Facts], None], ...] = (
     units.section,
     compression.section,
     tokens.section,
+    clips.section,
     index.section,
 )
 """The sections, in the order of the page."""

@@ -1,0 +1,1 @@
+"""Stage `clips`: clips of N words, their splits and their pairing with other clips."""

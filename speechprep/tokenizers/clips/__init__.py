@@ -1,0 +1,1 @@
+"""Clips of N words: their word ranges within a transcript, and their pairing with other clips."""
