@@ -18,9 +18,11 @@ from speechprep.artifacts.index import AUTO, factory_for
 from speechprep.artifacts.manifest import canonical
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import SpeechprepError
+from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.engine.stage import Finished
 from speechprep.pipelines.inspect.folders import CheckedFolder, disagreement
 from speechprep.pipelines.inspect.unverified import is_unverified
+from speechprep.pipelines.shift import lead_frames
 from speechprep.registry import make
 
 ROWS = 1024
@@ -95,16 +97,25 @@ def _none(folder: CheckedFolder) -> Facts:
 
 def _extractor(folder: CheckedFolder, dim: Any) -> Facts:
     """Facts of the extractor, from the fingerprint body; the frame grid needs the same extractor on this machine."""
-    name, options = folder.config.get("extractor", folder.config.get("backend")), folder.config.get("options")
-    identity = folder.manifest.made_of.get("backend")
-    facts = {"backend": {"extractor": name, "options": options}, "extractor": identity, "dim": dim, "grid": UNKNOWN}
+    made = {"extractor": _name(folder), "options": folder.config.get("options")}
+    facts = {"backend": made, "extractor": folder.manifest.made_of.get("backend"), "dim": dim, "grid": UNKNOWN}
+    extractor = _loadable(folder)
+    return facts if extractor is None else facts | {"grid": extractor.grid.as_dict(), "dim": extractor.dim}
+
+
+def _name(folder: CheckedFolder) -> Any:
+    """Name of the extractor in the options of a folder."""
+    return folder.config.get("extractor", folder.config.get("backend"))
+
+
+def _loadable(folder: CheckedFolder) -> Extractor | None:
+    """The unloaded extractor of a folder; None if this machine has another one, or none."""
     try:
-        extractor = make("extractors", str(name), options or {})
-        if json.loads(canonical(extractor.identity())) == identity:
-            facts |= {"grid": extractor.grid.as_dict(), "dim": extractor.dim}
+        extractor: Extractor = make("extractors", str(_name(folder)), folder.config.get("options") or {})
+        same = json.loads(canonical(extractor.identity())) == folder.manifest.made_of.get("backend")
     except (SpeechprepError, ImportError, OSError):
-        pass  # the model is not on this machine
-    return facts
+        return None  # the model is not on this machine
+    return extractor if same else None
 
 
 def _sample(folder: CheckedFolder) -> Facts:
@@ -122,7 +133,17 @@ def _sample(folder: CheckedFolder) -> Facts:
     facts["frames_in_corpus"] = UNKNOWN
     if corpus is not None and grid is not UNKNOWN:
         facts["frames_in_corpus"] = round(corpus.manifest.seconds * FrameGrid(**grid).rate)
-    return facts
+    return facts | _window(folder)
+
+
+def _window(folder: CheckedFolder) -> Facts:
+    """Facts of a sample of an extractor with a fixed window; they need the same extractor on this machine."""
+    extractor = _loadable(folder)
+    if extractor is None:
+        names = ("window_frames", "shift_leads") if "window_frames" in folder.manifest.extra else ()
+        return dict.fromkeys(names, UNKNOWN)
+    frames = extractor.window_frames
+    return {"window_frames": frames, "shift_leads": lead_frames(extractor.grid, frames)} if frames else {}
 
 
 def _pool(folder: CheckedFolder) -> Facts:

@@ -19,6 +19,7 @@ from speechprep.artifacts.media import audio
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
 from speechprep.pipelines import features, shift
+from speechprep.pipelines.inspect.verify import verify
 from speechprep.pipelines.stages import sample, units
 from speechprep.pipelines.stages.cluster import position, stage
 from speechprep.tokenizers.kmeans.nearest import Centroids
@@ -290,3 +291,21 @@ def test_pnmi_with_position_needs_frames_of_the_first_window() -> None:
         lambda columns: iter(()), 4, grid,
     )  # fmt: skip
     assert nothing == {}
+
+
+# -- verify ------------------------------------------------------------------------------------------------------------
+
+
+def test_verify_recomputes_the_facts_of_a_window_where_the_extractor_is_known(
+    sampled: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sampled(recordings(4))
+    assert not verify(str(made)).problems
+    stored = manifest.read(str(made))
+    body = json.loads((made / manifest.NAME).read_text())
+    body["extra"]["shift_leads"][1] += 1
+    (made / manifest.NAME).write_text(json.dumps(body))
+    assert [problem.what.split()[0] for problem in verify(str(made)).problems] == ["extra.shift_leads"]
+    monkeypatch.setattr(ClockExtractor, "identity", lambda self: {"name": "another"})
+    assert not verify(str(made)).problems, "without the extractor of the sample the facts of its window stay unchecked"
+    assert stored.extra["shift_leads"] == [0, 5, 30, 100]
