@@ -120,6 +120,26 @@ def test_any_other_extractor_is_refused_and_both_are_named(other: Extractor, tol
     assert "\n" not in message
 
 
+class Later(Extractor):
+    """An extractor whose earlier version has the identity of the codebook."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__({**IDENTITY, "version": 2}, **changes)
+
+    def earlier_identities(self) -> list[dict[str, Any]]:
+        return [IDENTITY]
+
+
+def test_an_earlier_identity_is_accepted_but_not_other_frames() -> None:
+    codebook().check(Later())
+    for changes, told in (({"dim": 5}, "dim: 4 -> 5"), ({"grid": FrameGrid(16_000, 160, 400)}, "grid.stride")):
+        with pytest.raises(StaleArtifact, match=told) as caught:
+            codebook().check(Later(**changes))
+        assert "identity." not in str(caught.value)
+    with pytest.raises(StaleArtifact, match="identity.layer"):
+        codebook(extractor={**IDENTITY, "layer": 6}).check(Later())
+
+
 @pytest.mark.parametrize("missing", ["centroids.npy", "codebook.json"])
 def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     codebook().save(tmp_path)

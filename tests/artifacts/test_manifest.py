@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from helpers.strategies import JSON
 from hypothesis import given
@@ -52,3 +54,20 @@ def test_what_is_not_a_manifest_is_refused_with_its_place(tmp_path, text):
 def test_an_incomplete_folder_is_refused(tmp_path):
     with pytest.raises(StaleArtifact, match="not complete"):
         manifest.read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "../a", "a/../b", "a/./b", "a//b", "/a", "a/", "a\\b", "a\0b", "a" * 256, 7]
+)
+def test_a_shard_outside_the_folder_is_refused(name):
+    body = json.loads(example().to_json())
+    body["shards"] = [{**body["shards"][0], "name": name}]
+    with pytest.raises(SchemaMismatch, match="a path below the folder"):
+        manifest.Manifest.from_json(json.dumps(body), "here")
+
+
+@pytest.mark.parametrize("name", ["part-0.parquet", "sub/part-0.parquet", "..a/b..", "a" * 255])
+def test_a_shard_in_the_folder_is_accepted(name):
+    body = json.loads(example().to_json())
+    body["shards"] = [{**body["shards"][0], "name": name}]
+    assert manifest.Manifest.from_json(json.dumps(body), "here").shards[0].name == name

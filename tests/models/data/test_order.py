@@ -11,6 +11,7 @@ import pytest
 
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.data import Reader, Source
+from speechprep.models.data.streams import whole_documents
 
 CONTEXT = 64  # of the rows of `packed`, see conftest
 
@@ -157,3 +158,7 @@ def test_iterating_again_goes_on(corpus):
     assert told(islice(one, 4)) + told(islice(one, 5)) == wanted
     one.seek(0)
     assert told(islice(one, 9)) == wanted
+
+
+def test_the_keys_of_packing_are_those_of_no_epoch():
+    assert whole_documents._PACKING_SALT > 1 << 32  # more than the number of epochs or pieces of a training
