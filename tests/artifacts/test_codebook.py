@@ -136,7 +136,7 @@ def test_an_earlier_identity_is_accepted_but_not_other_frames() -> None:
         with pytest.raises(StaleArtifact, match=told) as caught:
             codebook().check(Later(**changes))
         assert "identity." not in str(caught.value)
-    with pytest.raises(StaleArtifact, match="identity.layer"):
+    with pytest.raises(StaleArtifact, match=r"identity\.layer"):
         codebook(extractor={**IDENTITY, "layer": 6}).check(Later())
 
 
