@@ -1,0 +1,83 @@
+"""Parquet files with an audio column for the library `datasets`, written by it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from speechprep.pipelines.export.names import safe_name
+from speechprep.pipelines.export.recording import Recording
+from speechprep.pipelines.export.writer import Target, Writer
+from speechprep.pipelines.export.writers.nemo import fields
+
+FILE_BYTES = 256 << 20  # of encoded audio in one Parquet file
+FILE_ROWS = 5_000
+_TEXTS = ("id", "text", "speaker", "language", "split", "licence", "corpus")
+
+
+class HuggingFace(Writer):
+    """`data/SPLIT-00000.parquet` with the columns audio, id, text, speaker, language, words and units, and a README.md.
+
+    `datasets.load_dataset(FOLDER)` reads it. Segments are cut to 16-bit mono FLAC. Utterances without a split are in
+    "train".
+    """
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        import datasets
+
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._bytes: dict[str, int] = {}
+        self._files: dict[str, int] = {}
+        text = datasets.Value("string")
+        columns: dict[str, Any] = {"audio": datasets.Audio(), **dict.fromkeys(_TEXTS, text)}
+        columns["duration"] = datasets.Value("float64")
+        if "words" in self.tiers:
+            time = datasets.Value("float64")
+            columns["words"] = datasets.List({"word": text, "start": time, "end": time})
+        if "units" in self.tiers:
+            columns["units"] = datasets.List(datasets.Value("int32"))
+        self._features = datasets.Features(columns)
+
+    def add(self, recording: Recording) -> None:
+        """See `Writer`."""
+        for utterance, data, ending in self.encoded(recording):
+            described = fields(utterance, self.tiers, language="language")
+            row = {name: described.get(name) for name in self._features}
+            row |= {"audio": {"bytes": data, "path": f"{utterance.name}.{ending}"}, "duration": utterance.duration}
+            split = split_name(utterance.split)
+            self._rows.setdefault(split, []).append(row)
+            self._bytes[split] = self._bytes.get(split, 0) + len(data)
+            self.counts.exported(utterance)
+            if self._bytes[split] >= FILE_BYTES or len(self._rows[split]) >= FILE_ROWS:
+                self._flush(split)
+
+    def _flush(self, split: str) -> None:
+        import datasets
+
+        number = self._files.get(split, 0)
+        folder = self.target.folder / "data"
+        folder.mkdir(exist_ok=True)
+        columns = {name: [row[name] for row in self._rows[split]] for name in self._features}
+        table = datasets.Dataset.from_dict(columns, features=self._features)
+        table.to_parquet(str(folder / f"{split}-{number:05d}.parquet"))
+        self._files[split], self._rows[split], self._bytes[split] = number + 1, [], 0
+
+    def close(self) -> None:
+        """See `Writer`."""
+        for split in sorted(self._rows):
+            if self._rows[split]:
+                self._flush(split)
+        if self._files:
+            files = [
+                f"  - split: {split}\n    path: {json.dumps(f'data/{split}-*.parquet')}"
+                for split in sorted(self._files)
+            ]
+            front = ["---", "configs:", "- config_name: default", "  data_files:", *files, "---"]
+            self.lines("README.md", [*front, "", "# Utterances", "", "Exported by speechprep."])
+
+
+def split_name(split: str | None) -> str:
+    """Name of a split for `datasets`: letters, digits, `_` and `.`, separated by no dash."""
+    name = safe_name(split or "train")
+    return "".join(c if c.isascii() and c.isalnum() or c == "_" else "_" for c in name) or "train"
