@@ -33,7 +33,7 @@ from speechprep.pipelines.engine.progress import Listener
 from speechprep.pipelines.engine.recipe import single
 from speechprep.pipelines.engine.run import Options
 from speechprep.pipelines.engine.stage import find_stage
-from speechprep.pipelines.export.export import Exported, Progress, export_run
+from speechprep.pipelines.export.export import export
 from speechprep.pipelines.inspect.decode import Decoded, decode_one, load_vocabulary
 from speechprep.registry import make
 from speechprep.tokenizers.interleave.single import interleave_utterance
@@ -203,43 +203,6 @@ def open(folder: str | Path) -> Run:  # noqa: A001 - `speechprep.open`
         DamagedFile, SchemaMismatch: a manifest that cannot be read.
     """
     return open_run(str(folder))
-
-
-def export(
-    run: str | Path | Run,
-    *,
-    to: str,
-    out: str | Path,
-    rows: Sequence[str] = (),
-    kept: bool = True,
-    filters: Mapping[str, Any] | None = None,
-    audio: str = "path",
-    progress: Progress | None = None,
-) -> Exported:
-    """Write words, segments and units of a run in the format of another tool, as `speechprep export` does.
-
-    Args:
-        run: run folder, or an opened run.
-        to: format, for example "textgrid"; see docs/export.md.
-        out: empty or new local folder.
-        rows: "segments", "words", "units"; empty: those of the format.
-        kept: only the kept rows of `words`; False: all utterances.
-        filters: options of `filter`, for example {"min_trust": 0.5}; None: the stored verdicts.
-        audio: "path": the recordings stay at their place; "copy": they are copied.
-        progress: called with the utterances done, seconds of audio, and utterances left out for bad audio.
-
-    Returns:
-        The counts of rows exported, left out by reason, and changed.
-
-    Raises:
-        ConfigError, MissingBackend, StaleArtifact: see `pipelines.export.export.export_run`.
-    """
-    if audio not in ("path", "copy"):
-        raise ConfigError(f"audio = {audio!r}; choose 'path' or 'copy'")
-    opened = run if isinstance(run, Run) else open_run(str(run))
-    thresholds = None if filters is None else find_stage("filter").configure(dict(filters))
-    how: Any = {"audio": audio, "thresholds": thresholds, "progress": progress}
-    return export_run(opened, to, str(out), rows=rows, kept=kept, **how)
 
 
 def interleave(

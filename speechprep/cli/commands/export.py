@@ -37,7 +37,7 @@ def export(
         typer.Option(
             "--rows",
             metavar="KIND",
-            help="Rows to write: segments, words or units. Repeat --rows for several.  [default: depends on the format]",
+            help="Rows to write: segments, words or units. Repeat it for several.  [default: depends on the format]",
             show_default=False,
         ),
     ] = None,
@@ -89,7 +89,8 @@ def _show(result: Exported) -> None:
         counted |= {(tier, reason): n for reason, n in reasons.items()}
     written = ", ".join(f"{n:,} {tier}" for tier, n in result.rows.items())
     size = hours(result.seconds) or "0 s"
-    screen.print(f"exported: {written} of {plural(result.recordings, 'recording')}, {size}")
+    whole = f"{plural(result.utterances, 'utterance')} of {plural(result.recordings, 'recording')}, {size}"
+    screen.print(f"exported: {written} ({whole})")
     if counted:
         screen.print(_table(counted))
     for reason, n in result.changed.items():

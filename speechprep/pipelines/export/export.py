@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from speechprep.artifacts import storage
-from speechprep.artifacts.run import Run
+from speechprep.artifacts.run import Run, open_run
 from speechprep.errors import BadInput, ConfigError
+from speechprep.pipelines.engine.stage import find_stage
 from speechprep.pipelines.export.formats import choose_tiers, find_format
 from speechprep.pipelines.export.names import stem, unique_names
 from speechprep.pipelines.export.order import sort_records
@@ -31,10 +32,10 @@ class Exported:
     Attributes:
         format: name of the format.
         folder: absolute path.
-        recordings: number of recordings with an exported row.
-        seconds: seconds of audio of the exported utterances.
-        rows: tier -> exported rows.
-        left_out: tier -> reason -> rows.
+        recordings: number of exported recordings.
+        utterances: number of exported utterances; `seconds` of their audio.
+        rows: tier -> exported rows; units are runs of equal units.
+        left_out: "utterances" or tier -> reason -> number.
         changed: reason -> labels that the format could not hold as they are.
         renamed: ids and recordings with another name in the export.
     """
@@ -42,6 +43,7 @@ class Exported:
     format: str
     folder: str
     recordings: int
+    utterances: int
     seconds: float
     rows: dict[str, int]
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -53,37 +55,42 @@ class Exported:
         return asdict(self)
 
 
-def export_run(
-    run: Run,
-    to: str,
-    out: str,
+def export(
+    run: str | Path | Run,
     *,
+    to: str,
+    out: str | Path,
     rows: Sequence[str] = (),
     kept: bool = True,
-    thresholds: Any = None,
-    audio: Audio = "path",
+    filters: Mapping[str, Any] | None = None,
+    audio: str = "path",
     progress: Progress | None = None,
 ) -> Exported:
-    """Write the rows of a run in another format.
+    """Write words, segments and units of a run in the format of another tool, as `speechprep export` does.
 
     Args:
-        run: with `utterances`, and with `words` and `units` for these rows.
-        to: name of the format.
+        run: run folder, or an opened run; with `utterances`, and with `words` and `units` for these rows.
+        to: name of the format, for example "textgrid".
         out: local folder; it must be absent or empty.
         rows: "segments", "words", "units"; empty: those of the format that the run has.
-        kept: leave out rows that are not kept.
-        thresholds: options of `filter` instead of the stored verdicts; None: the stored ones.
+        kept: leave out rows of `words` that are not kept, and utterances without a row.
+        filters: options of `filter`, for example {"min_trust": 0.5}; None: the stored verdicts.
         audio: "path": the recordings stay at their place; "copy": they are copied into `out`.
-        progress: called for each recording.
+        progress: called after each recording.
+
+    Returns:
+        The counts of rows exported, left out by reason, and changed.
 
     Raises:
-        ConfigError: an unknown format, unknown rows, or a folder with files.
+        ConfigError: an unknown format, rows or option, or a folder with files.
         MissingBackend: the package of the format is not installed.
         StaleArtifact: the run lacks `utterances`, or its folders are from different runs.
     """
-    form, source = find_format(to), Source.of(run)
+    source = Source.of(run if isinstance(run, Run) else open_run(str(run)))
+    form, copied = find_format(to), _audio(audio)
+    thresholds = None if filters is None else find_stage("filter").configure(dict(filters))
     tiers = choose_tiers(form, tuple(rows), source.tiers)
-    writer_class, final = form.load(), _place(out)
+    writer_class, final = form.load(), _place(str(out))
     folder = final.with_name(f"{final.name}{storage.TEMPORARY}{uuid.uuid4().hex}")
     folder.mkdir(parents=True)
     scratch = folder / ".sort"
@@ -91,17 +98,25 @@ def export_run(
     try:
         counts = Counts(tiers)
         names = _names(source, dots=to != "webdataset")
-        writer = writer_class(Target(folder, final, tiers, audio, counts))
+        writer = writer_class(Target(folder, final, tiers, copied, counts))
         judge = Judge(kept=kept, thresholds=thresholds)
         rows_sorted = _sorted(_exported(read_utterances(source, judge, names), counts), scratch)
         n = _write(writer, recordings(rows_sorted, StoredAudio(source.utterances)), counts, progress)
         shutil.rmtree(scratch)
         renamed = _renamed(names)
-        result = Exported(to, str(final), n, counts.seconds, *_plain(counts), sum(map(len, renamed.values())))
+        result = Exported(
+            to, str(final), n, counts.utterances, counts.seconds, *_plain(counts), sum(map(len, renamed.values()))
+        )
         _finish(folder, final, {**result.to_dict(), "renamed": renamed})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return result
+
+
+def _audio(mode: str) -> Audio:
+    if mode == "path" or mode == "copy":
+        return mode
+    raise ConfigError(f"audio = {mode!r}; choose 'path' or 'copy'")
 
 
 def _place(out: str) -> Path:
@@ -121,7 +136,7 @@ def _place(out: str) -> Path:
 def _names(source: Source, *, dots: bool) -> dict[str, str]:
     """Names of all recordings (by `recording_key`) and utterances (by "#" and the id) of a run."""
     ids, audio = {}, {}
-    for id, uri in source.keys():
+    for id, uri in source.places():
         key = recording_key(id, uri)
         ids[f"#{id}"] = id if dots else id.replace(".", "_")
         audio[key] = id if uri is None else stem(uri)

@@ -1,4 +1,4 @@
-"""External sort of JSON records: sorted runs in temporary files, then one merge. Memory does not grow with the input."""
+"""External sort of JSON records in constant memory: sorted runs in temporary files, then one merge."""
 
 from __future__ import annotations
 

@@ -99,9 +99,18 @@ class Utterance:
 
 @dataclass
 class Counts:
-    """Rows exported, left out by reason, and labels changed by reason. Tiers are the keys of the first two."""
+    """Utterances and rows exported, left out by reason, and labels changed by reason.
+
+    Attributes:
+        tiers: exported tiers.
+        utterances: exported utterances; `seconds` of audio.
+        rows: tier -> exported rows.
+        left_out: "utterances" or tier -> reason -> number.
+        changed: reason -> labels.
+    """
 
     tiers: tuple[str, ...]
+    utterances: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     left_out: dict[str, Counter[str]] = field(default_factory=dict)
     changed: Counter[str] = field(default_factory=Counter)
@@ -109,12 +118,18 @@ class Counts:
 
     def exported(self, utterance: Utterance) -> None:
         """All rows of an utterance are exported."""
-        self.seconds += utterance.duration
+        self.count(utterance)
         for tier in self.tiers:
             self.rows[tier] += len(utterance.spans(tier))
 
+    def count(self, utterance: Utterance) -> None:
+        """An utterance is exported; its rows are counted elsewhere."""
+        self.utterances += 1
+        self.seconds += utterance.duration
+
     def leave_out(self, utterance: Utterance, reason: str) -> None:
-        """All rows of an utterance are left out."""
+        """An utterance is left out with all its rows."""
+        self.drop("utterances", reason)
         for tier in self.tiers:
             self.drop(tier, reason, len(utterance.spans(tier)))
 
@@ -153,7 +168,7 @@ class Source:
         """Tiers with rows in this run; words of the corpus count."""
         return TIERS if self.units is not None else TIERS[:2]
 
-    def keys(self) -> Iterator[tuple[str, str | None]]:
+    def places(self) -> Iterator[tuple[str, str | None]]:
         """(id, audio) of all utterances."""
         for batch in self.utterances.batches(["id", "audio"]):
             yield from zip(batch.column("id").to_pylist(), batch.column("audio").to_pylist(), strict=True)

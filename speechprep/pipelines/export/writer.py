@@ -103,7 +103,7 @@ class LabelWriter(Writer):
         if tiers := {tier: spans for tier in self.tiers if (spans := self._spans(recording, tier))}:
             self.write(recording, tiers)
         for utterance in recording.utterances:
-            self.counts.seconds += utterance.duration
+            self.counts.count(utterance)
 
     @abstractmethod
     def write(self, recording: Recording, tiers: dict[str, list[tuple[Utterance, Span]]]) -> None:

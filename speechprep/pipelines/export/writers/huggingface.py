@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+import pyarrow as pa
 
 from speechprep.pipelines.export.names import safe_name
 from speechprep.pipelines.export.recording import Recording
@@ -58,9 +59,9 @@ class HuggingFace(Writer):
         number = self._files.get(split, 0)
         folder = self.target.folder / "data"
         folder.mkdir(exist_ok=True)
-        columns = {name: [row[name] for row in self._rows[split]] for name in self._features}
-        table = datasets.Dataset.from_dict(columns, features=self._features)
-        table.to_parquet(str(folder / f"{split}-{number:05d}.parquet"))
+        # `Dataset.from_dict` would load an audio decoder, although the audio is encoded.
+        table = pa.Table.from_pylist(self._rows[split], schema=self._features.arrow_schema)
+        datasets.Dataset(table).to_parquet(str(folder / f"{split}-{number:05d}.parquet"))
         self._files[split], self._rows[split], self._bytes[split] = number + 1, [], 0
 
     def close(self) -> None:
@@ -69,10 +70,7 @@ class HuggingFace(Writer):
             if self._rows[split]:
                 self._flush(split)
         if self._files:
-            files = [
-                f"  - split: {split}\n    path: {json.dumps(f'data/{split}-*.parquet')}"
-                for split in sorted(self._files)
-            ]
+            files = [f"  - split: {split}\n    path: {x}" for split in sorted(self._files)]
             front = ["---", "configs:", "- config_name: default", "  data_files:", *files, "---"]
             self.lines("README.md", [*front, "", "# Utterances", "", "Exported by speechprep."])
 
@@ -80,4 +78,4 @@ class HuggingFace(Writer):
 def split_name(split: str | None) -> str:
     """Name of a split for `datasets`: letters, digits, `_` and `.`, separated by no dash."""
     name = safe_name(split or "train")
-    return "".join(c if c.isascii() and c.isalnum() or c == "_" else "_" for c in name) or "train"
+    return "".join(c if (c.isascii() and c.isalnum()) or c == "_" else "_" for c in name) or "train"
