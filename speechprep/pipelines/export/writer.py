@@ -66,7 +66,11 @@ class Writer(ABC):
         """Absolute path or URI of the audio of a recording: at its place, or in `audio/` of the export.
 
         Stored audio is always copied.
+
+        Raises:
+            BadInput: absent or unreadable audio.
         """
+        _ = recording.info  # reads the header
         if recording.uri is not None and self.target.audio == "path":
             return storage.absolute(recording.uri)
         return self.store(f"audio/{recording.name}.{recording.ending()}", recording.read())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -61,7 +63,8 @@ class HuggingFace(Writer):
         folder.mkdir(exist_ok=True)
         # `Dataset.from_dict` would load an audio decoder, although the audio is encoded.
         table = pa.Table.from_pylist(self._rows[split], schema=self._features.arrow_schema)
-        datasets.Dataset(table).to_parquet(str(folder / f"{split}-{number:05d}.parquet"))
+        with _no_bars():
+            datasets.Dataset(table).to_parquet(str(folder / f"{split}-{number:05d}.parquet"))
         self._files[split], self._rows[split], self._bytes[split] = number + 1, [], 0
 
     def close(self) -> None:
@@ -70,9 +73,25 @@ class HuggingFace(Writer):
             if self._rows[split]:
                 self._flush(split)
         if self._files:
-            files = [f"  - split: {split}\n    path: {x}" for split in sorted(self._files)]
-            front = ["---", "configs:", "- config_name: default", "  data_files:", *files, "---"]
+            front = ["---", "configs:", "- config_name: default", "  data_files:"]
+            for split in sorted(self._files):
+                front += [f"  - split: {split}", f"    path: data/{split}-*.parquet"]
+            front.append("---")
             self.lines("README.md", [*front, "", "# Utterances", "", "Exported by speechprep."])
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """No progress bars of `datasets`: they would mix with those of this program."""
+    import datasets
+
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
 
 
 def split_name(split: str | None) -> str:
