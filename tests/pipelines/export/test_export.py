@@ -153,7 +153,7 @@ def test_stored_audio_is_written_beside_a_manifest(tmp_path):
 def test_the_command_prints_the_counts(run, tmp_path, capsys):
     assert app.run(["export", str(run), "--to", "ctm", "--out", str(tmp_path / "out"), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["rows"] == {"words": 10}
+    assert printed["rows"] == {"words": 12}
     assert (
         app.run(["export", str(run), "--to", "ctm", "--out", str(tmp_path / "two"), "--set", "max_duration=2.5"]) == 0
     )

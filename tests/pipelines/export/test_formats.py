@@ -83,8 +83,8 @@ def test_a_textgrid_has_tiers_for_segments_words_and_units_of_each_speaker(run, 
         "bob b - segments", "bob b - words", "bob b - units",
     }  # fmt: skip
     assert grid.maxTimestamp == 12.0
-    assert grid.getTier("bob b - segments").entries[0] == (4.0, 7.0, "the <b>& end")
-    assert grid.getTier("ann - units").entries[:2] == ((1.0, 1.06, "0"), (1.06, 1.12, "1"))
+    assert tuple(grid.getTier("bob b - segments").entries[0]) == (4.0, 7.0, "the <b>& end")
+    assert [tuple(e) for e in grid.getTier("ann - units").entries[:2]] == [(1.0, 1.06, "0"), (1.06, 1.12, "1")]
 
 
 @pytest.mark.reference
@@ -98,13 +98,16 @@ def test_lhotse_loads_and_validates_its_manifests(run, tmp_path):
         recordings = lhotse.RecordingSet.from_jsonl(tmp_path / "out/recordings.jsonl")
         supervisions = lhotse.SupervisionSet.from_jsonl(tmp_path / "out/supervisions.jsonl")
         lhotse.validate_recordings_and_supervisions(recordings, supervisions)
-        made = {cut.id: cut for cut in lhotse.CutSet.from_manifests(recordings, supervisions).trim_to_supervisions()}
+        made = {supervision.id: supervision for supervision in supervisions}
     for cut in cuts:
         lhotse.validate(cut)
         (inner,) = cut.supervisions
-        (other,) = [o.supervisions[0] for o in made.values() if o.supervisions[0].id == cut.id]
+        other = made[cut.id]
         assert (inner.text, inner.speaker, inner.duration) == (other.text, other.speaker, other.duration)
-        assert inner.alignment == other.alignment
+        assert (inner.start, other.start) == (0.0, cut.start)
+        for kind, items in (other.alignment or {}).items():
+            moved = [(item.symbol, pytest.approx(item.start - cut.start), item.duration) for item in items]
+            assert [tuple(item)[:3] for item in inner.alignment[kind]] == moved
         assert len(cut.load_audio()[0]) == round(cut.duration * runs.RATE)
 
 
@@ -128,6 +131,7 @@ def test_lhotse_reads_the_kaldi_directory_and_its_orders_agree(run, tmp_path):
 
 
 @pytest.mark.reference
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # webdataset leaves the file open
 def test_webdataset_reads_its_tars(run, tmp_path):
     export(run, "webdataset", tmp_path / "out")
     import webdataset

@@ -38,16 +38,15 @@ class Lhotse(Writer):
         self._files["recordings"].write(described)
         for utterance in recording.utterances:
             channel = channels if len(channels) > 1 else 0
-            supervision = self._supervision(recording, utterance, channel)
-            self._files["supervisions"].write(supervision)
+            self._files["supervisions"].write(self._supervision(recording, utterance, channel, utterance.offset))
+            # `SupervisionSegment.with_offset` of lhotse 1.33 does not move the alignment.
+            inner = self._supervision(recording, utterance, channel, 0.0)
             cut = MonoCut if channel == 0 else MultiCut
-            duration = min(utterance.duration, info.duration - utterance.offset)
-            inner = supervision.with_offset(-utterance.offset).trim(duration)
             self._files["cuts"].write(
                 cut(
                     id=utterance.id,
                     start=utterance.offset,
-                    duration=duration,
+                    duration=utterance.duration,
                     channel=channel,
                     supervisions=[inner],
                     recording=described,
@@ -56,13 +55,14 @@ class Lhotse(Writer):
             )
             self.counts.exported(utterance)
 
-    def _supervision(self, recording: Recording, utterance: Utterance, channel: Any) -> Any:
+    def _supervision(self, recording: Recording, utterance: Utterance, channel: Any, start: float) -> Any:
+        """The supervision of an utterance that starts at `start` seconds of its recording or cut."""
         from lhotse import SupervisionSegment
         from lhotse.supervision import AlignmentItem
 
         alignment = {
             tier.removesuffix("s"): [
-                AlignmentItem(span.text, round(utterance.offset + span.start, 8), round(span.end - span.start, 8))
+                AlignmentItem(span.text, round(start + span.start, 8), round(span.end - span.start, 8))
                 for span in utterance.spans(tier)
             ]
             for tier in self.tiers
@@ -71,7 +71,7 @@ class Lhotse(Writer):
         return SupervisionSegment(
             id=utterance.id,
             recording_id=recording.name,
-            start=utterance.offset,
+            start=start,
             duration=utterance.duration,
             channel=channel,
             text=utterance.text if "segments" in self.tiers else None,
