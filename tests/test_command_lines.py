@@ -32,6 +32,7 @@ NOT_RUN = {
     r"center=position": "needs a sample of Whisper frames",
     r"^images ": "needs a model folder",
     r"gs://": "needs cloud storage",
+    r"^push .*--public": "uploads to the Hub",
     r"/shared/|/data": "needs a disk shared by several machines",
     r"docs/experiments/": "needs corpora outside of the package",
 }
