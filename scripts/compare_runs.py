@@ -3,7 +3,7 @@
 python scripts/compare_runs.py A B                      # exit code 1 if they differ, 2 if there is nothing to compare
 python scripts/compare_runs.py A B --strict             # fingerprints and checksums must be equal too
 python scripts/compare_runs.py A B --path /old=/new     # read the path prefix /old in A as /new
-python scripts/compare_runs.py A B --ignore rejects.message --json
+python scripts/compare_runs.py A B --ignore _rejects.message --json
 
 Both folders must hold the same files at any depth. The kind of file decides the comparison:
 
@@ -43,6 +43,7 @@ from run_values import (
     footer,
     has_text,
     json_differences,
+    present_name,
     run_facts,
     schema_fields,
 )
@@ -102,7 +103,7 @@ class Run:
 
     def __init__(self, root: Path, paths: dict[str, str], *, strict: bool) -> None:
         self.root = root
-        self.files = {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*")) if p.is_file()}
+        self.files = {present_name(p.relative_to(root)): p for p in sorted(root.rglob("*")) if p.is_file()}
         self.files = {name: p for name, p in self.files.items() if not (UNFINISHED | TEXTS) & set(Path(name).parts)}
         replacements = {} if strict else fingerprints(self.files)
         replacements |= {str(root.resolve()): "<run>", **paths}
@@ -139,7 +140,7 @@ def compare_runs(
         FileNotFoundError: `left` holds no manifest and no Parquet file.
     """
     runs = Run(left, paths or {}, strict=strict), Run(right, {}, strict=strict)
-    if not any(Path(name).name == "manifest.json" or name.endswith(".parquet") for name in runs[0].files):
+    if not any(Path(name).name == "_manifest.json" or name.endswith(".parquet") for name in runs[0].files):
         raise FileNotFoundError(f"{left} holds no dataset; name a run folder")
     result = Result()
     comparison = _Comparison(runs, result, ignore or set(), strict=strict)
@@ -149,7 +150,7 @@ def compare_runs(
         else:
             a, b = ("present" if name in run.files else ABSENT for run in runs)
             result.differences.append(Difference(*_place(name), None, "file", a, b))
-    result.folders = len({_place(name)[0] for name in runs[0].files if "/" in name and "/rejects/" not in name})
+    result.folders = len({_place(name)[0] for name in runs[0].files if "/" in name and "/_rejects/" not in name})
     return result
 
 
@@ -226,13 +227,13 @@ class _Comparison:
     def json(self, name: str, left: Path, right: Path) -> None:
         """Values of a JSON file; a manifest and run.json without times, versions and checksums."""
         bodies = [json.loads(path.read_text(encoding="utf-8")) for path in (left, right)]
-        if left.name == "run.json":
+        if Path(name).name == "run.json":
             bodies = [run_facts(body) for body in bodies]
-        if left.name in ("manifest.json", "codebook.json"):
+        if Path(name).name in ("_manifest.json", "codebook.json"):
             bodies = [self.without_hashes(body) for body in bodies]
         a, b = (run.normalise(body) for run, body in zip(self.runs, bodies, strict=True))
         for at, x, y in json_differences(a, b):
-            if at.startswith("made_of") and left.name == "manifest.json" and not self.strict:
+            if at.startswith("made_of") and Path(name).name == "_manifest.json" and not self.strict:
                 self.result.notes.append(Difference(*_place(name), None, at, short(x), short(y)))
             else:
                 self.add(name, at, x, y)

@@ -128,13 +128,18 @@ def first_byte(left: bytes, right: bytes) -> tuple[str, str, str]:
     return f"byte {i}", f"{left[i : i + 16]!r} of {len(left)}", f"{right[i : i + 16]!r} of {len(right)}"
 
 
+def present_name(path: Path) -> str:
+    """Path of a file in a run; files of earlier versions have the names of this version."""
+    return "/".join({"manifest.json": "_manifest.json", "rejects": "_rejects"}.get(part, part) for part in path.parts)
+
+
 def fingerprints(files: dict[str, Path]) -> dict[str, str]:
     """Hash -> role, from the manifests and codebooks of a run."""
     roles: dict[str, str] = {}
     for name, path in files.items():
-        if path.name in ("manifest.json", "codebook.json"):
+        if Path(name).name in ("_manifest.json", "codebook.json"):
             body = json.loads(path.read_text(encoding="utf-8"))
-            kind = "" if path.name == "manifest.json" else "units in "
+            kind = "" if Path(name).name == "_manifest.json" else "units in "
             for key in HASHES:
                 if isinstance(body.get(key), str):
                     roles.setdefault(body[key], f"<{key} of {kind}{Path(name).parent.as_posix()}>")

@@ -35,7 +35,7 @@ def table(folder: Path) -> list[dict]:
 def rejects(out: Path) -> dict[str, dict[str, str]]:
     """id -> {stage: code}"""
     found: dict[str, dict[str, str]] = {}
-    for file in sorted(out.glob("*/rejects/part-*.parquet")):
+    for file in sorted(out.glob("*/_rejects/part-*.parquet")):
         for row in pq.read_table(file).to_pylist():
             found.setdefault(row["id"], {})[row["stage"]] = row["code"]
             assert row["message"]
@@ -131,7 +131,7 @@ def test_a_full_disk_is_one_clear_error_and_what_was_there_stays(small_disk, tmp
 
     with pytest.raises(StorageError, match="the disk is full"):
         run(corpus_path(), small_disk / "run", "ingest.embed_audio=true", "sample.max_frames=100000", name="demo")
-    complete = [p.parent for p in (small_disk / "run").glob("*/manifest.json")]
+    complete = [p.parent for p in (small_disk / "run").glob("*/_manifest.json")]
     assert complete, "the stages before the disk was full are complete"
     for folder in complete:
         assert manifest.read(str(folder)).rows == len(table(folder))

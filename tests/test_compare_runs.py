@@ -52,7 +52,7 @@ def make_run(run: Path) -> Path:
         (run / name).mkdir(parents=True)
         body = {"kind": name, "fingerprint": fingerprint, "made_of": {"seed": 0}, "versions": {"pyarrow": "1"}}
         body |= {"extra": {"codebook": FINGERPRINT["codebook"]}, "counters": {"frames": 3}}
-        (run / name / "manifest.json").write_text(json.dumps(body))
+        (run / name / "_manifest.json").write_text(json.dumps(body))
     write(run, rows())
     np.save(run / "codebook/centroids.npy", np.array([[0.0, 1.0]], np.float32))
     (run / "codebook/text.model").write_bytes(b"pieces")
@@ -162,19 +162,19 @@ def test_fingerprints_may_differ_but_must_be_used_in_the_same_places(runs):
     data = [{**row, "codebook": other if row["codebook"] else None} for row in rows()]
     write(runs[1], data)
     assert places(runs) == [(SHARD, 0, "column 'codebook'")]
-    edit(runs[1] / "codebook/manifest.json", fingerprint=other, extra={"codebook": other})
-    assert places(runs) == [("units/manifest.json", None, "extra.codebook")]
-    edit(runs[1] / "units/manifest.json", extra={"codebook": other})
+    edit(runs[1] / "codebook/_manifest.json", fingerprint=other, extra={"codebook": other})
+    assert places(runs) == [("units/_manifest.json", None, "extra.codebook")]
+    edit(runs[1] / "units/_manifest.json", extra={"codebook": other})
     assert places(runs) == []
     assert places(runs, strict=True) != []
 
 
 def test_versions_never_count_and_what_enters_a_fingerprint_is_a_note(runs):
-    edit(runs[1] / "units/manifest.json", versions={"pyarrow": "2"}, made_of={"seed": 1})
+    edit(runs[1] / "units/_manifest.json", versions={"pyarrow": "2"}, made_of={"seed": 1})
     result = compare_runs.compare_runs(*runs)
     assert result.equal
     assert [(note.column, note.left, note.right) for note in result.notes] == [("made_of.seed", "0", "1")]
-    assert places(runs, strict=True) == [("units/manifest.json", None, "made_of.seed")]
+    assert places(runs, strict=True) == [("units/_manifest.json", None, "made_of.seed")]
 
 
 @pytest.mark.parametrize("name", ["codebook/text.model", "codebook/centroids.npy"])
@@ -187,9 +187,9 @@ def test_artifact_files_are_compared_by_their_bytes(runs, name):
 
 
 def test_counters_and_run_facts_are_compared(runs):
-    edit(runs[1] / "units/manifest.json", counters={"frames": 3.0})
+    edit(runs[1] / "units/_manifest.json", counters={"frames": 3.0})
     edit(runs[1] / "run.json", stages=[{"name": "units", "rows": 4, "seconds": 1.0}])
-    assert places(runs) == [("./run.json", None, "stages[0].rows"), ("units/manifest.json", None, "counters.frames")]
+    assert places(runs) == [("./run.json", None, "stages[0].rows"), ("units/_manifest.json", None, "counters.frames")]
 
 
 def test_a_file_on_one_side_only_is_a_difference(runs):

@@ -28,7 +28,7 @@ def files(run_folder: Path) -> dict[str, str]:
     return {
         p.relative_to(run_folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
         for p in sorted(run_folder.rglob("*"))
-        if p.is_file() and p.name != "manifest.json"
+        if p.is_file() and p.name != "_manifest.json"
     }
 
 
@@ -58,8 +58,8 @@ def reference(corpus, tmp_path_factory) -> Path:
 def test_the_number_of_workers_changes_no_byte(corpus, reference, tmp_path, workers):
     other = run(corpus, tmp_path / "run", workers=workers)
     assert files(other) == files(reference)
-    assert [r["id"] for r in rows(other / "utterances/rejects")] == ["broken"]
-    for path in reference.rglob("manifest.json"):
+    assert [r["id"] for r in rows(other / "utterances/_rejects")] == ["broken"]
+    for path in reference.rglob("_manifest.json"):
         assert path.read_bytes() == (other / path.relative_to(reference)).read_bytes(), path
 
 
@@ -76,8 +76,8 @@ def test_the_order_of_the_files_changes_no_byte(corpus, reference, tmp_path):
         k: v for k, v in files(reference).items() if "rejects" not in k
     }
     changed = {"message", "retry"}
-    rejects = [{k: v for k, v in r.items() if k not in changed} for r in rows(other / "utterances/rejects")]
-    expected = [{k: v for k, v in r.items() if k not in changed} for r in rows(reference / "utterances/rejects")]
+    rejects = [{k: v for k, v in r.items() if k not in changed} for r in rows(other / "utterances/_rejects")]
+    expected = [{k: v for k, v in r.items() if k not in changed} for r in rows(reference / "utterances/_rejects")]
     assert rejects == expected
 
 
@@ -104,7 +104,7 @@ def test_a_run_killed_at_any_moment_and_started_again_gives_the_same_bytes(corpu
         time.sleep(moments.uniform(2, 9))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        committed.append(len(list(out.rglob("part-*.parquet"))) + len(list(out.rglob("manifest.json"))))
+        committed.append(len(list(out.rglob("part-*.parquet"))) + len(list(out.rglob("_manifest.json"))))
     run(corpus, out)
     assert files(out) == files(reference)
     assert committed == sorted(committed), "what is committed must survive a kill"

@@ -66,7 +66,7 @@ def test_the_stage_has_a_command_a_line_in_the_help_and_verified_rows(run):
 
 def test_rows_that_break_the_declared_kind_are_found(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
-    manifest = tmp_path / "run" / "phrases" / "manifest.json"
+    manifest = tmp_path / "run" / "phrases" / "_manifest.json"
     manifest.write_text(manifest.read_text().replace('"rows": ', '"rows": 1'))
     call("verify", tmp_path / "run", code=1)
 

@@ -50,7 +50,7 @@ def test_the_installed_wheel_runs_the_demo_in_an_empty_folder(environment: Path,
     printed = run(environment / "bin/speechprep", "demo", "--out", "out", cwd=tmp_path)
     assert "report.html" in printed
     assert (tmp_path / "out/report.html").stat().st_size > 10_000
-    assert (tmp_path / "out/packed/manifest.json").exists()
+    assert (tmp_path / "out/packed/_manifest.json").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

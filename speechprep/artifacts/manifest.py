@@ -1,4 +1,6 @@
-"""`manifest.json`: kind, origin and completeness of a folder. It is written last.
+"""`_manifest.json`: kind, origin and completeness of a folder. It is written last.
+
+Readers of Parquet folders skip names with a leading `_`. Folders of earlier versions have a `manifest.json`.
 
 It has two hashes. The *fingerprint* identifies the work: stage, version, configuration, fingerprints of the inputs,
 identity of the backend. The *content hash* identifies the result: sha256 over the shards.
@@ -15,7 +17,8 @@ from typing import Any
 from speechprep.artifacts import storage
 from speechprep.errors import SchemaMismatch, StaleArtifact, first_line
 
-NAME = "manifest.json"
+NAME = "_manifest.json"
+EARLIER_NAME = "manifest.json"
 FORMAT = 1
 
 
@@ -49,7 +52,7 @@ class Shard:
         key: shard key.
         sha256: sha256 of the file; `size` in bytes.
         rows, seconds: rows of the file, and seconds of audio behind them.
-        rejects: sha256 of `rejects/<name>`, empty if nothing was rejected.
+        rejects: sha256 of `_rejects/<name>`, empty if nothing was rejected.
         counters: sums counted by the stage; `licences` of the records.
     """
 
@@ -66,7 +69,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Content of `manifest.json`. The fingerprint is the digest of `made_of`."""
+    """Content of `_manifest.json`. The fingerprint is the digest of `made_of`."""
 
     kind: str
     fingerprint: str
@@ -221,14 +224,19 @@ def read(folder: str) -> Manifest:
     return manifest
 
 
+def places(folder: str) -> list[str]:
+    """URIs at which the manifest of a folder may be, the present name first."""
+    return [storage.join(folder, name) for name in (NAME, EARLIER_NAME)]
+
+
 def find(folder: str) -> Manifest | None:
     """The manifest of a folder, None without the file.
 
     Raises:
         SchemaMismatch: see `Manifest.from_json`.
     """
-    where = storage.join(folder, NAME)
-    if not storage.exists(where):
+    where = next((uri for uri in places(folder) if storage.exists(uri)), None)
+    if where is None:
         return None
     # A byte that is not UTF-8 becomes an unpaired surrogate, refused by `from_json`.
     return Manifest.from_json(storage.read_bytes(where).decode(errors="surrogateescape"), where)

@@ -1,6 +1,6 @@
 """Reading the folders of a run: `open_run(folder)["words"].batches(["id", "text"])`.
 
-Only manifests are read at first. A folder without `manifest.json` is incomplete and is not a dataset of the run.
+Only manifests are read at first. A folder without `_manifest.json` is incomplete and is not a dataset of the run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from speechprep.artifacts.datasets import kinds
 from speechprep.errors import StaleArtifact
 
 ROWS = 2048  # rows of a batch
-REJECTS = "rejects"
+REJECTS = "_rejects"
+EARLIER_REJECTS = "rejects"  # of folders of earlier versions
+EARLIER_FILES = (manifest.EARLIER_NAME, EARLIER_REJECTS, "README.md")
 RECORD = "run.json"
 
 
@@ -122,13 +124,13 @@ class Dataset:
 
     @property
     def reject_shards(self) -> list[str]:
-        """Names of the shards of `rejects/`, in order."""
-        return shards.shard_names(list(storage.sizes(storage.join(self.uri, REJECTS))))
+        """Names of the shards of the rejects, in order."""
+        return shards.shard_names(list(storage.sizes(rejects_folder(self.uri))))
 
     def rejects(self, columns: Sequence[str] | None = None, shard: str | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows of `rejects/`, in order."""
+        """Rows of the rejects, in order."""
         for name in self.reject_shards if shard is None else [shard]:
-            yield from shards.read_batches(storage.join(self.uri, REJECTS, name), columns, ROWS)
+            yield from shards.read_batches(storage.join(rejects_folder(self.uri), name), columns, ROWS)
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,26 @@ class Run:
 def _texts(batch: pa.RecordBatch, column: str) -> Iterator[tuple[str, str]]:
     pairs = zip(batch.column("id").to_pylist(), batch.column(column).to_pylist(), strict=True)
     yield from ((id, text) for id, text in pairs if text is not None)
+
+
+def rejects_folder(folder: str) -> str:
+    """URI of the rejects of a dataset: `_rejects`, or `rejects` in a folder of an earlier version."""
+    present, earlier = storage.join(folder, REJECTS), storage.join(folder, EARLIER_REJECTS)
+    return earlier if storage.is_dir(earlier) and not storage.is_dir(present) else present
+
+
+def move_to_layout(folder: str) -> None:
+    """Move the rejects of a folder of an earlier version to `_rejects`, and remove its manifest and dataset card.
+
+    The folder is then unfinished, so that its shards are checked and its manifest is written again.
+    """
+    earlier = storage.join(folder, EARLIER_REJECTS)
+    if not storage.exists(storage.join(folder, manifest.EARLIER_NAME)) and not storage.is_dir(earlier):
+        return
+    for name in storage.sizes(earlier):
+        storage.write_bytes(storage.join(folder, REJECTS, name), storage.read_bytes(storage.join(earlier, name)))
+    for name in EARLIER_FILES:
+        storage.remove(storage.join(folder, name))
 
 
 def open_dataset(folder: str) -> Dataset:

@@ -15,7 +15,6 @@ import pyarrow as pa
 import yaml
 
 from speechprep.artifacts import storage
-from speechprep.artifacts.card import kind
 from speechprep.artifacts.datasets import find_kind
 from speechprep.artifacts.meanings import meaning
 from speechprep.artifacts.run import Dataset, Run, open_run
@@ -138,6 +137,17 @@ def _columns(dataset: Dataset) -> str:
     schema: pa.Schema = dataset.schema
     rows = [(f.name, kind(f.type), meaning(dataset.kind, f.name)) for f in schema]
     return _table(f"## Columns of {escape(_name(dataset))}", ("column", "type", "meaning"), rows)
+
+
+def kind(of: pa.DataType) -> str:
+    """A column's type in words."""
+    if pa.types.is_struct(of):
+        return "{" + ", ".join(f"{of.field(i).name}: {kind(of.field(i).type)}" for i in range(of.num_fields)) + "}"
+    if pa.types.is_fixed_size_list(of):
+        return f"list of {of.list_size} {kind(of.value_type)}"
+    if pa.types.is_list(of):
+        return f"list of {kind(of.value_type)}"
+    return str(of)
 
 
 def _table(title: str, head: tuple[str, ...], rows: list[Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speechprep.artifacts import run_card, storage
-from speechprep.artifacts.run import REJECTS, Dataset, open_run
+from speechprep.artifacts.run import EARLIER_REJECTS, REJECTS, Dataset, open_run
 from speechprep.errors import ConfigError, MissingBackend, StorageError, first_line
 
 MESSAGE = "Upload by speechprep"
@@ -62,7 +62,7 @@ def prepare(run: str, repo: str) -> Upload:
 def _files(root: Path, folder: Path) -> list[str]:
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     names = (path.relative_to(folder) for path in paths)
-    kept = (name for name in names if name.parts[0] != REJECTS and name.name != run_card.NAME)
+    kept = (name for name in names if name.parts[0] not in (REJECTS, EARLIER_REJECTS, run_card.NAME))
     return [(folder.relative_to(root) / name).as_posix() for name in kept]
 
 

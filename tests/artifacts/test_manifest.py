@@ -46,7 +46,7 @@ def test_differences_name_the_place_and_both_values():
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}', '{"format": 1, "kind": "words"}', "not json"])
 def test_what_is_not_a_manifest_is_refused_with_its_place(tmp_path, text):
-    (tmp_path / "manifest.json").write_text(text)
+    (tmp_path / "_manifest.json").write_text(text)
     with pytest.raises(SchemaMismatch, match="manifest"):
         manifest.read(str(tmp_path))
 

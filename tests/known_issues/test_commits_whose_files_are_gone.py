@@ -59,7 +59,7 @@ def test_rejects_lost_before_their_folder_was_complete_are_computed_again(tmp_pa
     run(steps(tmp_path / "whole"))
     with pytest.raises(UnfinishedSlices):
         run(steps(tmp_path / "lost")[:1], slice=(1, 2))
-    (tmp_path / "lost/numbers/rejects" / SHARD).unlink()
+    (tmp_path / "lost/numbers/_rejects" / SHARD).unlink()
     run(steps(tmp_path / "lost"))
     assert tree(tmp_path / "lost") == tree(tmp_path / "whole")
 

@@ -59,7 +59,7 @@ def ids(folder: Path) -> list[str]:
 
 
 def rejects(folder: Path) -> dict[str, str]:
-    files = sorted((folder / "rejects").glob("*.parquet"))
+    files = sorted((folder / "_rejects").glob("*.parquet"))
     rows = [row for file in files for row in pq.read_table(file).to_pylist()]
     assert all(len(row["message"]) > 20 for row in rows)
     return {row["id"]: row["code"] for row in rows}

@@ -38,7 +38,7 @@ def test_a_vocabulary_of_another_codebook_is_refused_by_name(runs, tmp_path):
 
 def test_a_vocabulary_without_the_name_of_its_codebook_still_works(runs, tmp_path):
     shutil.copytree(runs[1], tmp_path / "run")
-    path = tmp_path / "run" / "subword" / "manifest.json"
+    path = tmp_path / "run" / "subword" / "_manifest.json"
     body = json.loads(path.read_text())
     assert body["extra"].pop("codebook")
     path.write_text(json.dumps(body))

@@ -76,7 +76,7 @@ def test_together_or_one_by_one_the_bytes_are_the_same(
     assert [len(batch) for batch in batched] == [3, 4, 1]  # whole batches of rows, of 6 s or more but the last
     assert (alone / NAME).read_bytes() == (together / NAME).read_bytes()
     # The retry command names the output folder, and the two folders differ.
-    refused = [pq.read_table(out / "rejects" / NAME).drop_columns(["retry"]) for out in (alone, together)]
+    refused = [pq.read_table(out / "_rejects" / NAME).drop_columns(["retry"]) for out in (alone, together)]
     assert refused[0].equals(refused[1])
     assert pq.read_table(together / NAME).column("id").to_pylist() == [talker["id"] for talker in talkers]
 

@@ -75,7 +75,7 @@ def table(folder: Path) -> list[dict]:
 def test_every_hostile_file_is_an_utterance_or_a_reject_and_never_both(run_stage, shared_data: Path):
     hostile = shared_data / "hostile"
     folder = run_stage(STAGE, sources=[hostile], workers=2)
-    rows, rejects = table(folder), table(folder / "rejects")
+    rows, rejects = table(folder), table(folder / "_rejects")
     refused = {r["id"]: r["code"] for r in rejects}
     assert refused == AT_INGEST | MEDIA
     assert sorted([*refused, *(row["id"] for row in rows)]) == sorted(stated(hostile))
@@ -110,7 +110,7 @@ def test_every_hostile_file_decodes_to_finite_sound_or_gives_a_reason(shared_dat
 
 def test_verify_audio_finds_at_ingest_what_decoding_would(run_stage, shared_data: Path):
     folder = run_stage(STAGE, {"verify_audio": True}, sources=[shared_data / "hostile"])
-    assert {r["id"]: r["code"] for r in table(folder / "rejects")} == AT_INGEST | MEDIA | AT_DECODING
+    assert {r["id"]: r["code"] for r in table(folder / "_rejects")} == AT_INGEST | MEDIA | AT_DECODING
 
 
 def test_speech_survives_its_odd_formats(shared_data: Path):
@@ -133,7 +133,7 @@ def test_broken_manifests_keep_their_good_lines(run_stage, shared_data: Path, na
     folder = run_stage(STAGE, sources=[shared_data / "hostile" / "manifests" / f"{name}.jsonl"])
     ids, codes = MANIFESTS[name]
     assert [row["id"] for row in table(folder)] == ids
-    rejects = table(folder / "rejects")
+    rejects = table(folder / "_rejects")
     assert {r["id"]: r["code"] for r in rejects} == codes
     assert all(f"{name}.jsonl:" in r["message"] for r in rejects)
 
@@ -156,7 +156,7 @@ def test_every_shared_corpus_goes_in_whole(run_stage, shared_data: Path, name: s
     rows = {row["id"]: row for row in table(folder)}
     manifest = stated(shared_data / name)
     assert rows.keys() == manifest.keys()
-    assert not table(folder / "rejects")
+    assert not table(folder / "_rejects")
     for id, row in rows.items():
         assert row["duration"] == pytest.approx(manifest[id]["duration_s"], abs=0.01)
         assert row["sample_rate"] == manifest[id]["sample_rate"]

@@ -66,8 +66,8 @@ def declare(run: Path, kind: str, shards: list[Shard] | None = None, **extra: An
 
 
 def write_rejects(run: Path, kind: str, rows: list[dict[str, Any]], shard: str = shard_name(0, 1)) -> None:
-    (run / kind / "rejects").mkdir(exist_ok=True)
-    with ShardWriter(str(run / kind / "rejects" / shard), schemas.REJECTS) as writer:
+    (run / kind / "_rejects").mkdir(exist_ok=True)
+    with ShardWriter(str(run / kind / "_rejects" / shard), schemas.REJECTS) as writer:
         writer.write([{"audio": None, "retry": None, **row} for row in rows])
 
 
@@ -283,7 +283,7 @@ def test_an_empty_folder_still_gives_a_page(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_manifest_is_named_as_not_finished(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    (run / "units" / "manifest.json").unlink()
+    (run / "units" / "_manifest.json").unlink()
     page = render(str(run))
     assert "units: left out of this page" in page
     assert 'id="units"' not in page

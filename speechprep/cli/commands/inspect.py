@@ -184,8 +184,9 @@ def _print_rejects(screen: Any, folder: str, body: Manifest) -> None:
     if not reasons:
         return
     from speechprep.artifacts import shards, storage
+    from speechprep.artifacts.run import rejects_folder
 
-    where = storage.join(folder, "rejects")
+    where = rejects_folder(folder)
     examples = table("rejected", "code", "id", "message", right=("rejected",))
     first: dict[str, tuple[str, str]] = {}
     for name in shards.shard_names(list(storage.sizes(where))):

@@ -9,13 +9,14 @@ from typing import Any
 
 from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard, differences, digest
+from speechprep.artifacts.run import EARLIER_FILES, REJECTS
 from speechprep.artifacts.schemas import SCHEMA_VERSION
 from speechprep.artifacts.shards import shard_name, shard_names
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.pipelines.engine.retry import MAX_REJECT_FRACTION, retry_command, with_reject_limit
 from speechprep.pipelines.engine.scratch import temporary_folder
 from speechprep.pipelines.engine.stage import Stage, StageConfig
-from speechprep.pipelines.engine.task import REJECT_FOLDER, STATE, WORK, FolderSizes, Task, intact, read_record
+from speechprep.pipelines.engine.task import STATE, WORK, FolderSizes, Task, intact, read_record
 
 PLAN = "plan.json"  # in STATE: body of the fingerprint of an unfinished folder
 
@@ -159,7 +160,7 @@ def _check_folder(step: Step, made_of: dict[str, Any], *, rebuild: bool) -> None
     elif storage.exists(state):
         earlier = json.loads(storage.read_bytes(state))
     if earlier is None:
-        if storage.sizes(step.folder) or set(storage.folders(step.folder)) - {STATE, WORK, REJECT_FOLDER}:
+        if storage.sizes(step.folder) or set(storage.folders(step.folder)) - {STATE, WORK, REJECTS, *EARLIER_FILES}:
             raise ConfigError(
                 f"{step.folder} holds files that speechprep did not make: it has no {manifest.NAME}; choose another "
                 "--out, or delete the folder if an earlier run made it"
@@ -177,7 +178,7 @@ def _check_folder(step: Step, made_of: dict[str, Any], *, rebuild: bool) -> None
 def _remove_output(folder: str, complete: Manifest | None) -> None:
     """Remove the files of speechprep from a folder; other files stay."""
     names = [s.name for s in complete.shards] if complete else shard_names(list(storage.sizes(folder)))
-    for name in [manifest.NAME, *names, REJECT_FOLDER, STATE, WORK]:
+    for name in [manifest.NAME, REJECTS, *EARLIER_FILES, *names, STATE, WORK]:
         storage.remove(storage.join(folder, name))
 
 
@@ -296,5 +297,5 @@ def stale_files(prepared: Prepared, shards: list[Shard]) -> list[str]:
     }
     stale = [f for f in shard_names(list(storage.sizes(folder))) if f not in names]
     stale += [f for f in storage.sizes(folder) if storage.TEMPORARY in f]
-    rejects = [f"{REJECT_FOLDER}/{f}" for f in storage.sizes(storage.join(folder, REJECT_FOLDER))]
+    rejects = [f"{REJECTS}/{f}" for f in storage.sizes(storage.join(folder, REJECTS))]
     return stale + [f for f in rejects if f not in with_rejects]

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-from speechprep.artifacts import card, manifest, storage
+from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard
+from speechprep.artifacts.run import move_to_layout
 from speechprep.errors import SpeechprepError, TooManyRejects
 from speechprep.pipelines.engine.beam.runner import Engine, run_tasks
 from speechprep.pipelines.engine.failures import WorkerDied
@@ -119,12 +120,12 @@ def _begin(prepared: Prepared) -> None:
     """Mark the folder as incomplete: kept shards get commit records, and the manifest is removed."""
     folder = prepared.step.folder
     storage.write_bytes(storage.join(folder, STATE, PLAN), manifest.canonical(prepared.made_of).encode())
-    if manifest.find(folder) is None:
-        return
-    for task in prepared.tasks:
-        if task.shard in prepared.committed:
-            write_record(task, prepared.committed[task.shard])
-    storage.remove(storage.join(folder, manifest.NAME))
+    if manifest.find(folder) is not None:
+        for task in prepared.tasks:
+            if task.shard in prepared.committed:
+                write_record(task, prepared.committed[task.shard])
+        storage.remove(storage.join(folder, manifest.NAME))
+    move_to_layout(folder)
 
 
 def _run_todo(prepared: Prepared, one_by_one: set[int], options: Options, listener: Listener) -> None:
@@ -231,7 +232,6 @@ def _finish(prepared: Prepared, options: Options) -> Manifest:
         versions=_versions(),
         extra=_facts(prepared, shards),
     )
-    card.write(step.folder, complete)
     manifest.write(step.folder, complete)
     storage.remove(storage.join(step.folder, STATE))
     return complete

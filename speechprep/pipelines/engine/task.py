@@ -1,6 +1,6 @@
 """Tasks: the work on one shard as plain data (`Task`), the same on a worker (`Work`), and the commit record.
 
-The folder of a task holds its shards, `rejects/`, and during a run `_state/` (commit records) and `_work/` (temporary
+The folder of a task holds its shards, `_rejects/`, and during a run `_state/` (commit records) and `_work/` (temporary
 files). A task is committed if its record has the key of the task and every file of the record is in the folder with
 its recorded size.
 """
@@ -15,10 +15,10 @@ from typing import Any
 
 from speechprep.artifacts import shards, storage
 from speechprep.artifacts.manifest import Manifest, Shard, read
+from speechprep.artifacts.run import EARLIER_REJECTS, REJECTS
 
 STATE = "_state"
 WORK = "_work"
-REJECT_FOLDER = "rejects"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Task:
     @property
     def rejects_name(self) -> str:
         """Name of the file of rejects in the folder."""
-        return f"{REJECT_FOLDER}/{shards.shard_name(self.shard, self.shards)}"
+        return f"{REJECTS}/{shards.shard_name(self.shard, self.shards)}"
 
     @property
     def cost(self) -> float:
@@ -167,7 +167,9 @@ class FolderSizes:
         parent, _, file = name.rpartition("/")
         if parent not in self._listings:
             self._listings[parent] = storage.sizes(storage.join(self._folder, parent) if parent else self._folder)
-        return self._listings[parent].get(file)
+        size = self._listings[parent].get(file)
+        # The next run moves the rejects of an earlier version, see `artifacts.run.move_to_layout`.
+        return self(f"{EARLIER_REJECTS}/{file}") if size is None and parent == REJECTS else size
 
 
 def intact(task: Task, committed: list[Shard], size_of: SizeOf) -> bool:

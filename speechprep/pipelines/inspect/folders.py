@@ -10,11 +10,11 @@ from typing import Any
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.manifest import Manifest, Shard, short
-from speechprep.artifacts.run import REJECTS, Dataset
+from speechprep.artifacts.run import Dataset, rejects_folder
 from speechprep.errors import SpeechprepError
 from speechprep.pipelines.engine.stage import Stage, find_stage
 
-RESTORE = "restore manifest.json, or delete the folder and run its stage again"
+RESTORE = "restore the manifest, or delete the folder and run its stage again"
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,13 @@ class CheckedFolder:
 
     @cached_property
     def reject_files(self) -> list[str]:
-        """Names of the files in `rejects/`, Parquet or not."""
-        return sorted(storage.sizes(storage.join(self.dataset.uri, REJECTS)))
+        """Names of the files of rejects, Parquet or not."""
+        return sorted(storage.sizes(rejects_folder(self.dataset.uri)))
+
+    @property
+    def rejects(self) -> str:
+        """Name of the folder of rejects."""
+        return rejects_folder(self.dataset.uri).rsplit("/", 1)[-1]
 
     def rejects_name(self, shard: Shard) -> str:
         """Name of the file of rejects of a task: that of its shard, unless the task wrote several shards."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from speechprep.artifacts import manifest, shards, storage
-from speechprep.artifacts.run import REJECTS
+from speechprep.artifacts.run import rejects_folder
 from speechprep.errors import StaleArtifact
 from speechprep.registry import names
 
@@ -23,12 +23,12 @@ def read_rejects(folder: str) -> Iterator[dict[str, Any]]:
     """
     inner = [storage.join(folder, name) for name in storage.folders(folder)]
     folders = [folder, *inner] if manifest.find(folder) is None else [folder]
-    if all(manifest.find(uri) is None and not storage.is_dir(storage.join(uri, REJECTS)) for uri in folders):
+    if all(manifest.find(uri) is None and not storage.is_dir(rejects_folder(uri)) for uri in folders):
         raise StaleArtifact(f"{folder}: no dataset, artifact or run of speechprep; name a run folder")
     for uri in sorted(folders, key=_place):
-        parts = shards.shard_names(list(storage.sizes(storage.join(uri, REJECTS))))
+        parts = shards.shard_names(list(storage.sizes(rejects_folder(uri))))
         for part in parts:
-            for batch in shards.read_batches(storage.join(uri, REJECTS, part), None, _ROWS):
+            for batch in shards.read_batches(storage.join(rejects_folder(uri), part), None, _ROWS):
                 yield from batch.to_pylist()
 
 

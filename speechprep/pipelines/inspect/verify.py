@@ -20,9 +20,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from speechprep.artifacts import card, manifest, run_card, schemas, shards, storage
+from speechprep.artifacts import manifest, run_card, schemas, shards, storage
 from speechprep.artifacts.datasets import find_kind
-from speechprep.artifacts.run import RECORD, REJECTS, Dataset
+from speechprep.artifacts.run import EARLIER_FILES, RECORD, Dataset
 from speechprep.errors import DamagedFile, SchemaMismatch, SpeechprepError, StaleArtifact, first_line
 from speechprep.pipelines.engine.task import STATE, WORK
 from speechprep.pipelines.inspect.folders import CheckedFolder, Neighbours, stage_of
@@ -61,7 +61,7 @@ def verify(folder: str) -> Verdict:
     """
     verdict = Verdict()
     place = folder.rstrip("/") or "/"
-    if storage.exists(storage.join(place, manifest.NAME)) or storage.is_dir(storage.join(place, STATE)):
+    if any(map(storage.exists, manifest.places(place))) or storage.is_dir(storage.join(place, STATE)):
         _folder(place, _neighbours(storage.parent(place)), verdict)
         return verdict
     around = _neighbours(place)
@@ -133,14 +133,14 @@ def _files(folder: CheckedFolder, verdict: Verdict) -> Iterator[str]:
     for shard in stored.shards:
         yield from _file(uri, shard.name, shard.sha256, shard.size, verdict)
         if shard.rejects:
-            yield from _file(uri, f"{REJECTS}/{folder.rejects_name(shard)}", shard.rejects, None, verdict)
-    named = {s.name for s in stored.shards} | {manifest.NAME, card.NAME}
+            yield from _file(uri, f"{folder.rejects}/{folder.rejects_name(shard)}", shard.rejects, None, verdict)
+    named = {s.name for s in stored.shards} | {manifest.NAME, *EARLIER_FILES}
     rejects = {folder.rejects_name(s) for s in stored.shards if s.rejects}
     strays = sorted(storage.sizes(uri).keys() - named)
-    strays += [f"{REJECTS}/{name}" for name in folder.reject_files if name not in rejects]
+    strays += [f"{folder.rejects}/{name}" for name in folder.reject_files if name not in rejects]
     yield from (f"{name} is there but not in the manifest; delete it" for name in strays)
     inner = {s.name.split("/")[0] for s in stored.shards if "/" in s.name}
-    for name in sorted(set(storage.folders(uri)) - inner - {REJECTS}):
+    for name in sorted(set(storage.folders(uri)) - inner - {folder.rejects}):
         leftover = name in (STATE, WORK)
         yield f"{name}/ was left by a run that did not end" if leftover else f"{name}/ is not of speechprep"
 
@@ -196,7 +196,7 @@ def _rows(folder: CheckedFolder, verdict: Verdict) -> Iterator[str]:
     for shard in stored.shards:
         if shard.rejects:
             name = folder.rejects_name(shard)
-            yield from _readable(f"{REJECTS}/{name}", _reject_schema(dataset.uri, f"{REJECTS}/{name}"))
+            yield from _readable(f"{folder.rejects}/{name}", _reject_schema(dataset.uri, f"{folder.rejects}/{name}"))
 
 
 def _reject_schema(folder: str, name: str) -> Iterator[str]:

@@ -292,5 +292,5 @@ def test_the_align_stage_runs_with_it(folder, run_stage, make_corpus):
     assert [row["id"] for row in found] == ["said"]
     assert [w["text"] for w in found[0]["words"]] == rows[0]["text"].split()
     assert [w["timing"] for w in found[0]["words"]] == ["aligned"] * 3 + ["interpolated"] + ["aligned"] * 2
-    refused = pq.read_table(next((made / "rejects").glob("*.parquet"))).to_pylist()
+    refused = pq.read_table(next((made / "_rejects").glob("*.parquet"))).to_pylist()
     assert {row["id"]: row["code"] for row in refused} == {"unsaid": "no_alignable_text", "flood": "text_too_long"}

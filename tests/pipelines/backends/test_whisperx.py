@@ -179,5 +179,5 @@ def test_the_align_stage_runs_with_it_and_rejects_with_a_reason(folders, run_sta
         assert len(found[id]["language"]) in (2, 3)
         assert 0 < found[id]["language_probability"] <= 1
     assert found["silent"]["language"] is None
-    refused = pq.read_table(next((made / "rejects").glob("*.parquet"))).to_pylist()
+    refused = pq.read_table(next((made / "_rejects").glob("*.parquet"))).to_pylist()
     assert {row["id"]: row["code"] for row in refused} == {"unsaid": "no_alignable_text", "flood": "text_too_long"}

@@ -61,7 +61,7 @@ def test_workers_and_engines_change_no_byte(tmp_path, double, workers):
     run(chain(tmp_path / "many", count={"bad": 10}, double=double), workers=workers)
     one, many = tree(tmp_path / "one"), tree(tmp_path / "many")
     # one of the stages has another name, which its manifest and its card say
-    named = ("manifest.json",) if double is toy.DOUBLE else ("manifest.json", "README.md")
+    named = ("_manifest.json",)
     data = {k: v for k, v in one.items() if not k.endswith(named)}
     assert data == {k: v for k, v in many.items() if not k.endswith(named)}
     assert len([k for k in data if "rejects" in k]) == 4
@@ -123,7 +123,7 @@ def test_a_shard_that_was_deleted_or_cut_is_made_again(tmp_path):
 def test_a_fault_of_the_program_names_stage_and_shard_and_commits_nothing_half(tmp_path):
     with pytest.raises(failures.WorkFailed, match="shard 0: KeyError"):
         run(chain(tmp_path, options={"fail": True}))
-    assert not (tmp_path / "doubles/manifest.json").exists()
+    assert not (tmp_path / "doubles/_manifest.json").exists()
     assert not [p for p in tmp_path.rglob("*") if storage.TEMPORARY in p.name]
 
 
@@ -149,7 +149,7 @@ def test_a_worker_that_is_killed_once_costs_nobody_anything(tmp_path):
 def test_an_utterance_that_kills_its_process_is_rejected_and_its_shard_goes_on(tmp_path):
     run(chain(tmp_path, double=toy.FRAGILE, options={"kill": 33}), workers=2)
     assert sorted(r["n"] for r in rows(tmp_path / "doubles")) == [2 * n for n in range(100) if n != 33]
-    (reject,) = rows(tmp_path / "doubles/rejects")
+    (reject,) = rows(tmp_path / "doubles/_rejects")
     assert (reject["id"], reject["code"]) == ("n33", "process_died")
 
 
@@ -170,7 +170,7 @@ def test_a_record_that_kills_the_driver_is_rejected_by_the_next_run_and_nothing_
     again = drive(tmp_path / "rough", options)
     assert again.returncode == 0, again.stderr
     assert rows(tmp_path / "rough/doubles") == [r for r in rows(tmp_path / "calm/doubles") if r["id"] != "n33"]
-    (reject,) = rows(tmp_path / "rough/doubles/rejects")
+    (reject,) = rows(tmp_path / "rough/doubles/_rejects")
     assert (reject["id"], reject["code"]) == ("n33", "process_died")
     assert "died twice on 'n33'" in reject["message"]
     for shard in (0, 2, 3):
@@ -185,7 +185,7 @@ def test_a_driver_that_is_killed_from_outside_costs_nobody_anything(tmp_path):
     assert drive(tmp_path / "rough", options).returncode == -signal.SIGKILL
     assert drive(tmp_path / "rough", options).returncode == 0
     assert rows(tmp_path / "rough/doubles") == rows(tmp_path / "calm/doubles")
-    assert not (tmp_path / "rough/doubles/rejects").exists()
+    assert not (tmp_path / "rough/doubles/_rejects").exists()
 
 
 def test_a_shard_whose_process_dies_on_no_record_ends_the_run_with_its_name(tmp_path):
@@ -316,7 +316,7 @@ def test_a_run_killed_anywhere_and_started_again_gives_the_same_bytes(tmp_path, 
 def _manifests_of(folder: Path) -> dict[str, str]:
     """Manifests differ only in the folder's own path among their sources; compare the rest, take the hash as it is."""
     found = {}
-    for path in (folder / "calm").rglob("manifest.json"):
+    for path in (folder / "calm").rglob("_manifest.json"):
         other = folder / "killed" / path.relative_to(folder / "calm")
         a, b = json.loads(path.read_text()), json.loads(other.read_text())
         assert a == b

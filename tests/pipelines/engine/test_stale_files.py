@@ -42,7 +42,7 @@ def shards(folder: Path) -> list[str]:
 
 
 def rejects(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in files(folder) if name.startswith("rejects/")}
+    return {name: (folder / name).read_bytes() for name in files(folder) if name.startswith("_rejects/")}
 
 
 def committed(folder: Path) -> list[manifest.Shard]:
@@ -64,13 +64,13 @@ FOUR = [[1, 2], [3, 10], [4, 20], [5, 6]]
 def test_a_folder_whose_source_changed_has_the_shards_of_a_new_one(tmp_path: Path, later: list[list[int]]) -> None:
     folder = count(FOUR, tmp_path / "old" / "numbers")
     assert shards(folder) == [f"part-0000{i}-of-00004.parquet" for i in range(4)]
-    assert set(rejects(folder)) == {f"rejects/part-0000{i}-of-00004.parquet" for i in (1, 2)}
+    assert set(rejects(folder)) == {f"_rejects/part-0000{i}-of-00004.parquet" for i in (1, 2)}
     count(later, folder)
     fresh = count(later, tmp_path / "new" / "numbers")
     assert shards(folder) == sorted(shard.name for shard in committed(folder))
     assert [shard.sha256 for shard in committed(folder)] == [shard.sha256 for shard in committed(fresh)]
     assert rejects(folder) == rejects(fresh)
-    others = {"README.md", "manifest.json"}
+    others = {"_manifest.json"}
     assert files(folder) - set(shards(folder)) - set(rejects(folder)) == others
 
 
@@ -78,7 +78,7 @@ def test_a_folder_whose_source_changed_has_the_shards_of_a_new_one(tmp_path: Pat
     ("name", "stays"),
     [
         ("part-00002-of-00009.parquet", False),
-        ("rejects/part-00000-of-00004.parquet", False),
+        ("_rejects/part-00000-of-00004.parquet", False),
         (f"part-00001-of-00004.parquet{storage.TEMPORARY}x", False),
         ("notes.txt", True),
     ],

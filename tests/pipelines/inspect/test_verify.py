@@ -83,16 +83,16 @@ def test_a_missing_file_of_an_artifact_is_found(out):
 
 
 def test_a_changed_reject_file_is_found(out):
-    path = out / "numbers" / "rejects" / "part-00000-of-00004.parquet"
+    path = out / "numbers" / "_rejects" / "part-00000-of-00004.parquet"
     path.write_bytes(path.read_bytes() + b"x")
-    one(out, "rejects/part-00000-of-00004.parquet was changed")
+    one(out, "_rejects/part-00000-of-00004.parquet was changed")
 
 
 @pytest.mark.parametrize(
     ("where", "text"),
     [
         ("numbers/part-00009-of-00004.parquet", "part-00009-of-00004.parquet is there but not in the manifest"),
-        ("numbers/rejects/x.parquet", "rejects/x.parquet is there but not in the manifest"),
+        ("numbers/_rejects/x.parquet", "_rejects/x.parquet is there but not in the manifest"),
         ("numbers/_work/x", "_work/ was left by a run that did not end"),
         ("numbers/notes/x", "notes/ is not of speechprep"),
         ("stray.txt", "'stray.txt' is not of speechprep"),

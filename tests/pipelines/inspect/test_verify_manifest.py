@@ -30,7 +30,7 @@ Place = tuple[str | int, ...]
 
 
 def stored(folder: str) -> dict[str, Any]:
-    return json.loads((RUN / folder / manifest.NAME).read_text())
+    return json.loads((RUN / folder / manifest.EARLIER_NAME).read_text())
 
 
 def leaves(value: Any, at: Place = ()) -> Iterator[Place]:
@@ -106,7 +106,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lines(run: Path, folder: str, text: str) -> list[str]:
     """Problems of a folder with another manifest."""
-    path = run / folder / manifest.NAME
+    path = run / folder / manifest.EARLIER_NAME
     before = path.read_text()
     path.write_text(text)
     try:
@@ -167,7 +167,7 @@ def test_a_name_outside_of_the_folder_is_refused(run, name):
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"null", b"\xff", b"[" * 100_000, b'{"format": 1e999}'])
 def test_what_is_no_manifest_is_refused_in_one_line(run, text):
-    path = run / "words" / manifest.NAME
+    path = run / "words" / manifest.EARLIER_NAME
     before = path.read_bytes()
     path.write_bytes(text)
     try:
@@ -181,7 +181,7 @@ def test_what_is_no_manifest_is_refused_in_one_line(run, text):
 
 
 def test_an_input_that_cannot_be_read_is_named(run):
-    path = run / "utterances" / manifest.NAME
+    path = run / "utterances" / manifest.EARLIER_NAME
     before = path.read_bytes()
     path.write_bytes(b"{")
     try:
@@ -202,7 +202,7 @@ def test_the_file_of_rejects_is_compared_with_the_counters(run):
 @pytest.mark.parametrize(("place", "value"), [(("counters", "kept"), 9), (("licences",), "CC0"), (("format",), 2)])
 def test_the_command_ends_with_an_error_and_without_a_traceback(run, place, value, tmp_path):
     folder = shutil.copytree(RUN, tmp_path / "run") / "words"
-    (folder / manifest.NAME).write_text(edited("words", place, lambda _: value))
+    (folder / manifest.EARLIER_NAME).write_text(edited("words", place, lambda _: value))
     done = subprocess.run(
         [sys.executable, "-m", "speechprep", "verify", str(folder)], capture_output=True, text=True, check=False
     )

@@ -37,7 +37,7 @@ def read(folder):
 
 
 def rejected(folder):
-    files = sorted((folder / "rejects").glob("*.parquet"))
+    files = sorted((folder / "_rejects").glob("*.parquet"))
     return {row["id"]: row["code"] for file in files for row in pq.read_table(file).to_pylist()}
 
 

@@ -120,7 +120,7 @@ def test_a_recording_in_two_splits_of_the_corpus_is_rejected_by_name(build: Call
     utterances[4]["split"], utterances[5]["split"] = "train", "test"
     folder = build(rows=(utterances, words), shards=1)
     assert not {"utt004", "utt005"} & {clip["utterance"] for clip in read(folder)}
-    rejects = pq.read_table(folder / "rejects" / "part-00000-of-00001.parquet").to_pylist()
+    rejects = pq.read_table(folder / "_rejects" / "part-00000-of-00001.parquet").to_pylist()
     assert [(row["id"], row["code"]) for row in rejects] == [(f"utt00{i}", "recording_in_two_splits") for i in (4, 5)]
     assert "'test' and 'train'" in rejects[0]["message"]
 

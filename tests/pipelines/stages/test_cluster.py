@@ -150,7 +150,7 @@ def test_short_and_missing_audio_is_rejected_and_the_rest_is_there(
     ]
     corpus = make_corpus(rows)
     folder = run_stage(sample.STAGE, {}, {"utterances": corpus, "corpus": corpus})
-    rejects = pq.read_table(folder / "rejects" / "part-00000-of-00001.parquet").to_pylist()
+    rejects = pq.read_table(folder / "_rejects" / "part-00000-of-00001.parquet").to_pylist()
     assert [(r["id"], r["code"]) for r in rejects] == [("gone", "audio_missing"), ("short", "audio_too_short")]
     assert set(read_sample(folder)) == {talker["id"] for talker in talkers}
 

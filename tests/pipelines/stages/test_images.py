@@ -55,7 +55,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def rejects_of(folder: Path) -> dict[str, str]:
-    return {r["id"]: r["code"] for f in sorted((folder / "rejects").glob("*")) for r in pq.read_table(f).to_pylist()}
+    return {r["id"]: r["code"] for f in sorted((folder / "_rejects").glob("*")) for r in pq.read_table(f).to_pylist()}
 
 
 def test_each_picture_of_a_folder_is_a_row(pictures: Path, run_stage: Any, tmp_path: Path) -> None:

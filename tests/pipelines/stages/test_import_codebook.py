@@ -99,8 +99,8 @@ def test_a_file_that_changed_is_not_taken_for_the_old_one(tmp_path: Path, run_st
     options = {"file": str(tmp_path / "km.bin"), **MFCC}
     kmeans(tmp_path / "km.bin")
     folder = run_stage(STAGE, options)
-    before = (folder / "manifest.json").read_bytes()
-    assert (run_stage(STAGE, options) / "manifest.json").read_bytes() == before
+    before = (folder / "_manifest.json").read_bytes()
+    assert (run_stage(STAGE, options) / "_manifest.json").read_bytes() == before
     kmeans(tmp_path / "km.bin", k=5)
     with pytest.raises(StaleArtifact, match="made with other options or inputs"):
         run_stage(STAGE, options)

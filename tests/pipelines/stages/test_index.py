@@ -109,14 +109,14 @@ def test_an_item_with_nothing_to_be_found_by_is_rejected(which: Any, row: dict, 
 def test_items_without_words_are_in_rejects_and_not_in_the_index(make_corpus: Callable, run_stage: Callable) -> None:
     odd = [{"id": "none", "duration": 1.0}, {"id": "dots", "captions": ["... !"], "duration": 1.0}]
     folder = build(make_corpus, run_stage, [odd[0], *SOUNDS, odd[1]], {"text": "captions"})
-    rejects = pq.read_table(folder / "rejects" / "part-00000-of-00001.parquet").to_pylist()
+    rejects = pq.read_table(folder / "_rejects" / "part-00000-of-00001.parquet").to_pylist()
     assert [(r["id"], r["code"]) for r in rejects] == [("dots", "no_caption"), ("none", "no_caption")]
     assert pq.read_table(folder / "items.parquet").column("id").to_pylist() == [row["id"] for row in SOUNDS]
 
 
 def test_speech_that_nobody_transcribed_is_counted_and_not_rejected(make_corpus: Callable, run_stage: Callable) -> None:
     folder = build(make_corpus, run_stage, [{"id": "none", "duration": 1.0}, *SOUNDS])
-    assert not (folder / "rejects").exists()
+    assert not (folder / "_rejects").exists()
     assert manifest.read(str(folder)).counters["undescribed"] == 1
     assert pq.read_table(folder / "items.parquet").column("id").to_pylist() == [row["id"] for row in SOUNDS]
 
@@ -325,7 +325,7 @@ class TestHeard:
         (tmp_path / "bad.wav").write_text("not a sound")
         odd = {"id": "bad", "audio": str(tmp_path / "bad.wav"), "duration": 1.0}
         folder = heard.index([heard.rows[0], odd, heard.rows[2]])
-        rejects = pq.read_table(folder / "rejects" / "part-00000-of-00001.parquet").to_pylist()
+        rejects = pq.read_table(folder / "_rejects" / "part-00000-of-00001.parquet").to_pylist()
         assert [(r["id"], r["code"]) for r in rejects] == [("bad", "audio_unreadable")]
         assert pq.read_table(folder / "items.parquet").column("id").to_pylist() == ["s0", "s2"]
 

@@ -73,7 +73,7 @@ def test_rows_say_what_manifest_and_header_say(run_stage, tmp_path: Path):
     assert (first["offset"], first["duration"], first["sample_rate"]) == (0.0, 0.2, RATE)
     assert (first["text"], first["language"], first["licence"]) == ("text 0", "en", "CC0")
     assert first["audio_sha256"] == hashlib.sha256(sound(0)).hexdigest()
-    assert not (folder / "rejects").exists()
+    assert not (folder / "_rejects").exists()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_of_two_records_with_one_id_neither_is_kept_and_each_names_the_other(run
         file.write('{"id": "u001", "audio": "audio/0/000.flac"}\n{"id": "u002", "text": "no audio"}\n')
     folder = run_stage(STAGE, sources=[manifest])
     assert [row["id"] for row in table(folder)] == ["u000", "u003", "u004"]
-    rejects = table(folder, "rejects")
+    rejects = table(folder, "_rejects")
     assert [(r["id"], r["code"]) for r in rejects] == [
         ("u001", "duplicate_id"),
         ("u001", "duplicate_id"),
@@ -155,7 +155,7 @@ def test_two_suffixes_of_one_name_collide(run_stage, tmp_path: Path):
         (tmp_path / "in" / name).write_bytes(sound(1))
     folder = run_stage(STAGE, sources=[tmp_path / "in"])
     assert [row["id"] for row in table(folder)] == ["b"]
-    assert [r["code"] for r in table(folder, "rejects")] == ["duplicate_id"] * 2
+    assert [r["code"] for r in table(folder, "_rejects")] == ["duplicate_id"] * 2
 
 
 def test_inputs_that_share_an_id_collide(tmp_path: Path):
@@ -175,7 +175,7 @@ def test_segments_are_cut_from_one_reading_of_their_file(run_stage, tmp_path: Pa
     )
     folder = run_stage(STAGE, {"shards": 1}, sources=[tmp_path / "m.jsonl"])
     assert [(row["offset"], row["duration"]) for row in table(folder)] == [(i * 0.5, 0.5) for i in range(6)]
-    assert [(r["id"], r["code"]) for r in table(folder, "rejects")] == [("s6", "segment_outside")]
+    assert [(r["id"], r["code"]) for r in table(folder, "_rejects")] == [("s6", "segment_outside")]
     assert len(read) == 1
 
 
@@ -186,7 +186,7 @@ def test_a_stated_duration_is_a_claim_that_the_file_corrects_and_a_counter_count
     )
     folder = run_stage(STAGE, sources=[tmp_path / "m.jsonl"])
     assert [row["duration"] for row in table(folder)] == [1.0, 1.0]
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / "_manifest.json").read_text())
     assert sum(s["counters"].get("stated_duration_wrong", 0) for s in manifest["shards"]) == 1
 
 
@@ -204,7 +204,7 @@ def test_archives_keep_their_bytes_and_the_order_of_their_members(run_stage, tmp
     assert [row["id"] for row in rows] == ["one-z", "one-a", "two-z", "two-a"]
     assert [row["audio"] for row in rows] == [None] * 4
     assert rows[0]["audio_bytes"] == sound(0)
-    assert [(r["id"], r["code"]) for r in table(folder, "rejects")] == [
+    assert [(r["id"], r["code"]) for r in table(folder, "_rejects")] == [
         ("one-m", "audio_unreadable"),
         ("two-m", "audio_unreadable"),
     ]
@@ -235,7 +235,7 @@ def test_damage_inside_a_file_is_found_by_verify_audio_only(run_stage, tmp_path:
     assert len(table(run_stage(STAGE, out=tmp_path / "plain", sources=[manifest]))) == 3
     folder = run_stage(STAGE, {"verify_audio": True}, out=tmp_path / "verified", sources=[manifest])
     assert [row["id"] for row in table(folder)] == ["u000", "u002"]
-    assert [(r["id"], r["code"]) for r in table(folder, "rejects")] == [("u001", "audio_corrupt")]
+    assert [(r["id"], r["code"]) for r in table(folder, "_rejects")] == [("u001", "audio_corrupt")]
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_after_a_crash_each_file_is_read_alone_with_its_id_on_disk(tmp_path: Pat
     (out / "_state" / "00000-of-00001.json").unlink()
     execute(replace(task, one_by_one=True, skip_ids=["u003"]))
     assert [row["id"] for row in table(out)] == ["u000", "u001", "u002", "u004", "u005"]
-    assert [(r["id"], r["code"]) for r in table(out, "rejects")] == [("u003", "process_died")]
+    assert [(r["id"], r["code"]) for r in table(out, "_rejects")] == [("u003", "process_died")]
 
 
 def test_remote_inputs_are_read_like_local_ones(tmp_path: Path):

@@ -108,7 +108,7 @@ def test_words_that_cannot_come_back_are_rejected_and_their_units_are_not(tmp_pa
     records = [r for r in made.corpus(40) if r["words"] and r["units"]][:10]
     records[3]["words"][0]["text"] = "two words"
     out = run_stage(STAGE, {}, made.write_inputs(tmp_path, [[made.words_row(r) for r in records]], [records], vocab))
-    rejects = made.read_rows(out / "rejects")
+    rejects = made.read_rows(out / "_rejects")
     assert [(r["id"], r["code"]) for r in rejects] == [(records[3]["id"], "word_not_reversible")]
     assert [r["kind"] for r in made.read_rows(out) if r["id"] == records[3]["id"]] == ["unit"]
 

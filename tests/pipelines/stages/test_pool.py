@@ -64,7 +64,7 @@ def test_vectors_are_the_means_of_the_frames(
     np.testing.assert_allclose(stats[0]["std"], means.std(axis=0), rtol=1e-5, atol=1e-5)
     assert stats[0] == stats[1]
     assert stats[0]["extractor"] == extractor.identity()
-    rejects = pq.read_table(folder / "rejects" / "part-00002-of-00003.parquet").to_pylist()
+    rejects = pq.read_table(folder / "_rejects" / "part-00002-of-00003.parquet").to_pylist()
     assert [(r["id"], r["code"]) for r in rejects] == [("short", "audio_too_short")]
 
 

@@ -65,7 +65,7 @@ def test_a_vector_is_the_mean_over_the_audio_of_the_clip(
         row = vectors[f"{talkers[i]['id']}#{n}"]
         assert row["n_valid"] == len(frames)
         np.testing.assert_allclose(row["mean"], frames.astype(np.float64).mean(axis=0), rtol=1e-5, atol=1e-5)
-    rejects = pq.read_table(folder / "rejects" / "part-00001-of-00002.parquet").to_pylist()
+    rejects = pq.read_table(folder / "_rejects" / "part-00001-of-00002.parquet").to_pylist()
     assert [(row["id"], row["code"]) for row in rejects] == [(f"{talkers[3]['id']}#4", "audio_too_short")]
     assert not verify(str(folder)).problems
 

@@ -242,7 +242,7 @@ def test_units_reject_audio_beyond_the_window_of_a_codebook(
     corpus = make_corpus([{"id": "short", "sound": speech(4.0, 1)}, {"id": "long", "sound": speech(4.2, 2)}], name="in")
     out = run_stage(units.STAGE, {}, {"utterances": corpus, "codebook": folder}, out=tmp_path / "u")
     assert list(rows_of(out)) == ["short"]
-    rejects = pq.read_table(out / "rejects" / "part-00000-of-00001.parquet").to_pylist()
+    rejects = pq.read_table(out / "_rejects" / "part-00000-of-00001.parquet").to_pylist()
     assert [(r["id"], r["code"]) for r in rejects] == [("long", "audio_too_long")]
 
 

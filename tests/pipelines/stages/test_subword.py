@@ -64,7 +64,7 @@ OPTIONS = {"unit_vocab_size": 120, "text_vocab_size": 320}
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir() if p.name != "manifest.json"}
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir() if p.name != "_manifest.json"}
 
 
 def test_the_artifact_is_a_vocabulary_with_an_account_of_what_was_used(run_stage, tmp_path):

@@ -88,7 +88,7 @@ def test_bad_audio_is_rejected_with_its_reason_and_the_rest_is_there(
     ]
     corpus = make_corpus([bad[0], *talkers[:3], bad[1], bad[2], *talkers[3:]])
     folder = run_stage(units.STAGE, {}, {"utterances": corpus, "codebook": make_codebook(tmp_path / "codebook")})
-    rejects = pq.read_table(folder / "rejects" / "part-00000-of-00001.parquet").to_pylist()
+    rejects = pq.read_table(folder / "_rejects" / "part-00000-of-00001.parquet").to_pylist()
     assert [(r["id"], r["code"]) for r in rejects] == [
         ("gone", "audio_missing"),
         ("gone-long", "audio_missing"),
