@@ -185,6 +185,8 @@ def _codebook(folder: CheckedFolder) -> Facts | None:
             **{name: value for name, value in report.items() if isinstance(value, int | float | str)},
             "words": report.get("words", {}),
             "labels": report.get("labels", {}),
+            **{name: report[name] for name in ("shift", "position") if name in report},
+            **({"normalisation": codebook.normalisation} if codebook.normalisation else {}),
             **facts,
         }
     return _json(facts)
