@@ -28,7 +28,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +43,12 @@ from speechprep.pipelines.backends.aligners.acceptance import (
     mean_score,
     trusted,
 )
+from speechprep.pipelines.backends.aligners.denoise import Mode, denoised, parameters
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
-VERSION = 1  # raise it if the same input gives other times
+VERSION = 2  # raise it if the same input gives other times
 WORDS_PER_SECOND = 6.0  # maximal rate of spoken words in a window
 LEAST_SECONDS = 0.1  # shorter audio contains no word
 TAIL_SECONDS = 1.5  # at the end of a window, because a word may be cut off there
@@ -67,6 +68,8 @@ class PocketSphinxAligner(StreamAligner):
     Args:
         window: seconds of audio in one search, 10 to 60; time and memory grow faster than linearly.
         offset: seconds added to every border.
+        denoise: noise reduction before the alignment of a transcript: "auto" for audio with a small level spread (see
+            `denoise`), "never" or "always".
     """
 
     name = "pocketsphinx"
@@ -76,11 +79,14 @@ class PocketSphinxAligner(StreamAligner):
     _search: sphinx.ForcedSearch
     _activity: sliding_window.VoiceActivity
 
-    def __init__(self, window: float = 30.0, offset: float = 0.010) -> None:
+    def __init__(self, window: float = 30.0, offset: float = 0.010, denoise: Mode = "auto") -> None:
         if not 10 <= window <= 60:
             raise ConfigError(f"pocketsphinx: window = {window!r}; choose 10 to 60 seconds")
         if not abs(offset) <= 0.1:
             raise ConfigError(f"pocketsphinx: offset = {offset!r}; choose -0.1 to 0.1 seconds")
+        if denoise not in get_args(Mode):
+            raise ConfigError(f"pocketsphinx: denoise = {denoise!r}; choose {', '.join(get_args(Mode))}")
+        self.denoise = denoise
         self.window = float(window)
         self.offset = float(offset)
         self._free: sphinx.SphinxRecogniser | None = None
@@ -97,6 +103,7 @@ class PocketSphinxAligner(StreamAligner):
             "sample_rate": self.sample_rate,
             "window": self.window,
             "offset": self.offset,
+            "denoise": [self.denoise, *parameters()],
             "beam": [sphinx.BEAM, sphinx.NO_BEAM],
             "silence": sphinx.SILENCE_ODDS,
             "gaussians": sphinx.GAUSSIANS,
@@ -178,7 +185,7 @@ class PocketSphinxAligner(StreamAligner):
                 f"the {len(words)} words of the transcript take at least {fewest / sphinx.FRAME_RATE:.1f} s, the audio "
                 f"has {seconds:.1f} s: does it belong to this recording?",
             )
-        result = self._search.find(audio, words)
+        result = self._search.find(denoised(audio, self.denoise), words)
         if result is None:
             raise BadInput(
                 "align_failed",
@@ -192,16 +199,17 @@ class PocketSphinxAligner(StreamAligner):
         length = sphinx.num_frames(len(audio))
         if not self._activity.has_speech(audio):
             return [], length if last else length - PAUSE_FRAMES
+        cleaned = denoised(audio, self.denoise)
         if last and self._search.fewest_frames(words) <= length:
-            result = self._search.find(audio, words)
+            result = self._search.find(cleaned, words)
             if result is not None and trusted(result[0]) == len(words):
                 return result[0], length
         most = round(self.window * WORDS_PER_SECOND)
         border = length if last else length - round(TAIL_SECONDS * sphinx.FRAME_RATE)
-        step = accepted(self._search.find(audio, words[:most], "open"), border)
+        step = accepted(self._search.find(cleaned, words[:most], "open"), border)
         if step is None:
             few = min(TRUST_WORDS, len(words))
-            step = accepted(self._search.find(audio, words[: SEARCH_WINDOWS * most], "inside"), border, few)
+            step = accepted(self._search.find(cleaned, words[: SEARCH_WINDOWS * most], "inside"), border, few)
         if step is None:  # speech without transcript
             short = len(audio) < self.window / 3 * self.sample_rate
             step = [], length if short else self._activity.pause(audio[: len(audio) // 2]) // sphinx.HOP
