@@ -31,7 +31,7 @@ def whisper(folder: Path, **sizes: Any) -> Path:
 # Functions stand for the model folders that they write.
 SMALL: dict[str, Table] = {
     "aligners": {
-        "pocketsphinx": ({}, [{"window": 20}, {"offset": 0.0}]),
+        "pocketsphinx": ({}, [{"window": 20}, {"offset": 0.0}, {"denoise": "never"}]),
         "ctc": (
             {"model": ctc},
             [
