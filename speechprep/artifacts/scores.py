@@ -263,6 +263,34 @@ SCORES = (
             ),
         ),
     ),
+    Score(
+        "audio_without_text",
+        "seconds of speech outside of the words found in the audio",
+        (
+            Limit(
+                "max_audio_without_text",
+                "audio_without_text",
+                1,
+                16,
+                "drop rows with more seconds of speech without a word; null: off",
+                {"ge": 0},
+            ),
+        ),
+    ),
+    Score(
+        "text_without_audio",
+        "words not found in the audio; their times are interpolated",
+        (
+            Limit(
+                "max_text_without_audio",
+                "text_without_audio",
+                1,
+                17,
+                "drop rows with more words not found in the audio; null: off",
+                {"ge": 0},
+            ),
+        ),
+    ),
 )
 
 DURATION = Score(

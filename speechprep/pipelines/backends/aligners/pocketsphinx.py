@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends import Transcript
-from speechprep.pipelines.backends.aligners import sliding_window, sphinx
+from speechprep.pipelines.backends.aligners import passages, sliding_window, sphinx
 from speechprep.pipelines.backends.aligners.acceptance import (
     PAUSE_FRAMES,
     TRUST_WORDS,
@@ -70,6 +70,7 @@ class PocketSphinxAligner(StreamAligner):
         offset: seconds added to every border.
         denoise: noise reduction before the alignment of a transcript: "auto" for audio with a small level spread (see
             `denoise`), "never" or "always".
+        partial: if a transcript does not fit, find the passages in common with the audio, in audio of one window.
     """
 
     name = "pocketsphinx"
@@ -79,7 +80,13 @@ class PocketSphinxAligner(StreamAligner):
     _search: sphinx.ForcedSearch
     _activity: sliding_window.VoiceActivity
 
-    def __init__(self, window: float = 30.0, offset: float = 0.010, denoise: Mode = "auto") -> None:
+    def __init__(
+        self,
+        window: float = 30.0,
+        offset: float = 0.010,
+        denoise: Mode = "auto",
+        partial: bool = True,  # noqa: FBT001, FBT002 - options are passed by name
+    ) -> None:
         if not 10 <= window <= 60:
             raise ConfigError(f"pocketsphinx: window = {window!r}; choose 10 to 60 seconds")
         if not abs(offset) <= 0.1:
@@ -87,6 +94,7 @@ class PocketSphinxAligner(StreamAligner):
         if denoise not in get_args(Mode):
             raise ConfigError(f"pocketsphinx: denoise = {denoise!r}; choose {', '.join(get_args(Mode))}")
         self.denoise = denoise
+        self.partial = bool(partial)
         self.window = float(window)
         self.offset = float(offset)
         self._free: sphinx.SphinxRecogniser | None = None
@@ -104,6 +112,7 @@ class PocketSphinxAligner(StreamAligner):
             "window": self.window,
             "offset": self.offset,
             "denoise": [self.denoise, *parameters()],
+            "partial": [self.partial, sphinx.LOOP_BEAM, sphinx.LOOP_PHONE, sphinx.LOOP_SKIP, *passages.parameters()],
             "beam": [sphinx.BEAM, sphinx.NO_BEAM],
             "silence": sphinx.SILENCE_ODDS,
             "gaussians": sphinx.GAUSSIANS,
@@ -178,21 +187,28 @@ class PocketSphinxAligner(StreamAligner):
         seconds = len(audio) / self.sample_rate
         if seconds < LEAST_SECONDS:
             raise BadInput("audio_too_short", f"{seconds:.3f} s of audio for {len(words)} words: remove the utterance")
+        cleaned = denoised(audio, self.denoise)
         fewest = self._search.fewest_frames(words)
-        if fewest > sphinx.num_frames(len(audio)):
+        fits = fewest <= sphinx.num_frames(len(audio))
+        closed = self._search.find(cleaned, words) if fits else None
+        # In noise a low score does not mean another text, so noisy audio is not searched for passages.
+        if self.partial and cleaned is audio and (closed is None or passages.doubtful(closed[0])):
+            located = passages.find_passages(self._search, audio, words)
+            if located is not None:
+                return located
+        if closed is not None:
+            return closed[0]
+        if not fits:
             raise BadInput(
                 "text_too_long",
                 f"the {len(words)} words of the transcript take at least {fewest / sphinx.FRAME_RATE:.1f} s, the audio "
                 f"has {seconds:.1f} s: does it belong to this recording?",
             )
-        result = self._search.find(denoised(audio, self.denoise), words)
-        if result is None:
-            raise BadInput(
-                "align_failed",
-                f"no way to fit the {len(words)} words of the transcript into the {seconds:.1f} s of audio: "
-                "does it belong to this recording?",
-            )
-        return result[0]
+        raise BadInput(
+            "align_failed",
+            f"no way to fit the {len(words)} words of the transcript into the {seconds:.1f} s of audio: "
+            "does it belong to this recording?",
+        )
 
     def _step(self, audio: Samples, words: list[str], last: bool) -> tuple[list[Spoken | None], int]:  # noqa: FBT001
         """Positions of the next words in a window, and the frame for the start of the next window."""
