@@ -19,7 +19,7 @@ Examples:
   speechprep eval alignment run --reference textgrids               word times against a folder of TextGrid files
   speechprep eval alignment run --reference run                     against the word times of the corpus
   speechprep eval alignment run --reference run --snr 20,10,5,0     and with noise in the audio
-  speechprep eval alignment run/words --reference other/words       two aligners against each other
+  speechprep eval alignment run/words --reference out/words         two aligners against each other
 
 With --reference run, the words must come from the aligner: align --set given_words=ignore."""
 

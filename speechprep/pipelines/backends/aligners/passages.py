@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.pipelines.backends.aligners import sphinx
-from speechprep.pipelines.backends.aligners.acceptance import mean_score, trusted
+from speechprep.pipelines.backends.aligners.acceptance import mean_score
 from speechprep.pipelines.backends.aligners.timing import Spoken
 
-POOR_SCORE = -3.0  # nats per frame; below this mean, a closed alignment is doubtful (right texts: -0.9 to -2.8)
+POOR_SCORE = -2.5  # nats per frame; below this mean, a closed alignment is doubtful (right texts: -0.9 to -2.8)
+POOR_WORDS, POOR_STRETCH = 4, -3.5  # and below this mean of so many adjacent words
+LONG_PAUSE, POOR_PAUSE = 30, -4.0  # and with a pause of so many frames below this score: speech without a word
+SAME_FRAMES = 50  # both searches have found the same place if no word differs by more
 PASSAGE_SCORE = -4.0  # smallest mean of a passage
 PASSAGE_WORDS = 3  # fewest words of a passage, unless fewer remain
 MIN_SHARE = 0.2  # smallest fraction of spoken words; with fewer, the text belongs to another recording
@@ -38,25 +41,55 @@ class _Passage(NamedTuple):
 
 def parameters() -> list[float]:
     """All constants that can change a result, for the identity of an aligner."""
-    return [POOR_SCORE, PASSAGE_SCORE, PASSAGE_WORDS, MIN_SHARE, MIN_FRAMES, MAX_DEPTH]
+    poor = [POOR_SCORE, POOR_WORDS, POOR_STRETCH, LONG_PAUSE, POOR_PAUSE, SAME_FRAMES]
+    return [*poor, PASSAGE_SCORE, PASSAGE_WORDS, MIN_SHARE, MIN_FRAMES, MAX_DEPTH]
 
 
-def doubtful(placed: Sequence[Spoken | None]) -> bool:
-    """True if a closed alignment has a poor score, in the mean or in one stretch of adjacent words."""
-    return mean_score(placed) < POOR_SCORE or trusted(placed) < len(placed)
+def doubtful(path: sphinx.AlignedPath) -> bool:
+    """True if a closed alignment has a poor score: in the mean, in some adjacent words, or in a long pause."""
+    placed, pauses = path
+    words = [spoken for spoken in placed if spoken is not None]
+    stretches = (words[i : i + POOR_WORDS] for i in range(max(len(words) - POOR_WORDS, 0) + 1))
+    return (
+        mean_score(placed) < POOR_SCORE
+        or any(mean_score(stretch) < POOR_STRETCH for stretch in stretches)
+        or any(pause.end - pause.start >= LONG_PAUSE and pause.score < POOR_PAUSE for pause in pauses)
+    )
 
 
-def find_passages(search: sphinx.ForcedSearch, audio: Samples, words: Sequence[str]) -> list[Spoken | None] | None:
-    """Positions of the spoken words; None for each word that is not spoken. None if too few words are spoken.
+def find_passages(
+    search: sphinx.ForcedSearch, audio: Samples, words: Sequence[str], closed: sphinx.AlignedPath | None
+) -> list[Spoken | None] | None:
+    """Positions of the spoken words; None for each word that is not spoken.
 
     Args:
         search: of the aligner.
         audio: (n,) at 16 kHz, at most one window.
         words: spoken words.
+        closed: the closed alignment, if there is one.
+
+    Returns:
+        None if too few words are spoken, or if the closed alignment has the same words at the same places. A gap of
+        fewer than `PASSAGE_WORDS` words is no passage.
     """
     located = _located(search, audio, words, MAX_DEPTH)
     count = sum(spoken is not None for spoken in located)
-    return located if count and count >= MIN_SHARE * len(words) else None
+    if not count or count < MIN_SHARE * len(words):
+        return None
+    if closed is not None and _longest_gap(located) < PASSAGE_WORDS and _same_places(located, closed[0]):
+        return None
+    return located
+
+
+def _longest_gap(located: Sequence[Spoken | None]) -> int:
+    """Largest number of adjacent words that are not located."""
+    return max(len(gap) for gap in "".join(" " if spoken else "x" for spoken in located).split(" "))
+
+
+def _same_places(located: Sequence[Spoken | None], closed: Sequence[Spoken | None]) -> bool:
+    """True if no located word starts elsewhere in the closed alignment."""
+    pairs = ((a, b) for a, b in zip(located, closed, strict=True) if a is not None and b is not None)
+    return all(abs(a.start - b.start) <= SAME_FRAMES for a, b in pairs)
 
 
 def _located(search: sphinx.ForcedSearch, audio: Samples, words: Sequence[str], depth: int) -> list[Spoken | None]:

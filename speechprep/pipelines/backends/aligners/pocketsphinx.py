@@ -192,8 +192,8 @@ class PocketSphinxAligner(StreamAligner):
         fits = fewest <= sphinx.num_frames(len(audio))
         closed = self._search.find(cleaned, words) if fits else None
         # In noise a low score does not mean another text, so noisy audio is not searched for passages.
-        if self.partial and cleaned is audio and (closed is None or passages.doubtful(closed[0])):
-            located = passages.find_passages(self._search, audio, words)
+        if self.partial and cleaned is audio and (closed is None or passages.doubtful(closed)):
+            located = passages.find_passages(self._search, audio, words, closed)
             if located is not None:
                 return located
         if closed is not None:
