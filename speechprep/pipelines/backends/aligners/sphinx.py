@@ -11,8 +11,8 @@ Measured properties of the library (5.1):
 * `start_stream` runs before every utterance. Without it, the state of the previous utterance changes the result.
 * A beam of 1e-64 gives the result of an exhaustive search on clean speech. In noise or for a wrong text it sometimes
   finds no path; the search then runs again without a beam.
-* Between loops over phones, a beam of 1e-80 is needed. A phone of a loop costs 24 nats: with 12, the loops replace
-  spoken words; with 18 to 24, words and loops are told apart (joins of TIMIT clips).
+* Between loops over phones, a beam of 1e-80 is needed. A phone of a loop costs 24 nats. With 12 nats,
+  loops replace spoken words (joins of TIMIT clips).
 * A decoder serves one thread. Two threads in one decoder end the process by a segmentation fault. Decoders of
   different threads are independent.
 * Memory and time of a forced alignment grow faster than linearly, so callers cut audio into windows.
