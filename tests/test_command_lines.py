@@ -31,6 +31,7 @@ NOT_RUN = {
     r"--audio ": "needs a CLAP model folder",
     r"center=position": "needs a sample of Whisper frames",
     r"^images ": "needs a model folder",
+    r"^eval alignment run --reference run\b": "needs a corpus with word times",
     r"gs://": "needs cloud storage",
     r"/shared/|/data": "needs a disk shared by several machines",
     r"docs/experiments/": "needs corpora outside of the package",
@@ -66,6 +67,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(corpus_path() / "speech", tmp_path / "my-recordings")
     first, second = sorted((tmp_path / "my-recordings").iterdir())[:2]
     (tmp_path / "a.jsonl").write_text(json.dumps({"id": "one", "audio": str(first), "text": "one"}) + "\n")
+    (tmp_path / "textgrids").mkdir()
+    (tmp_path / "textgrids" / f"{first.stem}.ctm").write_text(f"{first.stem} 1 0.176 0.175 the\n")
     for folder in ("more", "shards"):
         (tmp_path / folder).mkdir()
         with tarfile.open(tmp_path / folder / "b.tar", "w") as archive:

@@ -65,6 +65,8 @@ class Score:
     figure: Figure | None = None
 
 
+AUDIO_WITHOUT_TEXT = "drop rows with more seconds of speech without a word; null: off"
+TEXT_WITHOUT_AUDIO = "drop rows with more words not found in the audio; null: off"
 SHARE: dict[str, float] = {"ge": 0, "le": 1}
 
 SCORES = (
@@ -289,6 +291,16 @@ SCORES = (
                 SHARE,
             ),
         ),
+    ),
+    Score(
+        "audio_without_text",
+        "seconds of speech outside of the words found in the audio",
+        (Limit("max_audio_without_text", "audio_without_text", 1, 16, AUDIO_WITHOUT_TEXT, {"ge": 0}),),
+    ),
+    Score(
+        "text_without_audio",
+        "words not found in the audio; their times are interpolated",
+        (Limit("max_text_without_audio", "text_without_audio", 1, 17, TEXT_WITHOUT_AUDIO, {"ge": 0}),),
     ),
 )
 

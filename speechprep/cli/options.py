@@ -51,6 +51,13 @@ Seed = Annotated[
     int | None,
     typer.Option("--seed", metavar="N", help="Seed of all random numbers.  [default: seed of the recipe, or 0]"),
 ]
+BootstrapSamples = Annotated[
+    int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the interval; 0: no interval.")
+]
+BootstrapLevel = Annotated[
+    float, typer.Option("--level", metavar="FRACTION", help="Fraction of the samples inside the interval.")
+]
+BootstrapSeed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the bootstrap.")]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Replace folders made with other options or inputs.")]
 MaxRejects = Annotated[
     float,

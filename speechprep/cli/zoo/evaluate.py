@@ -1,6 +1,6 @@
-"""`speechprep eval`: one command for each benchmark, and one for each evaluation of a trained model.
+"""`speechprep eval`: one command for each benchmark, one for each evaluation of a trained model, and `alignment`.
 
-The commands are built from the declarations of scorers and models.
+The commands are built from the declarations of scorers and models; `alignment` has a file of its own.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ Examples:
   speechprep eval wer --references dev.tsv --hypotheses decoded.tsv --normalise whisper --speaker-column speaker
   speechprep eval captions --references captions.csv --hypotheses generated.jsonl --json
   speechprep eval slue-ner --references slue-voxpopuli_dev.tsv --hypotheses tagged.jsonl
+  speechprep eval alignment run --reference textgrids
 
 Files are .jsonl, .tsv, .csv or sclite's .trn. Rows are joined by id: an id on one side only is an error."""
+ALIGNMENT = "alignment"
 
 References = Annotated[
     str, typer.Option("--references", metavar="FILE", help="Reference texts with ids: .jsonl, .tsv, .csv or .trn.")
@@ -50,14 +52,6 @@ SpeakerColumn = Annotated[
         help="Column of the references with the speaker. The interval is then over speakers, not utterances.",
     ),
 ]
-Samples = Annotated[
-    int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the interval; 0: no interval.")
-]
-Level = Annotated[
-    float, typer.Option("--level", metavar="FRACTION", help="Fraction of the samples inside the interval.")
-]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the bootstrap.")]
-
 Trained = Annotated[str, typer.Option("--model", "-m", metavar="FOLDER", help="Folder of a trained model.")]
 SeveralTrained = Annotated[
     list[str],
@@ -74,10 +68,10 @@ class Evaluations(TyperGroup):
     """A group with a command for each benchmark and each evaluation."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Benchmarks, then evaluations."""
+        """Benchmarks, then evaluations, then the accuracy of word times."""
         from speechprep.models.zoo import evaluations
 
-        return [*registry.names("scorers"), *evaluations()]
+        return [*registry.names("scorers"), *evaluations(), ALIGNMENT]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Build a command from its record."""
@@ -88,6 +82,10 @@ class Evaluations(TyperGroup):
             _add_benchmark(program, registry.resolve("scorers", cmd_name))
         elif cmd_name in evaluations():
             _add_evaluation(program, evaluations()[cmd_name])
+        elif cmd_name == ALIGNMENT:
+            from speechprep.cli.zoo import alignment
+
+            program.command(ALIGNMENT, epilog=alignment.EXAMPLES)(alignment.alignment)
         else:
             return None
         return typer.main.get_command(program)
@@ -107,7 +105,7 @@ app = typer.Typer(name="eval", cls=Evaluations, rich_markup_mode=None, add_compl
 
 @app.callback(invoke_without_command=True, epilog=EXAMPLES)
 def evaluate(ctx: typer.Context) -> None:
-    """Score texts against references, or a trained model on a run, with counts and a confidence interval."""
+    """Score texts or word times against references, or a trained model on a run, with a confidence interval."""
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
@@ -120,9 +118,9 @@ def _tables(
     reference_column: ReferenceColumn = "text",
     hypothesis_column: HypothesisColumn = "text",
     speaker_column: SpeakerColumn = None,
-    samples: Samples = 1000,
-    level: Level = 0.95,
-    seed: Seed = 0,
+    samples: opt.BootstrapSamples = 1000,
+    level: opt.BootstrapLevel = 0.95,
+    seed: opt.BootstrapSeed = 0,
     json: opt.Json = False,
 ) -> None:
     """Signature of the options of all benchmarks."""

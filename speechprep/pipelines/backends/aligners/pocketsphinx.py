@@ -28,14 +28,14 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends import Transcript
-from speechprep.pipelines.backends.aligners import sphinx, webrtc_vad
+from speechprep.pipelines.backends.aligners import passages, sphinx, webrtc_vad
 from speechprep.pipelines.backends.aligners.acceptance import (
     PAUSE_FRAMES,
     TRUST_WORDS,
@@ -43,12 +43,13 @@ from speechprep.pipelines.backends.aligners.acceptance import (
     mean_score,
     trusted,
 )
+from speechprep.pipelines.backends.aligners.denoise import Mode, denoised, parameters
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
-VERSION = 1  # raise it if the same input gives other times
+VERSION = 2  # raise it if the same input gives other times
 WORDS_PER_SECOND = 6.0  # maximal rate of spoken words in a window
 LEAST_SECONDS = 0.1  # shorter audio contains no word
 TAIL_SECONDS = 1.5  # at the end of a window, because a word may be cut off there
@@ -68,6 +69,9 @@ class PocketSphinxAligner(StreamAligner):
     Args:
         window: seconds of audio in one search, 10 to 60; time and memory grow faster than linearly.
         offset: seconds added to every border.
+        denoise: noise reduction before the alignment of a transcript: "auto" for audio with a small level spread (see
+            `denoise`), "never" or "always".
+        partial: if a transcript does not fit, find the passages in common with the audio, in audio of one window.
     """
 
     name = "pocketsphinx"
@@ -78,11 +82,21 @@ class PocketSphinxAligner(StreamAligner):
     _search: sphinx.ForcedSearch
     _activity: webrtc_vad.VoiceActivity
 
-    def __init__(self, window: float = 30.0, offset: float = 0.010) -> None:
+    def __init__(
+        self,
+        window: float = 30.0,
+        offset: float = 0.010,
+        denoise: Mode = "auto",
+        partial: bool = True,  # noqa: FBT001, FBT002 - options are passed by name
+    ) -> None:
         if not 10 <= window <= 60:
             raise ConfigError(f"pocketsphinx: window = {window!r}; choose 10 to 60 seconds")
         if not abs(offset) <= 0.1:
             raise ConfigError(f"pocketsphinx: offset = {offset!r}; choose -0.1 to 0.1 seconds")
+        if denoise not in get_args(Mode):
+            raise ConfigError(f"pocketsphinx: denoise = {denoise!r}; choose {', '.join(get_args(Mode))}")
+        self.denoise = denoise
+        self.partial = bool(partial)
         self.window = float(window)
         self.offset = float(offset)
         self._free: sphinx.SphinxRecogniser | None = None
@@ -99,6 +113,8 @@ class PocketSphinxAligner(StreamAligner):
             "sample_rate": self.sample_rate,
             "window": self.window,
             "offset": self.offset,
+            "denoise": [self.denoise, *parameters()],
+            "partial": [self.partial, sphinx.LOOP_BEAM, sphinx.LOOP_PHONE, sphinx.LOOP_SKIP, *passages.parameters()],
             "beam": [sphinx.BEAM, sphinx.NO_BEAM],
             "silence": sphinx.SILENCE_ODDS,
             "gaussians": sphinx.GAUSSIANS,
@@ -173,37 +189,45 @@ class PocketSphinxAligner(StreamAligner):
         seconds = len(audio) / self.sample_rate
         if seconds < LEAST_SECONDS:
             raise BadInput("audio_too_short", f"{seconds:.3f} s of audio for {len(words)} words: remove the utterance")
+        cleaned = denoised(audio, self.denoise)
         fewest = self._search.fewest_frames(words)
-        if fewest > sphinx.num_frames(len(audio)):
+        fits = fewest <= sphinx.num_frames(len(audio))
+        closed = self._search.find(cleaned, words) if fits else None
+        # In noise a low score does not mean another text, so noisy audio is not searched for passages.
+        if self.partial and cleaned is audio and (closed is None or passages.doubtful(closed)):
+            located = passages.find_passages(self._search, audio, words, closed)
+            if located is not None:
+                return located
+        if closed is not None:
+            return closed[0]
+        if not fits:
             raise BadInput(
                 "text_too_long",
                 f"the {len(words)} words of the transcript take at least {fewest / sphinx.FRAME_RATE:.1f} s, the audio "
                 f"has {seconds:.1f} s: does it belong to this recording?",
             )
-        result = self._search.find(audio, words)
-        if result is None:
-            raise BadInput(
-                "align_failed",
-                f"no way to fit the {len(words)} words of the transcript into the {seconds:.1f} s of audio: "
-                "does it belong to this recording?",
-            )
-        return result[0]
+        raise BadInput(
+            "align_failed",
+            f"no way to fit the {len(words)} words of the transcript into the {seconds:.1f} s of audio: "
+            "does it belong to this recording?",
+        )
 
     def _step(self, audio: Samples, words: list[str], last: bool) -> tuple[list[Spoken | None], int]:  # noqa: FBT001
         """Positions of the next words in a window, and the frame for the start of the next window."""
         length = sphinx.num_frames(len(audio))
         if not self._activity.has_speech(audio):
             return [], length if last else length - PAUSE_FRAMES
+        cleaned = denoised(audio, self.denoise)
         if last and self._search.fewest_frames(words) <= length:
-            result = self._search.find(audio, words)
+            result = self._search.find(cleaned, words)
             if result is not None and trusted(result[0]) == len(words):
                 return result[0], length
         most = round(self.window * WORDS_PER_SECOND)
         border = length if last else length - round(TAIL_SECONDS * sphinx.FRAME_RATE)
-        step = accepted(self._search.find(audio, words[:most], "open"), border)
+        step = accepted(self._search.find(cleaned, words[:most], "open"), border)
         if step is None:
             few = min(TRUST_WORDS, len(words))
-            step = accepted(self._search.find(audio, words[: SEARCH_WINDOWS * most], "inside"), border, few)
+            step = accepted(self._search.find(cleaned, words[: SEARCH_WINDOWS * most], "inside"), border, few)
         if step is None:  # speech without transcript
             short = len(audio) < self.window / 3 * self.sample_rate
             step = [], length if short else self._activity.pause(audio[: len(audio) // 2]) // sphinx.HOP
