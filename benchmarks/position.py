@@ -8,8 +8,8 @@ MODEL is a Whisper model folder, DATA the folder of the shared data. Codebooks a
     kept            share of the units that stay after 3 s and 10 s of noise at -65 dBFS before the clip
     gate            smallest share in the shift test of `cluster`, on the speech of the fit
 
-Every figure is the mean over the seeds of k-means; the range of the phone PNMI follows in brackets. Results are
-stored in `--out`, and a second call computes only missing ones.
+Every figure is the mean over the seeds of k-means; the range of the phone PNMI follows in brackets. Results and the
+frames of all layers are stored in `--out`, and a second call computes only missing ones.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from whisper_layers import register
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 FITTED_ON = ("librispeech-mini", "longform")
@@ -114,33 +117,32 @@ class Judge:
         return result
 
 
-def measure(options: argparse.Namespace, layer: int) -> dict[str, list[dict[str, float]]]:
-    """Setting -> figures of each seed."""
+def measure(options: argparse.Namespace, layer: int, padded: bool) -> Iterator[tuple[int, str, list[dict[str, float]]]]:
+    """(K, setting, figures of each seed)."""
     from speechprep.registry import make
 
-    out: Path = options.out / f"layer-{layer}{'-padded' if options.padded else ''}"
+    out: Path = options.out / options.model.name / f"layer-{layer}{'-padded' if padded else ''}"
     corpus = options.out / "utterances"
     step("ingest", corpus, {}, {"shards": 4}, 0, [str(options.data / name / "manifest.jsonl") for name in FITTED_ON])
-    extractor_options = {"model": str(options.model), "layer": layer, "truncate": not options.padded, "device": "cpu"}
+    extractor_options = {"model": str(options.model), "layer": layer, "truncate": not padded, "device": "cpu"}
     config = {"backend": "whisper", "options": extractor_options, "max_frames": 10**9}
     step("sample", out / "sample", {"utterances": corpus, "corpus": corpus}, config, 0, [])
-    results = {}
     judge = None
-    for setting in options.settings:
-        results[setting] = []
+    for k, setting in product(options.k, options.settings):
+        results = []
         for seed in range(options.seeds):
-            folder = out / f"{setting}-k{options.k}-{seed}"
-            config = {"k": options.k, "min_shift_kept": 0.0, "min_perplexity": 0.0, "max_unused": 1.0}
-            step("cluster", folder, {"sample": out / "sample"}, {**config, **SETTINGS[setting]}, seed, [])
+            folder = out / f"{setting}-k{k}-{seed}"
             store = out / f"{folder.name}.json"
             if not store.exists():
+                config = {"k": k, "min_shift_kept": 0.0, "min_perplexity": 0.0, "max_unused": 1.0}
+                step("cluster", folder, {"sample": out / "sample"}, {**config, **SETTINGS[setting]}, seed, [])
                 if judge is None:
                     extractor = make("extractors", "whisper", extractor_options)
                     extractor.load()
                     judge = Judge(options.data, extractor, options.shifted)
                 store.write_text(json.dumps(judge.figures(folder)))
-            results[setting].append(json.loads(store.read_text()))
-    return results
+            results.append(json.loads(store.read_text()))
+        yield k, setting, results
 
 
 def main() -> None:
@@ -148,23 +150,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--layers", type=int, nargs="+", default=[2, 3, 4, 5, 6])
-    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=["raw", "centred"])
-    parser.add_argument("--k", type=int, default=100)
+    parser.add_argument("--layers", type=int, nargs="+", default=[1, 2, 3, 4, 5, 6])
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=["raw", "standardised", "centred"])
+    parser.add_argument("--k", type=int, nargs="+", default=[100])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--shifted", type=int, default=32, help="clips that are judged after noise")
     parser.add_argument("--padded", action="store_true", help="frames with padding to 30 s; default: truncated")
     parser.add_argument("--out", type=Path, default=Path("position"))
     options = parser.parse_args()
+    register(options.out / "frames")
     names = ("phone", "position", "kept_3", "kept_10", "gate", "position_fit", "position_fit_mfcc")
-    print("| layer | setting | phone PNMI | position PNMI | kept 3 s | kept 10 s | gate | position, fit | MFCC, fit |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| layer | K | setting | phone PNMI | position PNMI | kept 3 s | kept 10 s | gate | position | MFCC |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for layer in options.layers:
-        for setting, rows in measure(options, layer).items():
+        for k, setting, rows in measure(options, layer, options.padded):
             cells = [f"{np.mean([row[name] for row in rows]):.3f}" for name in names]
             low, high = (limit(row["phone"] for row in rows) for limit in (min, max))
             cells[0] += f" ({low:.2f} to {high:.2f})"
-            print(f"| {layer} | {setting} | {' | '.join(cells)} |", flush=True)
+            print(f"| {layer} | {k} | {setting} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
