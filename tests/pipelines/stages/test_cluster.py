@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from speechprep.artifacts import manifest
 from speechprep.artifacts.codebook import Codebook
+from speechprep.artifacts.labels import read_labels
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
 from speechprep.pipelines.backends.extractors.mfcc import MfccExtractor
@@ -275,7 +276,7 @@ def test_a_table_of_labels_is_read_in_any_order_and_form(tmp_path: Path, suffix:
             for row in [("label", "id", "end", "start"), *((r[3], r[0], r[2], r[1]) for r in rows)]
         ]
         path.write_text("\n".join(lines) + "\n")
-    found = [(id, starts.tolist(), ends.tolist(), forms) for id, starts, ends, forms in quality.table_rows(str(path))]
+    found = [(id, starts.tolist(), ends.tolist(), forms) for id, starts, ends, forms in read_labels(str(path))]
     assert found == [("7", [0.0, 0.2], [0.2, 0.3], ["1", "b"]), ("8", [0.0], [0.1], ["a"])]
 
 
@@ -283,9 +284,9 @@ def test_a_table_of_labels_is_read_in_any_order_and_form(tmp_path: Path, suffix:
 def test_a_table_that_is_none_of_labels_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "l.csv").write_text(text)
     with pytest.raises(ConfigError, match=r"l\.csv.*id, start, end, label"):
-        list(quality.table_rows(str(tmp_path / "l.csv")))
+        list(read_labels(str(tmp_path / "l.csv")))
     with pytest.raises(ConfigError, match="nowhere"):
-        list(quality.table_rows(str(tmp_path / "nowhere.csv")))
+        list(read_labels(str(tmp_path / "nowhere.csv")))
 
 
 # -- the stage -------------------------------------------------------------------------------------------------------
