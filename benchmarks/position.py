@@ -18,14 +18,27 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the import of NumPy
 
 import numpy as np
 from whisper_layers import register
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from speechprep.artifacts.run import open_dataset
+from speechprep.artifacts.timebase import FrameGrid
+from speechprep.pipelines.engine.plan import Step
+from speechprep.pipelines.engine.run import Options, run_steps
+from speechprep.pipelines.engine.stage import find_stage
+from speechprep.pipelines.stages.cluster.position import Normalisation, learn, shift_test
+from speechprep.pipelines.stages.cluster.quality import agreement
+from speechprep.pipelines.stages.cluster.selection import limit_silence, read_frames
+from speechprep.pipelines.stages.cluster.stage import STAGE
+from speechprep.registry import make
+from speechprep.tokenizers.kmeans.fit import KMeans
+from speechprep.tokenizers.kmeans.nearest import Centroids
+
 FITTED_ON = ("librispeech-mini", "longform")
 JUDGED_ON = "timit-sample"
 LEADS = (3.0, 10.0)
@@ -45,10 +58,6 @@ FOLDED = {  # Lee and Hon, 1989: 61 phones of TIMIT -> 39
 
 def step(name: str, out: Path, inputs: dict[str, Path], config: dict[str, Any], seed: int, sources: list[str]) -> None:
     """Run one stage into the folder `out`."""
-    from speechprep.pipelines.engine.plan import Step
-    from speechprep.pipelines.engine.run import Options, run_steps
-    from speechprep.pipelines.engine.stage import find_stage
-
     stage = find_stage(name)
     read = {role: str(folder) for role, folder in inputs.items()}
     run_steps(
@@ -62,6 +71,7 @@ class Judge:
     def __init__(self, data: Path, extractor: Any, shifted: int) -> None:
         import soundfile
 
+        extractor.load()
         lines = (data / JUDGED_ON / "manifest.jsonl").read_text().splitlines()
         rows = [json.loads(line) for line in lines]
         audio = [soundfile.read(data / JUDGED_ON / row["audio"], dtype="float32")[0] for row in rows]
@@ -89,14 +99,8 @@ class Judge:
             labels[first:last] = -1 if name == "q" else numbers.setdefault(name, len(numbers))
         return labels
 
-    def figures(self, folder: Path) -> dict[str, float]:
-        """All figures of a codebook."""
-        from speechprep.artifacts.codebook import Codebook
-        from speechprep.pipelines.stages.cluster.quality import agreement
-        from speechprep.tokenizers.kmeans.nearest import Centroids
-
-        book = Codebook.load(folder)
-        centroids = Centroids.of(book)
+    def figures(self, centroids: Centroids) -> dict[str, float]:
+        """All figures of the units of these centroids."""
         units = [centroids.assign(f, np.arange(len(f))) for f in self.frames]
         everything = np.concatenate(units)
         result = {
@@ -111,38 +115,62 @@ class Judge:
                 n = min(len(alone), len(shifted))
                 kept.append(float((shifted[:n] == alone[:n]).mean()))
             result[f"kept_{seconds:g}"] = float(np.mean(kept))
-        result["gate"] = min(book.quality["shift"]["kept"].values())
-        result["position_fit"] = book.quality["position"]["pnmi"]
-        result["position_fit_mfcc"] = book.quality["position"]["pnmi_mfcc"]
         return result
+
+
+class Fit:
+    """K-means of `cluster` on a `sample` folder in memory: the same centroids, without a second read of the frames."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = open_dataset(str(folder))
+        self.made_from = self.data.extra
+        self.grid = FrameGrid(**self.made_from["grid"])
+        self.sample = read_frames(self._batches(["id", "frames", "silent", "positions"]))
+        blobs = [np.frombuffer(b.as_buffer(), "<f4") for batch in self._batches(["features"]) for b in batch.column(0)]
+        self.frames = np.concatenate(blobs).reshape(-1, self.made_from["dim"])
+
+    def _batches(self, columns: list[str]) -> Iterator[Any]:
+        return self.data.batches(columns, rows=16)
+
+    def normalised(self, setting: str) -> tuple[Normalisation, Any]:
+        """Normalisation of a setting, and all frames after it."""
+        config, made_from = STAGE.configure(SETTINGS[setting]), self.made_from
+        sizes = made_from["dim"], made_from["window_frames"]
+        found = learn(config, self.sample, self._batches, *sizes, self.grid)
+        return found, found.transform(self.frames, self.sample.position)
+
+    def centroids(self, normalisation: Normalisation, frames: Any, k: int, seed: int) -> tuple[Centroids, float]:
+        """Centroids, and the smallest share of the shift test of `cluster`."""
+        kept = limit_silence(self.sample, 0.3, seed)
+        fit = KMeans(device="cpu").fit(frames[kept.row], k, seed, keys=kept.keys(seed))
+        centroids = Centroids(fit.centroids, transform=normalisation.transform)
+        shift = shift_test(self._batches, centroids, self.made_from["shift_leads"], normalisation.covered, self.grid)
+        return centroids, min(shift["kept"].values())
 
 
 def measure(options: argparse.Namespace, layer: int, padded: bool) -> Iterator[tuple[int, str, list[dict[str, float]]]]:
     """(K, setting, figures of each seed)."""
-    from speechprep.registry import make
-
     out: Path = options.out / options.model.name / f"layer-{layer}{'-padded' if padded else ''}"
     corpus = options.out / "utterances"
     step("ingest", corpus, {}, {"shards": 4}, 0, [str(options.data / name / "manifest.jsonl") for name in FITTED_ON])
     extractor_options = {"model": str(options.model), "layer": layer, "truncate": not padded, "device": "cpu"}
     config = {"backend": "whisper", "options": extractor_options, "max_frames": 10**9}
     step("sample", out / "sample", {"utterances": corpus, "corpus": corpus}, config, 0, [])
-    judge = None
-    for k, setting in product(options.k, options.settings):
-        results = []
-        for seed in range(options.seeds):
-            folder = out / f"{setting}-k{k}-{seed}"
-            store = out / f"{folder.name}.json"
-            if not store.exists():
-                config = {"k": k, "min_shift_kept": 0.0, "min_perplexity": 0.0, "max_unused": 1.0}
-                step("cluster", folder, {"sample": out / "sample"}, {**config, **SETTINGS[setting]}, seed, [])
-                if judge is None:
-                    extractor = make("extractors", "whisper", extractor_options)
-                    extractor.load()
-                    judge = Judge(options.data, extractor, options.shifted)
-                store.write_text(json.dumps(judge.figures(folder)))
-            results.append(json.loads(store.read_text()))
-        yield k, setting, results
+    fit = judge = None
+    for setting in options.settings:
+        normalised = None
+        for k in options.k:
+            results = []
+            for seed in range(options.seeds):
+                store = out / f"{setting}-k{k}-{seed}.json"
+                if not store.exists():
+                    fit = fit or Fit(out / "sample")
+                    normalised = normalised or fit.normalised(setting)
+                    judge = judge or Judge(options.data, make("extractors", "whisper", extractor_options), options.shifted)
+                    centroids, gate = fit.centroids(*normalised, k, seed)
+                    store.write_text(json.dumps({**judge.figures(centroids), "gate": gate}))
+                results.append(json.loads(store.read_text()))
+            yield k, setting, results
 
 
 def main() -> None:
@@ -159,9 +187,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("position"))
     options = parser.parse_args()
     register(options.out / "frames")
-    names = ("phone", "position", "kept_3", "kept_10", "gate", "position_fit", "position_fit_mfcc")
-    print("| layer | K | setting | phone PNMI | position PNMI | kept 3 s | kept 10 s | gate | position | MFCC |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    names = ("phone", "position", "kept_3", "kept_10", "gate")
+    print("| layer | K | setting | phone PNMI | position PNMI | kept 3 s | kept 10 s | gate |")
+    print("|---|---|---|---|---|---|---|---|")
     for layer in options.layers:
         for k, setting, rows in measure(options, layer, options.padded):
             cells = [f"{np.mean([row[name] for row in rows]):.3f}" for name in names]

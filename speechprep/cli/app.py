@@ -40,6 +40,7 @@ COMMANDS = {
     "decode": Entry("commands.decode", LOOK, "Turn token rows back into words, units and times"),
     "search": Entry("commands.decode", LOOK, "Find sounds by a description"),
     "inspect": Entry("commands.inspect", LOOK, "Show the content of a dataset, artifact or run folder"),
+    "compare": Entry("commands.compare", LOOK, "Compare codebooks in a table and a page of plots"),
     "rejects": Entry("commands.rejects", LOOK, "Show the rejected records of a run, with reasons and retry commands"),
     "filter": Entry("commands.filter", LOOK, "Hours kept at each threshold of the scores; words with new verdicts"),
     "train": Entry("zoo.train", MODEL, "Train a model of the zoo on a run"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.labels import Labelled, rows_at
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
-from speechprep.pipelines.shift import by_seconds
+from speechprep.pipelines.shift import by_seconds, position_lines
 from speechprep.pipelines.stages.cluster.selection import FrameSample
 from speechprep.tokenizers.kmeans.nearest import perplexity
 from speechprep.tokenizers.kmeans.state import KMeansFit
@@ -130,6 +130,17 @@ def quality(fit: KMeansFit, frame_rate: float) -> dict[str, Any]:
         "counts": fit.counts.tolist(),
         "schedule": [list(phase) for phase in fit.schedule],
     }
+
+
+def quality_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """(name, text) of the agreement with labels and of the position tests in the facts of a codebook, for people."""
+    labels = facts.get("labels") or {}
+    lines = []
+    if "pnmi" in labels:
+        counted = f"{labels['labels']:,} labels, {labels['labelled_frames']:,} frames"
+        text = f"{labels['pnmi']:.3f} ({counted}); purity {labels['label_purity']:.3f}"
+        lines.append(("PNMI of units and labels", text))
+    return lines + position_lines(facts)
 
 
 def gate(report: dict[str, Any], config: Bars) -> None:
