@@ -166,7 +166,9 @@ def measure(options: argparse.Namespace, layer: int, padded: bool) -> Iterator[t
                 if not store.exists():
                     fit = fit or Fit(out / "sample")
                     normalised = normalised or fit.normalised(setting)
-                    judge = judge or Judge(options.data, make("extractors", "whisper", extractor_options), options.shifted)
+                    judge = judge or Judge(
+                        options.data, make("extractors", "whisper", extractor_options), options.shifted
+                    )
                     centroids, gate = fit.centroids(*normalised, k, seed)
                     store.write_text(json.dumps({**judge.figures(centroids), "gate": gate}))
                 results.append(json.loads(store.read_text()))

@@ -45,7 +45,9 @@ COMMANDS = {
     "filter": Entry("commands.filter", LOOK, "Hours kept at each threshold of the scores; words with new verdicts"),
     "train": Entry("zoo.train", MODEL, "Train a model of the zoo on a run"),
     "grid": Entry("zoo.grid", MODEL, "Train and evaluate every combination of some options"),
-    "eval": Entry("zoo.evaluate", MODEL, "Score texts (WER, CIDEr, BLEU, SLUE), units (ABX) or a model (ASR, CRA, PELM)"),
+    "eval": Entry(
+        "zoo.evaluate", MODEL, "Score texts (WER, CIDEr, BLEU, SLUE), units (ABX) or a model (ASR, CRA, PELM)"
+    ),
     "verify": Entry("commands.verify", CHECK, "Recompute checksums, schemas and cross-references of a folder"),
     "backends": Entry("commands.backends", CHECK, "List the backends, or try one"),
     "models": Entry("commands.models", CHECK, "Check a Whisper model, or convert it to another form"),

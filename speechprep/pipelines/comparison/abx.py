@@ -116,7 +116,9 @@ def abx(run: Run, labels: Labels, options: AbxOptions) -> AbxResult:
     counts = sample.counts
     total = sum(n for by_speaker in counts.values() for phones in by_speaker.values() for n in phones.values())
     possible = possible_triples(counts)  # type: ignore[arg-type]
-    return AbxResult(within, across, options, possible, total, len(segments.phones), dict(sorted(sample.left_out.items())))
+    return AbxResult(
+        within, across, options, possible, total, len(segments.phones), dict(sorted(sample.left_out.items()))
+    )
 
 
 def _distance(run: Run, vectors: Vectors) -> FrameDistance:

@@ -43,7 +43,9 @@ def render(rows: Sequence[Compared]) -> str:
         if known:
             (low, first), (high, last) = min(known), max(known)
             says = f"From {low:.3g} ({first}) to {high:.3g} ({last})."
-            plots.append(page.figure(name.replace("_", "-"), title, figures.measure(names, values, axis), caption, says))
+            plots.append(
+                page.figure(name.replace("_", "-"), title, figures.measure(names, values, axis), caption, says)
+            )
     body = table(HEAD, [[escape(cell) for cell in cells(row)] for row in rows], range(2, len(HEAD)))
     page.section("codebooks", "Codebooks", [body, f'<div class="grid">{"".join(plots)}</div>'])
     return document(page, title="Comparison of codebooks", footer="Made with speechprep.")

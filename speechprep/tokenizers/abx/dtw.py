@@ -50,9 +50,7 @@ class AngularDistance:
         return np.asarray(self._table[a, b], np.float64)
 
 
-def segment_distances(
-    units: Units, offsets: I64, left: I64, right: I64, distance: FrameDistance
-) -> F64:
+def segment_distances(units: Units, offsets: I64, left: I64, right: I64, distance: FrameDistance) -> F64:
     """(m,) distances of the segments `left[i]` and `right[i]`.
 
     Args:

@@ -152,9 +152,7 @@ def _places(members: Members) -> dict[str, I64]:
     return {phone: np.arange(edges[i], edges[i + 1]) for i, phone in enumerate(members)}
 
 
-def _with_distances(
-    segments: Segments, distance: FrameDistance, tasks: Iterator[Task]
-) -> Iterator[tuple[Task, F64]]:
+def _with_distances(segments: Segments, distance: FrameDistance, tasks: Iterator[Task]) -> Iterator[tuple[Task, F64]]:
     """Each task with its distances (segments of `ab`, segments of `x`); small tasks are computed together."""
     waiting: list[tuple[Task, I64, I64]] = []
     size = 0

@@ -63,9 +63,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
             compression = {"speech": {"tokens_per_second": subword}}
             facts = {"codebook": codebook.fingerprint, "coverage": {"compression": compression}}
             (folder / "subword").mkdir()
-            manifest.write(
-                str(folder / "subword"), Manifest("subword", "f" * 64, "c" * 64, {}, [], {}, [], {}, facts)
-            )
+            manifest.write(str(folder / "subword"), Manifest("subword", "f" * 64, "c" * 64, {}, [], {}, [], {}, facts))
         return folder
 
     return make
