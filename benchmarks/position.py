@@ -68,10 +68,11 @@ def step(name: str, out: Path, inputs: dict[str, Path], config: dict[str, Any], 
 class Judge:
     """Frames of the clips of `JUDGED_ON`, alone and after noise, with phones and positions."""
 
-    def __init__(self, data: Path, extractor: Any, shifted: int) -> None:
+    def __init__(self, options: argparse.Namespace, extractor: Any) -> None:
         import soundfile
 
         extractor.load()
+        data = options.data
         lines = (data / JUDGED_ON / "manifest.jsonl").read_text().splitlines()
         rows = [json.loads(line) for line in lines]
         audio = [soundfile.read(data / JUDGED_ON / row["audio"], dtype="float32")[0] for row in rows]
@@ -87,7 +88,9 @@ class Judge:
         self.after: dict[float, list[Any]] = {}
         for seconds in LEADS:
             n = round(seconds * extractor.sample_rate)
-            noise = [10 ** (NOISE_DBFS / 20) * rng.standard_normal(n).astype(np.float32) for _ in audio[:shifted]]
+            noise = [
+                10 ** (NOISE_DBFS / 20) * rng.standard_normal(n).astype(np.float32) for _ in audio[: options.shifted]
+            ]
             both = [np.concatenate([a.astype(np.float32), b]) for a, b in zip(noise, audio, strict=False)]
             self.after[seconds] = [extractor.extract([one])[0] for one in both]
 
@@ -148,12 +151,12 @@ class Fit:
         return centroids, min(shift["kept"].values())
 
 
-def measure(options: argparse.Namespace, layer: int, padded: bool) -> Iterator[tuple[int, str, list[dict[str, float]]]]:
+def measure(options: argparse.Namespace, layer: int) -> Iterator[tuple[int, str, list[dict[str, float]]]]:
     """(K, setting, figures of each seed)."""
-    out: Path = options.out / options.model.name / f"layer-{layer}{'-padded' if padded else ''}"
+    out: Path = options.out / options.model.name / f"layer-{layer}{'-padded' if options.padded else ''}"
     corpus = options.out / "utterances"
     step("ingest", corpus, {}, {"shards": 4}, 0, [str(options.data / name / "manifest.jsonl") for name in FITTED_ON])
-    extractor_options = {"model": str(options.model), "layer": layer, "truncate": not padded, "device": "cpu"}
+    extractor_options = {"model": str(options.model), "layer": layer, "truncate": not options.padded, "device": "cpu"}
     config = {"backend": "whisper", "options": extractor_options, "max_frames": 10**9}
     step("sample", out / "sample", {"utterances": corpus, "corpus": corpus}, config, 0, [])
     fit = judge = None
@@ -166,9 +169,7 @@ def measure(options: argparse.Namespace, layer: int, padded: bool) -> Iterator[t
                 if not store.exists():
                     fit = fit or Fit(out / "sample")
                     normalised = normalised or fit.normalised(setting)
-                    judge = judge or Judge(
-                        options.data, make("extractors", "whisper", extractor_options), options.shifted
-                    )
+                    judge = judge or Judge(options, make("extractors", "whisper", extractor_options))
                     centroids, gate = fit.centroids(*normalised, k, seed)
                     store.write_text(json.dumps({**judge.figures(centroids), "gate": gate}))
                 results.append(json.loads(store.read_text()))
@@ -193,7 +194,7 @@ def main() -> None:
     print("| layer | K | setting | phone PNMI | position PNMI | kept 3 s | kept 10 s | gate |")
     print("|---|---|---|---|---|---|---|---|")
     for layer in options.layers:
-        for k, setting, rows in measure(options, layer, options.padded):
+        for k, setting, rows in measure(options, layer):
             cells = [f"{np.mean([row[name] for row in rows]):.3f}" for name in names]
             low, high = (limit(row["phone"] for row in rows) for limit in (min, max))
             cells[0] += f" ({low:.2f} to {high:.2f})"

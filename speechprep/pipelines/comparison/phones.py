@@ -58,13 +58,15 @@ def grid_of(run: Run) -> FrameGrid:
 
 def phone_agreement(run: Run, labels: Labels) -> dict[str, float]:
     """Purity and PNMI of the units against the labels; frames outside all labels are left out."""
-    grid, numbers, counts = grid_of(run), {}, Counter()  # type: dict[str, int], Counter[tuple[int, int]]
+    grid = grid_of(run)
+    numbers: dict[str, int] = {}
+    counts: Counter[tuple[int, int]] = Counter()
     for (_, starts, ends, names), units in units_of_run(run, labels):
         of_row = np.array([*(numbers.setdefault(name, len(numbers)) for name in names), -1])
         label = of_row[rows_at(grid.centres(np.arange(len(units))), starts, ends)]
         pairs = np.stack([label, units.astype(np.int64)])[:, label >= 0]
         distinct, frames = np.unique(pairs, axis=1, return_counts=True)
-        counts.update(dict(zip(map(tuple, distinct.T.tolist()), frames.tolist(), strict=True)))
+        counts.update({(label, unit): n for label, unit, n in np.vstack([distinct, frames]).T.tolist()})
     if not counts:
         return {}
     return agreement_of_counts(np.array(list(counts)).T, np.array(list(counts.values())))
@@ -110,11 +112,11 @@ class SegmentSample:
         units = [one.units for _, one in kept]
         offsets = np.cumsum([0, *map(len, units)])
         flat = np.concatenate(units) if units else np.zeros(0, np.uint16)
-        contexts, speakers, phones = ([key[i] for key, _ in kept] for i in range(3))
-        return Segments(flat, offsets, phones, contexts, speakers)
+        keys = [key for key, _ in kept]
+        return Segments(flat, offsets, [k[2] for k in keys], [k[0] for k in keys], [k[1] for k in keys])
 
 
-def sample_segments(  # noqa: PLR0913
+def sample_segments(
     run: Run, labels: Labels, speakers: dict[str, str], context: Contexts, largest: int, seed: int
 ) -> SegmentSample:
     """Segments of all phones besides silences (`SILENCES`), from utterances with a speaker."""

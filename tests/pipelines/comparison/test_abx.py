@@ -98,7 +98,7 @@ def test_silences_and_phones_after_a_pause_are_left_out(make_run, phone_table):
 
 @given(st.floats(0, 0.3), st.floats(0, 0.1), st.integers(0, 25))
 def test_a_segment_has_the_frames_with_their_centre_inside(start, length, n):
-    frames = phones._frames(GRID, start, start + length, n)  # noqa: SLF001
+    frames = phones._frames(GRID, start, start + length, n)
     wanted = [i for i in range(n) if start <= GRID.start(i) + 0.005 < start + length]
     assert list(range(frames.start, frames.stop)) == wanted
 
@@ -127,7 +127,7 @@ def test_either_vector_of_a_frame_can_be_chosen(make_run, phone_table, vectors):
 def test_errors_name_the_run_and_the_mend(make_run, phone_table, tmp_path: Path):
     spoken, spans = speech(utterances=2)
     run = open_run(str(make_run(spoken)))
-    with pytest.raises(StaleArtifact, match="'elsewhere'.*column id"):
+    with pytest.raises(StaleArtifact, match=r"'elsewhere'.*column id"):
         abx(run, phone_table({"elsewhere": [(0, 1, "a")]}), EVERYTHING)
     with pytest.raises(ConfigError, match=r"no ABX triple.*--context phone"):
         abx(run, phone_table({"u0": spans["u0"][:3]}), AbxOptions())
