@@ -65,6 +65,22 @@ def step(name: str, out: Path, inputs: dict[str, Path], config: dict[str, Any], 
     )
 
 
+def clips(options: argparse.Namespace, name: str) -> list[dict[str, Any]]:
+    """Rows of the manifest of a set with the full path of each file: every `--every`-th clip."""
+    folder = (options.data / name).resolve()
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    return [{**row, "audio": str(folder / row["audio"])} for row in rows[:: options.every]]
+
+
+def sources(options: argparse.Namespace) -> list[str]:
+    """Manifests of the fit; with `--every`, librispeech-mini is thinned out, and longform stays whole."""
+    if options.every == 1:
+        return [str(options.data / name / "manifest.jsonl") for name in FITTED_ON]
+    thinned = options.out / f"{FITTED_ON[0]}-every-{options.every}.jsonl"
+    thinned.write_text("".join(json.dumps(row) + "\n" for row in clips(options, FITTED_ON[0])))
+    return [str(thinned), str(options.data / FITTED_ON[1] / "manifest.jsonl")]
+
+
 class Judge:
     """Frames of the clips of `JUDGED_ON`, alone and after noise, with phones and positions."""
 
@@ -72,10 +88,9 @@ class Judge:
         import soundfile
 
         extractor.load()
-        data = options.data
-        lines = (data / JUDGED_ON / "manifest.jsonl").read_text().splitlines()
-        rows = [json.loads(line) for line in lines]
-        audio = [soundfile.read(data / JUDGED_ON / row["audio"], dtype="float32")[0] for row in rows]
+        rows = clips(options, JUDGED_ON)
+        audio = [soundfile.read(row["audio"], dtype="float32")[0] for row in rows]
+        after_noise = audio[: options.shifted]
         self.grid = extractor.grid
         self.frames = [extractor.extract([one])[0] for one in audio]
         numbers: dict[str, int] = {}
@@ -88,10 +103,9 @@ class Judge:
         self.after: dict[float, list[Any]] = {}
         for seconds in LEADS:
             n = round(seconds * extractor.sample_rate)
-            noise = [
-                10 ** (NOISE_DBFS / 20) * rng.standard_normal(n).astype(np.float32) for _ in audio[: options.shifted]
-            ]
-            both = [np.concatenate([a.astype(np.float32), b]) for a, b in zip(noise, audio, strict=False)]
+            level = 10 ** (NOISE_DBFS / 20)
+            noise = [level * rng.standard_normal(n).astype(np.float32) for _ in after_noise]
+            both = [np.concatenate([a.astype(np.float32), b]) for a, b in zip(noise, after_noise, strict=True)]
             self.after[seconds] = [extractor.extract([one])[0] for one in both]
 
     def _phones(self, row: dict[str, Any], n: int, numbers: dict[str, int]) -> Any:
@@ -153,9 +167,10 @@ class Fit:
 
 def measure(options: argparse.Namespace, layer: int) -> Iterator[tuple[int, str, list[dict[str, float]]]]:
     """(K, setting, figures of each seed)."""
-    out: Path = options.out / options.model.name / f"layer-{layer}{'-padded' if options.padded else ''}"
-    corpus = options.out / "utterances"
-    step("ingest", corpus, {}, {"shards": 4}, 0, [str(options.data / name / "manifest.jsonl") for name in FITTED_ON])
+    part = f"-every-{options.every}" if options.every > 1 else ""
+    out: Path = options.out / options.model.name / f"layer-{layer}{'-padded' if options.padded else ''}{part}"
+    corpus = options.out / f"utterances{part}"
+    step("ingest", corpus, {}, {"shards": 4}, 0, sources(options))
     extractor_options = {"model": str(options.model), "layer": layer, "truncate": not options.padded, "device": "cpu"}
     config = {"backend": "whisper", "options": extractor_options, "max_frames": 10**9}
     step("sample", out / "sample", {"utterances": corpus, "corpus": corpus}, config, 0, [])
@@ -186,6 +201,7 @@ def main() -> None:
     parser.add_argument("--k", type=int, nargs="+", default=[100])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--shifted", type=int, default=32, help="clips that are judged after noise")
+    parser.add_argument("--every", type=int, default=1, help="use every N-th short clip to fit and to judge")
     parser.add_argument("--padded", action="store_true", help="frames with padding to 30 s; default: truncated")
     parser.add_argument("--out", type=Path, default=Path("position"))
     options = parser.parse_args()
