@@ -21,8 +21,10 @@ Labelled = tuple[str, F64, F64, list[str]]
 def read_labels(uri: str) -> Iterator[Labelled]:
     """The labels of each utterance of a table, in the order of the ids; the whole table is read into memory.
 
+    An empty label is "".
+
     Raises:
-        ConfigError: it cannot be read, or lacks a column.
+        ConfigError: it cannot be read, lacks a column, or has a row without a finite time.
     """
     try:
         with storage.open(uri) as file:
@@ -38,6 +40,9 @@ def read_labels(uri: str) -> Iterator[Labelled]:
             np.array(columns["start"], float),
             np.array(columns["end"], float),
         )
+        if not (np.isfinite(starts).all() and np.isfinite(ends).all()):
+            row = int(np.flatnonzero(~np.isfinite(starts + ends))[0])
+            raise ValueError(f"row {row + 1}, id {ids[row]!r}: start = {starts[row]}, end = {ends[row]}")
     except (OSError, pa.ArrowInvalid, KeyError, ValueError, TypeError) as error:
         raise ConfigError(
             f"labels = {uri!r} is not a table of id, start, end, label ({error}); correct the table"
@@ -45,7 +50,7 @@ def read_labels(uri: str) -> Iterator[Labelled]:
     order = np.lexsort((starts, ids))
     for rows in np.split(order, np.flatnonzero(np.diff(np.unique(ids[order], return_inverse=True)[1])) + 1):
         if len(rows):
-            yield str(ids[rows[0]]), starts[rows], ends[rows], [columns["label"][i] for i in rows]
+            yield str(ids[rows[0]]), starts[rows], ends[rows], [columns["label"][i] or "" for i in rows]
 
 
 def rows_at(seconds: F64, starts: F64, ends: F64) -> NDArray[np.int64]:

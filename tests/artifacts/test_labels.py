@@ -35,7 +35,9 @@ def test_a_table_of_labels_is_read_in_any_order_and_form(tmp_path: Path, suffix:
     assert found == [("7", [0.0, 0.2], [0.2, 0.3], ["1", "b"]), ("8", [0.0], [0.1], ["a"])]
 
 
-@pytest.mark.parametrize("text", ["id,start,end\nu,0,1\n", "id,start,end,label\nu,zero,1,a\n", ""])
+@pytest.mark.parametrize(
+    "text", ["id,start,end\nu,0,1\n", "id,start,end,label\nu,zero,1,a\n", "id,start,end,label\nu,,1,a\n", ""]
+)
 def test_a_table_that_is_none_of_labels_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "l.csv").write_text(text)
     with pytest.raises(ConfigError, match=r"l\.csv.*id, start, end, label"):
