@@ -77,6 +77,7 @@ def abx(
 
     labels = {row[0]: row for row in read_labels(phones)}
     result = measure(open_run(run), labels, AbxOptions(context, vectors, max_segments, max_speakers, seed))
+    result.require_triples()
     if json:
         print_json(result.as_dict())
     else:

@@ -69,6 +69,20 @@ class AbxResult:
     used: int
     left_out: dict[str, int]
 
+    def require_triples(self) -> None:
+        """Check that there is a triple.
+
+        Raises:
+            ConfigError: no triple within speakers and none across.
+        """
+        if self.within.cells or self.across.cells:
+            return
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.left_out.items()) or "none"
+        advice = "set --context phone, or use more speech" if self.options.context == "triphone" else "use more speech"
+        raise ConfigError(
+            f"{self.segments:,} segments of phones give no ABX triple (phones left out: {reasons}); {advice}"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON values; errors are fractions, null without a triple."""
         names = ("context", "vectors", "segments", "speakers", "seed")
@@ -95,7 +109,6 @@ def abx(run: Run, labels: Labels, options: AbxOptions) -> AbxResult:
 
     Raises:
         StaleArtifact: the run lacks a dataset, or its units are of another codebook.
-        ConfigError: no triple within speakers and none across.
     """
     distance = _distance(run, options.vectors)
     speakers = {row["id"]: row["speaker"] for row in run["utterances"].records(["id", "speaker"]) if row["speaker"]}
@@ -107,18 +120,11 @@ def abx(run: Run, labels: Labels, options: AbxOptions) -> AbxResult:
         return [other for _, other in sorted(zip(keys.tolist(), others, strict=True))[: options.speakers]]
 
     within, across = error_rates(segments, distance, partners)
-    if not within.cells and not across.cells:
-        left_out = ", ".join(f"{n:,} {reason}" for reason, n in sorted(sample.left_out.items())) or "none"
-        advice = "set --context phone, or use more speech" if options.context == "triphone" else "use more speech"
-        raise ConfigError(
-            f"{run.uri}: {len(segments.phones):,} segments give no ABX triple (phones left out: {left_out}); {advice}"
-        )
     counts = sample.counts
     total = sum(n for by_speaker in counts.values() for phones in by_speaker.values() for n in phones.values())
     possible = possible_triples(counts)  # type: ignore[arg-type]
-    return AbxResult(
-        within, across, options, possible, total, len(segments.phones), dict(sorted(sample.left_out.items()))
-    )
+    left_out = dict(sorted(sample.left_out.items()))
+    return AbxResult(within, across, options, possible, total, len(segments.phones), left_out)
 
 
 def _distance(run: Run, vectors: Vectors) -> FrameDistance:

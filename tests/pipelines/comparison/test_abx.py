@@ -130,10 +130,10 @@ def test_errors_name_the_run_and_the_mend(make_run, phone_table, tmp_path: Path)
     with pytest.raises(StaleArtifact, match=r"'elsewhere'.*column id"):
         abx(run, phone_table({"elsewhere": [(0, 1, "a")]}), EVERYTHING)
     with pytest.raises(ConfigError, match=r"no ABX triple.*--context phone"):
-        abx(run, phone_table({"u0": spans["u0"][:3]}), AbxOptions())
+        abx(run, phone_table({"u0": spans["u0"][:3]}), AbxOptions()).require_triples()
     nobody = open_run(str(make_run({id: (None, units) for id, (_, units) in spoken.items()}, "nobody")))
     with pytest.raises(ConfigError, match="16 no speaker"):
-        abx(nobody, phone_table(spans), EVERYTHING)
+        abx(nobody, phone_table(spans), EVERYTHING).require_triples()
     other = make_run(spoken, "other", k=9)
     (other / "codebook").rename(tmp_path / "moved")
     (Path(run.uri) / "codebook").rename(other / "codebook")

@@ -33,6 +33,13 @@ def test_figures_of_the_fit_and_of_the_run(make_run, phone_table):
     assert measured.pnmi != 0.5
 
 
+def test_too_few_phones_for_a_triple_leave_the_error_rates_empty(make_run, phone_table):
+    spoken, spans = speech(utterances=2)
+    (row,) = compare([str(make_run(spoken))], phone_table({"u0": spans["u0"][:3]}))
+    assert row.pnmi is not None
+    assert (row.abx_within, row.abx_across) == (None, None)
+
+
 def test_a_codebook_folder_stands_for_its_run(make_run, phone_table):
     spoken, spans = speech()
     run = make_run(spoken, subword=12.5)
