@@ -8,7 +8,7 @@ import typer
 
 from speechprep.cli import options as opt
 from speechprep.cli.output import console, print_json, table
-from speechprep.cli.zoo.abx import Context, SegmentLimit, SpeakerLimit, Vectors
+from speechprep.cli.zoo.abx import Context, PhoneLimit, SegmentLimit, SpeakerLimit, Vectors
 
 if TYPE_CHECKING:
     from speechprep.pipelines.comparison.codebooks import Compared
@@ -40,6 +40,7 @@ def compare(
     vectors: Vectors = "one-hot",
     max_segments: SegmentLimit = 10,
     max_speakers: SpeakerLimit = 5,
+    max_phones: PhoneLimit = 200_000,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the subsampling of ABX.")] = 0,
     out: Annotated[
         str | None, typer.Option("--out", "-o", metavar="FILE", help="Write the table and plots to this HTML file.")
@@ -56,7 +57,7 @@ def compare(
     from speechprep.pipelines.comparison.page import write
 
     labels = None if phones is None else {row[0]: row for row in read_labels(phones)}
-    rows = measure(codebooks, labels, AbxOptions(context, vectors, max_segments, max_speakers, seed))
+    rows = measure(codebooks, labels, AbxOptions(context, vectors, max_segments, max_speakers, max_phones, seed))
     if out is not None:
         write(rows, out)
     if json:

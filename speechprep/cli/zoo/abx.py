@@ -51,6 +51,15 @@ SpeakerLimit = Annotated[
         help="Largest number of speakers of X for each speaker of A and B, in each context.",
     ),
 ]
+PhoneLimit = Annotated[
+    int,
+    typer.Option(
+        "--max-phones",
+        metavar="N",
+        min=1,
+        help="Largest number of phones for ABX. Utterances are drawn up to this number; it bounds the memory.",
+    ),
+]
 
 
 @app.command("abx", epilog=EXAMPLES)
@@ -62,6 +71,7 @@ def abx(
     vectors: Vectors = "one-hot",
     max_segments: SegmentLimit = 10,
     max_speakers: SpeakerLimit = 5,
+    max_phones: PhoneLimit = 200_000,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the subsampling.")] = 0,
     json: opt.Json = False,
 ) -> None:
@@ -76,7 +86,7 @@ def abx(
     from speechprep.pipelines.comparison.abx import abx as measure
 
     labels = {row[0]: row for row in read_labels(phones)}
-    result = measure(open_run(run), labels, AbxOptions(context, vectors, max_segments, max_speakers, seed))
+    result = measure(open_run(run), labels, AbxOptions(context, vectors, max_segments, max_speakers, max_phones, seed))
     result.require_triples()
     if json:
         print_json(result.as_dict())
@@ -94,8 +104,8 @@ def _print(result: AbxResult) -> None:
     screen.print(grid)
     options = result.options
     screen.print(
-        f"context: {options.context}; vectors: {options.vectors}; {result.used:,} of {result.segments:,} segments, "
-        f"seed {options.seed}",
+        f"context: {options.context}; vectors: {options.vectors}; {result.used:,} of {result.segments:,} segments of "
+        f"{result.utterances[0]:,} of {result.utterances[1]:,} utterances; seed {options.seed}",
         style="dim",
     )
     if result.left_out:

@@ -7,7 +7,7 @@ centroid. Centroids of a centred or standardised codebook are compared in the sp
 Frames themselves are not tested: no dataset holds all frames of an utterance, and `sample` holds a random part.
 
 Subsampling as in Libri-light (Kahn et al. 2020): a limit of segments for each phone, context and speaker, and a limit
-of speakers of X for each speaker of A and B.
+of speakers of X for each speaker of A and B. A limit of phones bounds the memory: utterances are drawn up to it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Literal
 from speechprep.artifacts.codebook import Codebook
 from speechprep.artifacts.run import Run
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.pipelines.comparison.phones import Contexts, Labels, sample_segments
+from speechprep.pipelines.comparison.phones import Contexts, Labels, drawn, sample_segments
 from speechprep.tokenizers.abx.dtw import AngularDistance, FrameDistance, one_hot
 from speechprep.tokenizers.abx.score import Context, ErrorRate, error_rates, possible_triples
 from speechprep.tokenizers.arrays.keyed_random import record_keys
@@ -39,6 +39,7 @@ class AbxOptions:
         vectors: of the frames: "one-hot" or "centroids".
         segments: largest number of segments of each phone, context and speaker.
         speakers: largest number of speakers of X for each speaker of A and B, in each context.
+        phones: largest number of phones of the drawn utterances.
         seed: of the subsampling.
     """
 
@@ -46,6 +47,7 @@ class AbxOptions:
     vectors: Vectors = "one-hot"
     segments: int = 10
     speakers: int = 5
+    phones: int = 200_000
     seed: int = 0
 
 
@@ -56,8 +58,9 @@ class AbxResult:
     Attributes:
         within, across: error rates.
         options: of the test.
-        possible: triples within and across speakers without subsampling.
-        segments, used: segments before and after subsampling.
+        possible: triples within and across speakers in the drawn utterances.
+        segments, used: segments of the drawn utterances, and those behind the triples.
+        utterances: drawn utterances, and all with labels.
         left_out: reason -> phones without a segment.
     """
 
@@ -67,6 +70,7 @@ class AbxResult:
     possible: tuple[int, int]
     segments: int
     used: int
+    utterances: tuple[int, int]
     left_out: dict[str, int]
 
     def require_triples(self) -> None:
@@ -85,7 +89,7 @@ class AbxResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON values; errors are fractions, null without a triple."""
-        names = ("context", "vectors", "segments", "speakers", "seed")
+        names = ("context", "vectors", "segments", "speakers", "phones", "seed")
         rates = {}
         for name, rate, possible in zip(("within", "across"), (self.within, self.across), self.possible, strict=True):
             facts = {"error": rate.error, "triples": rate.triples, "possible_triples": possible}
@@ -95,6 +99,8 @@ class AbxResult:
             **rates,
             "segments": self.segments,
             "segments_used": self.used,
+            "utterances": self.utterances[1],
+            "utterances_used": self.utterances[0],
             "phones_left_out": self.left_out,
         }
 
@@ -112,7 +118,8 @@ def abx(run: Run, labels: Labels, options: AbxOptions) -> AbxResult:
     """
     distance = _distance(run, options.vectors)
     speakers = {row["id"]: row["speaker"] for row in run["utterances"].records(["id", "speaker"]) if row["speaker"]}
-    sample = sample_segments(run, labels, speakers, options.context, options.segments, options.seed)
+    chosen = drawn(labels, options.phones, options.seed)
+    sample = sample_segments(run, chosen, speakers, options.context, options.segments, options.seed)
     segments = sample.segments()
 
     def partners(context: Context, speaker: str, others: Sequence[str]) -> list[str]:
@@ -124,7 +131,8 @@ def abx(run: Run, labels: Labels, options: AbxOptions) -> AbxResult:
     total = sum(n for by_speaker in counts.values() for phones in by_speaker.values() for n in phones.values())
     possible = possible_triples(counts)  # type: ignore[arg-type]
     left_out = dict(sorted(sample.left_out.items()))
-    return AbxResult(within, across, options, possible, total, len(segments.phones), left_out)
+    sizes = len(chosen), len(labels)
+    return AbxResult(within, across, options, possible, total, len(segments.phones), sizes, left_out)
 
 
 def _distance(run: Run, vectors: Vectors) -> FrameDistance:

@@ -116,6 +116,15 @@ class SegmentSample:
         return Segments(flat, offsets, [k[2] for k in keys], [k[0] for k in keys], [k[1] for k in keys])
 
 
+def drawn(labels: Labels, phones: int, seed: int) -> Labels:
+    """The utterances with the lowest keys, as many as have at most `phones` labels together (at least one)."""
+    ids = sorted(labels)
+    order = np.argsort(record_keys(seed, "abx utterances", ids), kind="stable")
+    counts = np.cumsum([len(labels[ids[i]][3]) for i in order])
+    taken = max(int(np.searchsorted(counts, phones, side="right")), 1)
+    return {ids[i]: labels[ids[i]] for i in order[:taken]}
+
+
 def sample_segments(
     run: Run, labels: Labels, speakers: dict[str, str], context: Contexts, largest: int, seed: int
 ) -> SegmentSample:

@@ -74,6 +74,17 @@ def test_a_sample_follows_from_the_seed_and_not_from_the_shards(make_run, phone_
     assert other.within.error != one.within.error
 
 
+def test_utterances_are_drawn_up_to_a_number_of_phones(make_run, phone_table):
+    spoken, spans = speech()
+    run, labels = open_run(str(make_run(spoken))), phone_table(spans)
+    result = abx(run, labels, AbxOptions("phone", phones=50))
+    assert (result.utterances, result.segments) == ((6, 12), 48)  # of 8 phones each
+    assert list(phones.drawn(labels, 50, 0)) == list(phones.drawn(dict(reversed(labels.items())), 50, 0))
+    assert set(phones.drawn(labels, 50, 0)) < set(phones.drawn(labels, 60, 0))
+    assert len(phones.drawn(labels, 1, 0)) == 1
+    assert set(phones.drawn(labels, 96, 0)) == set(labels)
+
+
 def test_a_triphone_is_compared_in_equal_neighbours_only(make_run, phone_table):
     spoken, spans = speech(utterances=30)
     result = abx(open_run(str(make_run(spoken))), phone_table(spans), AbxOptions(segments=10**6, speakers=10**6))
