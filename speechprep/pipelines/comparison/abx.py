@@ -60,7 +60,7 @@ class AbxResult:
         options: of the test.
         possible: triples within and across speakers in the drawn utterances.
         segments, used: segments of the drawn utterances, and those behind the triples.
-        utterances: drawn utterances, and all with labels.
+        utterances: drawn utterances, and all of the run with labels.
         left_out: reason -> phones without a segment.
     """
 
@@ -117,8 +117,11 @@ def abx(run: Run, labels: Labels, options: AbxOptions) -> AbxResult:
         StaleArtifact: the run lacks a dataset, or its units are of another codebook.
     """
     distance = _distance(run, options.vectors)
-    speakers = {row["id"]: row["speaker"] for row in run["utterances"].records(["id", "speaker"]) if row["speaker"]}
-    chosen = drawn(labels, options.phones, options.seed)
+    labelled = {
+        row["id"]: row["speaker"] for row in run["utterances"].records(["id", "speaker"]) if row["id"] in labels
+    }
+    speakers = {id: speaker for id, speaker in labelled.items() if speaker}
+    chosen = drawn({id: labels[id] for id in labelled} or labels, options.phones, options.seed)
     sample = sample_segments(run, chosen, speakers, options.context, options.segments, options.seed)
     segments = sample.segments()
 
@@ -131,7 +134,7 @@ def abx(run: Run, labels: Labels, options: AbxOptions) -> AbxResult:
     total = sum(n for by_speaker in counts.values() for phones in by_speaker.values() for n in phones.values())
     possible = possible_triples(counts)  # type: ignore[arg-type]
     left_out = dict(sorted(sample.left_out.items()))
-    sizes = len(chosen), len(labels)
+    sizes = len(chosen), len(labelled)
     return AbxResult(within, across, options, possible, total, len(segments.phones), sizes, left_out)
 
 

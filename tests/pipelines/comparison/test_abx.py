@@ -79,6 +79,8 @@ def test_utterances_are_drawn_up_to_a_number_of_phones(make_run, phone_table):
     run, labels = open_run(str(make_run(spoken))), phone_table(spans)
     result = abx(run, labels, AbxOptions("phone", phones=50))
     assert (result.utterances, result.segments) == ((6, 12), 48)  # of 8 phones each
+    elsewhere = {f"x{i}": (f"x{i}", *labels["u0"][1:]) for i in range(50)}
+    assert abx(run, labels | elsewhere, AbxOptions("phone", phones=50)).as_dict() == result.as_dict()
     assert list(phones.drawn(labels, 50, 0)) == list(phones.drawn(dict(reversed(labels.items())), 50, 0))
     assert set(phones.drawn(labels, 50, 0)) < set(phones.drawn(labels, 60, 0))
     assert len(phones.drawn(labels, 1, 0)) == 1
