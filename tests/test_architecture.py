@@ -138,6 +138,7 @@ def test_only_the_runner_names_a_runner():
 
 
 TOKENIZER_ROOMS = {  # room or module of `tokenizers` -> those it may import
+    "abx": set(),
     "arrays": set(),
     "english": set(),
     "kmeans": {"arrays"},

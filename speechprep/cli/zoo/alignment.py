@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from speechprep.models.evaluation.alignment.boundaries import AlignedWords
     from speechprep.models.evaluation.alignment.run_words import RunWords
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 EXAMPLES = """\b
 Examples:
   speechprep eval alignment run --reference textgrids               word times against a folder of TextGrid files
@@ -24,6 +25,7 @@ Examples:
 With --reference run, the words must come from the aligner: align --set given_words=ignore."""
 
 
+@app.command("alignment", epilog=EXAMPLES)
 def alignment(
     source: Annotated[str, typer.Argument(metavar="RUN_OR_WORDS", help="Run folder, or folder of words.")],
     *,

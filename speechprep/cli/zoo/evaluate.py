@@ -1,10 +1,11 @@
-"""`speechprep eval`: one command for each benchmark, one for each evaluation of a trained model, and `alignment`.
+"""`speechprep eval`: one command for each benchmark, each evaluation of a run and each evaluation of a trained model.
 
-The commands are built from the declarations of scorers and models; `alignment` has a file of its own.
+The commands of benchmarks and models are built from their declarations.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,9 +28,13 @@ Examples:
   speechprep eval captions --references captions.csv --hypotheses generated.jsonl --json
   speechprep eval slue-ner --references slue-voxpopuli_dev.tsv --hypotheses tagged.jsonl
   speechprep eval alignment run --reference textgrids
+  speechprep eval abx run --phones phones.csv
 
 Files are .jsonl, .tsv, .csv or sclite's .trn. Rows are joined by id: an id on one side only is an error."""
-ALIGNMENT = "alignment"
+OF_RUNS = {
+    "alignment": "speechprep.cli.zoo.alignment",
+    "abx": "speechprep.cli.zoo.abx",
+}  # evaluation of a run -> module with its program
 
 References = Annotated[
     str, typer.Option("--references", metavar="FILE", help="Reference texts with ids: .jsonl, .tsv, .csv or .trn.")
@@ -65,27 +70,25 @@ Decoded = Annotated[
 
 
 class Evaluations(TyperGroup):
-    """A group with a command for each benchmark and each evaluation."""
+    """A group with a command for each benchmark, each evaluation of a run and each evaluation of a model."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Benchmarks, then evaluations, then the accuracy of word times."""
+        """Benchmarks, then evaluations of runs, then of models."""
         from speechprep.models.zoo import evaluations
 
-        return [*registry.names("scorers"), *evaluations(), ALIGNMENT]
+        return [*registry.names("scorers"), *OF_RUNS, *evaluations()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Build a command from its record."""
         from speechprep.models.zoo import evaluations
 
+        if cmd_name in OF_RUNS:
+            return typer.main.get_command(import_module(OF_RUNS[cmd_name]).app)
         program = typer.Typer(rich_markup_mode=None, add_completion=False)
         if cmd_name in registry.names("scorers"):
             _add_benchmark(program, registry.resolve("scorers", cmd_name))
         elif cmd_name in evaluations():
             _add_evaluation(program, evaluations()[cmd_name])
-        elif cmd_name == ALIGNMENT:
-            from speechprep.cli.zoo import alignment
-
-            program.command(ALIGNMENT, epilog=alignment.EXAMPLES)(alignment.alignment)
         else:
             return None
         return typer.main.get_command(program)
@@ -105,7 +108,7 @@ app = typer.Typer(name="eval", cls=Evaluations, rich_markup_mode=None, add_compl
 
 @app.callback(invoke_without_command=True, epilog=EXAMPLES)
 def evaluate(ctx: typer.Context) -> None:
-    """Score texts or word times against references, or a trained model on a run, with a confidence interval."""
+    """Score texts or word times against references, the units of a run, or a trained model on a run."""
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
