@@ -86,7 +86,8 @@ def _noise_power(power: NDArray[np.float64]) -> NDArray[np.float64]:
     """(bins,) mean power of the noise, from the power (frames, bins) of frames within the audio."""
     low = np.quantile(power, NOISE_QUANTILE, axis=0) / -np.log(1 - NOISE_QUANTILE)
     smooth = np.convolve(np.pad(low, NOISE_BINS // 2, mode="edge"), np.ones(NOISE_BINS) / NOISE_BINS, "valid")
-    return np.maximum(smooth, DYNAMIC_RANGE * power.max())
+    noise: NDArray[np.float64] = np.maximum(smooth, DYNAMIC_RANGE * power.max())
+    return noise
 
 
 def _gains(power: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
