@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends import Transcript
-from speechprep.pipelines.backends.aligners import passages, sphinx, webrtc_vad
+from speechprep.pipelines.backends.aligners import partial_text, sphinx, webrtc_vad
 from speechprep.pipelines.backends.aligners.acceptance import (
     PAUSE_FRAMES,
     TRUST_WORDS,
@@ -114,7 +114,13 @@ class PocketSphinxAligner(StreamAligner):
             "window": self.window,
             "offset": self.offset,
             "denoise": [self.denoise, *parameters()],
-            "partial": [self.partial, sphinx.LOOP_BEAM, sphinx.LOOP_PHONE, sphinx.LOOP_SKIP, *passages.parameters()],
+            "partial": [
+                self.partial,
+                sphinx.LOOP_BEAM,
+                sphinx.LOOP_PHONE,
+                sphinx.LOOP_SKIP,
+                *partial_text.parameters(),
+            ],
             "beam": [sphinx.BEAM, sphinx.NO_BEAM],
             "silence": sphinx.SILENCE_ODDS,
             "gaussians": sphinx.GAUSSIANS,
@@ -194,8 +200,8 @@ class PocketSphinxAligner(StreamAligner):
         fits = fewest <= sphinx.num_frames(len(audio))
         closed = self._search.find(cleaned, words) if fits else None
         # In noise a low score does not mean another text, so noisy audio is not searched for passages.
-        if self.partial and cleaned is audio and (closed is None or passages.doubtful(closed)):
-            located = passages.find_passages(self._search, audio, words, closed)
+        if self.partial and cleaned is audio and (closed is None or partial_text.doubtful(closed)):
+            located = partial_text.find_passages(self._search, audio, words, closed)
             if located is not None:
                 return located
         if closed is not None:

@@ -11,7 +11,7 @@ import pytest
 from speechprep.artifacts.media import audio
 from speechprep.demo import corpus_path
 from speechprep.errors import BadInput
-from speechprep.pipelines.backends.aligners import passages
+from speechprep.pipelines.backends.aligners import partial_text
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken
 
@@ -98,10 +98,10 @@ def test_times_ascend_around_passages(aligner, clips):
 
 def test_a_closed_alignment_is_doubtful_by_its_mean_a_stretch_or_a_pause():
     good = [Spoken(20 * i, 20 * i + 20, -1.5) for i in range(10)]
-    assert not passages.doubtful((good, [Spoken(200, 300, -1.0), Spoken(300, 310, -9.0)]))
-    assert passages.doubtful((good, [Spoken(200, 300, -5.0)]))
-    assert passages.doubtful(([*good[:8], *[Spoken(0, 20, -6.5)] * 2], []))
-    assert passages.doubtful(([Spoken(0, 20, -2.6)] * 4, []))
+    assert not partial_text.doubtful((good, [Spoken(200, 300, -1.0), Spoken(300, 310, -9.0)]))
+    assert partial_text.doubtful((good, [Spoken(200, 300, -5.0)]))
+    assert partial_text.doubtful(([*good[:8], *[Spoken(0, 20, -6.5)] * 2], []))
+    assert partial_text.doubtful(([Spoken(0, 20, -2.6)] * 4, []))
 
 
 def test_joins_of_timit_clips_are_taken_apart(aligner, shared_data):
