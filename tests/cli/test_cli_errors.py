@@ -83,6 +83,14 @@ MISTAKES = {
     "nothing to verify": (["verify", "{out}"], "nothing of speechprep is here"),
     "nothing to inspect": (["inspect", "{out}"], "holds no output of speechprep"),
     "no such backend": (["backends", "check", "nix"], "there are: caption, "),
+    "a name in several families": (
+        ["backends", "check", "whisper", "--set", "layer=3"],
+        "choose one of them with --family",
+    ),
+    "a name of another family": (
+        ["backends", "check", "mfcc", "--family", "aligners"],
+        "'mfcc' is one of the extractors",
+    ),
 }
 
 
