@@ -52,9 +52,11 @@ class Score:
         description: meaning and unit.
         limits: thresholds over it.
         figure: its histogram in the report.
+        later: True for a column that datasets of earlier versions lack; their rows have no value.
     """
 
     column: str
     description: str
     limits: tuple[Limit, ...] = ()
     figure: Figure | None = None
+    later: bool = False

@@ -209,6 +209,7 @@ SCORES = (
                 SHARE,
             ),
         ),
+        later=True,
     ),
     Score(
         "log_probability",
@@ -222,6 +223,7 @@ SCORES = (
                 "drop rows with a lower mean log-probability of a recognised passage; null: off",
             ),
         ),
+        later=True,
     ),
     Score(
         "language_probability",
@@ -241,11 +243,13 @@ SCORES = (
         "audio_without_text",
         "seconds of speech outside of the words found in the audio",
         (Limit("max_audio_without_text", "audio_without_text", 1, 18, AUDIO_WITHOUT_TEXT, {"ge": 0}),),
+        later=True,
     ),
     Score(
         "text_without_audio",
         "words not found in the audio; their times are interpolated",
         (Limit("max_text_without_audio", "text_without_audio", 1, 19, TEXT_WITHOUT_AUDIO, {"ge": 0}),),
+        later=True,
     ),
 )
 

@@ -51,10 +51,10 @@ def compare(
 
     An empty cell is an unknown figure. Units and the subword model of a codebook are read from its run folder.
     """
-    from speechprep.artifacts.labels import read_labels
     from speechprep.pipelines.comparison.abx import AbxOptions
     from speechprep.pipelines.comparison.codebooks import compare as measure
     from speechprep.pipelines.comparison.page import write
+    from speechprep.pipelines.labels import read_labels
 
     labels = None if phones is None else {row[0]: row for row in read_labels(phones)}
     rows = measure(codebooks, labels, AbxOptions(context, vectors, max_segments, max_speakers, max_phones, seed))

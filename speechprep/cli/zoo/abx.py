@@ -80,10 +80,10 @@ def abx(
     A and X are segments of one phone, B is a segment of another phone. An error is an X with a smaller distance to B
     than to A. Utterances without a speaker are left out.
     """
-    from speechprep.artifacts.labels import read_labels
     from speechprep.artifacts.run import open_run
     from speechprep.pipelines.comparison.abx import AbxOptions
     from speechprep.pipelines.comparison.abx import abx as measure
+    from speechprep.pipelines.labels import read_labels
 
     labels = {row[0]: row for row in read_labels(phones)}
     result = measure(open_run(run), labels, AbxOptions(context, vectors, max_segments, max_speakers, max_phones, seed))

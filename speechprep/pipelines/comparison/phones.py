@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts.labels import Labelled, rows_at
 from speechprep.artifacts.run import Run
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import StaleArtifact
+from speechprep.pipelines.labels import Labelled, rows_at
 from speechprep.pipelines.stages.cluster.quality import agreement_of_counts
 from speechprep.tokenizers.abx.score import Context, Segments
 from speechprep.tokenizers.arrays.keyed_random import Hashes, record_keys, salted

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts.labels import Labelled, rows_at
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
+from speechprep.pipelines.labels import Labelled, rows_at
 from speechprep.pipelines.shift import by_seconds, position_lines
 from speechprep.pipelines.stages.cluster.selection import FrameSample
 from speechprep.tokenizers.kmeans.nearest import perplexity

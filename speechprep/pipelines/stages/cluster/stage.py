@@ -30,13 +30,13 @@ from pydantic import Field
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.codebook import Codebook
-from speechprep.artifacts.labels import read_labels
 from speechprep.artifacts.manifest import digest
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.pipelines.backends.quantizers.kmeans import KMeansQuantizer
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.engine.task import STATE
+from speechprep.pipelines.labels import read_labels
 from speechprep.pipelines.stages.cluster.position import Batches, Normalisation, learn, position_pnmi, shift_test
 from speechprep.pipelines.stages.cluster.quality import agreement, frame_labels, gate, quality, word_rows
 from speechprep.pipelines.stages.cluster.selection import FrameSample, limit_silence, places, read_frames, spill

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechprep.artifacts.labels import read_labels, rows_at
 from speechprep.errors import ConfigError
+from speechprep.pipelines.labels import read_labels, rows_at
 
 TIMES = st.lists(st.integers(0, 40), max_size=12)
 
