@@ -219,6 +219,11 @@ def test_each_chunk_of_speech_is_recognised_once_and_whole(spans, piece, block):
     assert [(p.start, p.end) for p in found] == [(round(a, 3), round(b, 3)) for a, b in edges]
     assert [int(p.audio[len(p.audio) // 2]) for p in found] == list(range(1, len(edges) + 1))
     assert all(p.end - p.start <= CHUNK for p in found)
+    for passage in found:  # the pauses around it, and nothing of the neighbours
+        first = round((passage.start - passage.margin) * RATE)
+        assert np.array_equal(passage.wide, sound[first : first + len(passage.wide)])
+        assert set(np.unique(passage.wide)) <= {0.0, passage.audio[len(passage.audio) // 2]}
+        assert 0 <= passage.margin <= 0.2501
 
 
 def test_a_passage_without_speech_is_dropped_only_if_both_values_say_so():

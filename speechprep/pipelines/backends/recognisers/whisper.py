@@ -39,6 +39,7 @@ VERSION = 1  # raise it if the same input gives other words
 BATCH = {"cpu": 2, "gpu": 8}  # chunks
 PIECE = {"cpu": 120.0, "gpu": 300.0}  # seconds
 EDGE = 1.0  # seconds at the end of a piece; a chunk that ends there may be incomplete
+MARGIN = 0.25  # seconds of the pauses around a chunk, for the aligner
 LEAST_SAMPLES = 400  # of a recording: one frame of the models
 
 Samples = NDArray[np.float32]
@@ -191,10 +192,11 @@ class WhisperRecogniser(Recogniser):
                 sounds = [audio[int(start * RATE) : int(end * RATE)] for start, end in whole]
                 results, language = self.model.texts(sounds, language, previous)
                 previous = results[-1].text
-                for chunk, result in zip(whole, results, strict=True):
+                edges = _edges(chunks, len(audio) / RATE)
+                for chunk, edge, result in zip(whole, edges, results, strict=False):
                     if not self._is_invented(result):
-                        yield _passage(audio, stream.start, chunk, result, language)
-            cut = limit if len(whole) == len(chunks) else chunks[len(whole)][0]
+                        yield _passage(audio, stream.start, chunk, edge, result, language)
+            cut = limit if len(whole) == len(chunks) else _edges(chunks, len(audio) / RATE)[len(whole)][0]
             stream.advance(len(audio) if last else round(cut * RATE))
 
     def _is_invented(self, result: Decoded) -> bool:
@@ -202,15 +204,26 @@ class WhisperRecogniser(Recogniser):
         return result.no_speech_probability > no_speech and result.log_probability < log_probability
 
 
-def _passage(audio: Samples, first: int, chunk: Span, result: Decoded, language: Language) -> Passage:
+def _edges(chunks: Sequence[Span], seconds: float) -> list[Span]:
+    """Start and end of each chunk with up to `MARGIN` of the pause on both sides, at most half of a pause."""
+    starts = [start for start, _ in chunks]
+    ends = [end for _, end in chunks]
+    before = [start - max(min(MARGIN, (start - end) / 2), 0.0) for start, end in zip(starts[1:], ends, strict=False)]
+    after = [end + max(min(MARGIN, (start - end) / 2), 0.0) for start, end in zip(starts[1:], ends, strict=False)]
+    return list(zip([max(starts[0] - MARGIN, 0.0), *before], [*after, min(ends[-1] + MARGIN, seconds)], strict=True))
+
+
+def _passage(audio: Samples, first: int, chunk: Span, edge: Span, result: Decoded, language: Language) -> Passage:
     """The passage of a chunk of a piece; `first`: first sample of the piece in the recording.
 
     Times have milliseconds, as in WhisperX.
     """
     start, end = (round(first / RATE + seconds, 3) for seconds in chunk)
     samples = audio[max(int(start * RATE) - first, 0) : int(end * RATE) - first]
+    left, right = (round(seconds * RATE) for seconds in edge)
     scores = result.no_speech_probability, result.log_probability
-    return Passage(start, end, samples, result.text, language, *scores)
+    margin = start - (first + left) / RATE
+    return Passage(start, end, samples, result.text, language, *scores, margin, audio[left:right])
 
 
 def _check_length(audio: Samples) -> None:
