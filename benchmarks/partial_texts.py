@@ -69,7 +69,8 @@ class Counts:
             ("near", self.near, self.spoken), ("far", self.far, self.kept_spoken), ("marked", self.marked, self.other)
         ) if whole]  # fmt: skip
         cost = self.cost * RATE / max(self.samples, 1)
-        return f"{name:28} {self.joins:4} joins, {self.refused} refused, {self.kept} kept; {', '.join(share)}; cost {cost:.3f}"
+        counts = f"{self.joins:4} joins, {self.refused} refused, {self.kept} kept"
+        return f"{name:28} {counts}; {', '.join(share)}; cost {cost:.3f}"
 
 
 def read_clips(folder: Path, aligner: PocketSphinxAligner) -> list[Clip]:
@@ -181,7 +182,9 @@ def intact(args: argparse.Namespace, aligner: PocketSphinxAligner) -> None:
             moved += sum(a["start"] != b.start for a, b in zip(judged["words"], plain.words, strict=True))
             if not judged["kept"]:
                 print(f"  {row['id']}: {judged['reason']}")
-        print(f"{name:28} {rows} intact, {kept} kept; of {words:,} words {moved} moved, {marked} interpolated", flush=True)
+        print(
+            f"{name:28} {rows} intact, {kept} kept; of {words:,} words {moved} moved, {marked} interpolated", flush=True
+        )
 
 
 def main() -> None:

@@ -42,7 +42,17 @@ class _Passage(NamedTuple):
 def parameters() -> list[float]:
     """All constants that can change a result, for the identity of an aligner."""
     poor = [POOR_SCORE, POOR_WORDS, POOR_STRETCH, LONG_PAUSE, POOR_PAUSE, SAME_FRAMES]
-    return [*poor, PASSAGE_SCORE, PASSAGE_WORDS, MIN_SHARE, MIN_FRAMES, MAX_DEPTH]
+    return [
+        sphinx.LOOP_BEAM,
+        sphinx.LOOP_PHONE,
+        sphinx.LOOP_SKIP,
+        *poor,
+        PASSAGE_SCORE,
+        PASSAGE_WORDS,
+        MIN_SHARE,
+        MIN_FRAMES,
+        MAX_DEPTH,
+    ]
 
 
 def doubtful(path: sphinx.AlignedPath) -> bool:
