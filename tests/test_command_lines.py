@@ -82,6 +82,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             lines = (delimiter.join(line) for line in (ROW, cells))
             (tmp_path / f"{stem}.{ending}").write_text("\n".join(lines) + "\n")
     (tmp_path / "phones.csv").write_text(phone_table())
+    (tmp_path / "words.csv").write_text(word_table())
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -92,6 +93,13 @@ def phone_table() -> str:
     ids = [json.loads(line)["id"] for line in (corpus_path() / "manifest.jsonl").read_text().splitlines()]
     rows = [f"{id},{n / 10},{(n + 1) / 10},{'abac'[n % 4]}" for id in ids for n in range(20)]
     return "\n".join(["id,start,end,label", *rows]) + "\n"
+
+
+def word_table() -> str:
+    """The true word times of the demo corpus."""
+    rows = map(json.loads, (corpus_path() / "manifest.jsonl").read_text().splitlines())
+    lines = [f"{r['id']},{w['start']},{w['end']},{w['w']}" for r in rows for w in r["true_words"]]
+    return "\n".join(["id,start,end,label", *lines]) + "\n"
 
 
 @pytest.fixture

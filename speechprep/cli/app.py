@@ -48,6 +48,7 @@ COMMANDS = {
     "eval": Entry(
         "zoo.evaluate", MODEL, "Score texts (WER, BLEU, ...), word times, units (ABX) or a model (ASR, CRA, PELM)"
     ),
+    "fit": Entry("commands.fit", MODEL, "Fit offsets of word boundaries on labelled words"),
     "verify": Entry("commands.verify", CHECK, "Recompute checksums, schemas and cross-references of a folder"),
     "backends": Entry("commands.backends", CHECK, "List the backends, or try one"),
     "models": Entry("commands.models", CHECK, "Check a Whisper model, or convert it to another form"),

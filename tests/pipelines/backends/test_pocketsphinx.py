@@ -82,9 +82,9 @@ def test_a_pronunciation_does_not_depend_on_words_met_before():
 
 
 def _model():
-    from speechprep.pipelines.backends.aligners.pocketsphinx import _model_folder
+    from speechprep.pipelines.backends.aligners.sphinx_model import model_folder
 
-    return _model_folder()
+    return model_folder()
 
 
 def test_symbols_figures_and_other_scripts_all_get_a_time(aligner):

@@ -22,7 +22,10 @@ POOR_SCORE = -2.5  # nats per frame; below this mean, a closed alignment is doub
 POOR_WORDS, POOR_STRETCH = 4, -3.5  # and below this mean of so many adjacent words
 LONG_PAUSE, POOR_PAUSE = 30, -4.0  # and with a pause of so many frames below this score: speech without a word
 SAME_FRAMES = 50  # both searches have found the same place if no word differs by more
-PASSAGE_SCORE = -5.0  # smallest mean of a passage; it has also won against the loops
+LOOP_SCORE = -5.0  # smallest mean score of a passage in the search with loops
+SHORT_WORDS, SHORT_SCORE = 6, -4.25  # and of a passage of fewer words, because chance matches are short
+PASSAGE_SCORE = -3.0  # and in the closed alignment of its words with its audio
+PASSAGE_MARGIN = 10  # frames around a passage in its closed alignment
 PASSAGE_WORDS = 3  # fewest words of a passage, unless fewer remain
 MIN_SHARE = 0.2  # smallest fraction of spoken words; with fewer, the text belongs to another recording
 MIN_FRAMES = 20  # shorter audio is not searched
@@ -32,17 +35,27 @@ Samples = NDArray[np.float32]
 
 
 class _Passage(NamedTuple):
-    """A passage of words in the audio: numbers of the first word and the first word after it."""
+    """A passage in the audio: numbers of its first word and of the first word after it, and the place of each word."""
 
     first: int
     stop: int
-    placed: list[Spoken | None]
+    placed: Sequence[Spoken]
 
 
 def parameters() -> list[float]:
     """All constants that can change a result, for the identity of an aligner."""
     poor = [POOR_SCORE, POOR_WORDS, POOR_STRETCH, LONG_PAUSE, POOR_PAUSE, SAME_FRAMES]
-    return [*poor, PASSAGE_SCORE, PASSAGE_WORDS, MIN_SHARE, MIN_FRAMES, MAX_DEPTH]
+    return [
+        sphinx.LOOP_BEAM,
+        sphinx.LOOP_PHONE,
+        sphinx.LOOP_SKIP,
+        *poor,
+        PASSAGE_SCORE,
+        PASSAGE_WORDS,
+        MIN_SHARE,
+        MIN_FRAMES,
+        MAX_DEPTH,
+    ]
 
 
 def doubtful(path: sphinx.AlignedPath) -> bool:
@@ -96,12 +109,11 @@ def _located(search: sphinx.ForcedSearch, audio: Samples, words: Sequence[str], 
     passage = _passage(search, audio, words) if depth else None
     if passage is None:
         return [None] * len(words)
-    spoken = [one for one in passage.placed if one is not None]
-    start, end = spoken[0].start, spoken[-1].end
+    start, end = passage.placed[0].start, passage.placed[-1].end
     before = _located(search, audio[: start * sphinx.HOP], words[: passage.first], depth - 1)
     after = _located(search, audio[end * sphinx.HOP :], words[passage.stop :], depth - 1)
     moved = [None if one is None else Spoken(one.start + end, one.end + end, one.score) for one in after]
-    return [*before, *passage.placed[passage.first : passage.stop], *moved]
+    return [*before, *passage.placed, *moved]
 
 
 def _passage(search: sphinx.ForcedSearch, audio: Samples, words: Sequence[str]) -> _Passage | None:
@@ -109,9 +121,31 @@ def _passage(search: sphinx.ForcedSearch, audio: Samples, words: Sequence[str]) 
     if not words or sphinx.num_frames(len(audio)) < MIN_FRAMES:
         return None
     path = search.find(audio, words, "part")
-    if path is None or mean_score(path[0]) < PASSAGE_SCORE:
+    if path is None:
         return None
     numbers = [number for number, spoken in enumerate(path[0]) if spoken is not None]
     if len(numbers) < min(PASSAGE_WORDS, len(words)):
         return None
-    return _Passage(numbers[0], numbers[-1] + 1, path[0])
+    if mean_score(path[0]) < (SHORT_SCORE if len(numbers) < SHORT_WORDS else LOOP_SCORE):
+        return None
+    first, stop = numbers[0], numbers[-1] + 1
+    rescored = _rescored(search, audio, words[first:stop], [spoken for spoken in path[0] if spoken is not None])
+    if rescored is None or mean_score(rescored) < PASSAGE_SCORE:
+        return None
+    return _Passage(first, stop, rescored)
+
+
+def _rescored(
+    search: sphinx.ForcedSearch, audio: Samples, words: Sequence[str], placed: Sequence[Spoken]
+) -> list[Spoken] | None:
+    """The passage with the scores of its closed alignment, so that all scores of an aligner have one scale.
+
+    With loops, all phones compete in each frame, and the scores of right words are 1.5 nats per frame lower. The times
+    stay: those of the closed alignment are worse.
+    """
+    start = max(placed[0].start - PASSAGE_MARGIN, 0)
+    closed = search.find(audio[start * sphinx.HOP : (placed[-1].end + PASSAGE_MARGIN) * sphinx.HOP], words)
+    if closed is None:
+        return None
+    scores = [spoken.score for spoken in closed[0] if spoken is not None]
+    return [Spoken(one.start, one.end, score) for one, score in zip(placed, scores, strict=True)]
