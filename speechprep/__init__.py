@@ -3,6 +3,7 @@
 The public Python API:
 
     run, plan, stage, open              a recipe, its state, one stage, and finished folders
+    export                              a run in the format of another tool
     vectors, pairs                      teacher vectors as arrays; pairings of text and audio clips
     align, units, interleave, decode    one recording or one row, in memory
 
@@ -17,9 +18,22 @@ from typing import TYPE_CHECKING, Any
 from speechprep.version import __version__
 
 if TYPE_CHECKING:
-    from speechprep.api import align, decode, interleave, open, pairs, plan, run, stage, units, vectors  # noqa: A004 - public names
+    from speechprep.api import align, decode, export, interleave, open, pairs, plan, run, stage, units, vectors  # noqa: A004 - public names
 
-__all__ = ["align", "decode", "interleave", "open", "pairs", "plan", "run", "stage", "units", "vectors", "__version__"]
+__all__ = [
+    "align",
+    "decode",
+    "export",
+    "interleave",
+    "open",
+    "pairs",
+    "plan",
+    "run",
+    "stage",
+    "units",
+    "vectors",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -33,13 +33,14 @@ from speechprep.pipelines.engine.progress import Listener
 from speechprep.pipelines.engine.recipe import single
 from speechprep.pipelines.engine.run import Options
 from speechprep.pipelines.engine.stage import find_stage
+from speechprep.pipelines.export.export import export
 from speechprep.pipelines.inspect.decode import Decoded, decode_one, load_vocabulary
 from speechprep.registry import make
 from speechprep.tokenizers.interleave.single import interleave_utterance
 from speechprep.tokenizers.kmeans.nearest import Centroids
 from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
-__all__ = ["align", "decode", "interleave", "open", "pairs", "plan", "run", "stage", "units", "vectors"]
+__all__ = ["align", "decode", "export", "interleave", "open", "pairs", "plan", "run", "stage", "units", "vectors"]
 
 Audio = str | Path | bytes | NDArray[np.floating[Any]]
 """A file by path or URI, an encoded file, or samples (n,) in [-1, 1]."""

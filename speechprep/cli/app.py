@@ -43,6 +43,8 @@ COMMANDS = {
     "compare": Entry("commands.compare", LOOK, "Compare codebooks in a table and a page of plots"),
     "rejects": Entry("commands.rejects", LOOK, "Show the rejected records of a run, with reasons and retry commands"),
     "filter": Entry("commands.filter", LOOK, "Hours kept at each threshold of the scores; words with new verdicts"),
+    "export": Entry("commands.export", LOOK, "Write words, segments and units in the format of another tool"),
+    "push": Entry("commands.push", LOOK, "Upload a run to a dataset repository of the Hugging Face Hub"),
     "train": Entry("zoo.train", MODEL, "Train a model of the zoo on a run"),
     "grid": Entry("zoo.grid", MODEL, "Train and evaluate every combination of some options"),
     "eval": Entry(

@@ -119,10 +119,10 @@ class Display(AbstractContextManager["Display"]):
             self.results.append(result)
             self.state = None
 
-    def working(self, name: str) -> None:
-        """Work outside the steps begins, for example the report."""
+    def working(self, name: str, seconds: float = 0.0) -> None:
+        """Work outside the steps begins, for example the report; `seconds` of audio, 0 if unknown."""
         with self._lock:
-            self.state = State(name)
+            self.state = State(name, audio=seconds)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -161,9 +161,9 @@ class Plain(Display):
         super().finished(result)
         self._print(result.name, summary(result))
 
-    def working(self, name: str) -> None:
+    def working(self, name: str, seconds: float = 0.0) -> None:
         """See `Display`."""
-        super().working(name)
+        super().working(name, seconds)
         self._print(name, "begins")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from speechprep.artifacts import manifest, storage
+from speechprep.artifacts import manifest, run_card, storage
 from speechprep.errors import ConfigError, SpeechprepError, TooManyRejects
 from speechprep.pipelines.driver.log import LoggingListener
 from speechprep.pipelines.driver.outcome import Outcome
@@ -146,5 +146,6 @@ def update_report(out: str, working: Callable[[str], None] = lambda name: None) 
     from speechprep.pipelines.report import build_report
 
     build_report(out)
+    run_card.write(out)
     write_record(out, {**record, "report_of": digest})
     return uri, True

@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from speechprep.artifacts import card, manifest, schemas, shards, storage
+from speechprep.artifacts import card, manifest, run_card, schemas, shards, storage
 from speechprep.artifacts.datasets import find_kind
 from speechprep.artifacts.run import RECORD, REJECTS, Dataset
 from speechprep.errors import DamagedFile, SchemaMismatch, SpeechprepError, StaleArtifact, first_line
@@ -31,7 +31,7 @@ from speechprep.pipelines.inspect.verify_rows import RowChecks
 
 CHUNK = 1 << 22  # bytes hashed at a time
 REPAIR = "run the same command again: it makes missing files and files of another size"
-RUN_FILES = {RECORD, "run.log", "report.html"}
+RUN_FILES = {RECORD, "run.log", "report.html", run_card.NAME}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""Meanings of the columns of all datasets, for the dataset card."""
+
+from __future__ import annotations
+
+from speechprep.artifacts.scores import SCORES
+
+_ANY = {  # the same in each dataset
+    "id": "id of the utterance",
+    "audio": "URI of the audio file; null if the audio is stored",
+    "offset": "start in the audio file, in seconds",
+    "duration": "seconds",
+    "speaker": "speaker of the corpus",
+    "language": "language, detected or of the corpus",
+    "split": "split of the corpus",
+    "licence": "licence of the recording",
+    "corpus": "corpus of the recording",
+    "captions": "descriptions of the content",
+    "text": "transcript",
+    "t0": "start in seconds",
+    "t1": "end in seconds",
+    "vector": "embedding of unit length",
+    "caption": "description of the sound",
+    "language_probability": "probability of the detected language",
+    **{score.column: score.description for score in SCORES},
+}
+_OF = {
+    "utterances": {
+        "audio_bytes": "encoded audio file",
+        "sample_rate": "sample rate of the audio in Hz",
+        "labels": "labels of the corpus",
+        "words": "word times of the corpus, in seconds from the start of the utterance",
+        "audio_sha256": "sha256 of the audio file",
+    },
+    "words": {
+        "text": "aligned transcript",
+        "source_text": "transcript of the corpus",
+        "words": "words with start, end, score and origin of the times",
+        "kept": "verdict of the thresholds",
+        "reason": "first threshold that the row fails",
+    },
+    "units": {"units": "unit of each frame", "codebook": "fingerprint of the codebook"},
+    "tokens": {
+        "kind": "unit, text, cst_ut, cst_tu or ast",
+        "input_ids": "token ids",
+        "runs": "stretches of one modality with tokens, words and times",
+        "durations": "frames of each unit without repeats",
+        "word_t0": "start of each word in seconds",
+        "word_t1": "end of each word in seconds",
+    },
+    "packed": {
+        "input_ids": "token ids of fixed length",
+        "document_ids": "number of the document of each token; -1 for padding",
+        "modality_ids": "modality of each token",
+        "ids": "utterance and kind of each document",
+    },
+    "clips": {
+        "id": "id of the clip",
+        "utterance": "id of the utterance",
+        "recording": "sha256 of the audio file",
+        "n_words": "number of words",
+        "first_word": "number of the first word in the utterance",
+        "last_word": "number of the last word in the utterance",
+        "partner": "clip with the audio in the unmatched pairing",
+        "tolerance": "relative difference of the two durations, at most",
+    },
+    "pooled": {
+        "id": "id of the utterance or clip",
+        "mean": "mean over the valid frames",
+        "mean_all": "mean over all frames",
+        "n_valid": "number of valid frames",
+    },
+    "image_codes": {
+        "id": "id of the image",
+        "image": "URI of the image",
+        "width": "pixels",
+        "height": "pixels",
+        "codes": "codes row by row",
+        "image_sha256": "sha256 of the image file",
+    },
+}
+
+
+def meaning(dataset: str, column: str) -> str:
+    """Meaning of a column; empty for columns of other packages."""
+    return _OF.get(dataset, {}).get(column) or _ANY.get(column, "")
