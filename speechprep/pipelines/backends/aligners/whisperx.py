@@ -1,7 +1,8 @@
 """Aligner `whisperx`: word times by a CTC model for each language, as in WhisperX, with recognition by Whisper.
 
 With `whisper`, speech without a transcript is recognised as by the recogniser `whisper` (see there). Without it, the
-aligner times given transcripts, or the words of the recogniser of `align`.
+aligner times given transcripts, or the words of the recogniser of `align`. Like WhisperX, it has no temperature
+fallback.
 
 There are two different ways to time words (`mode`):
 
@@ -98,7 +99,7 @@ class WhisperxAligner(Aligner):
         if whisper is not None:
             self.recogniser = WhisperRecogniser(
                 whisper, language=language, vad=vad, vad_onset=vad_onset, batch_size=batch_size, beam_size=beam_size,
-                compute_type=compute_type, device=device, threads=threads, piece=piece,
+                temperatures=[0], compute_type=compute_type, device=device, threads=threads, piece=piece,
             )  # fmt: skip
         self._recognised = None if self.recogniser is None else RecognisedAligner(self.recogniser, self)
 

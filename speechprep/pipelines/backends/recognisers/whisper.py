@@ -39,6 +39,7 @@ VERSION = 1  # raise it if the same input gives other words
 BATCH = {"cpu": 2, "gpu": 8}  # chunks
 PIECE = {"cpu": 120.0, "gpu": 300.0}  # seconds
 EDGE = 1.0  # seconds at the end of a piece; a chunk that ends there may be incomplete
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MARGIN = 0.25  # seconds of the pauses around a chunk, for the aligner
 LEAST_SAMPLES = 400  # of a recording: one frame of the models
 
@@ -58,7 +59,7 @@ class WhisperRecogniser(Recogniser):
             save little time there and each takes 45 MB with a model of the base size. The words do not depend on it.
         beam_size: beam of the search in Whisper.
         temperatures: temperatures of the fallback, in ascending order from 0: a text that fails the limits of Whisper
-            is sampled again at the next one. Default: no fallback.
+            is sampled again at the next one. Default: those of Whisper; [0]: no fallback.
         condition_on_previous_text: the text of a chunk is the prompt for the next one, which takes longer.
         max_no_speech, min_log_probability: a chunk beyond both limits is dropped.
         compute_type: precision of Whisper: "float32", "int8" (not for a `.pt`), on a GPU "float16".
@@ -82,7 +83,7 @@ class WhisperRecogniser(Recogniser):
         vad_onset: float = 0.5,
         batch_size: int | None = None,
         beam_size: int = 5,
-        temperatures: Sequence[float] = (0.0,),
+        temperatures: Sequence[float] = TEMPERATURES,
         condition_on_previous_text: bool = False,  # noqa: FBT001, FBT002 - a value of a recipe
         max_no_speech: float = 0.6,
         min_log_probability: float = -1.0,
