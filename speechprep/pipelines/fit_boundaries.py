@@ -6,15 +6,15 @@ import hashlib
 from collections.abc import Sequence
 
 from speechprep.artifacts import storage
-from speechprep.artifacts.boundaries import Boundaries
 from speechprep.artifacts.labels import read_labels
 from speechprep.artifacts.run import Dataset
 from speechprep.errors import ConfigError
+from speechprep.pipelines.backends.aligners.boundaries import Boundaries
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
 from speechprep.pipelines.noisy_alignment import aligner_of
 from speechprep.tokenizers.alignment import boundary_offsets
 from speechprep.tokenizers.alignment.boundary_offsets import LabelledBorder, TimedWord
-from speechprep.tokenizers.alignment.word_pairs import word_groups
+from speechprep.tokenizers.english.word_pairs import word_groups
 
 FEWEST_WORDS = 50  # labelled words for a fit
 

@@ -10,7 +10,7 @@ from speechprep.cli import options as opt
 from speechprep.cli.output import console, print_json, table
 
 if TYPE_CHECKING:
-    from speechprep.artifacts.boundaries import Boundaries
+    from speechprep.pipelines.backends.aligners.boundaries import Boundaries
 
 # A name of its own: a group is looked up by it even while it has one command.
 app = typer.Typer(name="fit", rich_markup_mode=None, add_completion=False)

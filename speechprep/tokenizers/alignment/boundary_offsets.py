@@ -15,8 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts.boundaries import ANY, BoundaryOffset
-
 F64 = NDArray[np.float64]
 
 CLASSES = {
@@ -26,11 +24,27 @@ CLASSES = {
     "liquid": "L R W Y",
 }  # all other phones are vowels
 SILENCE = "silence"
+ANY = "any"  # kind for all borders without a kind of their own
 PAUSE = 0.005  # seconds between two words; more is a pause
 SHRINKAGE = 5.0  # weight of the median of all borders, in borders
 LEVEL = 0.9
 FEWEST = 30  # borders of a kind for an interval of its own
 _CLASS_OF = {phone: name for name, phones in CLASSES.items() for phone in phones.split()}
+
+
+class BoundaryOffset(NamedTuple):
+    """Correction of one kind of borders.
+
+    Attributes:
+        seconds: subtracted from the time of the aligner.
+        low, high: interval of the remaining error (aligned minus true), seconds.
+        borders: number of labelled borders of this kind.
+    """
+
+    seconds: float
+    low: float
+    high: float
+    borders: int
 
 
 class TimedWord(NamedTuple):

@@ -82,7 +82,7 @@ def test_a_pronunciation_does_not_depend_on_words_met_before():
 
 
 def _model():
-    from speechprep.pipelines.backends.aligners.sphinx_model import model_folder
+    from speechprep.pipelines.backends.aligners.sphinx import model_folder
 
     return model_folder()
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechprep.artifacts.boundaries import ANY, BoundaryOffset
 from speechprep.tokenizers.alignment import boundary_offsets
-from speechprep.tokenizers.alignment.boundary_offsets import SHRINKAGE, LabelledBorder, TimedWord
+from speechprep.tokenizers.alignment.boundary_offsets import ANY, SHRINKAGE, BoundaryOffset, LabelledBorder, TimedWord
 from speechprep.tokenizers.english.letter_to_sound import PHONES
 
 CAT, SAT = ("K", "AE", "T"), ("S", "AE", "T")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from speechprep.models.evaluation.alignment.references import UNKNOWN
 from speechprep.models.evaluation.alignment.textgrid import Timed
-from speechprep.tokenizers.alignment.word_pairs import word_groups
+from speechprep.tokenizers.english.word_pairs import word_groups
 
 F64 = NDArray[np.float64]
 

@@ -30,13 +30,12 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts.boundaries import Boundaries
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends import Transcript
 from speechprep.pipelines.backends.aligners import partial_text, sphinx, webrtc_vad
 from speechprep.pipelines.backends.aligners.acceptance import PAUSE_FRAMES, TRUST_WORDS, accepted, mean_score, trusted
+from speechprep.pipelines.backends.aligners.boundaries import Boundaries
 from speechprep.pipelines.backends.aligners.denoise import Mode, denoised, parameters
-from speechprep.pipelines.backends.aligners.sphinx_model import digest, model_folder
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, moved, written_words
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
@@ -121,13 +120,13 @@ class PocketSphinxAligner(StreamAligner):
         return {**self._identity(), **fitted}
 
     def _identity(self) -> dict[str, Any]:
-        model = model_folder()
+        model = sphinx.model_folder()
         return {
             "name": "pocketsphinx",
             "version": VERSION,
             "package": version("pocketsphinx"),
             "model": "en-us",
-            "model_sha256": digest(model),
+            "model_sha256": sphinx.digest(model),
             "sample_rate": self.sample_rate,
             "window": self.window,
             "offset": self.offset,
@@ -147,14 +146,14 @@ class PocketSphinxAligner(StreamAligner):
             ConfigError: fitted boundaries cannot be read, or do not hold for this aligner.
         """
         super().check()
-        model = model_folder()
+        model = sphinx.model_folder()
         if not (model / "en-us").is_dir():
             raise MissingBackend(f"{self.label}: the package lacks its model {model}; install pocketsphinx again")
         _ = self._fitted
 
     def load(self) -> None:
         """Read the acoustic model and the dictionary (0.1 s); the language model is read on first use."""
-        self._search = sphinx.ForcedSearch(model_folder())
+        self._search = sphinx.ForcedSearch(sphinx.model_folder())
         self._activity = webrtc_vad.VoiceActivity()
 
     def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
@@ -286,7 +285,7 @@ class PocketSphinxAligner(StreamAligner):
         if not self._activity.has_speech(audio):
             return [], []
         if self._free is None:
-            self._free = sphinx.SphinxRecogniser(model_folder())
+            self._free = sphinx.SphinxRecogniser(sphinx.model_folder())
         words = self._free.words(audio)
         voice = float(self._activity.voiced(audio).sum()) * webrtc_vad.VAD_FRAME
         if len(words) < RECOGNISED_RATE * voice or len(set(words)) < min(len(words), 2):

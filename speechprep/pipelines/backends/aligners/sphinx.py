@@ -20,9 +20,12 @@ Measured properties of the library (5.1):
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -30,6 +33,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from speechprep.errors import MissingBackend
 from speechprep.pipelines.backends.aligners.timing import Spoken
 from speechprep.tokenizers.english.letter_to_sound import PHONES, pronounce
 
@@ -242,3 +246,24 @@ def _process(decoder: Any, data: bytes) -> None:
     if data:
         decoder.process_raw(data, full_utt=True)
     decoder.end_utt()
+
+
+def model_folder() -> Path:
+    """Folder of the models in the package; nothing is imported.
+
+    Raises:
+        MissingBackend: the package is not installed.
+    """
+    spec = find_spec("pocketsphinx")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingBackend("aligner 'pocketsphinx' needs the package 'pocketsphinx'; install it with pip")
+    return Path(spec.submodule_search_locations[0]) / "model" / "en-us"
+
+
+@lru_cache(maxsize=2)
+def digest(model: Path) -> str:
+    """sha256 over the dictionary and the acoustic model."""
+    digest = hashlib.sha256((model / "cmudict-en-us.dict").read_bytes())
+    for file in sorted((model / "en-us").iterdir()):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()

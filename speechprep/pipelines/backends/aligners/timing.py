@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from speechprep.artifacts.boundaries import BoundaryOffset
 from speechprep.pipelines.backends import Word
-from speechprep.tokenizers.alignment.boundary_offsets import TimedWord, shifted
+from speechprep.tokenizers.alignment.boundary_offsets import BoundaryOffset, TimedWord, shifted
 
 DECIMALS = 4  # times are rounded to 0.1 ms, so text formats keep them unchanged
 EDGE_SECONDS = 0.5  # maximal length of an untimed token before the first or after the last timed one

@@ -7,30 +7,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.manifest import canonical
 from speechprep.errors import ConfigError
+from speechprep.tokenizers.alignment.boundary_offsets import ANY, BoundaryOffset
 
 FILE = "boundaries.json"
 FORMAT = 1
-ANY = "any"  # kind for all borders without a kind of their own
-
-
-class BoundaryOffset(NamedTuple):
-    """Correction of one kind of borders.
-
-    Attributes:
-        seconds: subtracted from the time of the aligner.
-        low, high: interval of the remaining error (aligned minus true), seconds.
-        borders: number of labelled borders of this kind.
-    """
-
-    seconds: float
-    low: float
-    high: float
-    borders: int
 
 
 @dataclass(frozen=True)

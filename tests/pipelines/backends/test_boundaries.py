@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from speechprep.artifacts.boundaries import ANY, FILE, Boundaries, BoundaryOffset
 from speechprep.errors import ConfigError
+from speechprep.pipelines.backends.aligners.boundaries import FILE, Boundaries
+from speechprep.tokenizers.alignment.boundary_offsets import ANY, BoundaryOffset
 
 FITTED = Boundaries(
     {ANY: BoundaryOffset(0.01, -0.02, 0.03, 9), "onset silence stop": BoundaryOffset(0.02, -0.01, 0.02, 4)},
