@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from speechprep.artifacts import storage
-from speechprep.artifacts.labels import read_labels
+from speechprep.pipelines.labels import read_labels
 from speechprep.artifacts.run import Dataset
 from speechprep.errors import ConfigError
 from speechprep.pipelines.backends.aligners.boundaries import Boundaries
