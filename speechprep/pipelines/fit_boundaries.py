@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Sequence
 
 from speechprep.artifacts import storage
-from speechprep.pipelines.labels import read_labels
 from speechprep.artifacts.run import Dataset
 from speechprep.errors import ConfigError
 from speechprep.pipelines.backends.aligners.boundaries import Boundaries
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
+from speechprep.pipelines.labels import read_labels
 from speechprep.pipelines.noisy_alignment import aligner_of
 from speechprep.tokenizers.alignment import boundary_offsets
 from speechprep.tokenizers.alignment.boundary_offsets import LabelledBorder, TimedWord
