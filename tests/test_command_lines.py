@@ -99,7 +99,7 @@ def phone_table() -> str:
 def word_table() -> str:
     """The true word times of the demo corpus."""
     rows = map(json.loads, (corpus_path() / "manifest.jsonl").read_text().splitlines())
-    lines = [f"{r['id']},{w['start']},{w['end']},{w['w']}" for r in rows for w in r.get("true_words", [])]
+    lines = [f'{r["id"]},{w["start"]},{w["end"]},"{w["w"]}"' for r in rows for w in r.get("true_words", [])]
     return "\n".join(["id,start,end,label", *lines]) + "\n"
 
 

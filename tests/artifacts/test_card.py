@@ -8,7 +8,8 @@ import pytest
 import yaml
 from helpers import rowmaking as made
 
-from speechprep.artifacts import card, manifest
+from speechprep.artifacts import manifest
+from speechprep.artifacts.cards import dataset as card
 from speechprep.artifacts.schemas import PACKED, REJECTS, UTTERANCES
 from speechprep.artifacts.shards import ShardWriter, shard_name
 

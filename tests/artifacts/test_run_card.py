@@ -8,9 +8,9 @@ import yaml
 from helpers import export_runs as runs
 from hypothesis import given
 
-from speechprep.artifacts import run_card
+from speechprep.artifacts.cards import run as run_card
+from speechprep.artifacts.cards.meanings import meaning
 from speechprep.artifacts.datasets import KINDS
-from speechprep.artifacts.meanings import meaning
 from speechprep.artifacts.run import open_run
 
 HOSTILE = 'x"\n---\n# <script>alert(1)</script> | `code` [a](b): {c} \U0001f600'

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-from speechprep.artifacts import card, manifest, storage
+from speechprep.artifacts import manifest, storage
+from speechprep.artifacts.cards import dataset as card
 from speechprep.artifacts.manifest import Manifest, Shard
 from speechprep.errors import SpeechprepError, TooManyRejects
 from speechprep.pipelines.engine.beam.runner import Engine, run_tasks

@@ -15,9 +15,9 @@ import pyarrow as pa
 import yaml
 
 from speechprep.artifacts import storage
-from speechprep.artifacts.card import kind
+from speechprep.artifacts.cards.dataset import kind
+from speechprep.artifacts.cards.meanings import meaning
 from speechprep.artifacts.datasets import find_kind
-from speechprep.artifacts.meanings import meaning
 from speechprep.artifacts.run import Dataset, Run, open_run
 
 NAME = "README.md"
