@@ -30,6 +30,7 @@ from speechprep.pipelines.backends import Aligner, Language, Transcript
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner
 from speechprep.pipelines.backends.aligners.ctc_languages import ANY, CtcLanguages
 from speechprep.pipelines.backends.aligners.recognised import RecognisedAligner
+from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.recognisers.voice_activity import RATE
 from speechprep.pipelines.backends.recognisers.whisper import WhisperRecogniser
@@ -41,7 +42,7 @@ ENGLISH = "WAV2VEC2_ASR_BASE_960H"
 Samples = NDArray[np.float32]
 
 
-class WhisperxAligner(Aligner):
+class WhisperxAligner(StreamAligner):
     """Recognition and alignment with the models of WhisperX.
 
     Args:
@@ -146,10 +147,6 @@ class WhisperxAligner(Aligner):
         """The loaded aligner for a language."""
         found = self._models.find(language)
         return super().for_language(language) if found is None else found
-
-    def align(self, audio: Samples, text: str | None) -> Transcript:
-        """Times for every token of `text`, or for the recognised words if `text` is None."""
-        return self.align_stream(iter([audio]), text)
 
     def align_stream(self, blocks: Iterable[Samples], text: str | None) -> Transcript:
         """`align` for audio in blocks; memory does not grow with the length of the audio.

@@ -19,18 +19,25 @@ other chunks become scores of `words`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Language, Passage, Recogniser
 from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.recognisers.choose import whisper_model
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, DETECTORS, RATE, Span, SpeechDetector
-from speechprep.pipelines.backends.recognisers.whisper_model import Decoded, Decoding
+from speechprep.pipelines.backends.recognisers.whisper_model import (
+    MIN_LOG_PROBABILITY,
+    NO_SPEECH,
+    Decoded,
+    Decoding,
+    check_length,
+)
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.pipelines.backends.whisper.forms import form_of
 from speechprep.process import give_back
@@ -41,7 +48,6 @@ PIECE = {"cpu": 120.0, "gpu": 300.0}  # seconds
 EDGE = 1.0  # seconds at the end of a piece; a chunk that ends there may be incomplete
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MARGIN = 0.25  # seconds of the pauses around a chunk, for the aligner
-LEAST_SAMPLES = 400  # of a recording: one frame of the models
 
 Samples = NDArray[np.float32]
 
@@ -85,8 +91,8 @@ class WhisperRecogniser(Recogniser):
         beam_size: int = 5,
         temperatures: Sequence[float] = TEMPERATURES,
         condition_on_previous_text: bool = False,  # noqa: FBT001, FBT002 - a value of a recipe
-        max_no_speech: float = 0.6,
-        min_log_probability: float = -1.0,
+        max_no_speech: float = NO_SPEECH,
+        min_log_probability: float = MIN_LOG_PROBABILITY,
         compute_type: str = "float32",
         device: str = "cpu",
         threads: int = 1,
@@ -166,7 +172,7 @@ class WhisperRecogniser(Recogniser):
         """
         if (given := self._given()) is not None:
             return given
-        _check_length(audio)
+        check_length(audio)
         start, end = next(iter(self.detector.chunks(audio)), (0.0, float(CHUNK)))
         return self.model.language(audio[int(start * RATE) : int(end * RATE)])
 
@@ -184,34 +190,31 @@ class WhisperRecogniser(Recogniser):
             audio = stream.fill(size)
             last = stream.is_last(size)
             if not stream.start:
-                _check_length(audio)
+                check_length(audio)
             chunks = self.detector.chunks(audio)
             give_back()
             limit = len(audio) / RATE - (0.0 if last else EDGE)
             whole = [chunk for chunk in chunks if last or chunk[1] <= limit]
+            edges = _edges(chunks, len(audio) / RATE)
             if whole:
                 sounds = [audio[int(start * RATE) : int(end * RATE)] for start, end in whole]
                 results, language = self.model.texts(sounds, language, previous)
-                previous = results[-1].text
-                edges = _edges(chunks, len(audio) / RATE)
+                previous = results[-1].prompt
                 for chunk, edge, result in zip(whole, edges, results, strict=False):
-                    if not self._is_invented(result):
+                    if not result.is_silence(*self._limits):
                         yield _passage(audio, stream.start, chunk, edge, result, language)
-            cut = limit if len(whole) == len(chunks) else _edges(chunks, len(audio) / RATE)[len(whole)][0]
+            cut = limit if len(whole) == len(chunks) else edges[len(whole)][0]
             stream.advance(len(audio) if last else round(cut * RATE))
-
-    def _is_invented(self, result: Decoded) -> bool:
-        no_speech, log_probability = self._limits
-        return result.no_speech_probability > no_speech and result.log_probability < log_probability
 
 
 def _edges(chunks: Sequence[Span], seconds: float) -> list[Span]:
     """Start and end of each chunk with up to `MARGIN` of the pause on both sides, at most half of a pause."""
-    starts = [start for start, _ in chunks]
-    ends = [end for _, end in chunks]
-    before = [start - max(min(MARGIN, (start - end) / 2), 0.0) for start, end in zip(starts[1:], ends, strict=False)]
-    after = [end + max(min(MARGIN, (start - end) / 2), 0.0) for start, end in zip(starts[1:], ends, strict=False)]
-    return list(zip([max(starts[0] - MARGIN, 0.0), *before], [*after, min(ends[-1] + MARGIN, seconds)], strict=True))
+    if not chunks:
+        return []
+    margins = [max(min(MARGIN, (after[0] - before[1]) / 2), 0.0) for before, after in pairwise(chunks)]
+    left = [min(MARGIN, chunks[0][0]), *margins]
+    right = [*margins, min(MARGIN, seconds - chunks[-1][1])]
+    return [(start - a, end + b) for (start, end), a, b in zip(chunks, left, right, strict=True)]
 
 
 def _passage(audio: Samples, first: int, chunk: Span, edge: Span, result: Decoded, language: Language) -> Passage:
@@ -225,8 +228,3 @@ def _passage(audio: Samples, first: int, chunk: Span, edge: Span, result: Decode
     scores = result.no_speech_probability, result.log_probability
     margin = start - (first + left) / RATE
     return Passage(start, end, samples, result.text, language, *scores, margin, audio[left:right])
-
-
-def _check_length(audio: Samples) -> None:
-    if len(audio) < LEAST_SAMPLES:
-        raise BadInput("audio_too_short", f"{len(audio)} samples of audio hold no word: remove the utterance")
