@@ -37,6 +37,16 @@ def test_the_card_has_a_configuration_and_the_meaning_of_each_column(run):
     assert "| source\\_text | string | transcript of the corpus |" in text
 
 
+def test_the_card_is_renewed_but_a_readme_of_the_user_stays(run):
+    card = run / run_card.NAME
+    card.write_text(card.read_text(encoding="utf-8") + "an older card\n", encoding="utf-8")
+    assert run_card.write(str(run))
+    assert "an older card" not in card.read_text(encoding="utf-8")
+    card.write_text("# My notes\n", encoding="utf-8")
+    assert run_card.write(str(run))
+    assert card.read_text(encoding="utf-8") == "# My notes\n"
+
+
 def test_values_of_rows_have_no_effect_as_markup(run):
     text = (run / run_card.NAME).read_text(encoding="utf-8")
     body = text.split("---\n", 2)[2]

@@ -6,6 +6,7 @@ It depends on manifest and schema alone, so the same folder has the same card. I
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -85,13 +86,16 @@ def _origin(manifest: Manifest) -> list[tuple[str, Any]]:
 
 
 def _table(title: str, head: tuple[str, ...], rows: list[Any]) -> str:
-    if not rows:
-        return f"{title}\n\nNone.\n"
-    lines = [head, ("---",) * len(head), *rows]
-    return f"{title}\n\n" + "\n".join("| " + " | ".join(_cell(x) for x in line) + " |" for line in lines) + "\n"
+    return table(title, head, rows, cell) if rows else f"{title}\n\nNone.\n"
 
 
-def _cell(value: Any) -> str:
+def table(title: str, head: tuple[str, ...], rows: list[Any], cell: Callable[[Any], str]) -> str:
+    """A title and a Markdown table; `cell`: text of a value."""
+    lines = [tuple(map(cell, head)), ("---",) * len(head), *(tuple(map(cell, row)) for row in rows)]
+    return f"{title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def cell(value: Any) -> str:
     """Text of a cell: numbers with up to three decimals, texts on one line."""
     if isinstance(value, float):
         value = f"{value:.3f}".rstrip("0").rstrip(".")
