@@ -231,6 +231,19 @@ def open_run(folder: str) -> Run:
     return Run(folder, {kind: datasets[kind] for kind in ordered}, tuple(incomplete), _record(folder))
 
 
+def words_and_utterances(source: str) -> tuple[Dataset, Dataset | None]:
+    """The `words` of a run folder or of a folder of words, and the `utterances` of the same run folder, if any.
+
+    Raises:
+        StaleArtifact: no complete `words` there.
+    """
+    run = open_run(source)
+    words = run["words"]
+    if storage.absolute(words.uri) == storage.absolute(source):
+        run = open_run(storage.parent(source))
+    return words, run.get("utterances")
+
+
 def _record(folder: str) -> dict[str, Any]:
     uri = storage.join(folder, RECORD)
     try:

@@ -32,6 +32,7 @@ def _note_repeats(settings: list[str] | None) -> list[str] | None:
     return settings
 
 
+RunOrWords = Annotated[str, typer.Argument(metavar="RUN_OR_WORDS", help="Run folder, or folder of words.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

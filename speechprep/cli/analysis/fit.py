@@ -28,7 +28,7 @@ def fit(ctx: typer.Context) -> None:
 
 @app.command("boundaries", epilog=EXAMPLES)
 def boundaries(
-    source: Annotated[str, typer.Argument(metavar="RUN_OR_WORDS", help="Run folder, or folder of words.")],
+    source: opt.RunOrWords,
     *,
     labels: Annotated[
         str,
@@ -54,15 +54,10 @@ def boundaries(
     Align with the result by: --set aligner_options.boundaries=FOLDER. The printed errors are on speakers that were not
     used for fitting: one speaker at a time is left out.
     """
-    from speechprep.artifacts import storage
-    from speechprep.artifacts.run import open_run
+    from speechprep.artifacts.run import words_and_utterances
     from speechprep.pipelines.fit_boundaries import fit_boundaries
 
-    run = open_run(source)
-    words = run["words"]
-    if storage.absolute(words.uri) == storage.absolute(source):
-        run = open_run(storage.parent(source))
-    result = fit_boundaries(words, run.get("utterances"), labels, licence)
+    result = fit_boundaries(*words_and_utterances(source), labels, licence)
     result.save(out)
     if json:
         print_json(_body(result, out))

@@ -27,7 +27,7 @@ With --reference run, the words must come from the aligner: align --set given_wo
 
 @app.command("alignment", epilog=EXAMPLES)
 def alignment(
-    source: Annotated[str, typer.Argument(metavar="RUN_OR_WORDS", help="Run folder, or folder of words.")],
+    source: opt.RunOrWords,
     *,
     reference: Annotated[
         str,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from speechprep.artifacts import storage
-from speechprep.artifacts.run import Dataset, open_run
+from speechprep.artifacts.run import words_and_utterances
 from speechprep.errors import ConfigError
 from speechprep.models.evaluation.alignment.boundaries import AlignedWords
 from speechprep.models.evaluation.alignment.references import matched_ids
@@ -28,11 +27,7 @@ class RunWords:
     """
 
     def __init__(self, source: str) -> None:
-        run = open_run(source)
-        self.words: Dataset = run["words"]
-        if storage.absolute(self.words.uri) == storage.absolute(source):
-            run = open_run(storage.parent(source))
-        self.utterances: Dataset | None = run.get("utterances")
+        self.words, self.utterances = words_and_utterances(source)
         self.unused = 0
 
     def references(self, named: Mapping[str, list[Timed]]) -> dict[str, list[Timed]]:
