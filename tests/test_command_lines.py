@@ -34,7 +34,7 @@ NOT_RUN = {
     r"^images ": "needs a model folder",
     r"^eval alignment run --reference run\b": "needs a corpus with word times",
     r"gs://": "needs cloud storage",
-    r"^push .*--public": "uploads to the Hub",
+    r"^push (?!.*--dry-run)": "uploads to the Hub",
     r"/shared/|/data": "needs a disk shared by several machines",
     r"docs/experiments/": "needs corpora outside of the package",
 }
