@@ -42,7 +42,7 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
     forms = [locate(match, format)[0] for match in matches]
     audio = [match for form, match in forms if form == AUDIO]
     if audio:
-        yield from read_files(files.root_of(uri), audio)
+        yield from read_files(files.root_of(uri), audio, options)
     for form, match in forms:
         if form != AUDIO:
             yield from _read_one(form, match, options)
@@ -57,9 +57,12 @@ def corpus_of(uri: str) -> str | None:
 
 def _read_one(form: str, uri: str, options: Options) -> Iterator[Record]:
     if form == AUDIO:
-        yield from read_files(posixpath.dirname(uri), [uri])
-    else:
-        yield from find_dialect(form).read(uri, options)
+        yield from read_files(posixpath.dirname(uri), [uri], options)
+        return
+    dialect = find_dialect(form)
+    if not dialect.whole_folder or not storage.is_dir(uri):
+        options.ledger.use(uri, "archive" if dialect.archive is not None else "manifest")
+    yield from dialect.read(uri, options)
 
 
 def locate(uri: str, format: str = "auto") -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
@@ -55,14 +55,41 @@ LISTS = frozenset({"captions", "labels"})
 MAX_RANK = 1 + max(map(len, ALIASES.values()))
 
 
+class Ledger(Protocol):
+    """Receiver of the files that a dialect reads and leaves; see `inventory.Inventory`."""
+
+    def use(self, uri: str, kind: str) -> None:
+        """A file that is read."""
+
+    def use_member(self, kind: str, count: int = 1) -> None:
+        """Members of an archive that are read."""
+
+    def leave(self, name: str, kind: str, reason: str) -> None:
+        """A member of an archive that is not read."""
+
+
+class NoLedger:
+    """Ledger for callers without an interest in the files."""
+
+    def use(self, uri: str, kind: str) -> None:
+        """Does nothing."""
+
+    def use_member(self, kind: str, count: int = 1) -> None:
+        """Does nothing."""
+
+    def leave(self, name: str, kind: str, reason: str) -> None:
+        """Does nothing."""
+
+
 @dataclass(frozen=True)
 class Options:
-    """Options for the input; see `ingest.Config`."""
+    """Options for the input; see `ingest.Config`. `ledger`: receiver of the files that are read and left."""
 
     audio_root: str | None = None
     words: Literal["use", "ignore"] = "use"
     archive_ids: bool = False
     columns: dict[str, str] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=NoLedger, compare=False)
 
     @cached_property
     def naming(self) -> dict[str, list[tuple[str, int]]]:

@@ -6,9 +6,9 @@ import glob
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from speechprep.artifacts import storage
@@ -37,38 +37,110 @@ def sounds_like_audio(head: bytes) -> bool:
     return _MAGIC.match(head) is not None
 
 
-def walk(root: str) -> Iterator[tuple[str, list[str]]]:
+@dataclass(frozen=True)
+class Omitted:
+    """A file or folder that `walk` leaves out.
+
+    Attributes:
+        path: path relative to the root.
+        kind, reason: for the counts of files not read.
+    """
+
+    path: str
+    kind: str
+    reason: str
+
+
+def walk(root: str, omitted: Callable[[Omitted], None] | None = None) -> Iterator[tuple[str, list[str]]]:
     """(folder relative to root, its file names), sorted, folders with files only. Hidden names are left out.
 
-    Links to folders are not followed (they may lead in circles); links to files are.
+    A link to a folder outside of `root` is followed. A link to a folder inside is left out, because this folder is
+    listed at its own place; so is a link to a folder around `root`.
+
+    Args:
+        root: URI of a folder.
+        omitted: receives each file and folder that is left out.
     """
+    report = omitted or _ignore
     if storage.is_local(root):
-        yield from _walk_local(str(storage.local_path(root)), "")
+        path = str(storage.local_path(root))
+        yield from _walk_local(path, "", _Links(os.path.realpath(path)), report)
         return
     fs, path = _filesystem(root)
     folders: dict[str, list[str]] = {}
     for file in fs.find(path):
         folder, _, name = file[len(path) :].strip("/").rpartition("/")
-        if not any(part.startswith(".") for part in (*folder.split("/"), name)):
+        if any(part.startswith(".") for part in (*folder.split("/"), name)):
+            report(Omitted(posixpath.join(folder, name), "hidden", "hidden"))
+        else:
             folders.setdefault(folder, []).append(name)
     for folder in sorted(folders):
         yield folder, sorted(folders[folder])
 
 
-def _walk_local(path: str, folder: str) -> Iterator[tuple[str, list[str]]]:
+def _ignore(item: Omitted) -> None:
+    """Receiver for callers without an interest in omitted files."""
+
+
+@dataclass
+class _Links:
+    """Folders reached by links: each is listed once.
+
+    Attributes:
+        root: real path of the listed folder.
+        followed: real paths of the folders behind followed links.
+    """
+
+    root: str
+    followed: list[str] = field(default_factory=list)
+
+    def refusal(self, path: str) -> str | None:
+        """Reason not to follow the link; None to follow it."""
+        target = os.path.realpath(path)
+        if not os.path.isdir(target):
+            return "link_in_a_circle"
+        if _is_below(self.root, target):
+            return "link_to_a_folder_around_it"
+        if any(_is_below(target, known) or _is_below(known, target) for known in (self.root, *self.followed)):
+            return "link_to_a_listed_folder"
+        self.followed.append(target)
+        return None
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """True for a path in a folder, and for the folder itself."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _walk_local(
+    path: str, folder: str, links: _Links, omitted: Callable[[Omitted], None]
+) -> Iterator[tuple[str, list[str]]]:
     names: list[str] = []
     folders: list[str] = []
+    linked: list[str] = []
     try:
         with os.scandir(path) as entries:
             for item in entries:
-                if not item.name.startswith("."):
-                    (folders if item.is_dir(follow_symlinks=False) else names).append(item.name)
+                if item.name.startswith("."):
+                    omitted(Omitted(posixpath.join(folder, item.name), "hidden", "hidden"))
+                elif item.is_dir(follow_symlinks=False):
+                    folders.append(item.name)
+                elif item.is_symlink() and os.path.isdir(item.path):
+                    linked.append(item.name)
+                else:
+                    names.append(item.name)
     except OSError as error:
         raise ConfigError(f"cannot list {printable(path)}: {error.strerror}; make the folder readable") from None
+    for name in sorted(linked):
+        reason = links.refusal(os.path.join(path, name))
+        if reason is None:
+            folders.append(name)
+        else:
+            omitted(Omitted(posixpath.join(folder, name), "link to a folder", reason))
     if names:
         yield folder, sorted(names)
     for name in sorted(folders):
-        yield from _walk_local(os.path.join(path, name), posixpath.join(folder, name))
+        yield from _walk_local(os.path.join(path, name), posixpath.join(folder, name), links, omitted)
 
 
 def names_in(folder: str) -> list[str]:

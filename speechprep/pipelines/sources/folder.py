@@ -19,19 +19,19 @@ MAX_TRANSCRIPT = 1 << 20  # bytes
 def read(root: str, options: Options) -> Iterator[Record]:
     """One entry for each audio file; its id is its path below the folder, without the suffix."""
     for folder, names in walk(root):
-        yield from in_folder(root, folder, names)
+        yield from in_folder(root, folder, names, options)
 
 
-def read_files(root: str, paths: list[str]) -> Iterator[Record]:
+def read_files(root: str, paths: list[str], options: Options) -> Iterator[Record]:
     """Entries of chosen files below `root`, with ids as in `read`."""
     for path in paths:
         folder, _, name = path.removeprefix(root).strip("/").rpartition("/")
         stem = posixpath.splitext(name)[0]
         beside = [stem + s for s in TRANSCRIPTS if is_listed(storage.join(root, *_parts(folder), stem + s))]
-        yield from in_folder(root, folder, [name, *beside])
+        yield from in_folder(root, folder, [name, *beside], options)
 
 
-def in_folder(root: str, folder: str, names: list[str]) -> Iterator[Record]:
+def in_folder(root: str, folder: str, names: list[str], options: Options) -> Iterator[Record]:
     """Entries of one folder, from its file names."""
     there = set(names)
     place = storage.join(root, *_parts(folder))
@@ -39,6 +39,8 @@ def in_folder(root: str, folder: str, names: list[str]) -> Iterator[Record]:
         stem, suffix = posixpath.splitext(name)
         if is_audio(name) or (not suffix and _is_sound(storage.join(place, name))):
             transcript = next((stem + s for s in TRANSCRIPTS if stem + s in there), None)
+            if transcript:
+                options.ledger.use(storage.join(place, transcript), "transcript")
             yield _entry(posixpath.join(folder, stem), storage.join(place, name), place, transcript)
 
 

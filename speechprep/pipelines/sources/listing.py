@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.engine.stage import ShardPlan
 from speechprep.pipelines.sources.entry import ENTRIES, Entry, Record, Rejected
 from speechprep.pipelines.sources.files import stamps
+from speechprep.pipelines.sources.inventory import Inventory
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.context import ShardContext
@@ -60,6 +61,7 @@ def plan(
     *,
     forms: str,
     thing: str,
+    inventory: Inventory | None = None,
 ) -> ShardPlan:
     """The records of all inputs, dealt to shards; see `deal`.
 
@@ -69,16 +71,20 @@ def plan(
         shards, scratch: see `deal`.
         forms: possible inputs, for the message.
         thing: name of a record, for the message.
+        inventory: receives the audio files; its counts become facts of the plan.
 
     Raises:
         ConfigError: no input, or not a single record in them.
     """
     if not inputs:
         raise ConfigError(f"no input; give {forms} with --input")
-    planned = deal(chain.from_iterable(map(records, inputs)), shards, scratch)
+    planned = deal(chain.from_iterable(map(records, inputs)), shards, scratch, inventory)
     if not planned.rejects and not any(pq.read_metadata(path).num_rows for path in planned.payloads):
         raise ConfigError(f"no {thing} in {', '.join(inputs)}; give another input")
-    return planned
+    if inventory is None:
+        return planned
+    inventory.finish(inputs)
+    return replace(planned, facts=inventory.facts())
 
 
 def with_defaults(records: Iterable[Record], stated: dict[str, str | None]) -> Iterator[Record]:
@@ -102,20 +108,23 @@ def dealt(ctx: ShardContext) -> Iterator[dict[str, Any]]:
                     ctx.reject(entry["id"], crash, entry["audio"])
 
 
-def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardPlan:
+def deal(
+    records: Iterable[Record], shards: int | None, scratch: Path, inventory: Inventory | None = None
+) -> ShardPlan:
     """Write one listing of entries for each shard into `scratch`.
 
     Args:
         records: entries and rejects in any order.
         shards: number of shards; None: `shard_count`.
         scratch: an existing local folder.
+        inventory: receives the audio files.
 
     Returns:
         The plan: listings (Parquet, schema ENTRIES), a key for each, and all rejects, `duplicate_id` among them.
     """
     spill = scratch / _SPILL
     try:
-        index = _spill(records, spill)
+        index = _spill(records, spill, inventory)
         with pa.memory_map(str(spill)) as source:
             reader = pa.ipc.open_file(source)
             kept = _resolve(index, reader)
@@ -136,7 +145,7 @@ def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardP
     return ShardPlan(payloads, keys, [(r.id, r.error, r.audio) for r in rejects], counts)
 
 
-def _spill(records: Iterable[Record], path: Path) -> _EntryIndex:
+def _spill(records: Iterable[Record], path: Path, inventory: Inventory | None) -> _EntryIndex:
     """All entries to disk in the order of the inputs; the sort keys stay in memory."""
     index = _EntryIndex()
     stream = iter(records)
@@ -148,8 +157,17 @@ def _spill(records: Iterable[Record], path: Path) -> _EntryIndex:
             index.orders.append(pa.array([e.order for e in block], pa.string()))
             uris = list(dict.fromkeys(e.audio for e in block))
             stamp = dict(zip(uris, stamps(uris), strict=True))
+            _report_audio(block, stamp, inventory)
             index.digests += b"".join(e.digest(stamp[e.audio]) for e in block)
     return index
+
+
+def _report_audio(block: list[Entry], stamp: dict[str, str], inventory: Inventory | None) -> None:
+    """Report the audio files of a block that are there; members of archives are reported by their dialect."""
+    if inventory is not None:
+        for uri in dict.fromkeys(e.audio for e in block if e.archive is None):
+            if stamp[uri]:
+                inventory.use(uri, "audio")
 
 
 def _entries(stream: Iterator[Record], rejects: list[Rejected]) -> Iterator[Entry]:

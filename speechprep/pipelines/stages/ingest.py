@@ -33,18 +33,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.media import audio
 from speechprep.artifacts.media.audio import AudioInfo
 from speechprep.artifacts.schemas import UTTERANCES
-from speechprep.errors import BadInput
+from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines import sources
-from speechprep.pipelines.engine.stage import ShardPlan, Stage, StageConfig
+from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage, StageConfig
 from speechprep.pipelines.sources import listing
 from speechprep.pipelines.sources.dialect import ArchiveReader, dialects, find_dialect
 from speechprep.pipelines.sources.entry import Options, Record
+from speechprep.pipelines.sources.inventory import Inventory, names_of, sentence, warning
 from speechprep.pipelines.sources.word_times import check_words
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ FieldName = Literal[
 class Config(StageConfig):
     """Options of ingest."""
 
+    ADDED_LATER = frozenset({"transcripts"})
+
     format: str = Field(
         "auto",
         description="form of the input: folder, librispeech, ljspeech, commonvoice, jsonl, table, parquet, tar, "
@@ -91,6 +95,11 @@ class Config(StageConfig):
         "default: the folder of the manifest",
     )
     words: Literal["use", "ignore"] = Field("use", description="use or ignore the word times of the corpus")
+    transcripts: Literal["optional", "required"] = Field(
+        "optional",
+        description="required: stop before the first stage with recognition if a record has no transcript, or if a "
+        "transcript in an unknown form is not read",
+    )
     columns: dict[FieldName, str] = Field({}, description="names of your columns by field, e.g. columns.text=utterance")
     archive_ids: bool = Field(
         default=False,
@@ -124,11 +133,13 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
     Raises:
         ConfigError: no input, an input of an unknown form, or not a single record.
     """
+    inventory = Inventory()
     options = Options(
         config.audio_root,
         config.words,
         config.archive_ids,
         {str(name): column for name, column in config.columns.items()},
+        inventory,
     )
 
     def records(uri: str) -> Iterator[Record]:
@@ -137,7 +148,29 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
         return listing.with_defaults(sources.read(uri, config.format, options), stated)
 
     forms = "a folder, manifest, table or archive"
-    return listing.plan(inputs, records, config.shards, scratch, forms=forms, thing="audio and no record")
+    planned = listing.plan(
+        inputs, records, config.shards, scratch, forms=forms, thing="audio and no record", inventory=inventory
+    )
+    if config.transcripts == "required":
+        _require_transcripts(planned, inventory)
+    return planned
+
+
+def _require_transcripts(planned: ShardPlan, inventory: Inventory) -> None:
+    """Raise a ConfigError for records without a transcript, and for transcripts in an unknown form."""
+    missing = total = 0
+    for payload in planned.payloads:
+        texts = pq.read_table(payload, columns=["text"]).column("text")
+        missing += texts.null_count
+        total += len(texts)
+    if not missing and not inventory.not_understood:
+        return
+    unused = inventory.facts()["unused_transcripts"]
+    names = f"; not used: {names_of(unused)}" if unused["count"] else ""
+    raise ConfigError(
+        f"transcripts=required: {missing:,} of {total:,} records have no transcript{names}; "
+        "add the transcripts, convert them to a form that is read, or set transcripts=optional"
+    )
 
 
 @dataclass(frozen=True)
@@ -272,7 +305,19 @@ def _write(ctx: ShardContext, block: list[dict[str, Any]], rows: list[dict[str, 
             wrong += off > max(CLAIM_TOLERANCE[0], CLAIM_TOLERANCE[1] * row["duration"])
     columns = [pa.array([row[field.name] for row in good], field.type) for field in UTTERANCES]
     ctx.write(pa.RecordBatch.from_arrays(columns, schema=UTTERANCES))
-    ctx.done(utterances=len(good), seconds=sum(row["duration"] for row in good), stated_duration_wrong=wrong)
+    ctx.done(
+        utterances=len(good),
+        seconds=sum(row["duration"] for row in good),
+        stated_duration_wrong=wrong,
+        with_transcript=sum(row["text"] is not None for row in good),
+    )
+
+
+def facts(finished: Finished) -> dict[str, Any]:
+    """Rows with and without a transcript, from the counters of the shards."""
+    with_transcript = sum(int(shard.counters.get("with_transcript", 0)) for shard in finished.shards)
+    rows = sum(shard.rows for shard in finished.shards)
+    return {"with_transcript": with_transcript, "without_transcript": rows - with_transcript}
 
 
 STAGE = Stage(
@@ -284,6 +329,9 @@ STAGE = Stage(
     run=run,
     schema=UTTERANCES,
     plan=plan,
+    facts=facts,
+    note=sentence,
+    warning=warning,
     help=(
         "Read a corpus and write one row for each utterance.\n\nInputs: folders of audio with transcripts "
         "beside them; JSONL, CSV, TSV and NeMo manifests; releases of LibriSpeech, LJSpeech and Common Voice;"

@@ -28,6 +28,7 @@ def read(root: str, options: Options) -> Iterator[Record]:
                 audio.setdefault(posixpath.splitext(name)[0], []).append(name)
         for name in names:
             if name.endswith(SUFFIX):
+                options.ledger.use(storage.join(place, name), "transcript")
                 yield from _transcribed(place, name, audio)
         for id, untranscribed in audio.items():
             for name in untranscribed:
