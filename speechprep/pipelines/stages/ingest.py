@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -79,7 +79,7 @@ FieldName = Literal[
 class Config(StageConfig):
     """Options of ingest."""
 
-    ADDED_LATER = frozenset({"transcripts"})
+    ADDED_LATER: ClassVar[frozenset[str]] = frozenset({"transcripts"})
 
     format: str = Field(
         "auto",
