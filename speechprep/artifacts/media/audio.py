@@ -40,6 +40,7 @@ RATES = (1_000, 768_000)  # Hz; a header outside of this is damaged
 TOLERANCE = 0.1  # seconds of tolerance: end of a segment after its file, and missing end of a file
 CANCELLED = 0.1  # see the module docstring
 FRAMES_PER_BYTE = 8192  # digital silence in FLAC reaches 4,700; a header with more is damaged
+FLAC_RATE = 655_350  # Hz, the largest rate of FLAC
 _HEAD = 512  # bytes for the recognition of a file
 
 
@@ -177,16 +178,28 @@ def resample(samples: Samples, rate_in: int, rate_out: int) -> Samples:
 
 
 def decode_blocks(
-    source: Source, offset: float = 0.0, duration: float | None = None, sample_rate: int | None = None
+    source: Source,
+    offset: float = 0.0,
+    duration: float | None = None,
+    sample_rate: int | None = None,
+    channel: int | None = None,
 ) -> Iterator[Samples]:
-    """`decode` in blocks of about ten seconds: their concatenation is the same, memory does not grow with length."""
+    """`decode` in blocks of about ten seconds: their concatenation is the same, memory does not grow with length.
+
+    Args:
+        source, offset, duration, sample_rate: as in `decode`.
+        channel: only this channel, from 0; None: the mean of all channels.
+
+    Raises:
+        BadInput: as `decode`, and `bad_channel`.
+    """
     with opened(source) as file:
         head, size = _head_and_size(file)
         reader = _reader(file, head)
         offset, duration = clip_segment(_info(reader.header, size), offset, duration)
         start = num_samples(offset, reader.sample_rate)
         stop = min(start + max(num_samples(duration, reader.sample_rate), 1), reader.frames)
-        mix = _mixer(reader, start, stop)
+        mix = _mixer(reader, start, stop, channel)
         mono = (mix(block) for block in _whole(reader, start, stop))
         resampled = _resample(mono, reader.sample_rate, sample_rate or reader.sample_rate)
         for block in resampled:
@@ -207,8 +220,35 @@ def _whole(reader: Reader, start: int, stop: int) -> Iterator[Samples]:
         raise BadInput("audio_truncated", f"the file ends early: {got:.3f} s of {wanted:.3f} s are there")
 
 
-def _mixer(reader: Reader, start: int, stop: int) -> Callable[[Samples], Samples]:
-    """How the segment becomes mono; several channels and floating-point files are read once more to know."""
+def encode_channel(source: Source, offset: float, duration: float, channel: int) -> bytes:
+    """One channel of a segment as FLAC of 24 bits, at the rate of the file.
+
+    Raises:
+        BadInput: as `decode_blocks`, and `audio_rate` above the limit of FLAC.
+    """
+    import soundfile
+
+    buffer, rate = io.BytesIO(), probe(source).sample_rate
+    if rate > FLAC_RATE:
+        raise BadInput("audio_rate", f"one channel is stored as FLAC of at most {FLAC_RATE} Hz, the file has {rate} Hz")
+    with soundfile.SoundFile(buffer, "w", rate, 1, "PCM_24", format="FLAC") as file:
+        for block in decode_blocks(source, offset, duration, channel=channel):
+            file.write(block)
+    return buffer.getvalue()
+
+
+def _mixer(reader: Reader, start: int, stop: int, channel: int | None) -> Callable[[Samples], Samples]:
+    """How the segment becomes mono; several channels and floating-point files are read once more to know.
+
+    Raises:
+        BadInput: `bad_channel`.
+    """
+    if channel is not None and channel >= reader.channels:
+        raise BadInput(
+            "bad_channel", f"channel {channel} of a file with {reader.channels}; channels are counted from 0"
+        )
+    if channel is not None and not reader.floating:
+        return lambda block: np.ascontiguousarray(block[:, channel])
     if reader.channels == 1 and not reader.floating:
         return lambda block: np.ascontiguousarray(block[:, 0])
     energy = np.zeros(reader.channels)
@@ -220,6 +260,8 @@ def _mixer(reader: Reader, start: int, stop: int) -> Callable[[Samples], Samples
         peak = max(peak, float(np.abs(block).max()))
     loudest = int(np.argmax(energy))
     gain = np.float32(1.0 / peak) if reader.floating and peak > 1.0 else np.float32(1.0)
+    if channel is not None:
+        return lambda block: block[:, channel] * gain
     if mean_energy < CANCELLED * energy[loudest] / reader.channels**2:
         return lambda block: block[:, loudest] * gain
     return lambda block: block.mean(axis=1, dtype=np.float32) * gain

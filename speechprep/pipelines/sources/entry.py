@@ -31,6 +31,8 @@ ENTRIES = pa.schema(
         pa.field("start", pa.int64()),
         pa.field("size", pa.int64()),
         pa.field("where", pa.string()),
+        pa.field("channel", pa.int32()),
+        pa.field("source_times", pa.bool_()),
     ]
 )
 
@@ -39,8 +41,17 @@ ENTRIES = pa.schema(
 ALIASES: dict[str, tuple[str, ...]] = {
     "id": ("id", "utt_id", "utterance_id", "uttid", "key"),
     "audio": ("audio", "audio_filepath", "audio_path", "audio_file", "path", "file", "file_name", "filename", "wav"),
-    "offset": ("offset",),
+    "offset": ("offset", "offset_s"),
+    "start": ("start", "start_time", "begin", "begin_time", "start_s"),
+    "end": ("end", "end_time", "stop", "stop_time", "end_s"),
     "duration": ("duration", "duration_s"),
+    "start_sample": ("start_sample", "sample_offset", "offset_samples", "start_frame", "frame_offset"),
+    "end_sample": ("end_sample", "end_frame"),
+    "num_samples": ("num_samples", "n_samples", "num_frames", "n_frames"),
+    "start_ms": ("start_ms", "offset_ms", "start_time_ms", "begin_ms"),
+    "end_ms": ("end_ms", "end_time_ms", "stop_ms"),
+    "sample_rate": ("sample_rate", "sampling_rate", "sr"),
+    "channel": ("channel", "channel_selector", "channel_id", "audio_channel"),
     "text": ("text", "normalized_text", "sentence", "transcript", "transcription"),
     "speaker": ("speaker", "speaker_id", "client_id", "spk"),
     "language": ("language", "lang", "locale"),
@@ -52,6 +63,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "labels": ("labels", "label", "tags"),
 }
 LISTS = frozenset({"captions", "labels"})
+_LATER = ("where", "channel", "source_times")  # not in the keys of shards
 MAX_RANK = 1 + max(map(len, ALIASES.values()))
 
 
@@ -113,6 +125,8 @@ class Entry:
         words: {text, start, end} in seconds from the start of the utterance.
         archive: "tar" or "parquet" if `audio` is an archive; `member` is then the name of the audio in it, `start` the
             byte offset or row, `size` its bytes.
+        channel: the channel of the audio that is the utterance, from 0; None: the mean of all channels.
+        source_times: the segment is given by its start and end. They may be times of a recording whose cut is the file.
         order: sort key before the id: the position in an archive, for reading front to back.
     """
 
@@ -134,6 +148,8 @@ class Entry:
     member: str | None = None
     start: int | None = None
     size: int | None = None
+    channel: int | None = None
+    source_times: bool = False
     order: str = ""
 
     def row(self) -> dict[str, Any]:
@@ -143,7 +159,9 @@ class Entry:
     def digest(self, stamp: str) -> bytes:
         """Digest of 16 bytes over everything with an influence on the utterance; `stamp` stands for the audio's
         content."""
-        facts = [getattr(self, name) for name in ENTRIES.names if name != "where"]
+        facts = [getattr(self, name) for name in ENTRIES.names if name not in _LATER]
+        if self.channel is not None:  # absent otherwise, as in the keys of earlier versions
+            facts.append(self.channel)
         return hashlib.blake2b(repr((facts, stamp)).encode(), digest_size=16).digest()
 
 

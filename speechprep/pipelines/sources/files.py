@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput, ConfigError
@@ -19,6 +20,7 @@ AUDIO_SUFFIXES = re.compile(
     r".*\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aif|aiff|aifc|au|snd|caf|w64|rf64|sph|wma|webm|amr)", re.IGNORECASE
 )
 _MAGIC = re.compile(rb"RIFF|RIFX|RF64|fLaC|OggS|ID3|FORM|\.snd|NIST_1A|caff|riff|\xff[\xe2-\xfb]|....ftyp", re.DOTALL)
+_UNUSUAL = re.compile(r"^[\s~|]|[\s|]$|%|\\")
 _PARALLEL = 16  # requests at a time to an object store
 
 
@@ -199,27 +201,34 @@ class Base:
 
     Attributes:
         folder: base URI of relative paths.
-        limit: URI of the folder around all paths.
+        limit: URI of the folder around all paths; None: any place, for a manifest on the local disk, because its user
+            may also write absolute paths.
+        parent: URI of the folder above; ids are relative to `folder`, else to `parent`.
     """
 
     folder: str
-    limit: str
+    limit: str | None
+    parent: str = ""
 
     @classmethod
     def of(cls, manifest: str, audio_root: str | None) -> Base:
-        """From `audio_root` where one is given; else from the manifest's folder, and at most one folder up."""
+        """From `audio_root` where one is given, and within it; else from the manifest's folder. Paths of a remote
+        manifest lead at most one folder up."""
         if audio_root is not None:
             root = storage.absolute(audio_root).rstrip("/")
-            return cls(root, root)
+            return cls(root, root, root)
         folder = posixpath.dirname(manifest)
-        return cls(folder, posixpath.dirname(folder))
+        parent = posixpath.dirname(folder)
+        return cls(folder, None if storage.is_local(manifest) else parent, parent)
 
     def resolve(self, path: str) -> str:
         """URI of an audio path. Absolute paths and URIs stay unchanged, because the user wrote them.
 
         Raises:
-            BadInput: `path_outside`, or `bad_path` for an impossible file name.
+            BadInput: `path_outside`; `bad_path` for an impossible file name or a shell command.
         """
+        if _UNUSUAL.search(path):
+            path = self._plain(path)
         if not path.strip() or "\0" in path or not storable(path):
             raise BadInput("bad_path", f"{printable(path)!r} cannot be the path of a file; correct it")
         if "://" in path or path.startswith("/"):
@@ -227,8 +236,8 @@ class Base:
         if ".." not in path and "/." not in path and "//" not in path and path[0] != ".":
             return f"{self.folder}/{path}"
         scheme, sep, folder = self.folder.rpartition("://")
-        limit = self.limit.rpartition("://")[2].rstrip("/")
         full = posixpath.normpath(posixpath.join(folder, path))
+        limit = full if self.limit is None else self.limit.rpartition("://")[2].rstrip("/")
         if full != limit and not full.startswith(limit + "/"):
             raise BadInput(
                 "path_outside",
@@ -237,11 +246,31 @@ class Base:
             )
         return scheme + sep + full
 
+    def _plain(self, path: str) -> str:
+        """The path of a file behind an unusual spelling: outer blanks, `~`, percent codes, backslashes.
+
+        The path as written is preferred if it is the path of a file.
+
+        Raises:
+            BadInput: `bad_path` for a shell command in place of a path.
+        """
+        if path.rstrip().endswith("|") or path.lstrip().startswith("|"):
+            raise BadInput("bad_path", f"{printable(path)!r} is a shell command; store its output as a file")
+        stripped = path.strip()
+        spellings = [path, stripped, unquote(stripped), stripped.replace("\\", "/")]
+        if stripped.startswith("~"):
+            spellings.insert(0, os.path.expanduser(stripped))
+        for spelling in spellings:
+            place = spelling if "://" in spelling or spelling.startswith("/") else f"{self.folder}/{spelling}"
+            if "\0" not in place and storable(place) and storage.is_local(place) and storage.exists(place):
+                return spelling
+        return stripped
+
     def id_of(self, path: str) -> str:
         """An id for a record without one: its path below the limit, without suffix; of an absolute path, all of it."""
         uri = self.resolve(path)
-        for root in (self.folder, self.limit):
-            if uri.startswith(root.rstrip("/") + "/"):
+        for root in (self.folder, self.parent):
+            if root and uri.startswith(root.rstrip("/") + "/"):
                 uri = uri[len(root.rstrip("/")) + 1 :]
                 break
         return posixpath.splitext(uri.rpartition("://")[2].lstrip("/"))[0]

@@ -13,11 +13,14 @@ Rejected, one row each:
 - paths outside of the manifest's folder: `path_outside`
 - missing, empty or unreadable audio files: `audio_missing`, `audio_empty`, `audio_unreadable` and others
 - segments outside of their file: `segment_outside`
+- several or absent channels: `bad_channel`
 - impossible word times: `bad_words`
 - broken archives: `archive_damaged`
 
 Absolute paths and URIs in a manifest are read unchanged, because the user wrote them. Relative paths start from the
-manifest's folder and may lead to its parent at most, or they start from `audio_root` and stay below it.
+manifest's folder, or from `audio_root` and stay below it. Those of a remote manifest lead to its parent at most.
+
+A record with a channel is one channel of its segment. It is stored as embedded FLAC.
 """
 
 from __future__ import annotations
@@ -64,6 +67,9 @@ FieldName = Literal[
     "audio",
     "offset",
     "duration",
+    "start",
+    "end",
+    "channel",
     "text",
     "speaker",
     "language",
@@ -209,8 +215,7 @@ def to_row(entry: dict[str, Any], file: AudioFile) -> dict[str, Any]:
     Raises:
         BadInput: `segment_outside` or `bad_words`.
     """
-    whole = entry["offset"] is None
-    offset, duration = audio.clip_segment(file.info, entry["offset"] or 0.0, None if whole else entry["duration"])
+    offset, duration = _segment(entry, file.info)
     return {
         **{name: entry[name] for name in UTTERANCES.names if name in entry},
         "audio": entry["audio"] if file.data is None else None,
@@ -220,6 +225,38 @@ def to_row(entry: dict[str, Any], file: AudioFile) -> dict[str, Any]:
         "sample_rate": file.info.sample_rate,
         "words": check_words(entry["words"], duration),
         "audio_sha256": file.sha256,
+    }
+
+
+def _segment(entry: dict[str, Any], info: AudioInfo) -> tuple[float, float]:
+    """(offset, duration) inside the file.
+
+    Corpora such as AMI store cut files beside their start and end in the uncut recording. A segment outside of its file
+    is therefore the whole file, if it has the length of the file.
+
+    Raises:
+        BadInput: `segment_outside`.
+    """
+    whole = entry["offset"] is None
+    try:
+        return audio.clip_segment(info, entry["offset"] or 0.0, None if whole else entry["duration"])
+    except BadInput:
+        if entry["source_times"] and abs((entry["duration"] or 0.0) - info.duration) <= audio.TOLERANCE:
+            return 0.0, info.duration
+        raise
+
+
+def _one_channel(row: dict[str, Any], source: str | bytes, channel: int) -> dict[str, Any]:
+    """The row with one channel of its segment as embedded FLAC, so that all later stages decode this channel only."""
+    data = audio.encode_channel(source, row["offset"], row["duration"], channel)
+    info = audio.probe(data)
+    digest = hashlib.sha256(data).hexdigest()
+    return row | {
+        "audio": None,
+        "audio_bytes": data,
+        "offset": 0.0,
+        "duration": info.duration,
+        "audio_sha256": digest,
     }
 
 
@@ -285,8 +322,11 @@ def _row(entry: dict[str, Any], file: AudioFile | BadInput, *, verify: bool) -> 
         return file
     try:
         row = to_row(entry, file)
+        channel = entry["channel"]
+        if channel is not None and (file.info.channels > 1 or channel > 0):
+            row = _one_channel(row, file.data or entry["audio"], channel)
         if verify:
-            for _ in audio.decode_blocks(file.data or row["audio"], row["offset"], row["duration"]):
+            for _ in audio.decode_blocks(row["audio_bytes"] or row["audio"], row["offset"], row["duration"]):
                 pass
     except BadInput as error:
         return error

@@ -60,7 +60,7 @@ def _columns(schema: pa.Schema, audio: str, options: Options) -> list[str]:
     """Columns for the listing of a file: all recognised fields, and the path of the audio."""
     names = {alias for aliases in ALIASES.values() for alias in aliases} | set(options.columns.values())
     path = f"{audio}.path" if pa.types.is_struct(schema.field(audio).type) else audio
-    columns = [c for c in schema.names if c in names and c != audio]
+    columns = [c for c in schema.names if (c in names or c.lower() in names) and c != audio]
     return [*columns, path] if _is_leaf(schema, path) else columns
 
 
