@@ -9,11 +9,12 @@ import posixpath
 from collections.abc import Iterator
 
 from speechprep.artifacts import storage
-from speechprep.errors import ConfigError
+from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.sources import files, lines
 from speechprep.pipelines.sources.dialect import Dialect, FileHead, dialects, find_dialect
-from speechprep.pipelines.sources.entry import Options, Record, printable, storable
+from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, printable, storable
 from speechprep.pipelines.sources.folder import read_files
+from speechprep.pipelines.sources.unique_ids import below, folder_of
 
 AUDIO = "audio"  # a single audio file, read like a folder with one file
 
@@ -26,9 +27,24 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
         format: name of a dialect, or "auto".
         options: options of the stage for its input.
 
+    Yields:
+        Records; an entry without an id gets its place below the folder of the input as id.
+
     Raises:
         ConfigError: absent input, or input of an unknown dialect.
     """
+    root = folder_of(uri)
+    for record in _read(uri, format, options):
+        if isinstance(record, Entry) and not record.id:
+            try:
+                record.id = check_id(below(record.place or record.where, root))
+            except BadInput as error:
+                yield Rejected(record.where, error, record.audio)
+                continue
+        yield record
+
+
+def _read(uri: str, format: str, options: Options) -> Iterator[Record]:
     if not storable(uri):
         raise ConfigError(f"the path {printable(uri)!r} is not valid Unicode; rename it")
     if storage.exists(uri):

@@ -33,6 +33,7 @@ ENTRIES = pa.schema(
         pa.field("where", pa.string()),
         pa.field("channel", pa.int32()),
         pa.field("source_times", pa.bool_()),
+        pa.field("place", pa.string()),
     ]
 )
 
@@ -63,7 +64,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "labels": ("labels", "label", "tags"),
 }
 LISTS = frozenset({"captions", "labels"})
-_LATER = ("where", "channel", "source_times")  # not in the keys of shards
+_LATER = ("where", "channel", "source_times", "place")  # not in the keys of shards
 MAX_RANK = 1 + max(map(len, ALIASES.values()))
 
 
@@ -118,7 +119,7 @@ class Entry:
     """An utterance before its audio is read.
 
     Attributes:
-        id: unique in the dataset.
+        id: unique in the dataset. Empty: derived from `place`.
         where: its place in the input ("manifest.jsonl:12"), for messages.
         audio: URI of the audio file, or of its archive.
         offset: seconds from the start of the file; None: the whole file is the utterance, and `duration` is unverified.
@@ -127,6 +128,8 @@ class Entry:
             byte offset or row, `size` its bytes.
         channel: the channel of the audio that is the utterance, from 0; None: the mean of all channels.
         source_times: the segment is given by its start and end. They may be times of a recording whose cut is the file.
+        place: URI of the file with the record, and its row or member, for a derived id; None for an id of the corpus. A
+            derived id that is not unique is replaced by the place, relative to the folder of all inputs.
         order: sort key before the id: the position in an archive, for reading front to back.
     """
 
@@ -150,6 +153,7 @@ class Entry:
     size: int | None = None
     channel: int | None = None
     source_times: bool = False
+    place: str | None = None
     order: str = ""
 
     def row(self) -> dict[str, Any]:

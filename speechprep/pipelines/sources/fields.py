@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,7 +69,11 @@ def to_record(row: Mapping[str, Any], base: Base, where: str, options: Options) 
         entry = Entry(id="", where=where, audio=base.resolve(path))
         describe(entry, fields, options)
         id = fields.get("id")
-        entry.id = check_id(scalar(id, "id")) if id is not None else _id_of_path(path, base, entry)
+        if id is not None:
+            entry.id = check_id(scalar(id, "id"))
+        else:
+            entry.id = _id_of_path(path, base, entry)
+            entry.place = f"{posixpath.splitext(base.manifest)[0]}-{where.rpartition(':')[2]:0>8}"
     except BadInput as error:
         return reject(fields, error, where)
     return entry

@@ -204,11 +204,13 @@ class Base:
         limit: URI of the folder around all paths; None: any place, for a manifest on the local disk, because its user
             may also write absolute paths.
         parent: URI of the folder above; ids are relative to `folder`, else to `parent`.
+        manifest: URI of the manifest.
     """
 
     folder: str
     limit: str | None
     parent: str = ""
+    manifest: str = ""
 
     @classmethod
     def of(cls, manifest: str, audio_root: str | None) -> Base:
@@ -216,10 +218,10 @@ class Base:
         manifest lead at most one folder up."""
         if audio_root is not None:
             root = storage.absolute(audio_root).rstrip("/")
-            return cls(root, root, root)
+            return cls(root, root, root, manifest)
         folder = posixpath.dirname(manifest)
         parent = posixpath.dirname(folder)
-        return cls(folder, None if storage.is_local(manifest) else parent, parent)
+        return cls(folder, None if storage.is_local(manifest) else parent, parent, manifest)
 
     def resolve(self, path: str) -> str:
         """URI of an audio path. Absolute paths and URIs stay unchanged, because the user wrote them.

@@ -48,7 +48,7 @@ def _entry(id: str, uri: str, place: str, transcript: str | None) -> Record:
     where = printable(uri)
     try:
         text = read_transcript(storage.join(place, transcript)) if transcript else None
-        return Entry(id=check_id(id), where=where, audio=uri, text=text)
+        return Entry(id=check_id(id), where=where, audio=uri, text=text, place=uri)
     except BadInput as error:
         has_id = error.code != "bad_id"
         return Rejected(id if has_id else where, error, where, claims=has_id)

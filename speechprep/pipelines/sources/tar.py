@@ -104,6 +104,7 @@ def _record(entry: Entry, name: str, beside: dict[str, bytes], options: Options,
     id = posixpath.splitext(name)[0]
     archive = posixpath.basename(entry.audio).split(".")[0]
     entry.id = f"{archive}/{id}" if options.archive_ids else id
+    entry.place = f"{posixpath.dirname(entry.audio)}/{archive}/{name}"
     try:
         check_id(id)
         check_id(entry.id)
