@@ -79,10 +79,11 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
         return
     uri = str(source)
     try:
-        file = _open_regular(uri.removeprefix("file://")) if storage.is_local(uri) else storage.open(uri, "rb")
+        with storage.remote_errors(uri):
+            file = _open_regular(uri.removeprefix("file://")) if storage.is_local(uri) else storage.open(uri, "rb")
     except FileNotFoundError:
         raise BadInput("audio_missing", f"no such file: {uri}") from None
-    except (OSError, ValueError, ImportError, TypeError) as error:  # the last two: URI scheme without its package
+    except (OSError, ValueError) as error:
         raise BadInput("audio_unreadable", f"cannot be opened ({error}): {uri}") from None
     with file:
         yield file

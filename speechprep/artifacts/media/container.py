@@ -50,11 +50,19 @@ def media_kind(head: bytes) -> str | None:
         return "MP4/M4A (AAC or video)"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "AVI"
+    if head[4:8] in (b"moov", b"mdat", b"wide"):
+        return "QuickTime"
+    if head[:1] == b"G" == head[188:189]:
+        return "MPEG transport stream"
     for magic, name in (
         (b"\x1a\x45\xdf\xa3", "WebM/Matroska"),
         (b"\x30\x26\xb2\x75", "ASF/WMA"),
         (b"#!AMR", "AMR"),
         (b"FLV\x01", "FLV"),
+        (b"\x00\x00\x01\xba", "MPEG program stream"),
+        (b"wvpk", "WavPack"),
+        (b"MAC ", "Monkey's Audio"),
+        (b"TTA1", "True Audio"),
     ):
         if head.startswith(magic):
             return name

@@ -116,7 +116,7 @@ def describe(entry: Entry, fields: Fields, options: Options) -> None:
     """
     entry.channel = channel_number(fields.get("channel"))
     _select(entry, fields)
-    entry.text = _text(fields, "text")
+    entry.text = _text(fields, "text") or None  # an empty transcript is no transcript, as in a table
     entry.speaker = _text(fields, "speaker")
     entry.language = _text(fields, "language")
     entry.split = _text(fields, "split")

@@ -6,6 +6,7 @@ import glob
 import os
 import posixpath
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,10 +18,16 @@ from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.sources.entry import printable, storable
 
 AUDIO_SUFFIXES = re.compile(
-    r".*\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aif|aiff|aifc|au|snd|caf|w64|rf64|sph|wma|webm|amr)", re.IGNORECASE
+    r".*\.(wav|wave|flac|mp[123]|mpga|ogg|oga|opus|aac|aif|aiff|aifc|au|snd|caf|w64|rf64|sph|wma|amr|voc|gsm"
+    r"|mp4|m4a|m4b|m4v|3gp|3g2|mov|mkv|mka|webm|avi|flv|mpg|mpeg|wmv|asf)",
+    re.IGNORECASE | re.DOTALL,
 )
-_MAGIC = re.compile(rb"RIFF|RIFX|RF64|fLaC|OggS|ID3|FORM|\.snd|NIST_1A|caff|riff|\xff[\xe2-\xfb]|....ftyp", re.DOTALL)
-_UNUSUAL = re.compile(r"^[\s~|]|[\s|]$|%|\\")
+_MAGIC = re.compile(
+    rb"RIFF(?!....WEBP)|RIFX|RF64|fLaC|OggS|ID3|FORM|\.snd|NIST_1A|caff|riff|\xff[\xe2-\xfd]|....(ftyp|moov|mdat|wide)"
+    rb"|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75|#!AMR|FLV\x01|Creative Voice File|wvpk|MAC |TTA1|\x00\x00\x01\xba|G.{187}G",
+    re.DOTALL,
+)
+_UNUSUAL = re.compile(r"^[\s~|]|[\s|]$|%|[^\x00-\x7f]|\\")
 _PARALLEL = 16  # requests at a time to an object store
 
 
@@ -181,9 +188,10 @@ def _local_stamp(uri: str) -> str:
 
 def _remote_stamp(uri: str) -> str:
     try:
-        fs, path = _filesystem(uri)
-        info = fs.info(path)
-    except (OSError, ValueError, ImportError, TypeError):  # absent file, unknown scheme, or package not installed
+        with storage.remote_errors(uri):
+            fs, path = _filesystem(uri)
+            info = fs.info(path)
+    except (OSError, ValueError):  # absent file, unknown scheme, or package not installed
         return ""
     return ":".join(str(info.get(key, "")) for key in ("size", "etag", "ETag", "md5Hash", "mtime", "LastModified"))
 
@@ -262,7 +270,8 @@ class Base:
         spellings = [path, stripped, unquote(stripped), stripped.replace("\\", "/")]
         if stripped.startswith("~"):
             spellings.insert(0, os.path.expanduser(stripped))
-        for spelling in spellings:
+        spellings += [unicodedata.normalize(form, s) for s in spellings for form in ("NFC", "NFD")]
+        for spelling in dict.fromkeys(spellings):
             place = spelling if "://" in spelling or spelling.startswith("/") else f"{self.folder}/{spelling}"
             if "\0" not in place and storable(place) and storage.is_local(place) and storage.exists(place):
                 return spelling

@@ -21,7 +21,7 @@ from speechprep.pipelines.sources.fields import describe, normalise
 from speechprep.pipelines.sources.files import is_audio
 from speechprep.pipelines.sources.folder import MAX_TRANSCRIPT, TRANSCRIPTS
 from speechprep.pipelines.sources.inventory import TRANSCRIPT, kind_of
-from speechprep.pipelines.sources.lines import open_plain
+from speechprep.pipelines.sources.lines import decoded, open_plain
 
 _CHUNK = 1 << 20
 _BLOCK = 512
@@ -138,7 +138,7 @@ def _described(name: str, beside: dict[str, bytes], used: set[str]) -> dict[str,
     text = next((s + suffix for s in stems for suffix in TRANSCRIPTS if s + suffix in beside), None)
     if text is not None:
         used.add(text)
-        fields["text"] = clean_text(beside[text].decode("utf-8-sig", "surrogateescape"))
+        fields["text"] = clean_text(decoded(beside[text]))
     return fields
 
 

@@ -297,10 +297,20 @@ def test_a_gzip_manifest_that_breaks_off_keeps_what_came_before(tmp_path: Path):
     assert rejects == {"m.jsonl.gz": "manifest_damaged"}
 
 
-def test_a_utf16_manifest_and_a_pointer_instead_of_one_say_what_to_do(tmp_path: Path):
-    (tmp_path / "m.jsonl").write_bytes(jsonl({"id": "a"}).encode("utf-16"))
-    with pytest.raises(ConfigError, match="UTF-8"):
-        read(tmp_path / "m.jsonl")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("form", ["m.jsonl", "m.csv", "a.txt", "m.jsonl.gz"])
+def test_text_in_each_encoding_is_the_same(tmp_path: Path, encoding: str, form: str):
+    table = "audio,text\r\na.wav,Größe 日本 😀\r\n"
+    text = {"m.csv": table, "a.txt": "Größe 日本 😀\r\n"}.get(form, json.dumps({"audio": "a.wav", "text": "Größe 日本 😀"}))
+    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+    data = (mark + text).encode(encoding)
+    write(tmp_path, {"a.wav": WAV, form: gzip.compress(data) if form.endswith("gz") else data})
+    entries, rejects = read(tmp_path if form == "a.txt" else tmp_path / form)
+    assert {id: entry.text for id, entry in entries.items()} == {"a": "Größe 日本 😀"}
+    assert not rejects
+
+
+def test_a_pointer_instead_of_a_manifest_says_what_to_do(tmp_path: Path):
     (tmp_path / "p.jsonl").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(ConfigError, match="git lfs pull"):
         read(tmp_path / "p.jsonl")

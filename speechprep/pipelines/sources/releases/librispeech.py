@@ -62,7 +62,7 @@ def _record(id: str, where: str, uri: str, text: str | None) -> Record:
             id=check_id(id),
             where=printable(where),
             audio=uri,
-            text=None if text is None else clean_text(text),
+            text=(clean_text(text) or None) if text is not None else None,
             speaker=_speaker(id),
             split=_split(uri),
         )
