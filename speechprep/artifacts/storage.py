@@ -136,7 +136,7 @@ def remote_errors(uri: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise OSError(f"{uri.partition('://')[0]}:// needs a package: {error}") from None
-    except Exception as error:  # noqa: BLE001 - the edge to packages with errors of their own
+    except Exception as error:
         if is_local(uri):
             raise
         raise OSError(f"{type(error).__name__}: {error}") from None

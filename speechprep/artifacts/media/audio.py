@@ -30,6 +30,7 @@ import numpy as np
 from speechprep.artifacts import storage
 from speechprep.artifacts.media.container import MediaReader, looks_like, media_kind
 from speechprep.artifacts.media.header import Header, plain_header
+from speechprep.artifacts.media.length import is_chained_ogg, mpeg_seconds
 from speechprep.artifacts.media.sndfile import Samples, SndfileReader
 from speechprep.artifacts.timebase import num_samples, seconds
 from speechprep.errors import BadInput
@@ -37,10 +38,12 @@ from speechprep.errors import BadInput
 Source = str | Path | bytes | IO[bytes]  # a URI, a path, an encoded file in memory, or a seekable open file
 
 RATES = (1_000, 768_000)  # Hz; a header outside of this is damaged
+MISSING = 0.5  # seconds that may be missing of a joined file: its tags and encoder delays
 TOLERANCE = 0.1  # seconds of tolerance: end of a segment after its file, and missing end of a file
 CANCELLED = 0.1  # see the module docstring
 FRAMES_PER_BYTE = 8192  # digital silence in FLAC reaches 4,700; a header with more is damaged
 FLAC_RATE = 655_350  # Hz, the largest rate of FLAC
+_LONGEST_EMPTY_WAV = 512  # bytes: a header without samples, with some chunks of text
 _HEAD = 512  # bytes for the recognition of a file
 
 
@@ -113,9 +116,35 @@ def _reader(file: IO[bytes], head: bytes) -> Reader:
     if kind is not None:
         return MediaReader(file, kind)
     try:
-        return SndfileReader(file)
+        reader = SndfileReader(file)
     except soundfile.LibsndfileError as error:
         raise _refuse(head, error.error_string.strip().rstrip(".")) from None
+    fault = _length_fault(file, head, reader)
+    if fault is None:
+        return reader
+    whole, (description, expected) = MediaReader(file, fault[0], count=True), fault
+    found = seconds(whole.frames, whole.sample_rate)
+    if expected is not None and found < expected - MISSING:
+        raise BadInput("audio_truncated", f"{description}: {expected - found:.2f} s of it cannot be decoded")
+    return whole
+
+
+def _length_fault(file: IO[bytes], head: bytes, reader: SndfileReader) -> tuple[str, float | None] | None:
+    """Description of a file whose header gives a wrong length, and its true length in seconds if it is known.
+
+    libsndfile would read a part of such a file only. None: the length is correct.
+    """
+    if reader.container in ("MP3", "MPEG"):
+        true, states_length = mpeg_seconds(file)
+        stated = seconds(reader.frames, reader.sample_rate)
+        # A stated length beyond the last frame is a truncated file; its reading ends with `audio_truncated`.
+        if true > stated + TOLERANCE or (not states_length and true < stated - TOLERANCE):
+            return f"MP3 of {true:.2f} s with a header for {stated:.2f} s", true
+    elif head.startswith(b"OggS") and is_chained_ogg(file):
+        return "Ogg of several chained streams", None
+    elif head.startswith(b"RIFF") and reader.frames == 0 and file.seek(0, io.SEEK_END) > _LONGEST_EMPTY_WAV:
+        return "WAV with an unfinished header (data size 0)", None
+    return None
 
 
 def _info(header: Header, size: int) -> AudioInfo:

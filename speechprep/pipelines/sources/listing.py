@@ -43,6 +43,7 @@ _GATHER = 4 * _BLOCK  # entries put in order together
 _DIGEST = 16  # bytes
 _SPILL = "entries.arrow"
 
+
 @dataclass
 class _EntryIndex:
     """Ids, sort keys and digests of all entries, in the order of the inputs; kept in memory."""

@@ -105,7 +105,15 @@ def test_a_layout_has_these_counts(tmp_path: Path, name: str):
 
 
 def test_members_of_an_archive_are_counted(tmp_path: Path):
-    members = {"a.wav": WAV, "a.txt": b"x", "a.json": b"{}", "b.txt": b"no audio", "c.srt": b"1", "d.jpg": b"", ".e": b""}
+    members = {
+        "a.wav": WAV,
+        "a.txt": b"x",
+        "a.json": b"{}",
+        "b.txt": b"no audio",
+        "c.srt": b"1",
+        "d.jpg": b"",
+        ".e": b"",
+    }
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
         for name, body in members.items():
             info = tarfile.TarInfo(name)

@@ -301,7 +301,9 @@ def test_a_gzip_manifest_that_breaks_off_keeps_what_came_before(tmp_path: Path):
 @pytest.mark.parametrize("form", ["m.jsonl", "m.csv", "a.txt", "m.jsonl.gz"])
 def test_text_in_each_encoding_is_the_same(tmp_path: Path, encoding: str, form: str):
     table = "audio,text\r\na.wav,Größe 日本 😀\r\n"
-    text = {"m.csv": table, "a.txt": "Größe 日本 😀\r\n"}.get(form, json.dumps({"audio": "a.wav", "text": "Größe 日本 😀"}))
+    text = {"m.csv": table, "a.txt": "Größe 日本 😀\r\n"}.get(
+        form, json.dumps({"audio": "a.wav", "text": "Größe 日本 😀"})
+    )
     mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
     data = (mark + text).encode(encoding)
     write(tmp_path, {"a.wav": WAV, form: gzip.compress(data) if form.endswith("gz") else data})

@@ -27,7 +27,9 @@ def section(page: Page, run: Run, facts: Facts) -> None:
         for kind, reasons in sorted(files["not_read"].items())
         for reason, count in sorted(reasons.items())
     ]
-    page.section("input", "Input", [table(("kind", "", "files"), rows, numeric=(2,), fit=True), _unused(stored)], _lead(stored))
+    page.section(
+        "input", "Input", [table(("kind", "", "files"), rows, numeric=(2,), fit=True), _unused(stored)], _lead(stored)
+    )
 
 
 def _lead(stored: dict[str, Any]) -> str:

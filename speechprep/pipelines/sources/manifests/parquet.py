@@ -79,9 +79,7 @@ def _is_leaf(schema: pa.Schema, path: str) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _blocks(
-    file: pq.ParquetFile, column: str, columns: list[str]
-) -> Iterator[tuple[list[dict[str, Any]], list[bool]]]:
+def _blocks(file: pq.ParquetFile, column: str, columns: list[str]) -> Iterator[tuple[list[dict[str, Any]], list[bool]]]:
     """Blocks of rows, and for each row whether it holds encoded audio. Encoded audio itself is left out.
 
     A struct of bytes and path is decided for each row. The bytes are read only in row groups with both.
@@ -96,7 +94,9 @@ def _blocks(
         for batch in mixed:
             struct = batch.column(column)
             held = pc.is_valid(pc.struct_field(struct, "bytes")).to_pylist()
-            paths = pc.struct_field(struct, "path") if struct.type.get_field_index("path") >= 0 else pa.nulls(len(struct))
+            paths = (
+                pc.struct_field(struct, "path") if struct.type.get_field_index("path") >= 0 else pa.nulls(len(struct))
+            )
             others = batch.drop_columns([column]).to_pylist()
             yield [{**row, column: {"path": path}} for row, path in zip(others, paths.to_pylist(), strict=True)], held
 

@@ -85,7 +85,7 @@ def _quoted(lines: Iterator[tuple[int, str]], delimiter: str, name: str) -> Iter
 
     def counted() -> Iterator[tuple[int, str]]:
         nonlocal number
-        for number, line in lines:  # noqa: B007 - read by the handler below
+        for number, line in lines:
             yield number, line
 
     every = counted()
