@@ -76,8 +76,8 @@ class MediaReader:
     floating = True  # AAC and similar codecs are decoded to float
 
     def __init__(self, file: IO[bytes], kind: str, *, count: bool = False) -> None:
-        """`kind`: description of the file, for example by `media_kind`. `count`: decode all to count the frames, because
-        the header is wrong.
+        """`kind`: description of the file, for example by `media_kind`. `count`: the header is wrong, so that all is
+        decoded to count the frames.
 
         Raises:
             BadInput: `audio_format` without PyAV or without sound, `audio_unreadable` where PyAV cannot read it.

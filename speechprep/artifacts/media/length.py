@@ -1,4 +1,4 @@
-"""True lengths of MP3 and Ogg files, from their frames and pages: headers may give an estimate or the first part only."""
+"""True lengths of MP3 and Ogg files from their frames and pages; headers may give an estimate, or the first part."""
 
 from __future__ import annotations
 

@@ -115,9 +115,9 @@ def _in_folder(uri: str) -> list[tuple[str, str]]:
             if dialect.whole_folder:
                 return [(dialect.name, uri)]
             return [(dialect.name, storage.join(uri, name)) for name in names if dialect.matches(name)]
-    for _, below in files.walk(uri):
+    for _, names_below in files.walk(uri):
         for dialect in table:
-            if dialect.below is not None and dialect.below(below):
+            if dialect.below is not None and dialect.below(names_below):
                 places = [uri] if dialect.whole_folder else _files_below(uri, dialect)
                 return [(dialect.name, place) for place in places]
     return [("folder", uri)]

@@ -175,7 +175,8 @@ def warning(facts: dict[str, Any]) -> str:
         return ""
     total = facts["with_transcript"] + facts["without_transcript"]
     return (
-        f"{facts['without_transcript']:,} of {total:,} rows have no transcript, and {unused['count']:,} transcript-like "
+        f"{facts['without_transcript']:,} of {total:,} rows have no transcript, and {unused['count']:,} "
+        f"transcript-like "
         f"{'file was' if unused['count'] == 1 else 'files were'} not used: {names_of(unused)}; "
         "set --set format= to their form, or stop here with --set transcripts=required"
     )

@@ -33,11 +33,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, field_validator
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.media import audio
@@ -45,9 +44,10 @@ from speechprep.artifacts.media.audio import AudioInfo
 from speechprep.artifacts.schemas import UTTERANCES
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines import sources
-from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage, StageConfig
+from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage
 from speechprep.pipelines.sources import listing
-from speechprep.pipelines.sources.dialect import ArchiveReader, dialects, find_dialect
+from speechprep.pipelines.sources.config import Config
+from speechprep.pipelines.sources.dialect import ArchiveReader, find_dialect
 from speechprep.pipelines.sources.entry import Options, Record
 from speechprep.pipelines.sources.inventory import Inventory, names_of, sentence, warning
 from speechprep.pipelines.sources.word_times import check_words
@@ -60,77 +60,6 @@ FILES_AHEAD = 256  # files examined together
 BYTES_AHEAD = 16  # the same if their bytes are kept
 PIECE = 1 << 20  # bytes read and hashed at a time
 CLAIM_TOLERANCE = (0.1, 0.05)  # tolerance of a stated duration: seconds, and share of the duration
-
-
-FieldName = Literal[
-    "id",
-    "audio",
-    "offset",
-    "duration",
-    "start",
-    "end",
-    "channel",
-    "text",
-    "speaker",
-    "language",
-    "split",
-    "licence",
-    "corpus",
-    "words",
-    "captions",
-    "labels",
-]
-
-
-class Config(StageConfig):
-    """Options of ingest."""
-
-    ADDED_LATER: ClassVar[frozenset[str]] = frozenset({"transcripts"})
-
-    format: str = Field(
-        "auto",
-        description="form of the input: folder, librispeech, ljspeech, commonvoice, jsonl, table, parquet, tar, "
-        "lhotse, or a dialect of an installed package; auto: recognised by its content",
-    )
-    shards: int | None = Field(
-        None, ge=1, description="number of output shards; default: up to 16, then one for 512 utterances"
-    )
-    audio_root: str | None = Field(
-        None,
-        description="base folder of relative audio paths; records with a path outside of it are rejected; "
-        "default: the folder of the manifest",
-    )
-    words: Literal["use", "ignore"] = Field("use", description="use or ignore the word times of the corpus")
-    transcripts: Literal["optional", "required"] = Field(
-        "optional",
-        description="required: stop before the first stage with recognition if a record has no transcript, or if a "
-        "transcript in an unknown form is not read",
-    )
-    columns: dict[FieldName, str] = Field({}, description="names of your columns by field, e.g. columns.text=utterance")
-    archive_ids: bool = Field(
-        default=False,
-        description="prefix the ids of tar and Parquet inputs with the name of the archive; needed if "
-        "archives repeat ids",
-    )
-    language: str | None = Field(None, description="language code for records without a language")
-    licence: str | None = Field(None, description="licence for records without a licence")
-    split: str | None = Field(None, description="split for records without a split")
-    corpus: str | None = Field(
-        None, description="corpus for records without a corpus; default: the name of the input folder"
-    )
-    embed_audio: bool = Field(
-        default=False, description="store the encoded audio files in the shards; audio of archives is always stored"
-    )
-    verify_audio: bool = Field(
-        default=False, description="decode every utterance and reject damaged audio; takes longer"
-    )
-
-    @field_validator("format")
-    @classmethod
-    def _known_format(cls, name: str) -> str:
-        if name != "auto" and name not in dialects():
-            raise ValueError(f"choose auto or one of: {', '.join(sorted(dialects()))}")
-        return name
 
 
 def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:

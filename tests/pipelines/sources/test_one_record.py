@@ -53,7 +53,9 @@ def test_a_name_with_a_newline_is_a_reject(tmp_path: Path):
 @pytest.mark.parametrize("form", ["jsonl", "csv", "txt", "lab", "trans.txt"])
 def test_an_empty_transcript_is_none_in_each_form(tmp_path: Path, form: str):
     (tmp_path / "a.wav").write_bytes(b"")
-    body = {"jsonl": '{"audio": "a.wav", "text": " "}', "csv": "audio,text\na.wav,\n", "trans.txt": "a \n"}.get(form, "\n")
+    body = {"jsonl": '{"audio": "a.wav", "text": " "}', "csv": "audio,text\na.wav,\n", "trans.txt": "a \n"}.get(
+        form, "\n"
+    )
     (tmp_path / f"a.{form}").write_text(body)
     place = tmp_path / f"a.{form}" if form in ("jsonl", "csv") else tmp_path
     assert read(place) == ({"a": None}, [])

@@ -85,8 +85,9 @@ def _quoted(lines: Iterator[tuple[int, str]], delimiter: str, name: str) -> Iter
 
     def counted() -> Iterator[tuple[int, str]]:
         nonlocal number
-        for number, line in lines:
-            yield number, line
+        for line in lines:
+            number = line[0]
+            yield line
 
     every = counted()
     while True:
