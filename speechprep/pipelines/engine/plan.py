@@ -55,6 +55,7 @@ class Prepared:
         tasks: all tasks.
         committed: task number -> committed shards.
         finished: the manifest if the folder is complete and up to date, else None.
+        facts: entries of the manifest about the sources, from the plan of the stage.
     """
 
     step: Step
@@ -64,6 +65,7 @@ class Prepared:
     tasks: list[Task]
     committed: dict[int, list[Shard]]
     finished: Manifest | None
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -106,12 +108,13 @@ def prepare(
 
     def planned_in(scratch: str) -> Prepared:
         base = _base_task(step, scratch if shares_disk else None)
+        facts: dict[str, Any] = {}
         if step.stage.plan is not None:
-            tasks = _planned_tasks(step, base, digest(made_of), Path(scratch), max_reject_fraction)
+            tasks, facts = _planned_tasks(step, base, digest(made_of), Path(scratch), max_reject_fraction)
         else:
             base = replace(base, retry=with_reject_limit(base.retry, max_reject_fraction))
             tasks = _tasks(step, base, digest(made_of), inputs)
-        return _compare_with_folder(Prepared(step, made_of, inputs, work, tasks, {}, None))
+        return _compare_with_folder(Prepared(step, made_of, inputs, work, tasks, {}, None, facts))
 
     if step.stage.plan is not None and manifest.find(step.folder) is not None:
         # The plan of a complete folder is usually only compared: nothing may be written to the folder, which may be
@@ -221,8 +224,11 @@ def _tasks(step: Step, base: Task, fingerprint: str, inputs: dict[str, Manifest]
     return tasks
 
 
-def _planned_tasks(step: Step, base: Task, fingerprint: str, scratch: Path, max_reject_fraction: float) -> list[Task]:
-    """Tasks of a stage with its own plan of the sources. The first task commits the rejects of the planning."""
+def _planned_tasks(
+    step: Step, base: Task, fingerprint: str, scratch: Path, max_reject_fraction: float
+) -> tuple[list[Task], dict[str, Any]]:
+    """Tasks and facts of a stage with its own plan of the sources. The first task commits the rejects of the
+    planning."""
     scratch.mkdir(parents=True, exist_ok=True)
     assert step.stage.plan is not None  # noqa: S101 - checked by the caller
     planned = step.stage.plan(step.config, [storage.absolute(s) for s in step.sources], scratch)
@@ -233,7 +239,7 @@ def _planned_tasks(step: Step, base: Task, fingerprint: str, scratch: Path, max_
     # The keys are computed from the rejects without the limit: another limit must not run the first task again.
     keys = [digest([fingerprint, key, rejects if i == 0 else []]) for i, key in enumerate(planned.keys)]
     retry = with_reject_limit(base.retry, max_reject_fraction)
-    return [
+    tasks = [
         replace(
             base,
             shard=i,
@@ -246,6 +252,7 @@ def _planned_tasks(step: Step, base: Task, fingerprint: str, scratch: Path, max_
         )
         for i, (payload, key) in enumerate(zip(planned.payloads, keys, strict=True))
     ]
+    return tasks, planned.facts
 
 
 def _aligned_shards(step: Step, inputs: dict[str, Manifest]) -> list[tuple[float, int]]:
@@ -283,7 +290,9 @@ def _compare_with_folder(prepared: Prepared) -> Prepared:
         if committed:
             prepared.committed[task.shard] = committed
     if complete and not prepared.todo and len(complete.shards) == sum(map(len, prepared.committed.values())):
-        prepared.finished = complete
+        # A manifest of an earlier version has no facts about the sources; it stays.
+        stated = {name: complete.extra.get(name, value) for name, value in prepared.facts.items()}
+        prepared.finished = complete if stated == prepared.facts else None
     return prepared
 
 

@@ -36,6 +36,7 @@ from speechprep.pipelines.engine.task import (
 
 CRASHES_TO_REJECT = 2  # the first crash may have an external cause, for example the out-of-memory killer
 ATTEMPTS = 12
+SOURCE_FACTS = ("files", "unused_transcripts", "with_transcript", "without_transcript")  # in results, see `ingest`
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,8 @@ def _finish(prepared: Prepared, options: Options) -> Manifest:
 def _facts(prepared: Prepared, shards: list[Shard]) -> dict[str, Any]:
     step = prepared.step
     stored = storage.join(step.folder, STATE, "facts.json")
-    facts: dict[str, Any] = json.loads(storage.read_bytes(stored)) if storage.exists(stored) else {}
+    facts: dict[str, Any] = dict(prepared.facts)
+    facts |= json.loads(storage.read_bytes(stored)) if storage.exists(stored) else {}
     if step.stage.facts is not None:
         facts |= step.stage.facts(Finished(step.folder, step.config, shards, prepared.inputs))
     return facts
@@ -287,6 +289,8 @@ def _result(step: Step, complete: Manifest, tasks: int, tasks_run: int, wall: fl
         counters=complete.counters,
         wall=wall,
         note=step.stage.note(complete.extra) if step.stage.note is not None else "",
+        warning=step.stage.warning(complete.extra) if step.stage.warning is not None else "",
+        facts={name: complete.extra[name] for name in SOURCE_FACTS if name in complete.extra},
     )
 
 

@@ -95,6 +95,12 @@ def _none(folder: CheckedFolder) -> Facts:
     return {}
 
 
+def _ingest(folder: CheckedFolder) -> Facts:
+    texts = [batch.column("text") for batch in folder.dataset.batches(["text"], rows=ROWS)]
+    without = sum(text.null_count for text in texts)
+    return {"with_transcript": sum(map(len, texts)) - without, "without_transcript": without}
+
+
 def _extractor_facts(folder: CheckedFolder, extractor: Extractor | None, dim: Any) -> Facts:
     """Facts of the extractor, from the fingerprint body; the frame grid needs the same extractor on this machine."""
     made = {"extractor": _name(folder), "options": folder.config.get("options")}
@@ -246,11 +252,11 @@ def _images(folder: CheckedFolder) -> Facts:
     return {"codec": folder.manifest.made_of.get("backend"), "length": length}
 
 
-OPTIONAL = {"subword": ("codebook",)}
+OPTIONAL = {"subword": ("codebook",), "ingest": ("with_transcript", "without_transcript")}
 """Stage -> facts absent from the manifests of earlier versions."""
 
 STAGES: dict[str, Callable[[CheckedFolder], Facts | None]] = {
-    "ingest": _none,
+    "ingest": _ingest,
     "align": _none,
     "filter": _none,
     "sample": _sample,
