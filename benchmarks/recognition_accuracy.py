@@ -5,9 +5,9 @@
 Both read the same audio with the same model (float32, beam 5) in processes of their own. faster-whisper runs as its
 README shows: `transcribe(file, beam_size=5)`, with its temperature fallback and its conditioning on the text before.
 Texts are compared after Whisper's English normaliser (the package openai-whisper). For each set: words, errors of each
-kind, and error rates; then processor seconds and peak memory. `--option temperatures=[0,0.2,0.4,0.6,0.8,1]` sets an
-option of ours. `--whisperx ALIGN` adds WhisperX (pyannote, batch 8) with an align model, for its cost too: ours then
-has the aligner `whisperx`.
+kind, and error rates; then processor seconds and peak memory. `--option NAME=VALUE` gives the recogniser an option, for
+example `temperatures=[0,0.2,0.4]`. `--whisperx ALIGN` adds WhisperX (pyannote, batch 8) with an align model, for its
+cost too. The side of speechprep then has the aligner `whisperx`.
 """
 
 from __future__ import annotations

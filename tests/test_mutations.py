@@ -180,7 +180,7 @@ def report(root, capsys, *arguments) -> list[dict]:
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_changes_are_red_or_green_and_the_checkout_is_untouched(project, capsys):
     before = {path: path.read_bytes() for path in project.rglob("*.py")}
     results = report(project, capsys, "--room", "near", "-n", "50")
@@ -197,7 +197,7 @@ def test_a_room_without_tests_of_its_own_has_those_of_the_nearest_parent(project
     assert (own, others) == (["tests/near/test_sums.py"], ["tests/near/test_others.py"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_endless_loop_ends_with_the_timeout_and_is_red(project, capsys):
     (project / "speechprep/far/loops.py").write_text(
         "def count(n):\n    while n != 0:\n        n = n - 1\n    return n\n"
@@ -208,7 +208,7 @@ def test_an_endless_loop_ends_with_the_timeout_and_is_red(project, capsys):
     assert result["status"] == "red (timeout)"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_change_that_no_test_reaches_is_untested(project, capsys):
     (project / "tests/test_top.py").write_text("import pytest\n\npytest.skip('no model', allow_module_level=True)\n")
     assert {r["status"] for r in report(project, capsys, "--room", "far")} == {"untested"}

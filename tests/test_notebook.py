@@ -39,6 +39,8 @@ def test_the_python_of_the_page_runs(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
     names: dict = {}
     for block in blocks:
+        if "speechprep.vectors" in block:
+            continue  # `vectors` and `clips` are no steps of the recipe `speech`
         code = block.replace('"THE TEXT OF THE CLIP"', repr(spoken[0]["text"]))
         code = code.replace('{"k": 200}}', '{"k": 20}, "subword": {"unit_vocab_size": 60, "text_vocab_size": 290}}')
         exec(compile(code, "docs/python.md", "exec"), names)

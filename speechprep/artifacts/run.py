@@ -23,7 +23,9 @@ from speechprep.errors import StaleArtifact
 ROWS = 2048  # rows of a batch
 REJECTS = "_rejects"
 EARLIER_REJECTS = "rejects"  # of folders of earlier versions
-EARLIER_FILES = (manifest.EARLIER_NAME, EARLIER_REJECTS, "README.md")
+EARLIER_CARD = "README.md"
+EARLIER_FILES = (manifest.EARLIER_NAME, EARLIER_REJECTS, EARLIER_CARD)
+_CARD_MARK = b"Made by the stage `"  # in each dataset card; a file without it belongs to the user
 RECORD = "run.json"
 
 
@@ -216,8 +218,19 @@ def move_to_layout(folder: str) -> None:
         return
     for name in storage.sizes(earlier):
         storage.write_bytes(storage.join(folder, REJECTS, name), storage.read_bytes(storage.join(earlier, name)))
-    for name in EARLIER_FILES:
-        storage.remove(storage.join(folder, name))
+    remove_earlier_files(folder)
+
+
+def remove_earlier_files(folder: str) -> None:
+    """Remove what only earlier versions wrote: manifest, rejects and dataset card. Files of the user stay."""
+    card, rejects = storage.join(folder, EARLIER_CARD), storage.join(folder, EARLIER_REJECTS)
+    storage.remove(storage.join(folder, manifest.EARLIER_NAME))
+    for name in shards.shard_names(list(storage.sizes(rejects))):
+        storage.remove(storage.join(rejects, name))
+    if not storage.sizes(rejects) and not storage.folders(rejects):
+        storage.remove(rejects)
+    if storage.exists(card) and _CARD_MARK in storage.read_bytes(card):
+        storage.remove(card)
 
 
 def open_dataset(folder: str) -> Dataset:
@@ -251,6 +264,19 @@ def open_run(folder: str) -> Run:
             incomplete.append(name)
     ordered = sorted(datasets, key=lambda kind: order.index(kind) if kind in order else len(order))
     return Run(folder, {kind: datasets[kind] for kind in ordered}, tuple(incomplete), _record(folder))
+
+
+def words_and_utterances(source: str) -> tuple[Dataset, Dataset | None]:
+    """The `words` of a run folder or of a folder of words, and the `utterances` of the same run folder, if any.
+
+    Raises:
+        StaleArtifact: no complete `words` there.
+    """
+    run = open_run(source)
+    words = run["words"]
+    if storage.absolute(words.uri) == storage.absolute(source):
+        run = open_run(storage.parent(source))
+    return words, run.get("utterances")
 
 
 def _record(folder: str) -> dict[str, Any]:

@@ -164,12 +164,17 @@ REJECTS = pa.schema(
 )
 
 
+LATER = frozenset(score.column for score in SCORES if score.later)
+"""Columns of `words` absent from datasets of earlier versions."""
+
+
 def check_schema(schema: pa.Schema, declared: pa.Schema, where: str) -> None:
-    """Names and types must be the declared ones, in order.
+    """Names and types must be the declared ones, in order; columns of `LATER` may be absent.
 
     Raises:
         SchemaMismatch: naming the place, the column and both types.
     """
+    declared = pa.schema([field for field in declared if field.name in schema.names or field.name not in LATER])
     if schema.names != declared.names:
         raise SchemaMismatch(f"{where}: columns {schema.names}, declared are {declared.names}")
     for field in declared:

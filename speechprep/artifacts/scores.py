@@ -6,65 +6,12 @@ and its computation in the stage `align`. The records stand in the order of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from speechprep.artifacts.score import Figure, Limit, Score
 
-@dataclass(frozen=True)
-class Limit:
-    """A threshold over a score.
-
-    Attributes:
-        option: name of the option.
-        reason: reason code of a row beyond the limit.
-        sign: 1 if values above the limit are bad, -1 if values below it are.
-        rank: order of the checks; a row gets the reason of the first failed check.
-        description: help of the option.
-        bounds: constraints on the value of the option (`ge`, `gt`, `le`).
-    """
-
-    option: str
-    reason: str
-    sign: int
-    rank: int
-    description: str
-    bounds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A histogram of the report.
-
-    Attributes:
-        title, axis, caption: texts; the axis names the unit.
-        colour: name of a colour in `report.figures`.
-        errors: True for an error rate: nothing is drawn if all values are zero.
-    """
-
-    title: str
-    axis: str
-    caption: str
-    colour: str
-    errors: bool = False
-
-
-@dataclass(frozen=True)
-class Score:
-    """A float32 column of `words`; null if a row lacks the score.
-
-    Attributes:
-        column: its name.
-        description: meaning and unit.
-        limits: thresholds over it.
-        figure: its histogram in the report.
-    """
-
-    column: str
-    description: str
-    limits: tuple[Limit, ...] = ()
-    figure: Figure | None = None
-
-
+AUDIO_WITHOUT_TEXT = "drop rows with more seconds of speech without a word; null: off"
+TEXT_WITHOUT_AUDIO = "drop rows with more words not found in the audio; null: off"
 SHARE: dict[str, float] = {"ge": 0, "le": 1}
 
 SCORES = (
@@ -262,6 +209,7 @@ SCORES = (
                 SHARE,
             ),
         ),
+        later=True,
     ),
     Score(
         "log_probability",
@@ -275,6 +223,7 @@ SCORES = (
                 "drop rows with a lower mean log-probability of a recognised passage; null: off",
             ),
         ),
+        later=True,
     ),
     Score(
         "language_probability",
@@ -289,6 +238,18 @@ SCORES = (
                 SHARE,
             ),
         ),
+    ),
+    Score(
+        "audio_without_text",
+        "seconds of speech outside of the words found in the audio",
+        (Limit("max_audio_without_text", "audio_without_text", 1, 18, AUDIO_WITHOUT_TEXT, {"ge": 0}),),
+        later=True,
+    ),
+    Score(
+        "text_without_audio",
+        "words not found in the audio; their times are interpolated",
+        (Limit("max_text_without_audio", "text_without_audio", 1, 19, TEXT_WITHOUT_AUDIO, {"ge": 0}),),
+        later=True,
     ),
 )
 

@@ -124,6 +124,24 @@ def folders(folder: str) -> list[str]:
     )
 
 
+@contextmanager
+def remote_errors(uri: str) -> Iterator[None]:
+    """Raise each error of a remote file system as an OSError; its packages have no common base class of errors.
+
+    `OSError` and `ValueError` pass unchanged.
+    """
+    try:
+        yield
+    except (OSError, ValueError):
+        raise
+    except ImportError as error:
+        raise OSError(f"{uri.partition('://')[0]}:// needs a package: {error}") from None
+    except Exception as error:
+        if is_local(uri):
+            raise
+        raise OSError(f"{type(error).__name__}: {error}") from None
+
+
 def read_bytes(uri: str) -> bytes:
     """The whole file."""
     with open(uri) as f:

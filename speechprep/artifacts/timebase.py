@@ -48,6 +48,10 @@ class FrameGrid:
         """`start` for an array."""
         return frames * self.stride / self.sample_rate
 
+    def centres(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Centres of the windows of frames, in seconds."""
+        return self.starts(frames) + self.window / 2 / self.sample_rate
+
     def frame_at(self, seconds: float, n_frames: int) -> int:
         """The frame with `seconds` in its stride, clipped to [0, n_frames]."""
         return min(max(math.floor(seconds * self.sample_rate / self.stride + _EPS), 0), n_frames)

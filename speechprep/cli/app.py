@@ -40,13 +40,17 @@ COMMANDS = {
     "decode": Entry("commands.decode", LOOK, "Turn token rows back into words, units and times"),
     "search": Entry("commands.decode", LOOK, "Find sounds by a description"),
     "inspect": Entry("commands.inspect", LOOK, "Show the content of a dataset, artifact or run folder"),
+    "compare": Entry("analysis.compare", LOOK, "Compare codebooks in a table and a page of plots"),
     "rejects": Entry("commands.rejects", LOOK, "Show the rejected records of a run, with reasons and retry commands"),
     "filter": Entry("commands.filter", LOOK, "Hours kept at each threshold of the scores; words with new verdicts"),
     "export": Entry("commands.export", LOOK, "Write words, segments and units in the format of another tool"),
     "push": Entry("commands.push", LOOK, "Upload a run to a dataset repository of the Hugging Face Hub"),
     "train": Entry("zoo.train", MODEL, "Train a model of the zoo on a run"),
     "grid": Entry("zoo.grid", MODEL, "Train and evaluate every combination of some options"),
-    "eval": Entry("zoo.evaluate", MODEL, "Score texts (WER, CIDEr, BLEU, SLUE) or a model (ASR, CRA, PELM)"),
+    "eval": Entry(
+        "zoo.evaluate", MODEL, "Score texts (WER, BLEU, ...), word times, units (ABX) or a model (ASR, CRA, PELM)"
+    ),
+    "fit": Entry("analysis.fit", MODEL, "Fit offsets of word boundaries on labelled words"),
     "verify": Entry("commands.verify", CHECK, "Recompute checksums, schemas and cross-references of a folder"),
     "backends": Entry("commands.backends", CHECK, "List the backends, or try one"),
     "models": Entry("commands.models", CHECK, "Check a Whisper model, or convert it to another form"),

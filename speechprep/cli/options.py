@@ -32,6 +32,7 @@ def _note_repeats(settings: list[str] | None) -> list[str] | None:
     return settings
 
 
+RunOrWords = Annotated[str, typer.Argument(metavar="RUN_OR_WORDS", help="Run folder, or folder of words.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -51,6 +52,13 @@ Seed = Annotated[
     int | None,
     typer.Option("--seed", metavar="N", help="Seed of all random numbers.  [default: seed of the recipe, or 0]"),
 ]
+BootstrapSamples = Annotated[
+    int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the interval; 0: no interval.")
+]
+BootstrapLevel = Annotated[
+    float, typer.Option("--level", metavar="FRACTION", help="Fraction of the samples inside the interval.")
+]
+BootstrapSeed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the bootstrap.")]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Replace folders made with other options or inputs.")]
 MaxRejects = Annotated[
     float,

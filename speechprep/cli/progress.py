@@ -88,10 +88,11 @@ class State:
 
 
 class Display(AbstractContextManager["Display"]):
-    """Listener of `run_steps` without output, and base class of the displays."""
+    """Listener of `run_steps` without progress, and base class of the displays. `warnings`: stream for warnings."""
 
-    def __init__(self) -> None:
+    def __init__(self, warnings: TextIO | None = None) -> None:
         self.state: State | None = None
+        self.warnings = warnings
         self.results: list[StepResult] = []
         self._lock = threading.Lock()
 
@@ -118,6 +119,8 @@ class Display(AbstractContextManager["Display"]):
         with self._lock:
             self.results.append(result)
             self.state = None
+        if result.warning and self.warnings is not None:
+            print(f"warning: {result.name}: {result.warning}", file=self.warnings, flush=True)
 
     def working(self, name: str, seconds: float = 0.0) -> None:
         """Work outside the steps begins, for example the report; `seconds` of audio, 0 if unknown."""
@@ -134,7 +137,7 @@ class Plain(Display):
     """Display for logs: a plain line at the beginning and end of a step, and every ten seconds between."""
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__()
+        super().__init__(stream)
         self.stream = stream
         self._printed = 0.0  # time.monotonic() of the last line
 
@@ -194,6 +197,8 @@ class Live(Display):
         super().finished(result)
         mark, style = ("+", "green") if result.tasks_run else ("=", "dim")
         self.console.print(f"[{style}]{mark} {result.name:<12}[/] {summary(result)}")
+        if result.warning:
+            self.console.print(f"warning: {result.name}: {result.warning}", style="yellow", markup=False)
         self.state = State("preparing")
 
     def _draw(self) -> Any:
@@ -240,5 +245,5 @@ def _size(result: StepResult) -> str:
 def display(*, quiet: bool, json: bool) -> Display:
     """The display for this terminal and these options."""
     if quiet or json:
-        return Display()
+        return Display(None if quiet else sys.stderr)
     return Live() if console(stderr=True).is_terminal else Plain(sys.stderr)

@@ -50,8 +50,20 @@ def print_outcome(outcome: Outcome, show: Show) -> None:
         for result in outcome.results:
             if result.note:
                 screen.print(f"{result.name}: {result.note}", soft_wrap=True)
+        _print_quality(outcome)
         if outcome.report:
             screen.print(f"open {outcome.report}", soft_wrap=True)
+
+
+def _print_quality(outcome: Outcome) -> None:
+    """Agreement with labels and position tests of a fitted codebook."""
+    from speechprep.artifacts.run import open_dataset
+    from speechprep.pipelines.stages.cluster.quality import quality_lines
+
+    for result in outcome.results:
+        if result.kind == "codebook":
+            for name, text in quality_lines(open_dataset(result.folder).extra):
+                console().print(f"{name}: {text}", soft_wrap=True)
 
 
 def _final_table(outcome: Outcome) -> Any:

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from speechprep.artifacts import run_card, storage
+from speechprep.artifacts import storage
+from speechprep.artifacts.cards import run as run_card
 from speechprep.artifacts.run import EARLIER_REJECTS, REJECTS, Dataset, open_run
 from speechprep.errors import ConfigError, MissingBackend, StorageError, first_line
 

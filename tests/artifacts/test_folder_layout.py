@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from helpers import export_runs as runs
 
-from speechprep.artifacts import manifest, run_card
+from speechprep.artifacts import manifest
+from speechprep.artifacts.cards import run as run_card
 from speechprep.artifacts.run import REJECTS, move_to_layout, open_dataset, open_run, rejects_folder
 from speechprep.artifacts.schemas import REJECTS as SCHEMA
 from speechprep.artifacts.shards import ShardWriter, shard_name
@@ -25,7 +26,7 @@ def earlier(folder):
     """The folder as earlier versions wrote it."""
     (folder / manifest.NAME).rename(folder / "manifest.json")
     (folder / REJECTS).rename(folder / "rejects")
-    (folder / "README.md").write_text("a card")
+    (folder / "README.md").write_text("Made by the stage `align` of speechprep.")
     return folder
 
 
@@ -62,3 +63,12 @@ def test_a_folder_of_an_earlier_version_is_moved_and_a_present_one_stays(run):
     move_to_layout(str(earlier(run / "words")))
     assert sorted(p.name for p in (run / "words").iterdir()) == [REJECTS, *(shard_name(i, 3) for i in range(3))]
     assert pq.read_table(run / "words" / REJECTS).num_rows == 1
+
+
+def test_files_of_the_user_stay_when_a_folder_is_moved(run):
+    old = earlier(run / "words")
+    (old / "README.md").write_text("My notes.")
+    (old / "rejects" / "notes.txt").write_text("My notes.")
+    move_to_layout(str(old))
+    assert (old / "README.md").exists()
+    assert [p.name for p in (old / "rejects").iterdir()] == ["notes.txt"]

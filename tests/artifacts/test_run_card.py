@@ -8,9 +8,9 @@ import yaml
 from helpers import export_runs as runs
 from hypothesis import given
 
-from speechprep.artifacts import run_card
+from speechprep.artifacts.cards import run as run_card
+from speechprep.artifacts.cards.meanings import meaning
 from speechprep.artifacts.datasets import KINDS
-from speechprep.artifacts.meanings import meaning
 from speechprep.artifacts.run import open_run
 
 HOSTILE = 'x"\n---\n# <script>alert(1)</script> | `code` [a](b): {c} \U0001f600'
@@ -35,6 +35,16 @@ def test_the_card_has_a_configuration_and_the_meaning_of_each_column(run):
     assert "| speakers | 2 |" in text
     assert "| dev | 1 | 0.00 |" in text
     assert "| source\\_text | string | transcript of the corpus |" in text
+
+
+def test_the_card_is_renewed_but_a_readme_of_the_user_stays(run):
+    card = run / run_card.NAME
+    card.write_text(card.read_text(encoding="utf-8") + "an older card\n", encoding="utf-8")
+    assert run_card.write(str(run))
+    assert "an older card" not in card.read_text(encoding="utf-8")
+    card.write_text("# My notes\n", encoding="utf-8")
+    assert run_card.write(str(run))
+    assert card.read_text(encoding="utf-8") == "# My notes\n"
 
 
 def test_values_of_rows_have_no_effect_as_markup(run):

@@ -67,7 +67,7 @@ MISTAKES = {
     "no such option": (["run", "--inptu", "x"], "--inptu"),
     "missing option": (["align"], "--input"),
     "no such recipe": (["run", "nix", "--input", ".", "--out", "o"], "unknown recipe 'nix'"),
-    "no recipe": (["run", "--input", ".", "--out", "o"], "demo, speech"),
+    "no recipe": (["run", "--input", ".", "--out", "o"], "demo, dmlm, speech"),
     "recipe given twice": (["run", "demo", "--recipe", "demo", "--input", ".", "--out", "o"], "twice"),
     "no such input": (["demo", "--input", "/nowhere/at/all", "--out", "o"], "--input /nowhere/at/all: no such file"),
     "setting without a step": (["demo", "--set", "k=3"], "STEP.OPTION=VALUE"),
@@ -83,6 +83,14 @@ MISTAKES = {
     "nothing to verify": (["verify", "{out}"], "nothing of speechprep is here"),
     "nothing to inspect": (["inspect", "{out}"], "holds no output of speechprep"),
     "no such backend": (["backends", "check", "nix"], "there are: caption, "),
+    "a name in several families": (
+        ["backends", "check", "whisper", "--set", "layer=3"],
+        "choose one of them with --family",
+    ),
+    "a name of another family": (
+        ["backends", "check", "mfcc", "--family", "aligners"],
+        "'mfcc' is one of the extractors",
+    ),
 }
 
 

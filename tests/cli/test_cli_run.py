@@ -7,30 +7,21 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers.small_recipe import SMALL_RECIPE
 
 from speechprep.artifacts import manifest
 from speechprep.cli import main
 from speechprep.demo import corpus_path
 from speechprep.pipelines.driver.record import read_record
 
-RECIPE = """
-name: small
-description: No words, few units.
-steps:
-  - stage: ingest
-    options: {shards: 2}
-  - stage: sample
-  - stage: cluster
-    options: {k: 16}
-  - stage: units
-  - stage: subword
-    options: {unit_vocab_size: 40, text_vocab_size: 0}
-  - stage: interleave
-    options: {kinds: [unit]}
+RECIPE = (
+    SMALL_RECIPE
+    + """\
   - stage: pack
     options: {context: 64}
   - stage: index
 """
+)
 
 
 def call(*args: str) -> int:

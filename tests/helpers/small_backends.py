@@ -52,7 +52,7 @@ SMALL: dict[str, Table] = {
         "plain": ({}, [{"word": "hum"}]),
     },
     "aligners": {
-        "pocketsphinx": ({}, [{"window": 20}, {"offset": 0.0}]),
+        "pocketsphinx": ({}, [{"window": 20}, {"offset": 0.0}, {"denoise": "never"}]),
         "ctc": (
             {"model": ctc},
             [

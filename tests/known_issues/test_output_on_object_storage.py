@@ -14,6 +14,7 @@ import tempfile
 import pytest
 from helpers import object_store
 from helpers import toy_stages as toy
+from helpers.small_recipe import SMALL_RECIPE
 
 from speechprep.artifacts import storage
 from speechprep.cli import main
@@ -25,21 +26,7 @@ from speechprep.pipelines.engine.run import Options, UnfinishedSlices, run_steps
 from speechprep.pipelines.inspect.verify import verify
 
 RUN = "teststore://bucket/run"
-RECIPE = """
-name: small
-description: No words, few units.
-steps:
-  - stage: ingest
-    options: {shards: 2}
-  - stage: sample
-  - stage: cluster
-    options: {k: 16}
-  - stage: units
-  - stage: subword
-    options: {unit_vocab_size: 40, text_vocab_size: 0}
-  - stage: interleave
-    options: {kinds: [unit]}
-"""
+RECIPE = SMALL_RECIPE
 
 
 @pytest.fixture(autouse=True)

@@ -53,7 +53,7 @@ MANIFESTS = {  # manifest -> (utterances, {id of a reject: code})
     ),
     "missing-file": ([], {"a": "audio_missing"}),
     "not-json": (["a", "c"], {"not-json.jsonl:2": "bad_json"}),
-    "path-outside": ([], {"a": "path_outside", "path-outside.jsonl:2": "bad_id"}),
+    "path-outside": ([], {"a": "audio_unreadable", "path-outside.jsonl:2": "bad_id"}),
 }
 
 

@@ -30,6 +30,7 @@ import numpy as np
 from speechprep.artifacts import storage
 from speechprep.artifacts.media.container import MediaReader, looks_like, media_kind
 from speechprep.artifacts.media.header import Header, plain_header
+from speechprep.artifacts.media.length import is_chained_ogg, mpeg_seconds
 from speechprep.artifacts.media.sndfile import Samples, SndfileReader
 from speechprep.artifacts.timebase import num_samples, seconds
 from speechprep.errors import BadInput
@@ -37,9 +38,12 @@ from speechprep.errors import BadInput
 Source = str | Path | bytes | IO[bytes]  # a URI, a path, an encoded file in memory, or a seekable open file
 
 RATES = (1_000, 768_000)  # Hz; a header outside of this is damaged
+MISSING = 0.5  # seconds that may be missing of a joined file: its tags and encoder delays
 TOLERANCE = 0.1  # seconds of tolerance: end of a segment after its file, and missing end of a file
 CANCELLED = 0.1  # see the module docstring
 FRAMES_PER_BYTE = 8192  # digital silence in FLAC reaches 4,700; a header with more is damaged
+FLAC_RATE = 655_350  # Hz, the largest rate of FLAC
+_LONGEST_EMPTY_WAV = 512  # bytes: a header without samples, with some chunks of text
 _HEAD = 512  # bytes for the recognition of a file
 
 
@@ -78,10 +82,11 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
         return
     uri = str(source)
     try:
-        file = _open_regular(uri.removeprefix("file://")) if storage.is_local(uri) else storage.open(uri, "rb")
+        with storage.remote_errors(uri):
+            file = _open_regular(uri.removeprefix("file://")) if storage.is_local(uri) else storage.open(uri, "rb")
     except FileNotFoundError:
         raise BadInput("audio_missing", f"no such file: {uri}") from None
-    except (OSError, ValueError, ImportError, TypeError) as error:  # the last two: URI scheme without its package
+    except (OSError, ValueError) as error:
         raise BadInput("audio_unreadable", f"cannot be opened ({error}): {uri}") from None
     with file:
         yield file
@@ -111,9 +116,35 @@ def _reader(file: IO[bytes], head: bytes) -> Reader:
     if kind is not None:
         return MediaReader(file, kind)
     try:
-        return SndfileReader(file)
+        reader = SndfileReader(file)
     except soundfile.LibsndfileError as error:
         raise _refuse(head, error.error_string.strip().rstrip(".")) from None
+    fault = _length_fault(file, head, reader)
+    if fault is None:
+        return reader
+    whole, (description, expected) = MediaReader(file, fault[0], count=True), fault
+    found = seconds(whole.frames, whole.sample_rate)
+    if expected is not None and found < expected - MISSING:
+        raise BadInput("audio_truncated", f"{description}: {expected - found:.2f} s of it cannot be decoded")
+    return whole
+
+
+def _length_fault(file: IO[bytes], head: bytes, reader: SndfileReader) -> tuple[str, float | None] | None:
+    """Description of a file whose header gives a wrong length, and its true length in seconds if it is known.
+
+    libsndfile would read a part of such a file only. None: the length is correct.
+    """
+    if reader.container in ("MP3", "MPEG"):
+        true, stated = mpeg_seconds(file)
+        length = seconds(reader.frames, reader.sample_rate)
+        # A stated length beyond the last frame is a truncated file; its reading ends with `audio_truncated`.
+        if abs(true - length) > TOLERANCE if stated is None else true > stated + TOLERANCE:
+            return f"MP3 of {true:.2f} s with a header for {length:.2f} s", true
+    elif head.startswith(b"OggS") and is_chained_ogg(file):
+        return "Ogg of several chained streams", None
+    elif head.startswith(b"RIFF") and reader.frames == 0 and file.seek(0, io.SEEK_END) > _LONGEST_EMPTY_WAV:
+        return "WAV with an unfinished header (data size 0)", None
+    return None
 
 
 def _info(header: Header, size: int) -> AudioInfo:
@@ -177,16 +208,28 @@ def resample(samples: Samples, rate_in: int, rate_out: int) -> Samples:
 
 
 def decode_blocks(
-    source: Source, offset: float = 0.0, duration: float | None = None, sample_rate: int | None = None
+    source: Source,
+    offset: float = 0.0,
+    duration: float | None = None,
+    sample_rate: int | None = None,
+    channel: int | None = None,
 ) -> Iterator[Samples]:
-    """`decode` in blocks of about ten seconds: their concatenation is the same, memory does not grow with length."""
+    """`decode` in blocks of about ten seconds: their concatenation is the same, memory does not grow with length.
+
+    Args:
+        source, offset, duration, sample_rate: as in `decode`.
+        channel: only this channel, from 0; None: the mean of all channels.
+
+    Raises:
+        BadInput: as `decode`, and `bad_channel`.
+    """
     with opened(source) as file:
         head, size = _head_and_size(file)
         reader = _reader(file, head)
         offset, duration = clip_segment(_info(reader.header, size), offset, duration)
         start = num_samples(offset, reader.sample_rate)
         stop = min(start + max(num_samples(duration, reader.sample_rate), 1), reader.frames)
-        mix = _mixer(reader, start, stop)
+        mix = _mixer(reader, start, stop, channel)
         mono = (mix(block) for block in _whole(reader, start, stop))
         resampled = _resample(mono, reader.sample_rate, sample_rate or reader.sample_rate)
         for block in resampled:
@@ -207,8 +250,35 @@ def _whole(reader: Reader, start: int, stop: int) -> Iterator[Samples]:
         raise BadInput("audio_truncated", f"the file ends early: {got:.3f} s of {wanted:.3f} s are there")
 
 
-def _mixer(reader: Reader, start: int, stop: int) -> Callable[[Samples], Samples]:
-    """How the segment becomes mono; several channels and floating-point files are read once more to know."""
+def encode_channel(source: Source, offset: float, duration: float, channel: int) -> bytes:
+    """One channel of a segment as FLAC of 24 bits, at the rate of the file.
+
+    Raises:
+        BadInput: as `decode_blocks`, and `audio_rate` above the limit of FLAC.
+    """
+    import soundfile
+
+    buffer, rate = io.BytesIO(), probe(source).sample_rate
+    if rate > FLAC_RATE:
+        raise BadInput("audio_rate", f"one channel is stored as FLAC of at most {FLAC_RATE} Hz, the file has {rate} Hz")
+    with soundfile.SoundFile(buffer, "w", rate, 1, "PCM_24", format="FLAC") as file:
+        for block in decode_blocks(source, offset, duration, channel=channel):
+            file.write(block)
+    return buffer.getvalue()
+
+
+def _mixer(reader: Reader, start: int, stop: int, channel: int | None) -> Callable[[Samples], Samples]:
+    """How the segment becomes mono; several channels and floating-point files are read once more to know.
+
+    Raises:
+        BadInput: `bad_channel`.
+    """
+    if channel is not None and channel >= reader.channels:
+        raise BadInput(
+            "bad_channel", f"channel {channel} of a file with {reader.channels}; channels are counted from 0"
+        )
+    if channel is not None and not reader.floating:
+        return lambda block: np.ascontiguousarray(block[:, channel])
     if reader.channels == 1 and not reader.floating:
         return lambda block: np.ascontiguousarray(block[:, 0])
     energy = np.zeros(reader.channels)
@@ -220,6 +290,8 @@ def _mixer(reader: Reader, start: int, stop: int) -> Callable[[Samples], Samples
         peak = max(peak, float(np.abs(block).max()))
     loudest = int(np.argmax(energy))
     gain = np.float32(1.0 / peak) if reader.floating and peak > 1.0 else np.float32(1.0)
+    if channel is not None:
+        return lambda block: block[:, channel] * gain
     if mean_energy < CANCELLED * energy[loudest] / reader.channels**2:
         return lambda block: block[:, loudest] * gain
     return lambda block: block.mean(axis=1, dtype=np.float32) * gain

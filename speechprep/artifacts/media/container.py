@@ -50,11 +50,19 @@ def media_kind(head: bytes) -> str | None:
         return "MP4/M4A (AAC or video)"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "AVI"
+    if head[4:8] in (b"moov", b"mdat", b"wide"):
+        return "QuickTime"
+    if head[:1] == b"G" == head[188:189]:
+        return "MPEG transport stream"
     for magic, name in (
         (b"\x1a\x45\xdf\xa3", "WebM/Matroska"),
         (b"\x30\x26\xb2\x75", "ASF/WMA"),
         (b"#!AMR", "AMR"),
         (b"FLV\x01", "FLV"),
+        (b"\x00\x00\x01\xba", "MPEG program stream"),
+        (b"wvpk", "WavPack"),
+        (b"MAC ", "Monkey's Audio"),
+        (b"TTA1", "True Audio"),
     ):
         if head.startswith(magic):
             return name
@@ -67,21 +75,25 @@ class MediaReader:
 
     floating = True  # AAC and similar codecs are decoded to float
 
-    def __init__(self, file: IO[bytes], kind: str) -> None:
-        """`kind`: result of `media_kind`.
+    def __init__(self, file: IO[bytes], kind: str, *, count: bool = False) -> None:
+        """`kind`: description of the file, for example by `media_kind`. `count`: the header is wrong, so that all is
+        decoded to count the frames.
 
         Raises:
             BadInput: `audio_format` without PyAV or without sound, `audio_unreadable` where PyAV cannot read it.
         """
         self._file = file
         self._kind = kind
+        self._tags_inside = count
         with self._open() as container:
             if not container.streams.audio:
                 raise BadInput("audio_format", f"{kind} without a sound track")
             track = container.streams.audio[0]
             self.sample_rate: int = track.rate or 0
             self.channels: int = track.codec_context.channels or 0
-            if track.duration is not None:
+            if count:
+                self.frames = sum(len(block) for block in self.blocks(0, 1 << 62))
+            elif track.duration is not None:
                 self.frames = round(track.duration * track.time_base * self.sample_rate)
             elif container.duration is not None:  # microseconds
                 self.frames = round(container.duration * self.sample_rate / 1_000_000)
@@ -109,6 +121,21 @@ class MediaReader:
         with container:
             yield container
 
+    def _frames(self, container: Any) -> Iterator[Any]:
+        """Decoded frames; in a file with a wrong header, packets of tags between the frames are skipped."""
+        import av
+
+        track = container.streams.audio[0]
+        if not self._tags_inside:
+            yield from container.decode(track)
+            return
+        for packet in container.demux(track):
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:
+                continue
+            yield from frames
+
     def blocks(self, start: int, stop: int) -> Iterator[NDArray[np.float32]]:
         """Samples [start, stop) as (frames, channels) blocks; ends early where the file does.
 
@@ -121,7 +148,7 @@ class MediaReader:
         position = 0
         try:
             with self._open() as container:
-                for frame in container.decode(container.streams.audio[0]):
+                for frame in self._frames(container):
                     for part in resampler.resample(frame):
                         block = part.to_ndarray().T
                         first, last = max(start - position, 0), min(stop - position, len(block))

@@ -56,6 +56,8 @@ class SndfileReader:
             self.channels: int = sound.channels
             self.floating: bool = sound.subtype in ("FLOAT", "DOUBLE")
             self.frames: int = sound.frames
+            self.container: str = sound.format
+            self._seekable: bool = sound.seekable()
         self._endless = not 0 <= self.frames < _UNKNOWN
         if self._endless:
             self.frames = sum(len(block) for block in self.blocks(0, _UNKNOWN))
@@ -93,8 +95,8 @@ class SndfileReader:
     def _read(self, start: int, stop: int) -> Iterator[Samples]:
         size = max(min(round(BLOCK_SECONDS * self.sample_rate), BLOCK_SAMPLES // self.channels), 1)
         with self._open() as sound:
-            # A FLAC without a length has no seek: samples before the segment are decoded and dropped.
-            position = 0 if self._endless else sound.seek(start)
+            # A FLAC without a length and telephony codecs have no seek: samples before the segment are dropped.
+            position = 0 if self._endless or not self._seekable else sound.seek(start)
             while position < stop:
                 block = self._fill(sound, min(size, stop - position))
                 if not len(block):

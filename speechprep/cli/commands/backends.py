@@ -12,7 +12,7 @@ from speechprep.cli import options as opt
 from speechprep.cli.output import console, print_json, table
 
 if TYPE_CHECKING:
-    from speechprep.pipelines.backends import Aligner, Embedder, Extractor, ImageCodec, Quantizer
+    from speechprep.pipelines.backends import Aligner, Embedder, Extractor, ImageCodec, Quantizer, Recogniser
 
 # The explicit name and callback keep the group; typer would merge a group with one command into its command.
 app = typer.Typer(name="backends", rich_markup_mode=None, add_completion=False)
@@ -21,7 +21,7 @@ POINTS = 1600  # random points for the trial of a quantizer
 
 @app.callback(invoke_without_command=True)
 def backends(ctx: typer.Context) -> None:
-    """List the aligners, extractors, embedders, image codecs and quantizers, or try one."""
+    """List the recognisers, aligners, extractors, embedders, image codecs and quantizers, or try one."""
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
@@ -68,11 +68,15 @@ def _entry(family: str, name: str, target: str) -> dict[str, Any]:
 @app.command(
     "check",
     epilog="\b\nExamples:\n  speechprep backends check pocketsphinx\n"
-    "  speechprep backends check mfcc --set cmvn=utterance",
+    "  speechprep backends check mfcc --set cmvn=utterance\n"
+    "  speechprep backends check whisper --family recognisers --set model=models/base.pt",
 )
 def check(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a backend; see: speechprep backends list.")],
     *,
+    family: Annotated[
+        str | None, typer.Option("--family", metavar="FAMILY", help="Family, for a name in several of them.")
+    ] = None,
     settings: opt.Settings = None,
     json: opt.Json = False,
 ) -> None:
@@ -81,17 +85,22 @@ def check(
     from speechprep.errors import ConfigError
     from speechprep.options import read_value
 
-    families = [family for family in registry.BACKENDS if name in registry.names(family)]
+    families = [one for one in registry.BACKENDS if name in registry.names(one)]
     if not families:
         names = sorted({backend for _, backend, _ in _all()})
         raise ConfigError(f"unknown backend {name!r}; there are: {', '.join(names)}")
+    if family is not None and family not in families:
+        raise ConfigError(f"--family {family}: the backend {name!r} is one of the {', '.join(families)}")
+    families = [family] if family is not None else families
     options = {}
     for setting in settings or []:
         key, equals, value = setting.partition("=")
         if not equals:
             raise ConfigError(f"--set {setting!r}: write it as OPTION=VALUE, for example --set cmvn=utterance")
         options[key] = read_value(value)
-    results = [_try(family, name, options) for family in families]
+    if len(families) > 1 and options:
+        raise ConfigError(f"{name!r} is one of the {', '.join(families)}; choose one of them with --family")
+    results = [_try(one, name, options) for one in families]
     if json:
         print_json(results)
         return
@@ -131,6 +140,13 @@ def _utterance(sample_rate: int) -> tuple[Any, str]:
 
     first = json.loads((corpus_path() / "manifest.jsonl").read_text().splitlines()[0])
     return audio.decode(str(corpus_path() / first["audio"]), sample_rate=sample_rate), first["text"]
+
+
+def _recognise(recogniser: Recogniser) -> str:
+    audio, _ = _utterance(recogniser.sample_rate)
+    passages = list(recogniser.passages(iter([audio])))
+    texts = " | ".join(passage.text.strip() for passage in passages)
+    return f"{len(passages)} passages in {len(audio) / recogniser.sample_rate:.2f} s: {texts}"
 
 
 def _align(aligner: Aligner) -> str:
@@ -176,6 +192,7 @@ def _encode(codec: ImageCodec) -> str:
 
 
 _TRIALS: dict[str, Callable[[Any], str]] = {
+    "recognisers": _recognise,
     "aligners": _align,
     "extractors": _extract,
     "embedders": _embed,

@@ -1,10 +1,11 @@
-"""`speechprep eval`: one command for each benchmark, and one for each evaluation of a trained model.
+"""`speechprep eval`: one command for each benchmark, each evaluation of a run and each evaluation of a trained model.
 
-The commands are built from the declarations of scorers and models.
+The commands of benchmarks and models are built from their declarations.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,8 +27,14 @@ Examples:
   speechprep eval wer --references dev.tsv --hypotheses decoded.tsv --normalise whisper --speaker-column speaker
   speechprep eval captions --references captions.csv --hypotheses generated.jsonl --json
   speechprep eval slue-ner --references slue-voxpopuli_dev.tsv --hypotheses tagged.jsonl
+  speechprep eval alignment run --reference textgrids
+  speechprep eval abx run --phones phones.csv
 
 Files are .jsonl, .tsv, .csv or sclite's .trn. Rows are joined by id: an id on one side only is an error."""
+OF_RUNS = {
+    "alignment": "speechprep.cli.zoo.alignment",
+    "abx": "speechprep.cli.zoo.abx",
+}  # evaluation of a run -> module with its program
 
 References = Annotated[
     str, typer.Option("--references", metavar="FILE", help="Reference texts with ids: .jsonl, .tsv, .csv or .trn.")
@@ -50,14 +57,6 @@ SpeakerColumn = Annotated[
         help="Column of the references with the speaker. The interval is then over speakers, not utterances.",
     ),
 ]
-Samples = Annotated[
-    int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the interval; 0: no interval.")
-]
-Level = Annotated[
-    float, typer.Option("--level", metavar="FRACTION", help="Fraction of the samples inside the interval.")
-]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the bootstrap.")]
-
 Trained = Annotated[str, typer.Option("--model", "-m", metavar="FOLDER", help="Folder of a trained model.")]
 SeveralTrained = Annotated[
     list[str],
@@ -71,18 +70,20 @@ Decoded = Annotated[
 
 
 class Evaluations(TyperGroup):
-    """A group with a command for each benchmark and each evaluation."""
+    """A group with a command for each benchmark, each evaluation of a run and each evaluation of a model."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Benchmarks, then evaluations."""
+        """Benchmarks, then evaluations of runs, then of models."""
         from speechprep.models.zoo import evaluations
 
-        return [*registry.names("scorers"), *evaluations()]
+        return [*registry.names("scorers"), *OF_RUNS, *evaluations()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Build a command from its record."""
         from speechprep.models.zoo import evaluations
 
+        if cmd_name in OF_RUNS:
+            return typer.main.get_command(import_module(OF_RUNS[cmd_name]).app)
         program = typer.Typer(rich_markup_mode=None, add_completion=False)
         if cmd_name in registry.names("scorers"):
             _add_benchmark(program, registry.resolve("scorers", cmd_name))
@@ -107,7 +108,7 @@ app = typer.Typer(name="eval", cls=Evaluations, rich_markup_mode=None, add_compl
 
 @app.callback(invoke_without_command=True, epilog=EXAMPLES)
 def evaluate(ctx: typer.Context) -> None:
-    """Score texts against references, or a trained model on a run, with counts and a confidence interval."""
+    """Score texts or word times against references, the units of a run, or a trained model on a run."""
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
@@ -120,9 +121,9 @@ def _tables(
     reference_column: ReferenceColumn = "text",
     hypothesis_column: HypothesisColumn = "text",
     speaker_column: SpeakerColumn = None,
-    samples: Samples = 1000,
-    level: Level = 0.95,
-    seed: Seed = 0,
+    samples: opt.BootstrapSamples = 1000,
+    level: opt.BootstrapLevel = 0.95,
+    seed: opt.BootstrapSeed = 0,
     json: opt.Json = False,
 ) -> None:
     """Signature of the options of all benchmarks."""

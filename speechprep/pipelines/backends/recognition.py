@@ -71,13 +71,18 @@ class Aligner(Backend):
         return self.align(joined(blocks), text)
 
     def align_passage(self, passage: Passage) -> list[Word]:
-        """The words of a recognised passage, in seconds of the recording. Default: `align`, then a shift.
+        """The words of a recognised passage, in seconds of the recording.
+
+        Default: `align` for the passage with the pauses around it, then a shift. A speech detector cuts into words.
 
         Raises:
             BadInput: as `align`.
         """
-        words = self.align(passage.audio, passage.text).words
-        return [replace(word, start=word.start + passage.start, end=word.end + passage.start) for word in words]
+        audio, start = passage.audio, passage.start
+        if passage.wide is not None:
+            audio, start = passage.wide, passage.start - passage.margin
+        words = self.align(audio, passage.text).words
+        return [replace(word, start=word.start + start, end=word.end + start) for word in words]
 
     def for_language(self, language: Language) -> Aligner:
         """The loaded aligner for speech in a language. Default: this one, for each language in `languages`.

@@ -47,6 +47,8 @@ class Passage:
         language: of the recording.
         no_speech_probability: probability of the recogniser that there is no speech; None without one.
         log_probability: mean log-probability of a token of the text, in nats; None without one.
+        margin: seconds of `wide` before `start`.
+        wide: (samples,) the part with the pauses around it, for aligners; None: `audio`.
     """
 
     start: float
@@ -56,6 +58,8 @@ class Passage:
     language: Language
     no_speech_probability: float | None = None
     log_probability: float | None = None
+    margin: float = 0.0
+    wide: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

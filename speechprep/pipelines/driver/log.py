@@ -68,4 +68,6 @@ class LoggingListener:
         if result.tasks_run:
             counts = f"{result.rows} rows, {result.rejected} rejected, {result.seconds:.1f} s of audio"
             self.line(f"{result.name}: {counts}, {result.tasks_run} of {result.tasks} shards in {result.wall:.1f} s")
+        if result.warning and result.tasks_run:
+            self.line(f"{result.name}: warning: {result.warning}")
         self.listener.finished(result)

@@ -81,4 +81,6 @@ def stage_entry(result: StepResult) -> dict[str, Any]:
         "times_real_time": None if times is None else round(times, 2),
         "counters": result.counters,
         **({"note": result.note} if result.note else {}),
+        **({"warning": result.warning} if result.warning else {}),
+        **({"input": result.facts} if result.facts else {}),
     }

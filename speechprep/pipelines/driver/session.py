@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from speechprep.artifacts import manifest, run_card, storage
+from speechprep.artifacts import manifest, storage
+from speechprep.artifacts.cards import run as run_card
 from speechprep.errors import ConfigError, SpeechprepError, TooManyRejects
 from speechprep.pipelines.driver.log import LoggingListener
 from speechprep.pipelines.driver.outcome import Outcome

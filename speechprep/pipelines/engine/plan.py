@@ -9,7 +9,7 @@ from typing import Any
 
 from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard, differences, digest
-from speechprep.artifacts.run import EARLIER_FILES, REJECTS
+from speechprep.artifacts.run import EARLIER_REJECTS, REJECTS, remove_earlier_files
 from speechprep.artifacts.schemas import SCHEMA_VERSION
 from speechprep.artifacts.shards import shard_name, shard_names
 from speechprep.errors import ConfigError, StaleArtifact
@@ -56,6 +56,7 @@ class Prepared:
         tasks: all tasks.
         committed: task number -> committed shards.
         finished: the manifest if the folder is complete and up to date, else None.
+        facts: entries of the manifest about the sources, from the plan of the stage.
     """
 
     step: Step
@@ -65,6 +66,7 @@ class Prepared:
     tasks: list[Task]
     committed: dict[int, list[Shard]]
     finished: Manifest | None
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -107,12 +109,13 @@ def prepare(
 
     def planned_in(scratch: str) -> Prepared:
         base = _base_task(step, scratch if shares_disk else None)
+        facts: dict[str, Any] = {}
         if step.stage.plan is not None:
-            tasks = _planned_tasks(step, base, digest(made_of), Path(scratch), max_reject_fraction)
+            tasks, facts = _planned_tasks(step, base, digest(made_of), Path(scratch), max_reject_fraction)
         else:
             base = replace(base, retry=with_reject_limit(base.retry, max_reject_fraction))
             tasks = _tasks(step, base, digest(made_of), inputs)
-        return _compare_with_folder(Prepared(step, made_of, inputs, work, tasks, {}, None))
+        return _compare_with_folder(Prepared(step, made_of, inputs, work, tasks, {}, None, facts))
 
     if step.stage.plan is not None and manifest.find(step.folder) is not None:
         # The plan of a complete folder is usually only compared: nothing may be written to the folder, which may be
@@ -160,7 +163,7 @@ def _check_folder(step: Step, made_of: dict[str, Any], *, rebuild: bool) -> None
     elif storage.exists(state):
         earlier = json.loads(storage.read_bytes(state))
     if earlier is None:
-        if storage.sizes(step.folder) or set(storage.folders(step.folder)) - {STATE, WORK, REJECTS, *EARLIER_FILES}:
+        if storage.sizes(step.folder) or set(storage.folders(step.folder)) - {STATE, WORK, REJECTS, EARLIER_REJECTS}:
             raise ConfigError(
                 f"{step.folder} holds files that speechprep did not make: it has no {manifest.NAME}; choose another "
                 "--out, or delete the folder if an earlier run made it"
@@ -178,8 +181,9 @@ def _check_folder(step: Step, made_of: dict[str, Any], *, rebuild: bool) -> None
 def _remove_output(folder: str, complete: Manifest | None) -> None:
     """Remove the files of speechprep from a folder; other files stay."""
     names = [s.name for s in complete.shards] if complete else shard_names(list(storage.sizes(folder)))
-    for name in [manifest.NAME, REJECTS, *EARLIER_FILES, *names, STATE, WORK]:
+    for name in [manifest.NAME, REJECTS, *names, STATE, WORK]:
         storage.remove(storage.join(folder, name))
+    remove_earlier_files(folder)
 
 
 def _base_task(step: Step, work: str | None) -> Task:
@@ -222,8 +226,11 @@ def _tasks(step: Step, base: Task, fingerprint: str, inputs: dict[str, Manifest]
     return tasks
 
 
-def _planned_tasks(step: Step, base: Task, fingerprint: str, scratch: Path, max_reject_fraction: float) -> list[Task]:
-    """Tasks of a stage with its own plan of the sources. The first task commits the rejects of the planning."""
+def _planned_tasks(
+    step: Step, base: Task, fingerprint: str, scratch: Path, max_reject_fraction: float
+) -> tuple[list[Task], dict[str, Any]]:
+    """Tasks and facts of a stage with its own plan of the sources. The first task commits the rejects of the
+    planning."""
     scratch.mkdir(parents=True, exist_ok=True)
     assert step.stage.plan is not None  # noqa: S101 - checked by the caller
     planned = step.stage.plan(step.config, [storage.absolute(s) for s in step.sources], scratch)
@@ -234,7 +241,7 @@ def _planned_tasks(step: Step, base: Task, fingerprint: str, scratch: Path, max_
     # The keys are computed from the rejects without the limit: another limit must not run the first task again.
     keys = [digest([fingerprint, key, rejects if i == 0 else []]) for i, key in enumerate(planned.keys)]
     retry = with_reject_limit(base.retry, max_reject_fraction)
-    return [
+    tasks = [
         replace(
             base,
             shard=i,
@@ -247,6 +254,7 @@ def _planned_tasks(step: Step, base: Task, fingerprint: str, scratch: Path, max_
         )
         for i, (payload, key) in enumerate(zip(planned.payloads, keys, strict=True))
     ]
+    return tasks, planned.facts
 
 
 def _aligned_shards(step: Step, inputs: dict[str, Manifest]) -> list[tuple[float, int]]:
@@ -284,7 +292,9 @@ def _compare_with_folder(prepared: Prepared) -> Prepared:
         if committed:
             prepared.committed[task.shard] = committed
     if complete and not prepared.todo and len(complete.shards) == sum(map(len, prepared.committed.values())):
-        prepared.finished = complete
+        # A manifest of an earlier version has no facts about the sources; it stays.
+        stated = {name: complete.extra.get(name, value) for name, value in prepared.facts.items()}
+        prepared.finished = complete if stated == prepared.facts else None
     return prepared
 
 

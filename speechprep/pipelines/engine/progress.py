@@ -6,8 +6,8 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from speechprep.artifacts import storage
 from speechprep.pipelines.engine.plan import Prepared, Step
@@ -31,6 +31,8 @@ class StepResult:
         counters: sums of the counters of the stage.
         wall: wall time in seconds.
         note: the result in words, empty for most stages.
+        warning: a problem in words, empty without one.
+        facts: counts of the files of the input, for a stage that reads files.
     """
 
     name: str
@@ -44,6 +46,8 @@ class StepResult:
     counters: dict[str, float]
     wall: float
     note: str = ""
+    warning: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Listener(Protocol):

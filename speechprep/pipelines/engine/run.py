@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard
-from speechprep.artifacts.run import move_to_layout
+from speechprep.artifacts.run import REJECTS, move_to_layout
 from speechprep.errors import SpeechprepError, TooManyRejects
 from speechprep.pipelines.engine.beam.runner import Engine, run_tasks
 from speechprep.pipelines.engine.failures import WorkerDied
@@ -36,6 +36,7 @@ from speechprep.pipelines.engine.task import (
 
 CRASHES_TO_REJECT = 2  # the first crash may have an external cause, for example the out-of-memory killer
 ATTEMPTS = 12
+SOURCE_FACTS = ("files", "unused_transcripts", "with_transcript", "without_transcript")  # in results, see `ingest`
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,8 @@ def _finish(prepared: Prepared, options: Options) -> Manifest:
 def _facts(prepared: Prepared, shards: list[Shard]) -> dict[str, Any]:
     step = prepared.step
     stored = storage.join(step.folder, STATE, "facts.json")
-    facts: dict[str, Any] = json.loads(storage.read_bytes(stored)) if storage.exists(stored) else {}
+    facts: dict[str, Any] = dict(prepared.facts)
+    facts |= json.loads(storage.read_bytes(stored)) if storage.exists(stored) else {}
     if step.stage.facts is not None:
         facts |= step.stage.facts(Finished(step.folder, step.config, shards, prepared.inputs))
     return facts
@@ -286,6 +288,8 @@ def _result(step: Step, complete: Manifest, tasks: int, tasks_run: int, wall: fl
         counters=complete.counters,
         wall=wall,
         note=step.stage.note(complete.extra) if step.stage.note is not None else "",
+        warning=step.stage.warning(complete.extra) if step.stage.warning is not None else "",
+        facts={name: complete.extra[name] for name in SOURCE_FACTS if name in complete.extra},
     )
 
 
@@ -303,5 +307,5 @@ def _check_rejects(result: StepResult, limit: float) -> None:
         listed = ", ".join(f"{name} {n}" for n, name in reasons[:4])
         raise TooManyRejects(
             f"{result.name} rejected {result.rejected} of {records} records ({listed}), over the limit of {limit:.0%}; "
-            f"all others are committed; see {result.folder}/rejects, correct the input or raise --max-reject-fraction"
+            f"all others are committed; see {result.folder}/{REJECTS}, correct the input or raise --max-reject-fraction"
         )

@@ -54,12 +54,14 @@ class ShardPlan:
         keys: for each shard, a digest of everything with an influence on its rows.
         rejects: records rejected by the planning, (id, error, audio).
         records: number of records of each shard; empty if unknown.
+        facts: entries of the manifest about the sources. A change of these alone renews the manifest only.
     """
 
     payloads: list[Path]
     keys: list[str]
     rejects: list[tuple[str, BadInput, str | None]] = field(default_factory=list)
     records: list[int] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Stage:
         version_of: version for a backend, if it is not the same for all backends; None: `version`.
         facts: further entries of the manifest, computed once after the last shard.
         note: the result in words from the entries `extra` of the manifest, printed after the step.
+        warning: a problem in words from the same entries, printed before the next step begins; empty without one.
         help: text of `speechprep NAME --help`; lists of stages show the first sentence.
         examples: command lines for the help.
     """
@@ -114,6 +117,7 @@ class Stage:
     choose_reads: Callable[[Mapping[str, Any], Container[str]], tuple[Read, ...]] | None = None
     facts: Callable[[Finished], dict[str, Any]] | None = None
     note: Callable[[dict[str, Any]], str] | None = None
+    warning: Callable[[dict[str, Any]], str] | None = None
     version_of: Callable[[Any], int] | None = None
     help: str = ""
     examples: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.run import Run, open_run
@@ -114,8 +114,9 @@ def export(
 
 
 def _audio(mode: str) -> Audio:
-    if mode == "path" or mode == "copy":
-        return mode
+    for known in get_args(Audio):
+        if mode == known:
+            return cast(Audio, known)
     raise ConfigError(f"audio = {mode!r}; choose 'path' or 'copy'")
 
 

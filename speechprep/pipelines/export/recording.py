@@ -16,6 +16,7 @@ import numpy as np
 from speechprep.artifacts import storage
 from speechprep.artifacts.media import audio as media
 from speechprep.artifacts.media.audio import AudioInfo
+from speechprep.artifacts.media.sndfile import Samples
 from speechprep.artifacts.run import Dataset
 from speechprep.artifacts.timebase import num_samples
 from speechprep.errors import BadInput
@@ -127,7 +128,7 @@ class Recording:
         rate = self.info.sample_rate
         return num_samples(utterance.offset, rate) == 0 and num_samples(utterance.duration, rate) >= self.info.frames
 
-    def samples(self, utterance: Utterance, sample_rate: int | None = None) -> media.Samples:
+    def samples(self, utterance: Utterance, sample_rate: int | None = None) -> Samples:
         """Mono samples (n,) of an utterance."""
         return media.decode(self.source, utterance.offset, utterance.duration, sample_rate)
 
@@ -144,7 +145,7 @@ class Recording:
         yield from sorted(rows, key=lambda row: row[1][:2])
 
 
-def encode(samples: media.Samples, sample_rate: int, form: str) -> bytes:
+def encode(samples: Samples, sample_rate: int, form: str) -> bytes:
     """Mono samples (n,) in [-1, 1] as a 16-bit file: "FLAC" or "WAV"."""
     import soundfile
 

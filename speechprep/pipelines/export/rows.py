@@ -224,6 +224,7 @@ def read_utterances(source: Source, judge: Judge, names: Mapping[str, str]) -> I
             spoken = words.get(row["id"])
             place = None if row["audio"] is not None else (shard, group, at)
             given = (spoken if spoken is not None else row)["words"] or []
+            as_stored: dict[str, Any] = {name: row.get(name) for name in _AS_STORED}
             yield Utterance(
                 name=names[f"#{row['id']}"],
                 recording=names[recording_key(row["id"], row["audio"])],
@@ -232,7 +233,7 @@ def read_utterances(source: Source, judge: Judge, names: Mapping[str, str]) -> I
                 units=units.get(row["id"]) or [],
                 grid=grid,
                 drop=_drop(row, spoken, source, judge),
-                **{name: row.get(name) for name in _AS_STORED},
+                **as_stored,
                 offset=row.get("offset") or 0.0,
                 duration=row.get("duration") or 0.0,
                 text=spoken["text"] if spoken is not None else row["text"],

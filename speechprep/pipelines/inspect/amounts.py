@@ -68,6 +68,9 @@ def _compare(
 
 def _ingest(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     amounts = Amounts({"utterances": 0}, 0.0, licences_of(folder, task))
+    if "with_transcript" in folder.manifest.counters:  # absent from manifests of earlier versions
+        texts = [batch.column("text") for batch in batches_of(folder.dataset, task, ["text"])]
+        amounts.counters["with_transcript"] = sum(len(text) - text.null_count for text in texts)
     for batch in batches_of(folder.dataset, task, ["duration"]):
         amounts.counters["utterances"] = (amounts.counters["utterances"] or 0) + batch.num_rows
         amounts.seconds = (amounts.seconds or 0.0) + total(batch.column("duration"))

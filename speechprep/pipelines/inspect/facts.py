@@ -95,11 +95,16 @@ def _none(folder: CheckedFolder) -> Facts:
     return {}
 
 
-def _extractor(folder: CheckedFolder, dim: Any) -> Facts:
+def _ingest(folder: CheckedFolder) -> Facts:
+    texts = [batch.column("text") for batch in folder.dataset.batches(["text"], rows=ROWS)]
+    without = sum(text.null_count for text in texts)
+    return {"with_transcript": sum(map(len, texts)) - without, "without_transcript": without}
+
+
+def _extractor_facts(folder: CheckedFolder, extractor: Extractor | None, dim: Any) -> Facts:
     """Facts of the extractor, from the fingerprint body; the frame grid needs the same extractor on this machine."""
     made = {"extractor": _name(folder), "options": folder.config.get("options")}
     facts = {"backend": made, "extractor": folder.manifest.made_of.get("backend"), "dim": dim, "grid": UNKNOWN}
-    extractor = _loadable(folder)
     return facts if extractor is None else facts | {"grid": extractor.grid.as_dict(), "dim": extractor.dim}
 
 
@@ -109,7 +114,7 @@ def _name(folder: CheckedFolder) -> Any:
 
 
 def _loadable(folder: CheckedFolder) -> Extractor | None:
-    """The unloaded extractor of a folder; None if this machine has another one, or none."""
+    """The unloaded extractor of a folder; None if this machine has another one, or none. All weights are read."""
     try:
         extractor: Extractor = make("extractors", str(_name(folder)), folder.config.get("options") or {})
         same = json.loads(canonical(extractor.identity())) == folder.manifest.made_of.get("backend")
@@ -125,7 +130,8 @@ def _sample(folder: CheckedFolder) -> Facts:
         if row is not None:
             dim = len(row["features"]) // (4 * len(row["frames"]))
             break
-    facts = _extractor(folder, dim)
+    extractor = _loadable(folder)
+    facts = _extractor_facts(folder, extractor, dim)
     facts["plan"] = {name: folder.config.get(name) for name in ("max_frames", "balance", "spread")}
     for name in ("frames_extracted", "frames_kept"):
         facts[name] = sum(int(shard.counters.get(name, 0)) for shard in folder.manifest.shards)
@@ -133,12 +139,11 @@ def _sample(folder: CheckedFolder) -> Facts:
     facts["frames_in_corpus"] = UNKNOWN
     if corpus is not None and grid is not UNKNOWN:
         facts["frames_in_corpus"] = round(corpus.manifest.seconds * FrameGrid(**grid).rate)
-    return facts | _window(folder)
+    return facts | _window(folder, extractor)
 
 
-def _window(folder: CheckedFolder) -> Facts:
+def _window(folder: CheckedFolder, extractor: Extractor | None) -> Facts:
     """Facts of a sample of an extractor with a fixed window; they need the same extractor on this machine."""
-    extractor = _loadable(folder)
     if extractor is None:
         names = ("window_frames", "shift_leads") if "window_frames" in folder.manifest.extra else ()
         return dict.fromkeys(names, UNKNOWN)
@@ -150,7 +155,7 @@ def _pool(folder: CheckedFolder) -> Facts:
     from speechprep.pipelines.stages.pool import standardisation
 
     dim = next((len(row["mean"]) for row in folder.dataset.records(["mean"])), UNKNOWN)
-    facts = _extractor(folder, dim)
+    facts = _extractor_facts(folder, _loadable(folder), dim)
     if facts["dim"] is UNKNOWN:
         return {**facts, "mean": UNKNOWN, "std": UNKNOWN}
     return {**facts, **standardisation(folder.dataset.batches(["mean"], rows=ROWS), facts["dim"])}
@@ -185,6 +190,8 @@ def _codebook(folder: CheckedFolder) -> Facts | None:
             **{name: value for name, value in report.items() if isinstance(value, int | float | str)},
             "words": report.get("words", {}),
             "labels": report.get("labels", {}),
+            **{name: report[name] for name in ("shift", "position") if name in report},
+            **({"normalisation": codebook.normalisation} if codebook.normalisation else {}),
             **facts,
         }
     return _json(facts)
@@ -245,11 +252,11 @@ def _images(folder: CheckedFolder) -> Facts:
     return {"codec": folder.manifest.made_of.get("backend"), "length": length}
 
 
-OPTIONAL = {"subword": ("codebook",)}
+OPTIONAL = {"subword": ("codebook",), "ingest": ("with_transcript", "without_transcript")}
 """Stage -> facts absent from the manifests of earlier versions."""
 
 STAGES: dict[str, Callable[[CheckedFolder], Facts | None]] = {
-    "ingest": _none,
+    "ingest": _ingest,
     "align": _none,
     "filter": _none,
     "sample": _sample,

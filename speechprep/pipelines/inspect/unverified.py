@@ -9,6 +9,8 @@ UNVERIFIED: dict[str, dict[str, str]] = {
     "ingest": {
         "key": "it depends on the source files, and they may be absent",
         "counters.stated_duration_wrong": "the stated durations are in the source files only",
+        "extra.files": "the source files may be absent",
+        "extra.unused_transcripts": "the source files may be absent",
     },
     "images": {
         "key": "it depends on the source files, and they may be absent",

@@ -20,7 +20,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from speechprep.artifacts import manifest, run_card, schemas, shards, storage
+from speechprep.artifacts import manifest, schemas, shards, storage
+from speechprep.artifacts.cards import run as run_card
 from speechprep.artifacts.datasets import find_kind
 from speechprep.artifacts.run import EARLIER_FILES, RECORD, Dataset
 from speechprep.errors import DamagedFile, SchemaMismatch, SpeechprepError, StaleArtifact, first_line

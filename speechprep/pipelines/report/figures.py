@@ -239,6 +239,31 @@ def compression(rates: dict[str, float]) -> Figure:
     }
 
 
+def measure(names: list[str], values: list[float | None], axis: str) -> Figure:
+    """One bar for each name; a value of None has no bar."""
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "y": [_label(name) for name in names],
+        "x": [None if value is None else float(f"{value:.4g}") for value in values],
+        "text": ["" if value is None else f"{value:.3g}" for value in values],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "marker": {"color": SPEECH},
+        "hovertemplate": "%{y}: %{x:.4~g}<extra></extra>",
+    }
+    most = max((value for value in values if value is not None), default=1.0)
+    return {
+        "data": [bars],
+        "layout": _layout(
+            80 + 30 * len(names),
+            xaxis={"title": _title(axis), "range": [0, 1.2 * most or 1.0]},
+            yaxis=_CATEGORIES,
+            bargap=0.3,
+        ),
+    }
+
+
 def mixture(kinds: dict[str, Kind]) -> Figure:
     """Tokens of each kind, split into speech, text and markers."""
     names = sorted(kinds)

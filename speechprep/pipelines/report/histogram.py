@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 _HALF = 8192  # fine bins on either side of zero
 _FINEST = 2.0**-13
+_TINY = 1e-300
 BEYOND = 0.002  # share of the values beyond the bars, on either side
 
 
@@ -43,6 +44,7 @@ class Histogram:
         """Count the finite values."""
         finite = np.asarray(values, np.float64)
         finite = finite[np.isfinite(finite)]
+        finite = np.where(np.abs(finite) < _TINY, 0.0, finite)  # divided by a width, they would lose their sign
         if not len(finite):
             return
         self.count += len(finite)

@@ -9,11 +9,12 @@ import posixpath
 from collections.abc import Iterator
 
 from speechprep.artifacts import storage
-from speechprep.errors import ConfigError
+from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.sources import files, lines
 from speechprep.pipelines.sources.dialect import Dialect, FileHead, dialects, find_dialect
-from speechprep.pipelines.sources.entry import Options, Record, printable, storable
+from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, printable, storable
 from speechprep.pipelines.sources.folder import read_files
+from speechprep.pipelines.sources.unique_ids import below, folder_of
 
 AUDIO = "audio"  # a single audio file, read like a folder with one file
 
@@ -26,9 +27,24 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
         format: name of a dialect, or "auto".
         options: options of the stage for its input.
 
+    Yields:
+        Records; an entry without an id gets its place below the folder of the input as id.
+
     Raises:
         ConfigError: absent input, or input of an unknown dialect.
     """
+    root = folder_of(uri)
+    for record in _read(uri, format, options):
+        if isinstance(record, Entry) and not record.id:
+            try:
+                record.id = check_id(below(record.place or record.where, root))
+            except BadInput as error:
+                yield Rejected(record.where, error, record.audio)
+                continue
+        yield record
+
+
+def _read(uri: str, format: str, options: Options) -> Iterator[Record]:
     if not storable(uri):
         raise ConfigError(f"the path {printable(uri)!r} is not valid Unicode; rename it")
     if storage.exists(uri):
@@ -42,7 +58,7 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
     forms = [locate(match, format)[0] for match in matches]
     audio = [match for form, match in forms if form == AUDIO]
     if audio:
-        yield from read_files(files.root_of(uri), audio)
+        yield from read_files(files.root_of(uri), audio, options)
     for form, match in forms:
         if form != AUDIO:
             yield from _read_one(form, match, options)
@@ -57,9 +73,12 @@ def corpus_of(uri: str) -> str | None:
 
 def _read_one(form: str, uri: str, options: Options) -> Iterator[Record]:
     if form == AUDIO:
-        yield from read_files(posixpath.dirname(uri), [uri])
-    else:
-        yield from find_dialect(form).read(uri, options)
+        yield from read_files(posixpath.dirname(uri), [uri], options)
+        return
+    dialect = find_dialect(form)
+    if not dialect.whole_folder or not storage.is_dir(uri):
+        options.ledger.use(uri, "archive" if dialect.archive is not None else "manifest")
+    yield from dialect.read(uri, options)
 
 
 def locate(uri: str, format: str = "auto") -> list[tuple[str, str]]:
@@ -96,9 +115,9 @@ def _in_folder(uri: str) -> list[tuple[str, str]]:
             if dialect.whole_folder:
                 return [(dialect.name, uri)]
             return [(dialect.name, storage.join(uri, name)) for name in names if dialect.matches(name)]
-    for _, below in files.walk(uri):
+    for _, names_below in files.walk(uri):
         for dialect in table:
-            if dialect.below is not None and dialect.below(below):
+            if dialect.below is not None and dialect.below(names_below):
                 places = [uri] if dialect.whole_folder else _files_below(uri, dialect)
                 return [(dialect.name, place) for place in places]
     return [("folder", uri)]

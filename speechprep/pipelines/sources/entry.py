@@ -9,7 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
@@ -31,6 +31,9 @@ ENTRIES = pa.schema(
         pa.field("start", pa.int64()),
         pa.field("size", pa.int64()),
         pa.field("where", pa.string()),
+        pa.field("channel", pa.int32()),
+        pa.field("source_times", pa.bool_()),
+        pa.field("place", pa.string()),
     ]
 )
 
@@ -39,8 +42,17 @@ ENTRIES = pa.schema(
 ALIASES: dict[str, tuple[str, ...]] = {
     "id": ("id", "utt_id", "utterance_id", "uttid", "key"),
     "audio": ("audio", "audio_filepath", "audio_path", "audio_file", "path", "file", "file_name", "filename", "wav"),
-    "offset": ("offset",),
+    "offset": ("offset", "offset_s"),
+    "start": ("start", "start_time", "begin", "begin_time", "start_s"),
+    "end": ("end", "end_time", "stop", "stop_time", "end_s"),
     "duration": ("duration", "duration_s"),
+    "start_sample": ("start_sample", "sample_offset", "offset_samples", "start_frame", "frame_offset"),
+    "end_sample": ("end_sample", "end_frame"),
+    "num_samples": ("num_samples", "n_samples", "num_frames", "n_frames"),
+    "start_ms": ("start_ms", "offset_ms", "start_time_ms", "begin_ms"),
+    "end_ms": ("end_ms", "end_time_ms", "stop_ms"),
+    "sample_rate": ("sample_rate", "sampling_rate", "sr"),
+    "channel": ("channel", "channel_selector", "channel_id", "audio_channel"),
     "text": ("text", "normalized_text", "sentence", "transcript", "transcription"),
     "speaker": ("speaker", "speaker_id", "client_id", "spk"),
     "language": ("language", "lang", "locale"),
@@ -52,17 +64,45 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "labels": ("labels", "label", "tags"),
 }
 LISTS = frozenset({"captions", "labels"})
+_LATER = ("where", "channel", "source_times", "place")  # not in the keys of shards
 MAX_RANK = 1 + max(map(len, ALIASES.values()))
+
+
+class Ledger(Protocol):
+    """Receiver of the files that a dialect reads and leaves; see `inventory.Inventory`."""
+
+    def use(self, uri: str, kind: str) -> None:
+        """A file that is read."""
+
+    def use_member(self, kind: str, count: int = 1) -> None:
+        """Members of an archive that are read."""
+
+    def leave(self, name: str, kind: str, reason: str) -> None:
+        """A member of an archive that is not read."""
+
+
+class NoLedger:
+    """Ledger for callers without an interest in the files."""
+
+    def use(self, uri: str, kind: str) -> None:
+        """Does nothing."""
+
+    def use_member(self, kind: str, count: int = 1) -> None:
+        """Does nothing."""
+
+    def leave(self, name: str, kind: str, reason: str) -> None:
+        """Does nothing."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options for the input; see `ingest.Config`."""
+    """Options for the input; see `ingest.Config`. `ledger`: receiver of the files that are read and left."""
 
     audio_root: str | None = None
     words: Literal["use", "ignore"] = "use"
     archive_ids: bool = False
     columns: dict[str, str] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=NoLedger, compare=False)
 
     @cached_property
     def naming(self) -> dict[str, list[tuple[str, int]]]:
@@ -79,13 +119,17 @@ class Entry:
     """An utterance before its audio is read.
 
     Attributes:
-        id: unique in the dataset.
+        id: unique in the dataset. Empty: derived from `place`.
         where: its place in the input ("manifest.jsonl:12"), for messages.
         audio: URI of the audio file, or of its archive.
         offset: seconds from the start of the file; None: the whole file is the utterance, and `duration` is unverified.
         words: {text, start, end} in seconds from the start of the utterance.
         archive: "tar" or "parquet" if `audio` is an archive; `member` is then the name of the audio in it, `start` the
             byte offset or row, `size` its bytes.
+        channel: the channel of the audio that is the utterance, from 0; None: the mean of all channels.
+        source_times: the segment is given by its start and end. They may be times of a recording whose cut is the file.
+        place: URI of the file with the record, and its row or member, for a derived id; None for an id of the corpus. A
+            derived id that is not unique is replaced by the place, relative to the folder of all inputs.
         order: sort key before the id: the position in an archive, for reading front to back.
     """
 
@@ -107,6 +151,9 @@ class Entry:
     member: str | None = None
     start: int | None = None
     size: int | None = None
+    channel: int | None = None
+    source_times: bool = False
+    place: str | None = None
     order: str = ""
 
     def row(self) -> dict[str, Any]:
@@ -116,7 +163,9 @@ class Entry:
     def digest(self, stamp: str) -> bytes:
         """Digest of 16 bytes over everything with an influence on the utterance; `stamp` stands for the audio's
         content."""
-        facts = [getattr(self, name) for name in ENTRIES.names if name != "where"]
+        facts = [getattr(self, name) for name in ENTRIES.names if name not in _LATER]
+        if self.channel is not None:  # absent otherwise, as in the keys of earlier versions
+            facts.append(self.channel)
         return hashlib.blake2b(repr((facts, stamp)).encode(), digest_size=16).digest()
 
 

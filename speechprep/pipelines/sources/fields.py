@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +21,8 @@ from speechprep.pipelines.sources.entry import (
     printable,
 )
 from speechprep.pipelines.sources.files import Base
+from speechprep.pipelines.sources.selection import channel_number, number, segment
 
-MAX_SECONDS = 1e15  # of an offset or a duration; their milliseconds are exact integers of 64 bits
 Fields = dict[str, Any]  # by the names of ALIASES
 
 
@@ -35,7 +36,7 @@ def normalise(row: Mapping[str, Any], options: Options) -> Fields:
     for key, value in row.items():
         if value is None:
             continue
-        for name, rank in options.naming.get(key, ()):
+        for name, rank in options.naming.get(key) or options.naming.get(key.lower()) or []:
             if name in LISTS:
                 fields.setdefault(name, []).append((rank, key, value))
             elif rank < ranks.get(name, MAX_RANK):
@@ -68,7 +69,11 @@ def to_record(row: Mapping[str, Any], base: Base, where: str, options: Options) 
         entry = Entry(id="", where=where, audio=base.resolve(path))
         describe(entry, fields, options)
         id = fields.get("id")
-        entry.id = check_id(scalar(id, "id")) if id is not None else _id_of_path(path, base, entry)
+        if id is not None:
+            entry.id = check_id(scalar(id, "id"))
+        else:
+            entry.id = _id_of_path(path, base, entry)
+            entry.place = f"{posixpath.splitext(base.manifest)[0]}-{where.rpartition(':')[2]:0>8}"
     except BadInput as error:
         return reject(fields, error, where)
     return entry
@@ -89,7 +94,9 @@ def reject(fields: Fields, error: BadInput, where: str) -> Rejected:
 def _id_of_path(path: str, base: Base, entry: Entry) -> str:
     id = base.id_of(path)
     # Segments of one file: NeMo manifests have no ids.
-    return check_id(f"{id}@{round(entry.offset * 1000):08d}" if entry.offset else id)
+    segment = f"@{round(entry.offset * 1000):08d}" if entry.offset else ""
+    channel = f"#{entry.channel}" if entry.channel is not None else ""
+    return check_id(f"{id}{segment}{channel}")
 
 
 def _path(value: Any) -> str | None:
@@ -107,19 +114,9 @@ def describe(entry: Entry, fields: Fields, options: Options) -> None:
     Raises:
         BadInput: `bad_field`, `bad_words` or `text_encoding`.
     """
-    entry.offset = number(fields.get("offset"), "offset")
-    if entry.offset is not None and entry.offset < 0:
-        raise BadInput("bad_field", f"offset = {entry.offset:g}; it is seconds from the start of the file, 0 or more")
-    duration = fields.get("duration")
-    if entry.offset is not None:
-        entry.duration = number(duration, "duration")
-        if entry.duration is not None and entry.duration <= 0:
-            raise BadInput(
-                "bad_field", f"duration = {entry.duration:g}; a segment needs more than 0 seconds; correct it"
-            )
-    else:
-        entry.duration = _stated_duration(duration)
-    entry.text = _text(fields, "text")
+    entry.channel = channel_number(fields.get("channel"))
+    _select(entry, fields)
+    entry.text = _text(fields, "text") or None  # an empty transcript is no transcript, as in a table
     entry.speaker = _text(fields, "speaker")
     entry.language = _text(fields, "language")
     entry.split = _text(fields, "split")
@@ -129,6 +126,28 @@ def describe(entry: Entry, fields: Fields, options: Options) -> None:
     entry.labels = _texts(fields, "labels")
     if options.words == "use":
         entry.words = _words(fields.get("words"))
+
+
+def _select(entry: Entry, fields: Fields) -> None:
+    """Offset and duration of the segment; without one, the stated duration of the file.
+
+    Raises:
+        BadInput: `bad_field`.
+    """
+    stated = segment(fields)
+    if stated is None and fields.get("offset") is not None:
+        stated = number(fields["offset"], "offset"), number(fields.get("duration"), "duration")
+    elif stated is not None:
+        entry.source_times = True
+    offset, duration = stated or (None, None)
+    if offset is None:
+        entry.duration = _stated_duration(fields.get("duration"))
+        return
+    if offset < 0:
+        raise BadInput("bad_field", f"offset = {offset:g}; it is seconds from the start of the file, 0 or more")
+    if duration is not None and duration <= 0:
+        raise BadInput("bad_field", f"duration = {duration:g}; a segment needs more than 0 seconds; correct it")
+    entry.offset, entry.duration = offset, duration
 
 
 def _stated_duration(value: Any) -> float | None:
@@ -151,19 +170,6 @@ def scalar(value: Any, name: str) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise BadInput("bad_field", f"{name} = {printable(repr(value), 60)} is not a string; correct it")
-
-
-def number(value: Any, name: str) -> float | None:
-    """A finite number, also one written as a string."""
-    if value is None or value == "":
-        return None
-    try:
-        seconds = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        seconds = math.nan
-    if not abs(seconds) <= MAX_SECONDS:  # also true for NaN
-        raise BadInput("bad_field", f"{name} = {printable(repr(value), 60)} is not a number of seconds; correct it")
-    return seconds
 
 
 def _texts(fields: Fields, name: str) -> list[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import codecs
 import errno
 import gzip
 import io
@@ -62,9 +63,28 @@ def open_plain(uri: str) -> Iterator[IO[bytes]]:
             yield cast(IO[bytes], io.BufferedReader(unpacked))
 
 
+@contextmanager
+def _open_text(uri: str) -> Iterator[IO[bytes]]:
+    """The bytes of a file, as in `open_plain`; UTF-16 with a byte order mark as UTF-8."""
+    with open_plain(uri) as file:
+        try:
+            is_utf16 = file.read(2) in _UTF16
+            file.seek(0)
+        except (OSError, EOFError, zlib.error):
+            is_utf16 = False
+        yield cast(IO[bytes], codecs.EncodedFile(file, "utf-8", "utf-16", errors="replace")) if is_utf16 else file
+
+
+def decoded(data: bytes) -> str:
+    """Text of a small file in UTF-8, or in UTF-16 with a byte order mark; other bytes become lone surrogates."""
+    if data.startswith(_UTF16):
+        return data.decode("utf-16", "surrogatepass")
+    return data.decode("utf-8-sig", "surrogateescape")
+
+
 def head(uri: str, size: int = 4096) -> bytes:
     """The first bytes, unpacked; fewer where the file is shorter or damaged."""
-    with open_plain(uri) as file:
+    with _open_text(uri) as file:
         try:
             return file.read(size)
         except (OSError, EOFError, zlib.error):
@@ -75,17 +95,14 @@ def read_lines(uri: str) -> Iterator[tuple[int, bytes]]:
     """(number from 1, line without its end), blank ones left out.
 
     Raises:
-        ConfigError: the file is UTF-16.
         BadInput: `manifest_damaged` after the last readable line.
     """
     number = 0
-    with open_plain(uri) as file:
+    with _open_text(uri) as file:
         try:
             while line := file.readline(MAX_LINE):
                 number += 1
                 if number == 1:
-                    if line.startswith(_UTF16):
-                        raise ConfigError(f"{uri} is UTF-16; save it as UTF-8")
                     line = line.removeprefix(_BOM)
                 if len(line) == MAX_LINE:
                     raise BadInput("manifest_damaged", f"line {number} of {uri} is longer than {MAX_LINE >> 20} MiB")

@@ -8,8 +8,9 @@ stored on disk; memory holds their ids and 16 bytes for each.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.engine.stage import ShardPlan
 from speechprep.pipelines.sources.entry import ENTRIES, Entry, Record, Rejected
 from speechprep.pipelines.sources.files import stamps
+from speechprep.pipelines.sources.inventory import Inventory
+from speechprep.pipelines.sources.unique_ids import (
+    Rows,
+    common_folder,
+    derived_ids,
+    doubled_rows,
+    renew_digests,
+    with_ids,
+)
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.context import ShardContext
@@ -33,8 +42,6 @@ _READ = 256  # entries of a shard read together
 _GATHER = 4 * _BLOCK  # entries put in order together
 _DIGEST = 16  # bytes
 _SPILL = "entries.arrow"
-
-Rows = NDArray[np.int64]
 
 
 @dataclass
@@ -60,6 +67,7 @@ def plan(
     *,
     forms: str,
     thing: str,
+    inventory: Inventory | None = None,
 ) -> ShardPlan:
     """The records of all inputs, dealt to shards; see `deal`.
 
@@ -69,16 +77,20 @@ def plan(
         shards, scratch: see `deal`.
         forms: possible inputs, for the message.
         thing: name of a record, for the message.
+        inventory: receives the audio files; its counts become facts of the plan.
 
     Raises:
         ConfigError: no input, or not a single record in them.
     """
     if not inputs:
         raise ConfigError(f"no input; give {forms} with --input")
-    planned = deal(chain.from_iterable(map(records, inputs)), shards, scratch)
+    planned = deal(chain.from_iterable(map(records, inputs)), shards, scratch, inventory, common_folder(inputs))
     if not planned.rejects and not any(pq.read_metadata(path).num_rows for path in planned.payloads):
         raise ConfigError(f"no {thing} in {', '.join(inputs)}; give another input")
-    return planned
+    if inventory is None:
+        return planned
+    inventory.finish(inputs)
+    return replace(planned, facts=inventory.facts())
 
 
 def with_defaults(records: Iterable[Record], stated: dict[str, str | None]) -> Iterator[Record]:
@@ -102,23 +114,27 @@ def dealt(ctx: ShardContext) -> Iterator[dict[str, Any]]:
                     ctx.reject(entry["id"], crash, entry["audio"])
 
 
-def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardPlan:
+def deal(
+    records: Iterable[Record], shards: int | None, scratch: Path, inventory: Inventory | None = None, root: str = ""
+) -> ShardPlan:
     """Write one listing of entries for each shard into `scratch`.
 
     Args:
         records: entries and rejects in any order.
         shards: number of shards; None: `shard_count`.
         scratch: an existing local folder.
+        inventory: receives the audio files.
+        root: folder around all inputs; ids that are places are relative to it.
 
     Returns:
         The plan: listings (Parquet, schema ENTRIES), a key for each, and all rejects, `duplicate_id` among them.
     """
     spill = scratch / _SPILL
     try:
-        index = _spill(records, spill)
+        index = _spill(records, spill, inventory)
         with pa.memory_map(str(spill)) as source:
             reader = pa.ipc.open_file(source)
-            kept = _resolve(index, reader)
+            kept, renamed = _resolve(index, reader, root)
             n = shards or shard_count(len(kept))
             bounds = [i * len(kept) // n for i in range(n + 1)]
             payloads = [scratch / f"entries-{i:05d}-of-{n:05d}.parquet" for i in range(n)]
@@ -126,7 +142,7 @@ def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardP
             together = max(_GATHER * n // max(len(kept), 1), 1)  # shards: gathering one by one would touch all blocks
             for first in range(0, n, together):
                 start, stop = bounds[first], bounds[min(first + together, n)]
-                table = _gather(reader, kept[start:stop])
+                table = _gather(reader, kept[start:stop], renamed)
                 for i in range(first, min(first + together, n)):
                     pq.write_table(table.slice(bounds[i] - start, bounds[i + 1] - bounds[i]), payloads[i])
     finally:
@@ -136,7 +152,7 @@ def deal(records: Iterable[Record], shards: int | None, scratch: Path) -> ShardP
     return ShardPlan(payloads, keys, [(r.id, r.error, r.audio) for r in rejects], counts)
 
 
-def _spill(records: Iterable[Record], path: Path) -> _EntryIndex:
+def _spill(records: Iterable[Record], path: Path, inventory: Inventory | None) -> _EntryIndex:
     """All entries to disk in the order of the inputs; the sort keys stay in memory."""
     index = _EntryIndex()
     stream = iter(records)
@@ -148,8 +164,17 @@ def _spill(records: Iterable[Record], path: Path) -> _EntryIndex:
             index.orders.append(pa.array([e.order for e in block], pa.string()))
             uris = list(dict.fromkeys(e.audio for e in block))
             stamp = dict(zip(uris, stamps(uris), strict=True))
+            _report_audio(block, stamp, inventory)
             index.digests += b"".join(e.digest(stamp[e.audio]) for e in block)
     return index
+
+
+def _report_audio(block: list[Entry], stamp: dict[str, str], inventory: Inventory | None) -> None:
+    """Report the audio files of a block that are there; members of archives are reported by their dialect."""
+    if inventory is not None:
+        for uri in dict.fromkeys(e.audio for e in block if e.archive is None):
+            if stamp[uri]:
+                inventory.use(uri, "audio")
 
 
 def _entries(stream: Iterator[Record], rejects: list[Rejected]) -> Iterator[Entry]:
@@ -160,21 +185,21 @@ def _entries(stream: Iterator[Record], rejects: list[Rejected]) -> Iterator[Entr
             rejects.append(record)
 
 
-def _resolve(index: _EntryIndex, reader: pa.RecordBatchFileReader) -> Rows:
-    """Row numbers of the kept entries, in their final order; the others become rejects."""
+def _resolve(index: _EntryIndex, reader: pa.RecordBatchFileReader, root: str) -> tuple[Rows, dict[int, str]]:
+    """Row numbers of the kept entries, in their final order, and new ids by row; the others become rejects."""
     ids = pa.chunked_array(index.ids, pa.string())
-    by_id = pc.sort_indices(ids).to_numpy()
-    in_order = ids.take(pa.array(by_id))
-    same = np.zeros(len(ids) + 1, bool)
-    if len(ids) > 1:
-        same[1:-1] = pc.equal(in_order[1:], in_order[:-1]).to_numpy()
     claimed = pa.array(sorted({r.id for r in index.rejects if r.claims}), pa.string())
-    doubled = same[:-1] | same[1:] | pc.is_in(in_order, value_set=claimed).to_numpy()
-    index.rejects += _refuse(_gather(reader, by_id[doubled]), index.rejects)
-    good = np.sort(by_id[~doubled])
+    doubled = doubled_rows(ids, claimed)
+    renamed = derived_ids(doubled, _gather(reader, doubled, {})["place"], root) if len(doubled) else {}
+    if renamed:
+        ids = with_ids(ids, np.arange(len(ids)), renamed)
+        renew_digests(index.digests, renamed)
+        doubled = doubled_rows(ids, claimed)
+    index.rejects += _refuse(_gather(reader, doubled, renamed), index.rejects)
+    good = np.setdiff1d(np.arange(len(ids)), doubled, assume_unique=True)
     order = pa.table({"order": pa.chunked_array(index.orders, pa.string()), "id": ids}).take(pa.array(good))
     by_order = pc.sort_indices(order, [("order", "ascending"), ("id", "ascending")])
-    return np.asarray(good[by_order.to_numpy()], np.int64)
+    return np.asarray(good[by_order.to_numpy()], np.int64), renamed
 
 
 def _refuse(doubled: pa.Table, rejects: list[Rejected]) -> list[Rejected]:
@@ -183,12 +208,13 @@ def _refuse(doubled: pa.Table, rejects: list[Rejected]) -> list[Rejected]:
     for reject in rejects:
         if reject.claims:
             places.setdefault(reject.id, []).append("a rejected record")
-    for id, where in zip(doubled["id"].to_pylist(), doubled["where"].to_pylist(), strict=True):
-        places.setdefault(id, []).append(where)
-    return [
-        Rejected(row["id"], _doubled(row["id"], row["where"], places[row["id"]]), row["audio"])
-        for row in doubled.select(["id", "where", "audio"]).to_pylist()
-    ]
+    rows = doubled.select(["id", "where", "audio"]).to_pylist()
+    names = Counter((row["id"], row["where"]) for row in rows)
+    for row in rows:
+        if names[row["id"], row["where"]] > 1:  # files of one name in several folders
+            row["where"] = f"{row['where']} ({row['audio']})"
+        places.setdefault(row["id"], []).append(row["where"])
+    return [Rejected(row["id"], _doubled(row["id"], row["where"], places[row["id"]]), row["audio"]) for row in rows]
 
 
 def _doubled(id: str, where: str, places: list[str]) -> BadInput:
@@ -200,8 +226,8 @@ def _doubled(id: str, where: str, places: list[str]) -> BadInput:
     )
 
 
-def _gather(reader: pa.RecordBatchFileReader, rows: Rows) -> pa.Table:
-    """Rows of the entries on disk, in the order given."""
+def _gather(reader: pa.RecordBatchFileReader, rows: Rows, renamed: dict[int, str]) -> pa.Table:
+    """Rows of the entries on disk, in the order given, with their new ids."""
     blocks, place = np.divmod(rows, _BLOCK)
     grouped = np.argsort(blocks, kind="stable")
     batches = [
@@ -209,7 +235,10 @@ def _gather(reader: pa.RecordBatchFileReader, rows: Rows) -> pa.Table:
         for block in np.unique(blocks)
     ]
     table = pa.Table.from_batches(batches, schema=ENTRIES)
-    return table.take(pa.array(np.argsort(grouped, kind="stable"))) if len(rows) else table
+    table = table.take(pa.array(np.argsort(grouped, kind="stable"))) if len(rows) else table
+    if not renamed:
+        return table
+    return table.set_column(0, ENTRIES.field(0), with_ids(table["id"], rows, renamed))
 
 
 def _key(digests: bytearray, rows: Rows) -> str:

@@ -20,7 +20,8 @@ from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected,
 from speechprep.pipelines.sources.fields import describe, normalise
 from speechprep.pipelines.sources.files import is_audio
 from speechprep.pipelines.sources.folder import MAX_TRANSCRIPT, TRANSCRIPTS
-from speechprep.pipelines.sources.lines import open_plain
+from speechprep.pipelines.sources.inventory import TRANSCRIPT, kind_of
+from speechprep.pipelines.sources.lines import decoded, open_plain
 
 _CHUNK = 1 << 20
 _BLOCK = 512
@@ -37,14 +38,17 @@ def read(uri: str, options: Options) -> Iterator[Record]:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
-                    yield from _sort(tar, member, audio, beside, archive)
+                    yield from _sort(tar, member, audio, beside, archive, options)
                 damage = _leftover(file, tar.offset)
         except _DAMAGE as error:
             damage = str(error)
+    used: set[str] = set()
+    options.ledger.use_member("audio", len(audio))
     for position, (name, start, size) in enumerate(audio):
         place = Entry("", f"{archive}:{printable(name)}", uri, archive="tar", member=name, start=start, size=size)
         place.order = f"{uri}\0{position:09d}"
-        yield _record(place, name, beside, options)
+        yield _record(place, name, beside, options, used)
+    _account(archive, beside, used, options)
     if damage is not None:
         message = f"{uri} breaks off after {len(audio)} audio members: {damage}"
         yield Rejected(archive, BadInput("archive_damaged", message))
@@ -56,9 +60,13 @@ def _sort(
     audio: list[tuple[str, int, int]],
     beside: dict[str, bytes],
     archive: str,
+    options: Options,
 ) -> Iterator[Rejected]:
     name = member.name.removeprefix("./")
-    if member.isdir() or posixpath.basename(name).startswith("."):
+    if member.isdir():
+        return
+    if posixpath.basename(name).startswith("."):
+        options.ledger.leave(f"{archive}:{name}", "hidden", "hidden")
         return
     if is_audio(name):
         if member.isreg() and not member.issparse():
@@ -71,6 +79,19 @@ def _sort(
     elif member.isreg() and member.size <= MAX_TRANSCRIPT and name.endswith((*TRANSCRIPTS, ".json")):
         content = tar.extractfile(member)
         beside[name] = content.read() if content else b""
+    else:
+        kind = kind_of(posixpath.basename(name))
+        reason = "larger_than_1_MiB" if member.size > MAX_TRANSCRIPT else "form_not_read"
+        options.ledger.leave(f"{archive}:{name}", kind, reason)
+
+
+def _account(archive: str, beside: dict[str, bytes], used: set[str], options: Options) -> None:
+    """Report the members beside the audio, used and unused."""
+    if used:
+        options.ledger.use_member("transcript", len(used))
+    for name in sorted(beside.keys() - used):
+        kind = kind_of(posixpath.basename(name))
+        options.ledger.leave(f"{archive}:{name}", kind, "no_audio_of_this_name" if kind == TRANSCRIPT else "no_input")
 
 
 def _leftover(file: IO[bytes], end: int) -> str | None:
@@ -79,14 +100,15 @@ def _leftover(file: IO[bytes], end: int) -> str | None:
     return "a damaged header" if file.read(_BLOCK).strip(b"\0") else None
 
 
-def _record(entry: Entry, name: str, beside: dict[str, bytes], options: Options) -> Record:
+def _record(entry: Entry, name: str, beside: dict[str, bytes], options: Options, used: set[str]) -> Record:
     id = posixpath.splitext(name)[0]
     archive = posixpath.basename(entry.audio).split(".")[0]
     entry.id = f"{archive}/{id}" if options.archive_ids else id
+    entry.place = f"{posixpath.dirname(entry.audio)}/{archive}/{name}"
     try:
         check_id(id)
         check_id(entry.id)
-        describe(entry, normalise(_described(name, beside), options), options)
+        describe(entry, normalise(_described(name, beside, used), options), options)
     except BadInput as error:
         has_id = error.code != "bad_id"
         return Rejected(
@@ -95,23 +117,28 @@ def _record(entry: Entry, name: str, beside: dict[str, bytes], options: Options)
     return entry
 
 
-def _described(name: str, beside: dict[str, bytes]) -> dict[str, Any]:
-    """Facts from the members beside an audio member; a sample's key ends at the first dot of its base name."""
+def _described(name: str, beside: dict[str, bytes], used: set[str]) -> dict[str, Any]:
+    """Facts from the members beside an audio member; a sample's key ends at the first dot of its base name.
+
+    The names of the members with the facts are added to `used`.
+    """
     stem = posixpath.splitext(name)[0]
     folder, base = posixpath.split(name)
-    stems = (stem, posixpath.join(folder, base.split(".")[0]))
+    stems = dict.fromkeys((stem, posixpath.join(folder, base.split(".")[0])))
     fields: dict[str, Any] = {}
-    described = next((beside[s + ".json"] for s in stems if s + ".json" in beside), None)
+    described = next((s + ".json" for s in stems if s + ".json" in beside), None)
     if described is not None:
+        used.add(described)
         try:
-            fields = json.loads(described)
+            fields = json.loads(beside[described])
         except (ValueError, RecursionError) as error:
             raise BadInput("bad_json", f"its .json is not JSON: {error}") from None
         if not isinstance(fields, dict):
             raise BadInput("bad_json", f"its .json is not an object but {type(fields).__name__}")
-    text = next((beside[s + suffix] for s in stems for suffix in TRANSCRIPTS if s + suffix in beside), None)
+    text = next((s + suffix for s in stems for suffix in TRANSCRIPTS if s + suffix in beside), None)
     if text is not None:
-        fields["text"] = clean_text(text.decode("utf-8-sig", "surrogateescape"))
+        used.add(text)
+        fields["text"] = clean_text(decoded(beside[text]))
     return fields
 
 

@@ -10,8 +10,9 @@ seconds from the start of the utterance, in [0, duration]; starts and ends ascen
 
 Scores: `score` is the mean of the word scores, `local_score` that of the worst passage. `wer` and `cer` compare
 source_text with text as spoken; null without source_text. `compression_ratio` and `repeated_share` show the loops of
-a recogniser. `level` is the loudest passage. `uncovered` and `trust` compare word times with loudness. `language` and
-`language_probability` come from the aligner; else the language is that of the corpus, without a probability. Formulas:
+a recogniser. `level` is the loudest passage. `uncovered` and `trust` compare word times with loudness.
+`audio_without_text` and `text_without_audio` show passages of one side only. `language` and `language_probability` come
+from the aligner; else the language is that of the corpus, without a probability. Formulas:
 `speechprep.tokenizers.alignment.transcript_scores` and `.plausibility`.
 
 Thresholds set `kept` and `reason` only. Rows and scores stay, and `filter` can apply other thresholds without the
@@ -186,6 +187,7 @@ def words_row(
         "language_probability": transcript.language_probability,
         "no_speech_probability": transcript.no_speech_probability,
         "log_probability": transcript.log_probability,
+        **_without_partner(words, power),
     }
     reason = verdict(limits, row)
     return {**row, "kept": reason is None, "reason": reason}
@@ -200,6 +202,15 @@ def _trust(words: Sequence[Word], power: NDArray[np.float32]) -> dict[str, float
         [word.start for word in words], [word.end for word in words], letters, power
     )
     return {"uncovered": evidence.uncovered, "trust": evidence.plausibility}
+
+
+def _without_partner(words: Sequence[Word], power: NDArray[np.float32]) -> dict[str, float]:
+    """Speech without a word, in seconds, and words without speech."""
+    timed = [word for word in words if word.timing != "interpolated"]
+    return {
+        "audio_without_text": plausibility.speech_outside([w.start for w in timed], [w.end for w in timed], power),
+        "text_without_audio": float(len(words) - len(timed)),
+    }
 
 
 def run(ctx: ShardContext) -> None:

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.run import open_dataset
-from speechprep.artifacts.schemas import WORDS
+from speechprep.artifacts.schemas import LATER, WORDS
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage
@@ -71,12 +71,20 @@ def judged(config: Config, batch: pa.RecordBatch) -> pa.RecordBatch:
     else:
         kept = reasons.is_null()
     columns = {"kept": kept, "reason": reasons}
-    return pa.RecordBatch.from_arrays([columns.get(n, batch.column(n)) for n in WORDS.names], schema=WORDS)
+    whole = [columns[name] if name in columns else _column(batch, name) for name in WORDS.names]
+    return pa.RecordBatch.from_arrays(whole, schema=WORDS)
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column; nulls for a column that an earlier version did not write."""
+    if name in LATER and name not in batch.schema.names:
+        return pa.nulls(batch.num_rows, WORDS.field(name).type)
+    return batch.column(name)
 
 
 def floats(batch: pa.RecordBatch, column: str) -> NDArray[np.float32]:
     """(rows,) a column as float32, NaN for null."""
-    values: NDArray[np.float32] = batch.column(column).cast(pa.float32()).to_numpy(zero_copy_only=False)
+    values: NDArray[np.float32] = _column(batch, column).cast(pa.float32()).to_numpy(zero_copy_only=False)
     return values
 
 
@@ -96,7 +104,7 @@ def check_columns(schema: pa.Schema, folder: str) -> None:
     Raises:
         StaleArtifact: the folder of an older version without these scores.
     """
-    missing = [name for name in WORDS.names if name not in schema.names]
+    missing = [name for name in WORDS.names if name not in schema.names and name not in LATER]
     if missing:
         raise StaleArtifact(
             f"{folder} has no column {', '.join(missing)}: an earlier version wrote it; run align again"
@@ -143,6 +151,7 @@ def load(folder: str) -> Scored:
     words = open_dataset(folder)
     if words.schema is not None:
         check_columns(words.schema, folder)
+        names = [name for name in names if name in words.schema.names]
     for batch in words.batches(names, rows=VIEW_BATCH):
         seconds.append(seconds_of(batch))
         kept.append(_kept(batch).to_numpy(zero_copy_only=False).astype(np.bool_))

@@ -13,11 +13,14 @@ Rejected, one row each:
 - paths outside of the manifest's folder: `path_outside`
 - missing, empty or unreadable audio files: `audio_missing`, `audio_empty`, `audio_unreadable` and others
 - segments outside of their file: `segment_outside`
+- several or absent channels: `bad_channel`
 - impossible word times: `bad_words`
 - broken archives: `archive_damaged`
 
 Absolute paths and URIs in a manifest are read unchanged, because the user wrote them. Relative paths start from the
-manifest's folder and may lead to its parent at most, or they start from `audio_root` and stay below it.
+manifest's folder, or from `audio_root` and stay below it. Those of a remote manifest lead to its parent at most.
+
+A record with a channel is one channel of its segment. It is stored as embedded FLAC.
 """
 
 from __future__ import annotations
@@ -30,21 +33,23 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+import pyarrow.parquet as pq
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.media import audio
 from speechprep.artifacts.media.audio import AudioInfo
 from speechprep.artifacts.schemas import UTTERANCES
-from speechprep.errors import BadInput
+from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines import sources
-from speechprep.pipelines.engine.stage import ShardPlan, Stage, StageConfig
+from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage
 from speechprep.pipelines.sources import listing
-from speechprep.pipelines.sources.dialect import ArchiveReader, dialects, find_dialect
+from speechprep.pipelines.sources.config import Config
+from speechprep.pipelines.sources.dialect import ArchiveReader, find_dialect
 from speechprep.pipelines.sources.entry import Options, Record
+from speechprep.pipelines.sources.inventory import Inventory, names_of, sentence, warning
 from speechprep.pipelines.sources.word_times import check_words
 
 if TYPE_CHECKING:
@@ -57,78 +62,19 @@ PIECE = 1 << 20  # bytes read and hashed at a time
 CLAIM_TOLERANCE = (0.1, 0.05)  # tolerance of a stated duration: seconds, and share of the duration
 
 
-FieldName = Literal[
-    "id",
-    "audio",
-    "offset",
-    "duration",
-    "text",
-    "speaker",
-    "language",
-    "split",
-    "licence",
-    "corpus",
-    "words",
-    "captions",
-    "labels",
-]
-
-
-class Config(StageConfig):
-    """Options of ingest."""
-
-    format: str = Field(
-        "auto",
-        description="form of the input: folder, librispeech, ljspeech, commonvoice, jsonl, table, parquet, tar, "
-        "lhotse, or a dialect of an installed package; auto: recognised by its content",
-    )
-    shards: int | None = Field(
-        None, ge=1, description="number of output shards; default: up to 16, then one for 512 utterances"
-    )
-    audio_root: str | None = Field(
-        None,
-        description="base folder of relative audio paths; records with a path outside of it are rejected; "
-        "default: the folder of the manifest",
-    )
-    words: Literal["use", "ignore"] = Field("use", description="use or ignore the word times of the corpus")
-    columns: dict[FieldName, str] = Field({}, description="names of your columns by field, e.g. columns.text=utterance")
-    archive_ids: bool = Field(
-        default=False,
-        description="prefix the ids of tar and Parquet inputs with the name of the archive; needed if "
-        "archives repeat ids",
-    )
-    language: str | None = Field(None, description="language code for records without a language")
-    licence: str | None = Field(None, description="licence for records without a licence")
-    split: str | None = Field(None, description="split for records without a split")
-    corpus: str | None = Field(
-        None, description="corpus for records without a corpus; default: the name of the input folder"
-    )
-    embed_audio: bool = Field(
-        default=False, description="store the encoded audio files in the shards; audio of archives is always stored"
-    )
-    verify_audio: bool = Field(
-        default=False, description="decode every utterance and reject damaged audio; takes longer"
-    )
-
-    @field_validator("format")
-    @classmethod
-    def _known_format(cls, name: str) -> str:
-        if name != "auto" and name not in dialects():
-            raise ValueError(f"choose auto or one of: {', '.join(sorted(dialects()))}")
-        return name
-
-
 def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
     """List all inputs and deal their entries to shards; no audio file is opened.
 
     Raises:
         ConfigError: no input, an input of an unknown form, or not a single record.
     """
+    inventory = Inventory()
     options = Options(
         config.audio_root,
         config.words,
         config.archive_ids,
         {str(name): column for name, column in config.columns.items()},
+        inventory,
     )
 
     def records(uri: str) -> Iterator[Record]:
@@ -137,7 +83,29 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
         return listing.with_defaults(sources.read(uri, config.format, options), stated)
 
     forms = "a folder, manifest, table or archive"
-    return listing.plan(inputs, records, config.shards, scratch, forms=forms, thing="audio and no record")
+    planned = listing.plan(
+        inputs, records, config.shards, scratch, forms=forms, thing="audio and no record", inventory=inventory
+    )
+    if config.transcripts == "required":
+        _require_transcripts(planned, inventory)
+    return planned
+
+
+def _require_transcripts(planned: ShardPlan, inventory: Inventory) -> None:
+    """Raise a ConfigError for records without a transcript, and for transcripts in an unknown form."""
+    missing = total = 0
+    for payload in planned.payloads:
+        texts = pq.read_table(payload, columns=["text"]).column("text")
+        missing += texts.null_count
+        total += len(texts)
+    if not missing and not inventory.not_understood:
+        return
+    unused = inventory.facts()["unused_transcripts"]
+    names = f"; not used: {names_of(unused)}" if unused["count"] else ""
+    raise ConfigError(
+        f"transcripts=required: {missing:,} of {total:,} records have no transcript{names}; "
+        "add the transcripts, convert them to a form that is read, or set transcripts=optional"
+    )
 
 
 @dataclass(frozen=True)
@@ -176,8 +144,7 @@ def to_row(entry: dict[str, Any], file: AudioFile) -> dict[str, Any]:
     Raises:
         BadInput: `segment_outside` or `bad_words`.
     """
-    whole = entry["offset"] is None
-    offset, duration = audio.clip_segment(file.info, entry["offset"] or 0.0, None if whole else entry["duration"])
+    offset, duration = _segment(entry, file.info)
     return {
         **{name: entry[name] for name in UTTERANCES.names if name in entry},
         "audio": entry["audio"] if file.data is None else None,
@@ -187,6 +154,38 @@ def to_row(entry: dict[str, Any], file: AudioFile) -> dict[str, Any]:
         "sample_rate": file.info.sample_rate,
         "words": check_words(entry["words"], duration),
         "audio_sha256": file.sha256,
+    }
+
+
+def _segment(entry: dict[str, Any], info: AudioInfo) -> tuple[float, float]:
+    """(offset, duration) inside the file.
+
+    Corpora such as AMI store cut files beside their start and end in the uncut recording. A segment outside of its file
+    is therefore the whole file, if it has the length of the file.
+
+    Raises:
+        BadInput: `segment_outside`.
+    """
+    whole = entry["offset"] is None
+    try:
+        return audio.clip_segment(info, entry["offset"] or 0.0, None if whole else entry["duration"])
+    except BadInput:
+        if entry["source_times"] and abs((entry["duration"] or 0.0) - info.duration) <= audio.TOLERANCE:
+            return 0.0, info.duration
+        raise
+
+
+def _one_channel(row: dict[str, Any], source: str | bytes, channel: int) -> dict[str, Any]:
+    """The row with one channel of its segment as embedded FLAC, so that all later stages decode this channel only."""
+    data = audio.encode_channel(source, row["offset"], row["duration"], channel)
+    info = audio.probe(data)
+    digest = hashlib.sha256(data).hexdigest()
+    return row | {
+        "audio": None,
+        "audio_bytes": data,
+        "offset": 0.0,
+        "duration": info.duration,
+        "audio_sha256": digest,
     }
 
 
@@ -252,8 +251,11 @@ def _row(entry: dict[str, Any], file: AudioFile | BadInput, *, verify: bool) -> 
         return file
     try:
         row = to_row(entry, file)
+        channel = entry["channel"]
+        if channel is not None and (file.info.channels > 1 or channel > 0):
+            row = _one_channel(row, file.data or entry["audio"], channel)
         if verify:
-            for _ in audio.decode_blocks(file.data or row["audio"], row["offset"], row["duration"]):
+            for _ in audio.decode_blocks(row["audio_bytes"] or row["audio"], row["offset"], row["duration"]):
                 pass
     except BadInput as error:
         return error
@@ -272,7 +274,19 @@ def _write(ctx: ShardContext, block: list[dict[str, Any]], rows: list[dict[str, 
             wrong += off > max(CLAIM_TOLERANCE[0], CLAIM_TOLERANCE[1] * row["duration"])
     columns = [pa.array([row[field.name] for row in good], field.type) for field in UTTERANCES]
     ctx.write(pa.RecordBatch.from_arrays(columns, schema=UTTERANCES))
-    ctx.done(utterances=len(good), seconds=sum(row["duration"] for row in good), stated_duration_wrong=wrong)
+    ctx.done(
+        utterances=len(good),
+        seconds=sum(row["duration"] for row in good),
+        stated_duration_wrong=wrong,
+        with_transcript=sum(row["text"] is not None for row in good),
+    )
+
+
+def facts(finished: Finished) -> dict[str, Any]:
+    """Rows with and without a transcript, from the counters of the shards."""
+    with_transcript = sum(int(shard.counters.get("with_transcript", 0)) for shard in finished.shards)
+    rows = sum(shard.rows for shard in finished.shards)
+    return {"with_transcript": with_transcript, "without_transcript": rows - with_transcript}
 
 
 STAGE = Stage(
@@ -284,6 +298,9 @@ STAGE = Stage(
     run=run,
     schema=UTTERANCES,
     plan=plan,
+    facts=facts,
+    note=sentence,
+    warning=warning,
     help=(
         "Read a corpus and write one row for each utterance.\n\nInputs: folders of audio with transcripts "
         "beside them; JSONL, CSV, TSV and NeMo manifests; releases of LibriSpeech, LJSpeech and Common Voice;"

@@ -123,6 +123,19 @@ def timing_evidence(
     return TimingEvidence(_uncovered(start, end, speech_frames(power)), float(np.max(stretched)), squeezed)
 
 
+def speech_outside(starts: Sequence[float], ends: Sequence[float], power: NDArray[np.float32]) -> float:
+    """Seconds of speech outside of the words and their margins.
+
+    Args:
+        starts, ends: (n,) times of the words, seconds, in any order.
+        power: (frames,) power from `FramePower`.
+    """
+    speech = speech_frames(power)
+    for start, end in zip(starts, ends, strict=True):
+        speech[max(round((start - MARGIN) / FRAME), 0) : max(round((end + MARGIN) / FRAME), 0)] = False
+    return float(speech.sum() * FRAME)
+
+
 def _uncovered(start: NDArray[np.float64], end: NDArray[np.float64], speech: NDArray[np.bool_]) -> float:
     """Largest duration of speech, in seconds, between two neighbouring words, before the first or after the last."""
     n, margin = len(speech), round(MARGIN / FRAME)

@@ -53,6 +53,12 @@ def character_error_rate(reference: str, hypothesis: str) -> float:
     return edit_distance(reference, hypothesis) / max(len(reference), 1)
 
 
+def zlib_ratio(text: str) -> float:
+    """Bytes of a text divided by bytes of its zlib compression, as in Whisper."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data))
+
+
 def compression_ratio(words: Sequence[str]) -> float | None:
     """Bytes of the text divided by bytes of its zlib compression, as in Whisper; None without words.
 
@@ -60,11 +66,7 @@ def compression_ratio(words: Sequence[str]) -> float | None:
     ratio even without a loop. The result is therefore the highest ratio of half-overlapping pieces of `PIECE_WORDS`
     words.
     """
-    ratios = []
-    for piece in _pieces(words):
-        data = " ".join(piece).encode()
-        ratios.append(len(data) / len(zlib.compress(data)))
-    return max(ratios, default=None)
+    return max((zlib_ratio(" ".join(piece)) for piece in _pieces(words)), default=None)
 
 
 def repeated_share(words: Sequence[str], n: int = GRAM_WORDS) -> float | None:

@@ -11,9 +11,9 @@ import pytest
 from helpers import ctc_models
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
-from speechprep.pipelines.backends.aligners import sliced_convolutions
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner, sequence, spell, spoken_words
-from speechprep.pipelines.backends.aligners.ctc_model import CtcModel
+from speechprep.pipelines.backends.aligners.ctc_models import sliced_convolutions
+from speechprep.pipelines.backends.aligners.ctc_models.model import CtcModel
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.pipelines.stages import align
 from speechprep.registry import resolve

@@ -219,6 +219,11 @@ def test_each_chunk_of_speech_is_recognised_once_and_whole(spans, piece, block):
     assert [(p.start, p.end) for p in found] == [(round(a, 3), round(b, 3)) for a, b in edges]
     assert [int(p.audio[len(p.audio) // 2]) for p in found] == list(range(1, len(edges) + 1))
     assert all(p.end - p.start <= CHUNK for p in found)
+    for passage in found:  # the pauses around it, and nothing of the neighbours
+        first = round((passage.start - passage.margin) * RATE)
+        assert np.array_equal(passage.wide, sound[first : first + len(passage.wide)])
+        assert set(np.unique(passage.wide)) <= {0.0, passage.audio[len(passage.audio) // 2]}
+        assert 0 <= passage.margin <= 0.2501
 
 
 def test_a_passage_without_speech_is_dropped_only_if_both_values_say_so():
@@ -234,3 +239,20 @@ def test_a_passage_without_speech_is_dropped_only_if_both_values_say_so():
     assert [p.text for p in made.passages(iter(chunks(15)))] == [GOOD.text, "sure", UNSURE.text]
     with pytest.raises(BadInput, match="hold no word"):
         next(made.passages(iter([np.zeros(100, np.float32)])))
+
+
+def test_a_text_of_a_high_temperature_is_no_prompt_for_the_next_piece_either():
+    def script(seconds, temperature):
+        return LOOP if seconds == 5 and temperature < 0.6 else Decoded(f"text {seconds:.0f}", 0.1, -0.3)
+
+    class OneEach:
+        lengths = iter([4.0, 5.0, 6.0])
+
+        def chunks(self, audio):
+            return [(10.0, 10.0 + next(self.lengths))]
+
+    made = WhisperRecogniser("m", piece=90.0)
+    made.model = Scripted(script, Decoding(1, (0.0, 0.6), condition_on_previous_text=True))
+    made.detector = OneEach()
+    list(made.passages(iter(chunks(250))))
+    assert made.model.calls == [((4.0,), ""), ((5.0,), "text 4"), (5.0, 0.6), ((6.0,), "")]

@@ -171,7 +171,9 @@ def test_the_align_stage_runs_with_it_and_rejects_with_a_reason(folders, run_sta
         {"id": "flood", "sound": silence, "text": "too many words " * 20},
     ]
     options = {"whisper": folders[0], "align_model": folders[1], "beam_size": 1}
-    made = run_stage(align.STAGE, {"backend": "whisperx", "options": options}, {"utterances": make_corpus(rows)})
+    limits = ("min_log_probability", "max_no_speech_probability", "min_language_probability")  # of a random model
+    config = {"backend": "whisperx", "options": options, **dict.fromkeys(limits)}
+    made = run_stage(align.STAGE, config, {"utterances": make_corpus(rows)})
     found = {row["id"]: row for row in pq.read_table(next(made.glob("part-*"))).to_pylist()}
     assert {id: row["reason"] for id, row in found.items()} == {"said": None, "given": None, "silent": "no_words"}
     assert found["said"]["words"]

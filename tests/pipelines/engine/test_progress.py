@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers.small_recipe import SMALL_RECIPE
 from helpers.toy_chain import chain
 
 from speechprep.artifacts import manifest
@@ -17,20 +18,7 @@ from speechprep.pipelines.engine.plan import prepare
 from speechprep.pipelines.engine.progress import NoListener, report
 from speechprep.pipelines.engine.run import Options, run_steps
 
-RECIPE = """
-name: small
-steps:
-  - stage: ingest
-    options: {shards: 2}
-  - stage: sample
-  - stage: cluster
-    options: {k: 16}
-  - stage: units
-  - stage: subword
-    options: {unit_vocab_size: 40, text_vocab_size: 0}
-  - stage: interleave
-    options: {kinds: [unit]}
-"""
+RECIPE = SMALL_RECIPE
 
 
 class Totals(NoListener):

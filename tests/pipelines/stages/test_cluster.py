@@ -261,33 +261,6 @@ def test_without_any_label_nothing_is_claimed() -> None:
     assert quality.agreement(np.array([1, 2]), np.array([-1, -1])) == {}
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
-def test_a_table_of_labels_is_read_in_any_order_and_form(tmp_path: Path, suffix: str) -> None:
-    rows = [("7", 0.2, 0.3, "b"), ("8", 0.0, 0.1, "a"), ("7", 0.0, 0.2, "1")]
-    path = tmp_path / f"labels.{suffix}"
-    if suffix == "parquet":
-        names = ["id", "start", "end", "label"]
-        pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), path)
-    else:
-        mark = "," if suffix == "csv" else "\t"
-        lines = [
-            mark.join(map(str, row))
-            for row in [("label", "id", "end", "start"), *((r[3], r[0], r[2], r[1]) for r in rows)]
-        ]
-        path.write_text("\n".join(lines) + "\n")
-    found = [(id, starts.tolist(), ends.tolist(), forms) for id, starts, ends, forms in quality.table_rows(str(path))]
-    assert found == [("7", [0.0, 0.2], [0.2, 0.3], ["1", "b"]), ("8", [0.0], [0.1], ["a"])]
-
-
-@pytest.mark.parametrize("text", ["id,start,end\nu,0,1\n", "id,start,end,label\nu,zero,1,a\n", ""])
-def test_a_table_that_is_none_of_labels_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "l.csv").write_text(text)
-    with pytest.raises(ConfigError, match=r"l\.csv.*id, start, end, label"):
-        list(quality.table_rows(str(tmp_path / "l.csv")))
-    with pytest.raises(ConfigError, match="nowhere"):
-        list(quality.table_rows(str(tmp_path / "nowhere.csv")))
-
-
 # -- the stage -------------------------------------------------------------------------------------------------------
 
 

@@ -309,3 +309,16 @@ def test_verify_recomputes_the_facts_of_a_window_where_the_extractor_is_known(
     monkeypatch.setattr(ClockExtractor, "identity", lambda self: {"name": "another"})
     assert not verify(str(made)).problems, "without the extractor of the sample the facts of its window stay unchecked"
     assert stored.extra["shift_leads"] == [0, 5, 30, 100]
+
+
+@pytest.mark.parametrize("options", [{"center": "position", "standardize": True}, {}])
+def test_verify_knows_the_facts_of_a_codebook_of_frames_with_positions(
+    sampled: Callable, run_stage: Callable, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    config = {**SMALL, "min_shift_kept": 0.0, **options}
+    folder = run_stage(stage.STAGE, config, {"sample": sampled(recordings(20))}, out=tmp_path / "c")
+    assert not verify(str(folder)).problems
+    body = json.loads((folder / manifest.NAME).read_text())
+    body["extra"]["shift"]["kept"]["3"] = 0.99
+    (folder / manifest.NAME).write_text(json.dumps(body))
+    assert [problem.what.split()[0] for problem in verify(str(folder)).problems] == ["extra.shift.kept.3"]

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Transcript, Word
-from speechprep.pipelines.backends.aligners.ctc_model import RATE, CtcModel, LogProbs, too_short
-from speechprep.pipelines.backends.aligners.huggingface_ctc import HuggingFaceModel
+from speechprep.pipelines.backends.aligners.ctc_models.huggingface import HuggingFaceModel
+from speechprep.pipelines.backends.aligners.ctc_models.model import RATE, CtcModel, LogProbs, too_short
+from speechprep.pipelines.backends.aligners.ctc_models.torchaudio import TorchaudioModel
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
-from speechprep.pipelines.backends.aligners.torchaudio_ctc import TorchaudioModel
 from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.alignment.ctc import ctc_align, greedy_decode

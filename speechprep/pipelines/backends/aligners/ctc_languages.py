@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from speechprep.errors import BadInput
 from speechprep.pipelines.backends import Language, Passage, Transcript, Word
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner
-from speechprep.pipelines.backends.aligners.ctc_model import RATE, too_short
+from speechprep.pipelines.backends.aligners.ctc_models.model import RATE, too_short
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import interpolated
 from speechprep.pipelines.backends.sliding_window import SlidingWindow

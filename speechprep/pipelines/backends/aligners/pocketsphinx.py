@@ -22,33 +22,26 @@ labels of another aligner (MFA on LJSpeech).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property
 from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends import Transcript
-from speechprep.pipelines.backends.aligners import sphinx, webrtc_vad
-from speechprep.pipelines.backends.aligners.acceptance import (
-    PAUSE_FRAMES,
-    TRUST_WORDS,
-    accepted,
-    mean_score,
-    trusted,
-)
+from speechprep.pipelines.backends.aligners import partial_text, sphinx, webrtc_vad
+from speechprep.pipelines.backends.aligners.acceptance import PAUSE_FRAMES, TRUST_WORDS, accepted, mean_score, trusted
+from speechprep.pipelines.backends.aligners.boundaries import Boundaries
+from speechprep.pipelines.backends.aligners.denoise import Mode, denoised, parameters
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
-from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
+from speechprep.pipelines.backends.aligners.timing import Spoken, moved, written_words
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
-VERSION = 1  # raise it if the same input gives other times
+VERSION = 2  # raise it if the same input gives other times
 WORDS_PER_SECOND = 6.0  # maximal rate of spoken words in a window
 LEAST_SECONDS = 0.1  # shorter audio contains no word
 TAIL_SECONDS = 1.5  # at the end of a window, because a word may be cut off there
@@ -56,6 +49,7 @@ SEARCH_WINDOWS = 3  # range of the search for a lost position, in windows of wor
 # Lower limits for recognised words, because the recogniser also returns words for knocks and barks:
 RECOGNISED_SCORE = -2.25  # nats per frame
 RECOGNISED_RATE = 1.3  # words per second of voice; speech has 2 to 4
+TIMING = ("name", "version", "package", "model_sha256", "offset", "beam", "silence")  # fitted offsets depend on these
 MIN_SCORE = -4.0  # default limit of `align`; see above for the scores of right and wrong transcripts
 LEAST_LOCATED = 0.5  # fraction of located words of a long transcript; with fewer, it belongs to another recording
 
@@ -68,6 +62,10 @@ class PocketSphinxAligner(StreamAligner):
     Args:
         window: seconds of audio in one search, 10 to 60; time and memory grow faster than linearly.
         offset: seconds added to every border.
+        denoise: noise reduction before the alignment of a transcript: "auto" for audio with a small level spread (see
+            `denoise`), "never" or "always".
+        partial: if a transcript does not fit, find the passages in common with the audio, in audio of one window.
+        boundaries: folder of `speechprep fit boundaries`: offsets of word borders by the phones on both sides.
     """
 
     name = "pocketsphinx"
@@ -78,27 +76,62 @@ class PocketSphinxAligner(StreamAligner):
     _search: sphinx.ForcedSearch
     _activity: webrtc_vad.VoiceActivity
 
-    def __init__(self, window: float = 30.0, offset: float = 0.010) -> None:
+    def __init__(
+        self,
+        window: float = 30.0,
+        offset: float = 0.010,
+        denoise: Mode = "auto",
+        partial: bool = True,  # noqa: FBT001, FBT002 - options are passed by name
+        boundaries: str | None = None,
+    ) -> None:
         if not 10 <= window <= 60:
             raise ConfigError(f"pocketsphinx: window = {window!r}; choose 10 to 60 seconds")
         if not abs(offset) <= 0.1:
             raise ConfigError(f"pocketsphinx: offset = {offset!r}; choose -0.1 to 0.1 seconds")
+        if denoise not in get_args(Mode):
+            raise ConfigError(f"pocketsphinx: denoise = {denoise!r}; choose {', '.join(get_args(Mode))}")
+        self.denoise = denoise
+        self.partial = bool(partial)
+        self.boundaries = boundaries
         self.window = float(window)
         self.offset = float(offset)
         self._free: sphinx.SphinxRecogniser | None = None
 
+    @cached_property
+    def _fitted(self) -> Boundaries | None:
+        """The fitted offsets.
+
+        Raises:
+            ConfigError: they cannot be read, or do not hold for this aligner.
+        """
+        if self.boundaries is None:
+            return None
+        fitted = Boundaries.load(self.boundaries)
+        fitted.check(self._identity())
+        return fitted
+
+    def timing_identity(self) -> dict[str, Any]:
+        """The part of the identity that moves borders of right transcripts of clean audio."""
+        return {name: value for name, value in self._identity().items() if name in TIMING}
+
     def identity(self) -> dict[str, Any]:
         """Name, versions, sha256 of the model and every parameter."""
-        model = _model_folder()
+        fitted = {} if self._fitted is None else {"boundaries": self._fitted.fingerprint}
+        return {**self._identity(), **fitted}
+
+    def _identity(self) -> dict[str, Any]:
+        model = sphinx.model_folder()
         return {
             "name": "pocketsphinx",
             "version": VERSION,
             "package": version("pocketsphinx"),
             "model": "en-us",
-            "model_sha256": _digest(model),
+            "model_sha256": sphinx.digest(model),
             "sample_rate": self.sample_rate,
             "window": self.window,
             "offset": self.offset,
+            "denoise": [self.denoise, *parameters()],
+            "partial": [self.partial, *partial_text.parameters()],
             "beam": [sphinx.BEAM, sphinx.NO_BEAM],
             "silence": sphinx.SILENCE_ODDS,
             "gaussians": sphinx.GAUSSIANS,
@@ -110,15 +143,17 @@ class PocketSphinxAligner(StreamAligner):
 
         Raises:
             MissingBackend: the package or the model inside it is absent.
+            ConfigError: fitted boundaries cannot be read, or do not hold for this aligner.
         """
         super().check()
-        model = _model_folder()
+        model = sphinx.model_folder()
         if not (model / "en-us").is_dir():
             raise MissingBackend(f"{self.label}: the package lacks its model {model}; install pocketsphinx again")
+        _ = self._fitted
 
     def load(self) -> None:
         """Read the acoustic model and the dictionary (0.1 s); the language model is read on first use."""
-        self._search = sphinx.ForcedSearch(_model_folder())
+        self._search = sphinx.ForcedSearch(sphinx.model_folder())
         self._activity = webrtc_vad.VoiceActivity()
 
     def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
@@ -138,7 +173,15 @@ class PocketSphinxAligner(StreamAligner):
         self, written: Sequence[str], forms: Sequence[Sequence[str]], spoken: Sequence[Spoken | None], n_samples: int
     ) -> list[Any]:
         duration = n_samples / self.sample_rate
-        return written_words(written, forms, spoken, sphinx.FRAME_RATE, self.offset, duration)
+        words = written_words(written, forms, spoken, sphinx.FRAME_RATE, self.offset, duration)
+        return words if self._fitted is None else moved(words, self._phones(forms), self._fitted.offsets, duration)
+
+    def phones(self, text: str) -> list[list[str]]:
+        """Phones of each written token of a text; of a loaded aligner."""
+        return self._phones(spoken_forms(text))
+
+    def _phones(self, forms: Sequence[Sequence[str]]) -> list[list[str]]:
+        return [[phone for word in form for phone in self._search.phones(word)] for form in forms]
 
     # -- with a transcript ---------------------------------------------------------------------------------------------
 
@@ -173,37 +216,45 @@ class PocketSphinxAligner(StreamAligner):
         seconds = len(audio) / self.sample_rate
         if seconds < LEAST_SECONDS:
             raise BadInput("audio_too_short", f"{seconds:.3f} s of audio for {len(words)} words: remove the utterance")
+        cleaned = denoised(audio, self.denoise)
         fewest = self._search.fewest_frames(words)
-        if fewest > sphinx.num_frames(len(audio)):
+        fits = fewest <= sphinx.num_frames(len(audio))
+        closed = self._search.find(cleaned, words) if fits else None
+        # In noise a low score does not mean another text, so noisy audio is not searched for passages.
+        if self.partial and cleaned is audio and (closed is None or partial_text.doubtful(closed)):
+            located = partial_text.find_passages(self._search, audio, words, closed)
+            if located is not None:
+                return located
+        if closed is not None:
+            return closed[0]
+        if not fits:
             raise BadInput(
                 "text_too_long",
                 f"the {len(words)} words of the transcript take at least {fewest / sphinx.FRAME_RATE:.1f} s, the audio "
                 f"has {seconds:.1f} s: does it belong to this recording?",
             )
-        result = self._search.find(audio, words)
-        if result is None:
-            raise BadInput(
-                "align_failed",
-                f"no way to fit the {len(words)} words of the transcript into the {seconds:.1f} s of audio: "
-                "does it belong to this recording?",
-            )
-        return result[0]
+        raise BadInput(
+            "align_failed",
+            f"no way to fit the {len(words)} words of the transcript into the {seconds:.1f} s of audio: "
+            "does it belong to this recording?",
+        )
 
     def _step(self, audio: Samples, words: list[str], last: bool) -> tuple[list[Spoken | None], int]:  # noqa: FBT001
         """Positions of the next words in a window, and the frame for the start of the next window."""
         length = sphinx.num_frames(len(audio))
         if not self._activity.has_speech(audio):
             return [], length if last else length - PAUSE_FRAMES
+        cleaned = denoised(audio, self.denoise)
         if last and self._search.fewest_frames(words) <= length:
-            result = self._search.find(audio, words)
+            result = self._search.find(cleaned, words)
             if result is not None and trusted(result[0]) == len(words):
                 return result[0], length
         most = round(self.window * WORDS_PER_SECOND)
         border = length if last else length - round(TAIL_SECONDS * sphinx.FRAME_RATE)
-        step = accepted(self._search.find(audio, words[:most], "open"), border)
+        step = accepted(self._search.find(cleaned, words[:most], "open"), border)
         if step is None:
             few = min(TRUST_WORDS, len(words))
-            step = accepted(self._search.find(audio, words[: SEARCH_WINDOWS * most], "inside"), border, few)
+            step = accepted(self._search.find(cleaned, words[: SEARCH_WINDOWS * most], "inside"), border, few)
         if step is None:  # speech without transcript
             short = len(audio) < self.window / 3 * self.sample_rate
             step = [], length if short else self._activity.pause(audio[: len(audio) // 2]) // sphinx.HOP
@@ -234,7 +285,7 @@ class PocketSphinxAligner(StreamAligner):
         if not self._activity.has_speech(audio):
             return [], []
         if self._free is None:
-            self._free = sphinx.SphinxRecogniser(_model_folder())
+            self._free = sphinx.SphinxRecogniser(sphinx.model_folder())
         words = self._free.words(audio)
         voice = float(self._activity.voiced(audio).sum()) * webrtc_vad.VAD_FRAME
         if len(words) < RECOGNISED_RATE * voice or len(set(words)) < min(len(words), 2):
@@ -245,24 +296,3 @@ class PocketSphinxAligner(StreamAligner):
 
 def _shown(text: str, most: int = 60) -> str:
     return repr(text if len(text) <= most else text[:most] + "...")
-
-
-def _model_folder() -> Path:
-    """Folder of the models in the package; nothing is imported.
-
-    Raises:
-        MissingBackend: the package is not installed.
-    """
-    spec = find_spec("pocketsphinx")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingBackend("aligner 'pocketsphinx' needs the package 'pocketsphinx'; install it with pip")
-    return Path(spec.submodule_search_locations[0]) / "model" / "en-us"
-
-
-@lru_cache(maxsize=2)
-def _digest(model: Path) -> str:
-    """sha256 over the dictionary and the acoustic model."""
-    digest = hashlib.sha256((model / "cmudict-en-us.dict").read_bytes())
-    for file in sorted((model / "en-us").iterdir()):
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()

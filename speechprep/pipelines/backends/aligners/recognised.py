@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends import Aligner, Language, Passage, Recogniser, Transcript, Word
+from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import interpolated
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import tokens
@@ -22,7 +23,7 @@ from speechprep.tokenizers.english.spoken import tokens
 Samples = NDArray[np.float32]
 
 
-class RecognisedAligner(Aligner):
+class RecognisedAligner(StreamAligner):
     """A recogniser and an aligner.
 
     Args:
@@ -66,10 +67,6 @@ class RecognisedAligner(Aligner):
         """Load both."""
         self.recogniser.load()
         self.aligner.load()
-
-    def align(self, audio: Samples, text: str | None) -> Transcript:
-        """Times for every token of `text`, or for the recognised words if `text` is None."""
-        return self.align_stream(iter([audio]), text)
 
     def align_stream(self, blocks: Iterable[Samples], text: str | None) -> Transcript:
         """`align` for audio in blocks; memory does not grow with the length of the audio.

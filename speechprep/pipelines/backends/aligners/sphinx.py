@@ -11,6 +11,8 @@ Measured properties of the library (5.1):
 * `start_stream` runs before every utterance. Without it, the state of the previous utterance changes the result.
 * A beam of 1e-64 gives the result of an exhaustive search on clean speech. In noise or for a wrong text it sometimes
   finds no path; the search then runs again without a beam.
+* Between loops over phones, a beam of 1e-80 is needed. A phone of a loop costs 24 nats. With 12 nats,
+  loops replace spoken words (joins of TIMIT clips).
 * A decoder serves one thread. Two threads in one decoder end the process by a segmentation fault. Decoders of
   different threads are independent.
 * Memory and time of a forced alignment grow faster than linearly, so callers cut audio into windows.
@@ -18,9 +20,12 @@ Measured properties of the library (5.1):
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -28,14 +33,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from speechprep.errors import MissingBackend
 from speechprep.pipelines.backends.aligners.timing import Spoken
-from speechprep.tokenizers.english.letter_to_sound import pronounce
+from speechprep.tokenizers.english.letter_to_sound import PHONES, pronounce
 
 FRAME_RATE = 100  # frames of the acoustic model in a second
 HOP = 160  # samples from frame to frame
 STATES = 3  # in the model of a phone, each at least one frame long
 BEAM, NO_BEAM = 1e-64, 0.0
 SILENCE_ODDS = 0.5
+LOOP_BEAM = 1e-80
+LOOP_PHONE = -24.0  # log-probability of a phone in a loop
+LOOP_SKIP = -1.0  # log-probability of a word left out before or after a passage, for the nearest `LOOP_SKIPS` words
+LOOP_SKIPS = 20
+LOOP_MARK = "~"  # first character of the names of the phones in loops
 MAX_HMMS = 3000  # active in a frame of recognition: twice as fast on speech, four times on noise, nearly as exact
 GAUSSIANS = 2  # evaluated for each senone: a fifth faster than the default of 4, and as exact
 PEAK = 0.9  # peak of each piece of audio, as a fraction of full scale; quiet recordings lose nothing
@@ -43,7 +54,7 @@ NATS = 1024.0  # PocketSphinx stores acoustic scores divided by 2^10
 FORCED = "forced"
 _WARNINGS = Lock()
 
-Ends = Literal["closed", "open", "inside"]
+Ends = Literal["closed", "open", "inside", "part"]
 Samples = NDArray[np.float32]
 AlignedPath = tuple[list[Spoken | None], list[Spoken]]  # one entry for each word; the pauses
 
@@ -71,6 +82,7 @@ class ForcedSearch:
         self._model = model
         self._decoder = _decoder(model, BEAM)
         self._wide: Any = None
+        self._looped: Any = None
         self._added: dict[Any, set[str]] = {}
 
     def phones(self, word: str) -> list[str]:
@@ -88,12 +100,16 @@ class ForcedSearch:
             audio: (n,) at 16 kHz.
             words: spoken words, all with letters.
             ends: "closed": all words are spoken. "open": the audio may end after any word, or before the first.
-                "inside": any contiguous part of the words is spoken.
+                "inside": any contiguous part of the words is spoken. "part": the same, and there may be any speech
+                before and after it.
 
         Returns:
             One entry for each word (None for a word left out by an open end) and the pauses, or None without a path.
         """
         data = pcm(audio)
+        if ends == "part":
+            self._looped = self._looped or _loop_decoder(self._model)
+            return self._search(self._looped, data, words, ends)
         path = self._search(self._decoder, data, words, ends)
         if path is None:
             self._wide = self._wide or _decoder(self._model, NO_BEAM)
@@ -109,7 +125,8 @@ class ForcedSearch:
 
     def _search(self, decoder: Any, data: bytes, words: Sequence[str], ends: Ends) -> AlignedPath | None:
         self._add(decoder, words)
-        decoder.add_fsg(FORCED, decoder.create_fsg(FORCED, 0, len(words) + 1, _transitions(words, ends)))
+        arcs = _part_transitions(words) if ends == "part" else _transitions(words, ends)
+        decoder.add_fsg(FORCED, decoder.create_fsg(FORCED, 0, max(arc[1] for arc in arcs), arcs))
         decoder.activate_search(FORCED)
         _process(decoder, data)
         if decoder.hyp() is None:
@@ -134,12 +151,33 @@ def _transitions(words: Sequence[str], ends: Ends) -> list[tuple[Any, ...]]:
     return arcs
 
 
+def _part_transitions(words: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Grammar of a contiguous part of the words between two loops over all phones.
+
+    State 0 is the first loop, state 1 + i the chain after i words, state n + 2 the second loop, and n + 3 the end.
+    """
+    n = len(words)
+    phone = math.exp(LOOP_PHONE)
+    arcs: list[tuple[Any, ...]] = [
+        (s, s, phone, LOOP_MARK + name.lower()) for s in (0, n + 2) for name in sorted(PHONES)
+    ]
+    arcs += [(1 + i, 2 + i, 1.0, word) for i, word in enumerate(words)]
+    arcs += [(0, 1 + i, _left_out(i)) for i in range(n)]
+    arcs += [(1 + i, n + 2, _left_out(n - i)) for i in range(1, n + 1)]
+    return [*arcs, (0, n + 2, _left_out(n)), (n + 2, n + 3, 1.0)]
+
+
+def _left_out(count: int) -> float:
+    """Probability of words left out at one side."""
+    return math.exp(LOOP_SKIP * min(count, LOOP_SKIPS))
+
+
 def _placed(segments: Iterable[Any], words: Sequence[str]) -> AlignedPath | None:
     """Segments of a path -> positions of the words, and the pauses."""
     spoken_words, pauses = [], []
     for segment in segments:
         start, end = segment.start_frame, segment.end_frame + 1
-        if segment.word == "(NULL)" or end <= start:
+        if segment.word == "(NULL)" or segment.word[0] == LOOP_MARK or end <= start:
             continue
         spoken = Spoken(start, end, NATS * math.log(max(segment.ascore, 1e-300)) / (end - start))
         if segment.word[0] in "<[":
@@ -191,6 +229,14 @@ def _decoder(model: Path, beam: float | None, **options: Any) -> Any:
     )
 
 
+def _loop_decoder(model: Path) -> Any:
+    """A decoder with a word for each phone."""
+    decoder = _decoder(model, LOOP_BEAM)
+    for number, name in enumerate(sorted(PHONES)):
+        decoder.add_word(LOOP_MARK + name.lower(), name, number == len(PHONES) - 1)  # the last one updates the search
+    return decoder
+
+
 def _process(decoder: Any, data: bytes) -> None:
     with _WARNINGS, warnings.catch_warnings():  # the filters belong to all threads
         # Deprecated as unnecessary; without it results depend on the previous audio.
@@ -200,3 +246,24 @@ def _process(decoder: Any, data: bytes) -> None:
     if data:
         decoder.process_raw(data, full_utt=True)
     decoder.end_utt()
+
+
+def model_folder() -> Path:
+    """Folder of the models in the package; nothing is imported.
+
+    Raises:
+        MissingBackend: the package is not installed.
+    """
+    spec = find_spec("pocketsphinx")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingBackend("aligner 'pocketsphinx' needs the package 'pocketsphinx'; install it with pip")
+    return Path(spec.submodule_search_locations[0]) / "model" / "en-us"
+
+
+@lru_cache(maxsize=2)
+def digest(model: Path) -> str:
+    """sha256 over the dictionary and the acoustic model."""
+    digest = hashlib.sha256((model / "cmudict-en-us.dict").read_bytes())
+    for file in sorted((model / "en-us").iterdir()):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()

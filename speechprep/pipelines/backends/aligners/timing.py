@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from speechprep.pipelines.backends import Word
+from speechprep.tokenizers.alignment.boundary_offsets import BoundaryOffset, TimedWord, shifted
 
 DECIMALS = 4  # times are rounded to 0.1 ms, so text formats keep them unchanged
 EDGE_SECONDS = 0.5  # maximal length of an untimed token before the first or after the last timed one
@@ -94,3 +95,17 @@ def interpolated(times: Sequence[tuple[float, float] | None], duration: float) -
             result[start + i] = (left + i * width, left + (i + 1) * width)
         start = stop
     return result
+
+
+def moved(
+    words: Sequence[Word], phones: Sequence[Sequence[str]], offsets: Mapping[str, BoundaryOffset], duration: float
+) -> list[Word]:
+    """The words after fitted offsets of their borders; `phones`: of each word."""
+    timed = [
+        TimedWord(word.start, word.end, sounds, word.timing == "aligned")
+        for word, sounds in zip(words, phones, strict=True)
+    ]
+    return [
+        Word(word.text, round(start, DECIMALS), min(round(end, DECIMALS), duration), word.score, word.timing)
+        for word, (start, end) in zip(words, shifted(timed, offsets, duration), strict=True)
+    ]

@@ -28,12 +28,11 @@ from speechprep.pipelines.backends.aligners.timing import DECIMALS
 from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.recognisers.choose import whisper_model
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
-from speechprep.pipelines.backends.recognisers.whisper_model import Decoding, TimedPiece
+from speechprep.pipelines.backends.recognisers.whisper_model import Decoding, TimedPiece, check_length
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import tokens
 
 VERSION = 1  # raise it if the same input gives other times
-LEAST_SAMPLES = 400  # one frame of the spectrogram
 MAX_TOKENS = 440  # of a text; the decoder has 448 positions
 
 Samples = NDArray[np.float32]
@@ -116,8 +115,7 @@ class WhisperAttentionAligner(StreamAligner):
                 "align_failed",
                 f"more than {CHUNK} s of audio: Whisper times at most {CHUNK} s; choose pocketsphinx or ctc",
             )
-        if len(audio) < LEAST_SAMPLES:
-            raise BadInput("audio_too_short", f"{len(audio)} samples of audio hold no word: remove the utterance")
+        check_length(audio)
         language = self.model.language(audio) if self.code is None else Language(self.code, None, given=True)
         pieces = self.model.timed(audio, text, language.code, MAX_TOKENS)
         if pieces is None:

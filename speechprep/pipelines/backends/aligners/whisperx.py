@@ -1,7 +1,8 @@
 """Aligner `whisperx`: word times by a CTC model for each language, as in WhisperX, with recognition by Whisper.
 
 With `whisper`, speech without a transcript is recognised as by the recogniser `whisper` (see there). Without it, the
-aligner times given transcripts, or the words of the recogniser of `align`.
+aligner times given transcripts, or the words of the recogniser of `align`. Like WhisperX, it has no temperature
+fallback.
 
 There are two different ways to time words (`mode`):
 
@@ -29,6 +30,7 @@ from speechprep.pipelines.backends import Aligner, Language, Transcript
 from speechprep.pipelines.backends.aligners.ctc import CtcAligner
 from speechprep.pipelines.backends.aligners.ctc_languages import ANY, CtcLanguages
 from speechprep.pipelines.backends.aligners.recognised import RecognisedAligner
+from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.recognisers.voice_activity import RATE
 from speechprep.pipelines.backends.recognisers.whisper import WhisperRecogniser
@@ -40,7 +42,7 @@ ENGLISH = "WAV2VEC2_ASR_BASE_960H"
 Samples = NDArray[np.float32]
 
 
-class WhisperxAligner(Aligner):
+class WhisperxAligner(StreamAligner):
     """Recognition and alignment with the models of WhisperX.
 
     Args:
@@ -98,7 +100,7 @@ class WhisperxAligner(Aligner):
         if whisper is not None:
             self.recogniser = WhisperRecogniser(
                 whisper, language=language, vad=vad, vad_onset=vad_onset, batch_size=batch_size, beam_size=beam_size,
-                compute_type=compute_type, device=device, threads=threads, piece=piece,
+                temperatures=[0], compute_type=compute_type, device=device, threads=threads, piece=piece,
             )  # fmt: skip
         self._recognised = None if self.recogniser is None else RecognisedAligner(self.recogniser, self)
 
@@ -145,10 +147,6 @@ class WhisperxAligner(Aligner):
         """The loaded aligner for a language."""
         found = self._models.find(language)
         return super().for_language(language) if found is None else found
-
-    def align(self, audio: Samples, text: str | None) -> Transcript:
-        """Times for every token of `text`, or for the recognised words if `text` is None."""
-        return self.align_stream(iter([audio]), text)
 
     def align_stream(self, blocks: Iterable[Samples], text: str | None) -> Transcript:
         """`align` for audio in blocks; memory does not grow with the length of the audio.

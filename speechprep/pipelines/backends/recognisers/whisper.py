@@ -19,18 +19,25 @@ other chunks become scores of `words`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Language, Passage, Recogniser
 from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.recognisers.choose import whisper_model
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, DETECTORS, RATE, Span, SpeechDetector
-from speechprep.pipelines.backends.recognisers.whisper_model import Decoded, Decoding
+from speechprep.pipelines.backends.recognisers.whisper_model import (
+    MIN_LOG_PROBABILITY,
+    NO_SPEECH,
+    Decoded,
+    Decoding,
+    check_length,
+)
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.pipelines.backends.whisper.forms import form_of
 from speechprep.process import give_back
@@ -39,7 +46,8 @@ VERSION = 1  # raise it if the same input gives other words
 BATCH = {"cpu": 2, "gpu": 8}  # chunks
 PIECE = {"cpu": 120.0, "gpu": 300.0}  # seconds
 EDGE = 1.0  # seconds at the end of a piece; a chunk that ends there may be incomplete
-LEAST_SAMPLES = 400  # of a recording: one frame of the models
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+MARGIN = 0.25  # seconds of the pauses around a chunk, for the aligner
 
 Samples = NDArray[np.float32]
 
@@ -57,7 +65,7 @@ class WhisperRecogniser(Recogniser):
             save little time there and each takes 45 MB with a model of the base size. The words do not depend on it.
         beam_size: beam of the search in Whisper.
         temperatures: temperatures of the fallback, in ascending order from 0: a text that fails the limits of Whisper
-            is sampled again at the next one. Default: no fallback.
+            is sampled again at the next one. Default: those of Whisper; [0]: no fallback.
         condition_on_previous_text: the text of a chunk is the prompt for the next one, which takes longer.
         max_no_speech, min_log_probability: a chunk beyond both limits is dropped.
         compute_type: precision of Whisper: "float32", "int8" (not for a `.pt`), on a GPU "float16".
@@ -81,10 +89,10 @@ class WhisperRecogniser(Recogniser):
         vad_onset: float = 0.5,
         batch_size: int | None = None,
         beam_size: int = 5,
-        temperatures: Sequence[float] = (0.0,),
+        temperatures: Sequence[float] = TEMPERATURES,
         condition_on_previous_text: bool = False,  # noqa: FBT001, FBT002 - a value of a recipe
-        max_no_speech: float = 0.6,
-        min_log_probability: float = -1.0,
+        max_no_speech: float = NO_SPEECH,
+        min_log_probability: float = MIN_LOG_PROBABILITY,
         compute_type: str = "float32",
         device: str = "cpu",
         threads: int = 1,
@@ -164,7 +172,7 @@ class WhisperRecogniser(Recogniser):
         """
         if (given := self._given()) is not None:
             return given
-        _check_length(audio)
+        check_length(audio)
         start, end = next(iter(self.detector.chunks(audio)), (0.0, float(CHUNK)))
         return self.model.language(audio[int(start * RATE) : int(end * RATE)])
 
@@ -182,37 +190,41 @@ class WhisperRecogniser(Recogniser):
             audio = stream.fill(size)
             last = stream.is_last(size)
             if not stream.start:
-                _check_length(audio)
+                check_length(audio)
             chunks = self.detector.chunks(audio)
             give_back()
             limit = len(audio) / RATE - (0.0 if last else EDGE)
             whole = [chunk for chunk in chunks if last or chunk[1] <= limit]
+            edges = _edges(chunks, len(audio) / RATE)
             if whole:
                 sounds = [audio[int(start * RATE) : int(end * RATE)] for start, end in whole]
                 results, language = self.model.texts(sounds, language, previous)
-                previous = results[-1].text
-                for chunk, result in zip(whole, results, strict=True):
-                    if not self._is_invented(result):
-                        yield _passage(audio, stream.start, chunk, result, language)
-            cut = limit if len(whole) == len(chunks) else chunks[len(whole)][0]
+                previous = results[-1].prompt
+                for chunk, edge, result in zip(whole, edges, results, strict=False):
+                    if not result.is_silence(*self._limits):
+                        yield _passage(audio, stream.start, chunk, edge, result, language)
+            cut = limit if len(whole) == len(chunks) else edges[len(whole)][0]
             stream.advance(len(audio) if last else round(cut * RATE))
 
-    def _is_invented(self, result: Decoded) -> bool:
-        no_speech, log_probability = self._limits
-        return result.no_speech_probability > no_speech and result.log_probability < log_probability
+
+def _edges(chunks: Sequence[Span], seconds: float) -> list[Span]:
+    """Start and end of each chunk with up to `MARGIN` of the pause on both sides, at most half of a pause."""
+    if not chunks:
+        return []
+    margins = [max(min(MARGIN, (after[0] - before[1]) / 2), 0.0) for before, after in pairwise(chunks)]
+    left = [min(MARGIN, chunks[0][0]), *margins]
+    right = [*margins, min(MARGIN, seconds - chunks[-1][1])]
+    return [(start - a, end + b) for (start, end), a, b in zip(chunks, left, right, strict=True)]
 
 
-def _passage(audio: Samples, first: int, chunk: Span, result: Decoded, language: Language) -> Passage:
+def _passage(audio: Samples, first: int, chunk: Span, edge: Span, result: Decoded, language: Language) -> Passage:
     """The passage of a chunk of a piece; `first`: first sample of the piece in the recording.
 
     Times have milliseconds, as in WhisperX.
     """
     start, end = (round(first / RATE + seconds, 3) for seconds in chunk)
     samples = audio[max(int(start * RATE) - first, 0) : int(end * RATE) - first]
+    left, right = (round(seconds * RATE) for seconds in edge)
     scores = result.no_speech_probability, result.log_probability
-    return Passage(start, end, samples, result.text, language, *scores)
-
-
-def _check_length(audio: Samples) -> None:
-    if len(audio) < LEAST_SAMPLES:
-        raise BadInput("audio_too_short", f"{len(audio)} samples of audio hold no word: remove the utterance")
+    margin = start - (first + left) / RATE
+    return Passage(start, end, samples, result.text, language, *scores, margin, audio[left:right])

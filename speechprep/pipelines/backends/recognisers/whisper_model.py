@@ -10,7 +10,6 @@ recording only.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -21,13 +20,14 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import ConfigError, MissingBackend
+from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends import Language
 from speechprep.pipelines.backends.base import require_packages
 from speechprep.pipelines.backends.model_files import digest_of
 from speechprep.pipelines.backends.recognisers.voice_activity import CHUNK, RATE
 from speechprep.pipelines.backends.whisper.sizes import languages
 from speechprep.process import give_back
+from speechprep.tokenizers.alignment.transcript_scores import zlib_ratio
 
 Samples = NDArray[np.float32]
 
@@ -47,6 +47,15 @@ class Decoded(NamedTuple):
     log_probability: float
     temperature: float = 0.0
 
+    def is_silence(self, no_speech: float, log_probability: float) -> bool:
+        """Whisper's test for a chunk without speech: beyond both limits."""
+        return self.no_speech_probability > no_speech and self.log_probability < log_probability
+
+    @property
+    def prompt(self) -> str:
+        """Text for the decoding of the next chunk: empty if it was sampled above `PROMPT_TEMPERATURE`."""
+        return self.text if self.temperature <= PROMPT_TEMPERATURE else ""
+
 
 class TimedPiece(NamedTuple):
     """A part of a text with its time in seconds, and the mean probability of its tokens."""
@@ -64,26 +73,20 @@ class Decoding(NamedTuple):
         beam_size: beam of the search at temperature 0.
         temperatures: in ascending order, the first is 0; the next one is used if a text fails both limits.
         condition_on_previous_text: the text of the chunk before is the prompt; chunks are then decoded one by one.
-        max_compression_ratio, min_log_probability: limits of the fallback, as in Whisper.
     """
 
     beam_size: int = 5
     temperatures: tuple[float, ...] = (0.0,)
     condition_on_previous_text: bool = False
-    max_compression_ratio: float = 2.4
-    min_log_probability: float = -1.0
-
-    def failed(self, decoded: Decoded) -> bool:
-        """True if a text needs a higher temperature."""
-        data = decoded.text.encode()
-        loops = len(data) > self.max_compression_ratio * len(zlib.compress(data))
-        return loops or decoded.log_probability < self.min_log_probability
 
 
+LEAST_SAMPLES = 400  # one frame of the spectrogram
 HOP, MEL_FRAMES = 160, 3000  # samples from frame to frame of the spectrogram; its frames in the window
 SAMPLES = 5  # of a text at a temperature above 0; the likeliest one counts
 PROMPT_TEMPERATURE = 0.5  # a text sampled above it is no prompt for the next chunk
-NO_SPEECH = 0.6  # no fallback for a chunk above it: there is nothing to find
+# Limits of Whisper:
+MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY = 2.4, -1.0  # a text beyond one of them is decoded again
+NO_SPEECH = 0.6  # a text above it and below `MIN_LOG_PROBABILITY` is not decoded again: there is nothing to find
 
 
 class WhisperModel:
@@ -184,7 +187,7 @@ class WhisperModel:
                 ]
                 results += decoded
                 if self.decoding.condition_on_previous_text:
-                    previous = decoded[-1].text if decoded[-1].temperature <= PROMPT_TEMPERATURE else ""
+                    previous = decoded[-1].prompt
             self._forget_sampler()
         give_back()
         return results, language
@@ -192,8 +195,9 @@ class WhisperModel:
     def _fallback(self, features: Any, i: int, result: Decoded, language: str, previous: str) -> Decoded:
         """The text of chunk `i` of a batch at the first temperature within the limits, otherwise at the last one."""
         for temperature in self.decoding.temperatures[1:]:
-            silent = result.no_speech_probability > NO_SPEECH and result.log_probability < -1
-            if silent or not self.decoding.failed(result):
+            loops = zlib_ratio(result.text) > MAX_COMPRESSION_RATIO
+            failed = loops or result.log_probability < MIN_LOG_PROBABILITY
+            if result.is_silence(NO_SPEECH, MIN_LOG_PROBABILITY) or not failed:
                 break
             result = self._sampled(features, i, language, previous, temperature)
         return result
@@ -254,6 +258,16 @@ class WhisperModel:
 
     def _forget_sampler(self) -> None:
         """Start a new sequence of random numbers."""
+
+
+def check_length(audio: Samples) -> None:
+    """Check that audio (n,) has at least one frame.
+
+    Raises:
+        BadInput: `audio_too_short`.
+    """
+    if len(audio) < LEAST_SAMPLES:
+        raise BadInput("audio_too_short", f"{len(audio)} samples of audio hold no word: remove the utterance")
 
 
 def _version(package: str) -> str:

@@ -14,6 +14,7 @@ from speechprep.pipelines.report.sections import (
     clips,
     compression,
     index,
+    inputs,
     listen,
     speech,
     stages,
@@ -24,6 +25,7 @@ from speechprep.pipelines.report.sections import (
 
 SECTIONS: tuple[Callable[[Page, Run, Facts], None], ...] = (
     stages.section,
+    inputs.section,
     listen.section,
     yields.section,
     speech.section,

@@ -9,7 +9,7 @@ from speechprep.pipelines.report import figures
 from speechprep.pipelines.report.facts import Facts
 from speechprep.pipelines.report.figures import number
 from speechprep.pipelines.report.page import Page, counted, facts_table, percent
-from speechprep.pipelines.shift import position_lines
+from speechprep.pipelines.stages.cluster.quality import quality_lines
 
 
 def section(page: Page, run: Run, facts: Facts) -> None:
@@ -64,5 +64,5 @@ def _codebook_table(quality: dict[str, Any]) -> str:
         rows.append(("information in a second", f"{number(round(quality['bits_per_second']))} bits at most"))
     if "pnmi" in words:
         rows.append(("what the units tell of the word spoken (PNMI)", percent(words["pnmi"])))
-    rows += position_lines(quality)
+    rows += quality_lines(quality)
     return facts_table(rows)

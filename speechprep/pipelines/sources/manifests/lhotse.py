@@ -8,10 +8,11 @@ from typing import Any
 
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect, FileHead
-from speechprep.pipelines.sources.entry import Options, Record, Rejected, check_id
-from speechprep.pipelines.sources.fields import number, reject, to_record
+from speechprep.pipelines.sources.entry import Options, Record, Rejected, check_id, printable
+from speechprep.pipelines.sources.fields import reject, to_record
 from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.manifests.jsonl import objects
+from speechprep.pipelines.sources.selection import number
 
 
 def read(uri: str, options: Options) -> Iterator[Record]:
@@ -35,13 +36,15 @@ def read(uri: str, options: Options) -> Iterator[Record]:
 def _row(cut: dict[str, Any]) -> dict[str, Any]:
     if cut.get("type", "MonoCut") != "MonoCut":
         raise BadInput("bad_cut", f"a {cut['type']}; only MonoCut is read, so save the audio of mixes first")
-    recording, custom = cut["recording"], cut.get("custom") or {}
+    custom = cut.get("custom") or {}
+    source, channel = _source(cut["recording"], cut.get("channel", 0))
     supervisions = sorted(cut.get("supervisions") or [], key=lambda s: (s["start"], s["id"]))
     texts = [s["text"] for s in supervisions if s.get("text")]
     aligned = [item for s in supervisions for item in (s.get("alignment") or {}).get("word", [])]
     return {
         "id": check_id(cut["id"]),
-        "audio": _source(recording),
+        "audio": source,
+        "channel": channel,
         "offset": number(cut["start"], "start"),
         "duration": number(cut["duration"], "duration"),
         "text": " ".join(texts) if texts else None,
@@ -53,15 +56,20 @@ def _row(cut: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _source(recording: dict[str, Any]) -> str:
-    sources = recording["sources"]
+def _source(recording: dict[str, Any], channel: Any) -> tuple[str, int | None]:
+    """The file with a channel of the recording, and the position of the channel in it; None for a mono file."""
     if recording.get("transforms"):
         raise BadInput("bad_cut", "the recording has transforms; save the transformed audio first")
-    if len(sources) != 1 or len(sources[0].get("channels", [0])) != 1:
-        raise BadInput("bad_cut", "the recording has several channels; save each channel as a file first")
-    if sources[0]["type"] not in ("file", "url"):
-        raise BadInput("bad_cut", f"audio from a {sources[0]['type']!r} source; only file and url are read")
-    return str(sources[0]["source"])
+    if not isinstance(channel, int) or isinstance(channel, bool):
+        raise BadInput("bad_cut", f"channel = {printable(repr(channel), 60)}; only cuts of one channel are read")
+    sources = recording["sources"]
+    source = next((s for s in sources if channel in s.get("channels", [0])), None)
+    if source is None:
+        raise BadInput("bad_cut", f"the recording has no channel {channel}; correct the cut")
+    if source["type"] not in ("file", "url"):
+        raise BadInput("bad_cut", f"audio from a {source['type']!r} source; only file and url are read")
+    channels = source.get("channels", [0])
+    return str(source["source"]), channels.index(channel) if len(channels) > 1 else None
 
 
 def _only(supervisions: list[dict[str, Any]], name: str) -> str | None:

@@ -23,6 +23,7 @@ from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.lines import open_regular
 
 _ROWS = 1024
+_MIXED_ROWS = 32  # rows with their encoded audio, read together
 
 
 def read(uri: str, options: Options) -> Iterator[Record]:
@@ -32,14 +33,13 @@ def read(uri: str, options: Options) -> Iterator[Record]:
     try:
         with _open(uri) as file:
             column = _audio_column(file.schema_arrow, options, name)
-            embedded = _embedded(file, column)
             classes = _class_names(file.schema_arrow)
             columns = _columns(file.schema_arrow, column, options)
-            for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
-                for row in batch.to_pylist():
+            for rows, embedded in _blocks(file, column, columns):
+                for row, is_embedded in zip(rows, embedded, strict=True):
                     _name_classes(row, classes)
                     where = f"{name}:{position}"
-                    if embedded:
+                    if is_embedded:
                         yield _inside(uri, column, row, where, position, options)
                     else:
                         yield to_record(row, base, where, options)
@@ -60,7 +60,7 @@ def _columns(schema: pa.Schema, audio: str, options: Options) -> list[str]:
     """Columns for the listing of a file: all recognised fields, and the path of the audio."""
     names = {alias for aliases in ALIASES.values() for alias in aliases} | set(options.columns.values())
     path = f"{audio}.path" if pa.types.is_struct(schema.field(audio).type) else audio
-    columns = [c for c in schema.names if c in names and c != audio]
+    columns = [c for c in schema.names if (c in names or c.lower() in names) and c != audio]
     return [*columns, path] if _is_leaf(schema, path) else columns
 
 
@@ -79,21 +79,42 @@ def _is_leaf(schema: pa.Schema, path: str) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _embedded(file: pq.ParquetFile, column: str) -> bool:
-    """True where the column holds encoded audio, not only paths."""
+def _blocks(file: pq.ParquetFile, column: str, columns: list[str]) -> Iterator[tuple[list[dict[str, Any]], list[bool]]]:
+    """Blocks of rows, and for each row whether it holds encoded audio. Encoded audio itself is left out.
+
+    A struct of bytes and path is decided for each row. The bytes are read only in row groups with both.
+    """
+    for group in range(file.num_row_groups):
+        embedded = _embedded(file, column, group)
+        if embedded is not None:
+            for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=columns):
+                yield batch.to_pylist(), [embedded] * batch.num_rows
+            continue
+        mixed = file.iter_batches(batch_size=_MIXED_ROWS, row_groups=[group], columns=[*columns, f"{column}.bytes"])
+        for batch in mixed:
+            struct = batch.column(column)
+            held = pc.is_valid(pc.struct_field(struct, "bytes")).to_pylist()
+            paths = (
+                pc.struct_field(struct, "path") if struct.type.get_field_index("path") >= 0 else pa.nulls(len(struct))
+            )
+            others = batch.drop_columns([column]).to_pylist()
+            yield [{**row, column: {"path": path}} for row, path in zip(others, paths.to_pylist(), strict=True)], held
+
+
+def _embedded(file: pq.ParquetFile, column: str, group: int) -> bool | None:
+    """True where all rows of a group hold encoded audio, False where none does, None where the rows decide."""
     kind = file.schema_arrow.field(column).type
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return True
     if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
         return False
+    if pa.types.is_null(kind.field("bytes").type):
+        return False
     index = next(i for i in range(len(file.schema)) if file.schema.column(i).path == f"{column}.bytes")
-    for group in range(file.num_row_groups):
-        chunk = file.metadata.row_group(group).column(index)
-        if chunk.statistics is None or chunk.statistics.null_count is None:
-            return True
-        if chunk.statistics.null_count < file.metadata.row_group(group).num_rows:
-            return True
-    return False
+    chunk, rows = file.metadata.row_group(group).column(index), file.metadata.row_group(group).num_rows
+    if chunk.statistics is None or chunk.statistics.null_count is None:
+        return None
+    return {0: True, rows: False}.get(chunk.statistics.null_count)
 
 
 def _inside(uri: str, column: str, row: dict[str, Any], where: str, position: int, options: Options) -> Record:
@@ -106,8 +127,13 @@ def _inside(uri: str, column: str, row: dict[str, Any], where: str, position: in
         describe(entry, fields, options)
         id = fields.get("id")
         if id is None:
-            id = posixpath.splitext(posixpath.basename(path))[0] if path else f"{_stem(uri)}-{position:08d}"
-        entry.id = check_id(f"{_stem(uri)}/{scalar(id, 'id')}" if options.archive_ids else scalar(id, "id"))
+            entry.place = f"{uri.removesuffix('.parquet')}-{position:08d}"
+            if path:
+                id = posixpath.splitext(posixpath.basename(path))[0]
+            elif options.archive_ids:
+                id = f"{_stem(uri)}-{position:08d}"
+        if id is not None:  # else from the place
+            entry.id = check_id(f"{_stem(uri)}/{scalar(id, 'id')}" if options.archive_ids else scalar(id, "id"))
     except BadInput as error:
         return reject(fields, error, where)
     return entry

@@ -6,6 +6,7 @@ import csv
 import posixpath
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.sources.dialect import Dialect
@@ -13,6 +14,7 @@ from speechprep.pipelines.sources.entry import ALIASES, Options, Record, Rejecte
 from speechprep.pipelines.sources.fields import check_columns, to_record
 from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.lines import read_lines
+from speechprep.pipelines.sources.quoted import quoted_rows
 
 Row = tuple[str, dict[str, str | None] | BadInput]
 Cells = tuple[str, list[str] | BadInput]
@@ -61,41 +63,39 @@ def cells(uri: str, delimiter: str | None = None) -> Iterator[Cells]:
     Tabs and bars are taken literally, as Common Voice and LJSpeech write them; comma and semicolon tables may quote.
     """
     name = posixpath.basename(uri)
-    number = 0
-
-    def decoded() -> Iterator[str]:
-        nonlocal number
-        for number, line in read_lines(uri):  # noqa: B007 - read by the loop below
-            # Bytes outside of UTF-8 become lone surrogates; the used fields are checked for them.
-            yield line.decode("utf-8", "surrogateescape") + "\n"
-
-    lines = decoded()
+    # Bytes outside of UTF-8 become lone surrogates; the used fields are checked for them.
+    lines = ((number, line.decode("utf-8", "surrogateescape")) for number, line in read_lines(uri))
     try:
         first = next(lines, None)
         if first is None:
             return
-        delimiter = delimiter or max("\t;,|", key=first.count)
-        text = _chain(first, lines)
+        delimiter = delimiter or max("\t;,|", key=first[1].count)
+        every = chain([first], lines)
         if delimiter in ",;":
-            reader = csv.reader(text, delimiter=delimiter)
+            yield from ((f"{name}:{number}", row) for number, row in _quoted(every, delimiter, name))
         else:
-            reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-        while True:
-            try:
-                row = next(reader, None)
-            except csv.Error as error:
-                yield f"{name}:{number}", BadInput("bad_row", f"{name}:{number}: {error}")
-                continue
-            if row is None:
-                return
-            yield f"{name}:{number}", row
+            yield from ((f"{name}:{number}", line.split(delimiter)) for number, line in every)
     except BadInput as error:
         yield name, error
 
 
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
+def _quoted(lines: Iterator[tuple[int, str]], delimiter: str, name: str) -> Iterator[tuple[int, list[str] | BadInput]]:
+    """Rows with quotes; a row that cannot be split is an error with its number."""
+    number = 0
+
+    def counted() -> Iterator[tuple[int, str]]:
+        nonlocal number
+        for line in lines:
+            number = line[0]
+            yield line
+
+    every = counted()
+    while True:
+        try:
+            yield from quoted_rows(every, delimiter)
+            return
+        except csv.Error as error:
+            yield number, BadInput("bad_row", f"{name}:{number}: {error}")
 
 
 DIALECT = Dialect(

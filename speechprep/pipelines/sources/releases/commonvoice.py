@@ -41,12 +41,14 @@ def read(uri: str, options: Options) -> Iterator[Record]:
 
 
 def _paths(uri: str, options: Options) -> Iterator[str]:
+    options.ledger.use(uri, "manifest")
     for _, row in rows(uri, options):
         if not isinstance(row, BadInput) and row.get("path"):
             yield row["path"] or ""
 
 
 def _table(uri: str, options: Options, splits: dict[str, str], split: str | None) -> Iterator[Record]:
+    options.ledger.use(uri, "manifest")
     clips = options.audio_root or storage.join(posixpath.dirname(uri), CLIPS)
     base = Base(clips, clips)
     named = Options(clips, options.words, columns={**_COLUMNS, **options.columns})

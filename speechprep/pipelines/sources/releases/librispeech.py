@@ -28,6 +28,7 @@ def read(root: str, options: Options) -> Iterator[Record]:
                 audio.setdefault(posixpath.splitext(name)[0], []).append(name)
         for name in names:
             if name.endswith(SUFFIX):
+                options.ledger.use(storage.join(place, name), "transcript")
                 yield from _transcribed(place, name, audio)
         for id, untranscribed in audio.items():
             for name in untranscribed:
@@ -61,7 +62,7 @@ def _record(id: str, where: str, uri: str, text: str | None) -> Record:
             id=check_id(id),
             where=printable(where),
             audio=uri,
-            text=None if text is None else clean_text(text),
+            text=(clean_text(text) or None) if text is not None else None,
             speaker=_speaker(id),
             split=_split(uri),
         )

@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pyarrow import csv
 
-from speechprep.artifacts import storage
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError
-from speechprep.pipelines.shift import by_seconds
+from speechprep.pipelines.labels import Labelled, rows_at
+from speechprep.pipelines.shift import by_seconds, position_lines
 from speechprep.pipelines.stages.cluster.selection import FrameSample
 from speechprep.tokenizers.kmeans.nearest import perplexity
 from speechprep.tokenizers.kmeans.state import KMeansFit
@@ -23,7 +20,6 @@ DUPLICATE = 0.05  # of the root mean square distance of a frame to its centroid:
 GAP = ""  # the label of frames outside all words
 
 F32 = NDArray[np.float32]
-Labelled = tuple[str, NDArray[np.float64], NDArray[np.float64], list[str]]
 
 
 class Bars(Protocol):
@@ -46,36 +42,6 @@ def word_rows(batches: Iterator[Any]) -> Iterator[Labelled]:
             yield id, starts, ends, [w["text"].casefold() for w in spans]
 
 
-def table_rows(uri: str) -> Iterator[Labelled]:
-    """The rows of a table of labels (phones, for example): CSV, TSV or Parquet with id, start, end (s) and label.
-
-    Raises:
-        ConfigError: it cannot be read, or lacks a column.
-    """
-    try:
-        with storage.open(uri) as file:
-            if uri.endswith(".parquet"):
-                table = pq.read_table(pa.PythonFile(file))
-            else:
-                options = csv.ParseOptions(delimiter="\t" if uri.endswith(".tsv") else ",")
-                text = csv.ConvertOptions(column_types={"id": pa.string(), "label": pa.string()})
-                table = csv.read_csv(pa.PythonFile(file), parse_options=options, convert_options=text)
-        columns = table.select(["id", "start", "end", "label"]).to_pydict()
-        ids, starts, ends = (
-            np.array(columns["id"], str),
-            np.array(columns["start"], float),
-            np.array(columns["end"], float),
-        )
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"cluster: labels = {uri!r} is not a table of id, start, end, label ({error}); correct the table"
-        ) from None
-    order = np.lexsort((starts, ids))
-    for rows in np.split(order, np.flatnonzero(np.diff(np.unique(ids[order], return_inverse=True)[1])) + 1):
-        if len(rows):
-            yield str(ids[rows[0]]), starts[rows], ends[rows], [columns["label"][i] for i in rows]
-
-
 def frame_labels(sample: FrameSample, rows: Iterator[Labelled], grid: FrameGrid) -> NDArray[np.int64]:
     """Number of the label at the centre of each sampled frame; 0 outside all labels, -1 for utterances without `rows`.
 
@@ -92,11 +58,8 @@ def frame_labels(sample: FrameSample, rows: Iterator[Labelled], grid: FrameGrid)
         if id not in row_of:
             continue
         frames = slice(first[row_of[id]], first[row_of[id] + 1])
-        centre = grid.starts(sample.frame[frames]) + grid.window / 2 / grid.sample_rate
         label_numbers = np.array([*(numbers.setdefault(form, len(numbers)) for form in forms), 0], np.int64)
-        at = np.searchsorted(starts, centre, side="right") - 1
-        inside = (at >= 0) & (centre < np.append(ends, 0.0)[at])
-        labels[frames] = np.where(inside, label_numbers[at], 0)
+        labels[frames] = label_numbers[rows_at(grid.centres(sample.frame[frames]), starts, ends)]
     return labels
 
 
@@ -113,6 +76,11 @@ def agreement(units: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float
     pairs, counts = np.unique(
         np.stack([labels[labelled], units[labelled].astype(np.int64)]), axis=1, return_counts=True
     )
+    return agreement_of_counts(pairs, counts)
+
+
+def agreement_of_counts(pairs: NDArray[np.int64], counts: NDArray[np.int64]) -> dict[str, float]:
+    """`agreement` from distinct pairs (2, m) of a label and a unit, with the number of frames (m,) of each, m > 0."""
     total = counts.sum()
     of_label = np.bincount(pairs[0], counts)
     of_unit = np.bincount(pairs[1], counts)
@@ -162,6 +130,17 @@ def quality(fit: KMeansFit, frame_rate: float) -> dict[str, Any]:
         "counts": fit.counts.tolist(),
         "schedule": [list(phase) for phase in fit.schedule],
     }
+
+
+def quality_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """(name, text) of the agreement with labels and of the position tests in the facts of a codebook, for people."""
+    labels = facts.get("labels") or {}
+    lines = []
+    if "pnmi" in labels:
+        counted = f"{labels['labels']:,} labels, {labels['labelled_frames']:,} frames"
+        text = f"{labels['pnmi']:.3f} ({counted}); purity {labels['label_purity']:.3f}"
+        lines.append(("PNMI of units and labels", text))
+    return lines + position_lines(facts)
 
 
 def gate(report: dict[str, Any], config: Bars) -> None:

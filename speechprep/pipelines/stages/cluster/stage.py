@@ -36,8 +36,9 @@ from speechprep.pipelines.backends.quantizers.kmeans import KMeansQuantizer
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.engine.task import STATE
+from speechprep.pipelines.labels import read_labels
 from speechprep.pipelines.stages.cluster.position import Batches, Normalisation, learn, position_pnmi, shift_test
-from speechprep.pipelines.stages.cluster.quality import agreement, frame_labels, gate, quality, table_rows, word_rows
+from speechprep.pipelines.stages.cluster.quality import agreement, frame_labels, gate, quality, word_rows
 from speechprep.pipelines.stages.cluster.selection import FrameSample, limit_silence, places, read_frames, spill
 from speechprep.tokenizers.kmeans.fit import Device, Init, schedule
 from speechprep.tokenizers.kmeans.frames import FrameFile
@@ -156,7 +157,7 @@ def run(ctx: ShardContext) -> None:
         rows = word_rows(ctx.batches("words", ["id", "words"]))
         report["words"] = agreement(fit.units, frame_labels(sample, rows, grid))
     if config.labels is not None:
-        report["labels"] = agreement(fit.units, frame_labels(sample, table_rows(config.labels), grid))
+        report["labels"] = agreement(fit.units, frame_labels(sample, read_labels(config.labels), grid))
     position = position_facts(ctx, sample, fit, normalisation)
     report.update(position)
     text = json.dumps(report, indent=1, sort_keys=True) + "\n"

@@ -15,11 +15,12 @@ import pyarrow as pa
 import yaml
 
 from speechprep.artifacts import storage
+from speechprep.artifacts.cards.meanings import meaning
 from speechprep.artifacts.datasets import find_kind
-from speechprep.artifacts.meanings import meaning
 from speechprep.artifacts.run import Dataset, Run, open_run
 
 NAME = "README.md"
+MARK = "Made by speechprep."  # in each card; a file without it belongs to the user
 _COLUMNS = ("speaker", "language", "split", "licence", "duration")
 _MARKUP = re.compile(r"([\\`*_\[\]|#~])")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
@@ -48,11 +49,13 @@ class _Totals:
 
 
 def write(folder: str) -> bool:
-    """Write the card of a run folder; False if it has no dataset."""
+    """Write the card of a run folder; False if it has no dataset. A `README.md` of the user stays."""
     run = open_run(folder)
     if not any(dataset.shards for dataset in run.datasets.values()):
         return False
-    storage.write_bytes(storage.join(folder, NAME), text(run).encode())
+    uri = storage.join(folder, NAME)
+    if not storage.exists(uri) or MARK.encode() in storage.read_bytes(uri):
+        storage.write_bytes(uri, text(run).encode())
     return True
 
 
@@ -64,7 +67,7 @@ def text(run: Run) -> str:
     example = next((d for d in datasets if d.kind == "tokens"), datasets[-1])
     parts = [
         f"---\n{front}---\n\n# Speech dataset\n",
-        "Made by speechprep. Each dataset is a configuration:\n",
+        f"{MARK} Each dataset is a configuration:\n",
         f'```python\nrows = datasets.load_dataset("path/to/this/folder", "{_name(example)}", split="train")\n```\n',
         _table("## Recordings", ("", ""), _recordings(totals)),
         _table("## Splits", ("split", "utterances", "hours"), [
@@ -151,7 +154,8 @@ def kind(of: pa.DataType) -> str:
 
 
 def _table(title: str, head: tuple[str, ...], rows: list[Any]) -> str:
+    """A title and a Markdown table; nothing without rows."""
     if not rows:
         return ""
-    lines = [head, ("---",) * len(head), *(tuple(map(escape, row)) for row in rows)]
+    lines = [tuple(map(escape, head)), ("---",) * len(head), *(tuple(map(escape, row)) for row in rows)]
     return f"{title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from speechprep.errors import ConfigError, MissingBackend
-from speechprep.pipelines.backends.aligners.ctc_model import CtcModel
+from speechprep.pipelines.backends.aligners.ctc_models.model import CtcModel
 from speechprep.pipelines.backends.base import require_packages
 from speechprep.pipelines.backends.model_files import digest_of
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
-from speechprep.pipelines.backends.aligners.ctc_model import RATE, CtcModel, Samples
-from speechprep.pipelines.backends.aligners.sliced_convolutions import make_lean
+from speechprep.pipelines.backends.aligners.ctc_models.model import RATE, CtcModel, Samples
+from speechprep.pipelines.backends.aligners.ctc_models.sliced_convolutions import make_lean
 from speechprep.pipelines.backends.base import require_packages
 from speechprep.pipelines.backends.model_files import (
     CONFIG,

@@ -1,0 +1,1 @@
+"""CTC models: log-probabilities of letters for each frame of audio, from Hugging Face or torchaudio."""

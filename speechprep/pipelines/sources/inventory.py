@@ -1,0 +1,189 @@
+"""Inventory of the input files: the files read, and the files not read, by kind and reason.
+
+The listing reports each file that it uses. Afterwards the input folders are walked, and each unused file is counted.
+Memory holds 8 bytes for each used file, and at most `MAX_NAMES` names.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import posixpath
+import re
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechprep.artifacts import storage
+from speechprep.pipelines.sources.entry import printable
+from speechprep.pipelines.sources.files import Omitted, is_audio, walk
+
+MAX_NAMES = 100  # names of unused transcripts that are kept; the smallest in order of code points
+TRANSCRIPT = "transcript"
+UNDERSTOOD = ("no_audio_of_this_name", "another_transcript_read")  # reasons of transcripts in a form that is read
+
+_DOCUMENTATION = re.compile(
+    r"(readme|licen[cs]e|copying|changelog|changes|notice|citation|authors|requirements|about)\b.*"
+    r"|.*\.(md|rst|pdf|html?|docx?|bib|css|js|py|sh)",
+    re.IGNORECASE,
+)
+_TRANSCRIPT = re.compile(
+    r".*\.(txt|lab|normalized\.txt|trn|trans|srt|vtt|sbv|ass|ssa|lrc|ttml|textgrid|ctm|stm|eaf|cha|rttm|wrd|phn|tg"
+    r"|json|jsonl|csv|tsv|ndjson|arrow|parquet|xml|yaml|yml|scp|mlf|lst|trs|sub)(\.(gz|bz2|xz))?"
+    r"|text|segments|utt2spk|spk2utt|wav\.scp|transcripts?|transcriptions?",
+    re.IGNORECASE,
+)
+_ARCHIVE = re.compile(r".*\.(tar|tgz|tbz2?|txz|zip|7z|rar|gz|bz2|xz|zst)", re.IGNORECASE)
+_IMAGE = re.compile(r".*\.(jpe?g|png|gif|bmp|webp|tiff?|svg)", re.IGNORECASE)
+
+
+def kind_of(name: str) -> str:
+    """Kind of a file by its name: audio, documentation, transcript, archive, image or other."""
+    if is_audio(name):
+        return "audio"
+    for kind, pattern in (
+        ("documentation", _DOCUMENTATION),
+        (TRANSCRIPT, _TRANSCRIPT),
+        ("archive", _ARCHIVE),
+        ("image", _IMAGE),
+    ):
+        if pattern.fullmatch(name):
+            return kind
+    return "other"
+
+
+@dataclass
+class Inventory:
+    """The files of the inputs of one listing.
+
+    Attributes:
+        read: kind -> files or members of archives that were read.
+        unread: (kind, reason) -> files or members that were not read.
+        unused_transcripts: names of the first unused transcripts, sorted.
+        not_understood: number of transcripts in a form that is not read.
+    """
+
+    read: Counter[str] = field(default_factory=Counter)
+    unread: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unused_transcripts: list[str] = field(default_factory=list)
+    not_understood: int = 0
+    _used: dict[str, array[int]] = field(default_factory=dict)
+
+    def use(self, uri: str, kind: str) -> None:
+        """A file that is read; it may be reported several times."""
+        self._used.setdefault(kind, array("Q")).append(_digest(uri))
+
+    def use_member(self, kind: str, count: int = 1) -> None:
+        """Members of an archive that are read."""
+        self.read[f"{kind} in an archive"] += count
+
+    def leave(self, name: str, kind: str, reason: str) -> None:
+        """A file or member that is not read."""
+        self.unread[kind, reason] += 1
+        if kind != TRANSCRIPT:
+            return
+        self.not_understood += reason not in UNDERSTOOD
+        bisect.insort(self.unused_transcripts, printable(name))
+        del self.unused_transcripts[MAX_NAMES:]
+
+    def finish(self, inputs: list[str]) -> None:
+        """Count the used files, and walk the input folders for the others."""
+        used = {kind: np.unique(np.frombuffer(digests, np.uint64)) for kind, digests in self._used.items()}
+        self._used = {}
+        everything = np.unique(np.concatenate([*used.values(), np.zeros(0, np.uint64)]))
+        for kind, digests in used.items():
+            self.read[kind] += len(digests)
+        for uri in dict.fromkeys(uri.rstrip("/") for uri in inputs):
+            if storage.exists(uri) and storage.is_dir(uri):
+                self._walk(uri, everything)
+
+    def _walk(self, root: str, used: NDArray[np.uint64]) -> None:
+        def omitted(item: Omitted) -> None:
+            self.leave(item.path, item.kind, item.reason)
+
+        for folder, names in walk(root, omitted):
+            uris = [storage.join(root, folder, name) if folder else storage.join(root, name) for name in names]
+            digests = np.fromiter(map(_digest, uris), np.uint64, len(uris))
+            stems: set[str] | None = None
+            for name, is_used in zip(names, np.isin(digests, used).tolist(), strict=True):
+                if is_used:
+                    continue
+                kind = kind_of(name)
+                if kind == TRANSCRIPT:
+                    stems = stems if stems is not None else {posixpath.splitext(n)[0] for n in names if is_audio(n)}
+                self.leave(posixpath.join(folder, name), kind, _reason(kind, name, stems or set()))
+
+    def facts(self) -> dict[str, Any]:
+        """The counts for the manifest, as JSON values."""
+        unread: dict[str, dict[str, int]] = {}
+        for (kind, reason), count in sorted(self.unread.items()):
+            unread.setdefault(kind, {})[reason] = count
+        transcripts = sum(count for (kind, _), count in self.unread.items() if kind == TRANSCRIPT)
+        return {
+            "files": {
+                "seen": sum(self.read.values()) + sum(self.unread.values()),
+                "read": dict(sorted(self.read.items())),
+                "not_read": unread,
+            },
+            "unused_transcripts": {"count": transcripts, "names": self.unused_transcripts},
+        }
+
+
+def _digest(uri: str) -> int:
+    data = uri.removeprefix("file://").encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def _reason(kind: str, name: str, audio_stems: set[str]) -> str:
+    """Reason of a file without a use."""
+    if kind == "audio":
+        return "not_in_the_manifest"
+    if kind != TRANSCRIPT:
+        return "no_input"
+    if name.lower().endswith((".txt", ".lab")):
+        stem = posixpath.splitext(name)[0].removesuffix(".normalized")
+        return "another_transcript_read" if stem in audio_stems else "no_audio_of_this_name"
+    return "form_not_read"
+
+
+def sentence(facts: dict[str, Any]) -> str:
+    """The counts of a manifest in words: files read and not read, rows with and without a transcript."""
+    files = facts.get("files")
+    if not files:
+        return ""
+    read = ", ".join(f"{count:,} {kind}" for kind, count in files["read"].items()) or "none"
+    unread = ", ".join(
+        f"{count:,} {kind} ({reason.replace('_', ' ')})"
+        for kind, reasons in files["not_read"].items()
+        for reason, count in reasons.items()
+    )
+    parts = [f"files: {files['seen']:,} seen, read: {read}, not read: {unread or 'none'}"]
+    with_text, without = facts.get("with_transcript"), facts.get("without_transcript")
+    if with_text is not None and without is not None:
+        parts.append(f"rows: {with_text:,} with a transcript, {without:,} without")
+    return "; ".join(parts)
+
+
+def warning(facts: dict[str, Any]) -> str:
+    """Warning for transcripts that were not used while rows lack a transcript; empty without a cause."""
+    unused = facts.get("unused_transcripts") or {}
+    if not unused.get("count") or not facts.get("without_transcript"):
+        return ""
+    total = facts["with_transcript"] + facts["without_transcript"]
+    return (
+        f"{facts['without_transcript']:,} of {total:,} rows have no transcript, and {unused['count']:,} "
+        f"transcript-like "
+        f"{'file was' if unused['count'] == 1 else 'files were'} not used: {names_of(unused)}; "
+        "set --set format= to their form, or stop here with --set transcripts=required"
+    )
+
+
+def names_of(unused: dict[str, Any], limit: int = 5) -> str:
+    """The first names of unused transcripts, and the number of the others."""
+    shown = unused["names"][:limit]
+    others = unused["count"] - len(shown)
+    return ", ".join(shown) + (f" and {others:,} more" if others else "")

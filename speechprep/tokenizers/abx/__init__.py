@@ -1,0 +1,1 @@
+"""ABX discrimination of phones on units: distances between segments, and error rates."""
