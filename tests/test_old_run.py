@@ -80,21 +80,41 @@ def checksums(folder: Path) -> dict[str, str]:
     return {shard["name"]: shard["sha256"] for shard in manifest(folder)["shards"]}
 
 
-def manifest(folder: Path) -> dict[str, Any]:
+def manifest_file(folder: Path) -> Path:
     names = ("_manifest.json", "manifest.json")  # of this version, and of the earlier one
-    return json.loads(next(folder / name for name in names if (folder / name).exists()).read_text())
+    return next(folder / name for name in names if (folder / name).exists())
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    return json.loads(manifest_file(folder).read_text())
 
 
 def table(folder: Path) -> list[dict[str, Any]]:
     return [row for file in sorted(folder.glob("part-*.parquet")) for row in pq.read_table(file).to_pylist()]
 
 
+FACTS_OF_INGEST = {"with_transcript", "without_transcript", "files", "unused_transcripts"}
+
+
+def without(value: Any, names: set[str]) -> Any:
+    """A value of JSON without the keys in `names`, at any depth."""
+    if isinstance(value, dict):
+        return {key: without(item, names) for key, item in value.items() if key not in names}
+    return [without(item, names) for item in value] if isinstance(value, list) else value
+
+
 def forget_new_facts(left: Path, right: Path) -> None:
-    """The vocabulary names its codebook today; the older version did not."""
-    new = manifest(right / "subword")
-    if "codebook" not in manifest(left / "subword")["extra"] and new["extra"].pop("codebook", None):
-        text = json.dumps(new, indent=1, sort_keys=True, ensure_ascii=False)
-        (right / "subword" / "_manifest.json").write_text(text + "\n")
+    """The vocabulary names its codebook today, and ingest counts files and transcripts; the older version did not."""
+    vocabulary = manifest(right / "subword")
+    if "codebook" not in manifest(left / "subword")["extra"] and vocabulary["extra"].pop("codebook", None):
+        write(manifest_file(right / "subword"), vocabulary)
+    if "files" not in manifest(left / "utterances")["extra"]:
+        for file in (manifest_file(right / "utterances"), right / "run.json"):
+            write(file, without(json.loads(file.read_text()), FACTS_OF_INGEST))
+
+
+def write(file: Path, body: dict[str, Any]) -> None:
+    file.write_text(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def assert_same_run(left: Path, right: Path, *ignore: str) -> None:

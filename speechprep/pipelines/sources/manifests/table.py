@@ -14,7 +14,7 @@ from speechprep.pipelines.sources.entry import ALIASES, Options, Record, Rejecte
 from speechprep.pipelines.sources.fields import check_columns, to_record
 from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.lines import read_lines
-from speechprep.pipelines.sources.quoted import quoted_rows
+from speechprep.pipelines.sources.manifests.quoted import quoted_rows
 
 Row = tuple[str, dict[str, str | None] | BadInput]
 Cells = tuple[str, list[str] | BadInput]
