@@ -14,7 +14,8 @@ from transformers import GenerationMixin, OPTConfig, OPTModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from speechprep.errors import ConfigError
-from speechprep.models.losses import IGNORE, ClassLosses, LossTerm, class_counts, class_losses, combine, next_tokens
+from speechprep.models import attention
+from speechprep.models.losses import LossTerm, class_counts, combine, next_tokens, target_losses
 
 # 125m is the shape of OPT-125M. 350m is that of OPT-350M, but with pre-layer-norm and without a projection.
 SIZES = {
@@ -69,17 +70,6 @@ class DecoderOutput(ModelOutput):
     last_hidden_state: torch.Tensor | None = None
 
 
-def document_mask(document_ids: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Additive attention mask of packed documents: (b, l) -> (b, 1, l, l).
-
-    0 where a position attends to itself or to an earlier position of its document, else the lowest value of `dtype`.
-    OPT refuses a boolean mask on CUDA: with SDPA, `AttentionMaskConverter._unmask_unattended` raises an error. Padding
-    attends to padding, so that no row is fully masked.
-    """
-    allowed = (document_ids[:, :, None] == document_ids[:, None, :]).tril()[:, None]
-    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, torch.finfo(dtype).min)
-
-
 def document_positions(document_ids: torch.Tensor) -> torch.Tensor:
     """Positions (b, l) from document ids (b, l): 0, 1, 2, .. in each document."""
     index = torch.arange(document_ids.shape[1], device=document_ids.device).expand_as(document_ids)
@@ -93,29 +83,14 @@ def decode(
     input_ids: torch.Tensor,
     document_ids: torch.Tensor | None,
     position_ids: torch.Tensor | None = None,
+    kernel: str = "auto",
     **other: Any,
 ) -> Any:
-    """Run the OPT decoder. Without document ids it uses the fast path without a mask."""
+    """Run the OPT decoder. Without document ids it uses the fast path without a mask. `kernel`: see `attention`."""
     if document_ids is not None:
         position_ids = document_positions(document_ids) if position_ids is None else position_ids
-        other["attention_mask"] = document_mask(document_ids, model.dtype)
+        other |= attention.arguments(document_ids, model.config, kernel, model.dtype)
     return model(input_ids, position_ids=position_ids, **other)
-
-
-def target_losses(
-    hidden: torch.Tensor, targets: torch.Tensor, embedding: torch.Tensor, token_class: torch.Tensor, classes: int
-) -> ClassLosses:
-    """Losses by class. Logits are computed only at the positions with a target.
-
-    Args:
-        hidden: (b, l, d) last hidden states.
-        targets: (b, l - 1) targets of `losses.next_tokens`.
-        embedding: (vocabulary, d) weights of the tied output layer.
-        token_class: (vocabulary,) class of each token.
-        classes: number of classes.
-    """
-    chosen = targets != IGNORE
-    return class_losses(hidden[:, :-1][chosen] @ embedding.T, targets[chosen], token_class, classes)
 
 
 class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -134,11 +109,13 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     _no_split_modules = ["OPTDecoderLayer"]  # noqa: RUF012 - the signature of transformers
 
     token_class: torch.Tensor
+    attention = "auto"  # kernel of the attention inside documents, see `models.attention`
 
     def __init__(self, config: Any, token_class: torch.Tensor) -> None:
         super().__init__(config)
         config.decoder._attn_implementation = config._attn_implementation
         self.model = OPTModel(config.decoder)
+        attention.install(self.model, config.decoder)
         self.register_buffer("token_class", token_class)
         self.post_init()
 
@@ -187,7 +164,7 @@ class DecoderLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             other["attention_mask"] = attention_mask
         if labels is not None:
             other["use_cache"] = False
-        out = decode(self.model, input_ids, document_ids, position_ids, **other)
+        out = decode(self.model, input_ids, document_ids, position_ids, self.attention, **other)
         hidden, embedding = out.last_hidden_state, self.get_input_embeddings().weight
         if labels is None:
             return DecoderOutput(

@@ -19,9 +19,12 @@ from typing import Literal
 
 import torch
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
 UNITS = ("tokens", "items")  # units of the counts of a term
 IGNORE = -100  # label without a loss, the default of torch's cross_entropy
+LOGITS_BYTES = 1 << 27  # largest size of the float32 logits of one chunk
+COMPACT = ("cpu",)  # types of devices on which positions without a target are left out of the product
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +76,49 @@ def class_losses(logits: torch.Tensor, targets: torch.Tensor, token_class: torch
     """Sums and counts by class of the target.
 
     Args:
-        logits: (n, vocabulary) at the positions with a target.
-        targets: (n,) token ids, without `IGNORE`.
+        logits: (n, vocabulary).
+        targets: (n,) token ids, `IGNORE` at positions without a target.
         token_class: (vocabulary,) int64 class of each token.
         classes: number of classes.
     """
-    nll = cross_entropy(logits.float(), targets, reduction="none")
-    one_hot = torch.nn.functional.one_hot(token_class[targets], classes)
+    nll = cross_entropy(logits.float(), targets, reduction="none", ignore_index=IGNORE)
+    one_hot = torch.nn.functional.one_hot(token_class[targets.clamp_min(0)], classes)
+    one_hot = one_hot * (targets != IGNORE)[:, None]
     return ClassLosses(
         nll @ one_hot.to(nll.dtype), one_hot.sum(0)
     )  # a product is deterministic, scattered sums are not
+
+
+def target_losses(
+    hidden: torch.Tensor, targets: torch.Tensor, embedding: torch.Tensor, token_class: torch.Tensor, classes: int
+) -> ClassLosses:
+    """Losses by class of next-token targets, for an output layer tied to the embedding.
+
+    Logits of more than `LOGITS_BYTES` are computed in chunks, and again in the backward pass. On devices of
+    `COMPACT` they are computed only at positions with a target, elsewhere at all positions: no shape depends on data.
+
+    Args:
+        hidden: (b, l, d) last hidden states.
+        targets: (b, l - 1) targets of `next_tokens`.
+        embedding: (vocabulary, d) weights of the output layer.
+        token_class: (vocabulary,) class of each token.
+        classes: number of classes.
+    """
+    states, labels = hidden[:, :-1].flatten(0, 1), targets.flatten()
+    if labels.device.type in COMPACT:
+        chosen = labels != IGNORE
+        states, labels = states[chosen], labels[chosen]
+    rows = max(1, LOGITS_BYTES // (4 * len(embedding)))
+    if len(labels) <= rows:
+        return class_losses(states @ embedding.T, labels, token_class, classes)
+
+    def sums(states: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        losses = class_losses(states @ embedding.T, labels, token_class, classes)
+        return losses.sums, losses.counts
+
+    chunks = zip(states.split(rows), labels.split(rows), strict=True)
+    parts = [checkpoint(sums, some, embedding, those, use_reentrant=False) for some, those in chunks]
+    return ClassLosses(*(torch.stack(column).sum(0) for column in zip(*parts, strict=True)))
 
 
 def combine(terms: Sequence[LossTerm], sums: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:

@@ -16,12 +16,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from helpers import small_decoders  # noqa: E402
 from transformers.modeling_attn_mask_utils import AttentionMaskConverter  # noqa: E402
 from transformers.models.opt.modeling_opt import OPTDecoder, OPTModel  # noqa: E402
 
 from speechprep.models.data.loader import ReaderDataset  # noqa: E402
-from speechprep.models.decoder import document_mask, document_positions, opt_config  # noqa: E402
-from speechprep.models.dmlm.config import DELIMITERS, DmlmConfig  # noqa: E402
+from speechprep.models.attention import dense_mask  # noqa: E402
+from speechprep.models.decoder import document_positions, opt_config  # noqa: E402
 from speechprep.models.dmlm.model import DmlmForCausalLM  # noqa: E402
 from speechprep.models.evaluation.cra import log_likelihoods  # noqa: E402
 from speechprep.models.generation import Decoding, generate  # noqa: E402
@@ -64,16 +65,15 @@ def token_ids() -> torch.Tensor:
 
 
 def sutlm() -> SutlmForCausalLM:
-    decoder = opt_config("tiny", 40, 32, pad_token_id=0, bos_token_id=1, eos_token_id=2)
-    config = SutlmConfig(decoder=decoder, vocabulary="v", ranges={"text": [4, 22], "unit": [22, 40]})
-    return SutlmForCausalLM(config)
+    model = small_decoders.sutlm()
+    model.attention = "dense"  # the other kernels pass no mask
+    return model
 
 
 def dmlm() -> DmlmForCausalLM:
-    size = 20 + 10 + 4 + len(DELIMITERS)
-    decoder = opt_config("tiny", size, 32, pad_token_id=0, bos_token_id=1, eos_token_id=2)
-    config = DmlmConfig(decoder=decoder, n_text=20, n_speech=10, n_image=4, special=[*DELIMITERS])
-    return DmlmForCausalLM(config)
+    model = small_decoders.dmlm()
+    model.attention = "dense"
+    return model
 
 
 @pytest.mark.parametrize("make", [sutlm, dmlm])
@@ -101,7 +101,7 @@ def test_a_training_step_under_autocast_is_finite(on_cuda):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_mask_lets_each_position_see_its_own_document_up_to_itself(dtype):
-    mask = document_mask(DOCUMENTS, dtype)
+    mask = dense_mask(DOCUMENTS, dtype)
     for row, owners in enumerate(DOCUMENTS.tolist()):
         for i, owner in enumerate(owners):
             for j in range(len(owners)):
@@ -131,7 +131,7 @@ def test_hidden_states_and_gradients_equal_those_of_a_boolean_mask_on_a_cpu(impl
     if implementation == "eager":  # eager attention adds its mask
         allowed = torch.where(allowed, 0.0, torch.finfo(dtype).min).to(dtype)
     results = []
-    for mask in (allowed, document_mask(DOCUMENTS, dtype)):
+    for mask in (allowed, dense_mask(DOCUMENTS, dtype)):
         model.zero_grad()
         places = document_positions(DOCUMENTS)
         hidden = model(token_ids(), attention_mask=mask, position_ids=places, use_cache=False).last_hidden_state
@@ -196,4 +196,4 @@ class Documents:
 
 def test_batches_of_the_loader_have_the_float_mask_of_the_models():
     (batch,) = ReaderDataset(Documents(), labels=False, mask=True)
-    assert torch.equal(batch["attention_mask"], document_mask(DOCUMENTS, torch.float32))
+    assert torch.equal(batch["attention_mask"], dense_mask(DOCUMENTS, torch.float32))

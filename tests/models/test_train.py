@@ -95,6 +95,25 @@ def test_accumulated_batches_give_the_weights_of_one_batch(run, tmp_path):
     assert distance(tmp_path / "8", tmp_path / "1") < 1e-6
 
 
+@pytest.mark.parametrize("options", [{"checkpointing": True}, {"attention": "dense"}, {"attention": "flex"}])
+def test_options_of_speed_and_memory_change_the_weights_by_rounding_alone(run, tmp_path, options):
+    fit(run, tmp_path / "plain", dropout=0.0, steps=4)
+    fit(run, tmp_path / "other", dropout=0.0, steps=4, **options)
+    assert distance(tmp_path / "plain", tmp_path / "other") < 1e-5
+
+
+def test_a_training_may_resume_with_another_kernel(run, tmp_path):
+    assert not fit(run, tmp_path / "x", stop_at=3)
+    assert fit(run, tmp_path / "x", attention="dense", checkpointing=True)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_is_trained_and_saved_under_its_own_names(run, trained, tmp_path):
+    fit(run, tmp_path / "x", compile=True, steps=2, dropout=0.0)
+    fit(run, tmp_path / "plain", steps=2, dropout=0.0)
+    assert distance(tmp_path / "plain", tmp_path / "x") < 1e-4
+
+
 def test_losses_are_reported_by_class_and_fall(trained):
     rows = metrics(trained)
     assert [row["step"] for row in rows] == [1, 2, 4, 6]

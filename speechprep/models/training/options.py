@@ -8,8 +8,8 @@ from pydantic import Field, field_validator
 
 from speechprep.options import Options
 
-# Options without influence on the weights. A training may resume with other values.
-FREE = ("log_every", "save_every", "keep", "stop_at")
+# Options without influence on the weights, apart from rounding. A training may resume with other values.
+FREE = ("log_every", "save_every", "keep", "stop_at", "attention", "compile", "checkpointing")
 
 
 class TrainOptions(Options):
@@ -42,8 +42,19 @@ class TrainOptions(Options):
     )
     clip: float = Field(1.0, ge=0, description="largest gradient norm; larger gradients are scaled down; 0: no limit")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout probability in all layers of the model")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="number format of the forward pass; auto: bf16 on a GPU, fp32 on a CPU"
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
+        "auto",
+        description="number format of the forward pass; auto: bf16 on a GPU, fp32 on a CPU; tf32: fp32 with matrix "
+        "products in TF32 on a GPU",
+    )
+    attention: Literal["auto", "dense", "split", "flex"] = Field(
+        "auto",
+        description="attention inside documents; flex: FlexAttention, for a GPU; split: document by document; dense: "
+        "with a mask; auto: flex on a GPU, split on a CPU",
+    )
+    compile: bool = Field(False, description="compile the model with torch.compile before the first update")
+    checkpointing: bool = Field(
+        False, description="compute the activations of each layer again in the backward pass: less memory, more time"
     )
     seed: int = Field(0, ge=0, description="seed of the initial weights, the dropout and the order of the data")
     log_every: int = Field(10, ge=1, description="updates between two lines of metrics.jsonl")

@@ -90,6 +90,8 @@ def train(
         return True
     set_seed(options.seed)
     model = job.model()
+    if hasattr(model, "attention"):  # a model of packed rows
+        model.attention = options.attention
     if is_first_rank:  # after the model is built, so that a refused model leaves no folder
         out.mkdir(parents=True, exist_ok=True)
         (out / PLAN).write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
@@ -131,6 +133,11 @@ def training_arguments(options: TrainOptions, out: Path) -> TrainingArguments:
         seed=options.seed,
         data_seed=options.seed,
         bf16=bf16,
+        tf32=True if options.precision == "tf32" and gpu else None,
+        optim="adamw_torch_fused",
+        torch_compile=options.compile,
+        gradient_checkpointing=options.checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if options.checkpointing else None,
         use_cpu=not gpu,
         ddp_backend="gloo" if not gpu and "WORLD_SIZE" in os.environ else None,  # torchrun sets WORLD_SIZE
         ddp_find_unused_parameters=False,
