@@ -20,8 +20,8 @@ from helpers import small_decoders  # noqa: E402
 from transformers.modeling_attn_mask_utils import AttentionMaskConverter  # noqa: E402
 from transformers.models.opt.modeling_opt import OPTDecoder, OPTModel  # noqa: E402
 
-from speechprep.models.data.loader import ReaderDataset  # noqa: E402
 from speechprep.models.attention import dense_mask  # noqa: E402
+from speechprep.models.data.loader import ReaderDataset  # noqa: E402
 from speechprep.models.decoder import document_positions, opt_config  # noqa: E402
 from speechprep.models.dmlm.model import DmlmForCausalLM  # noqa: E402
 from speechprep.models.evaluation.cra import log_likelihoods  # noqa: E402

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypedDict
@@ -24,9 +24,9 @@ from speechprep.errors import ConfigError, MissingBackend
 from speechprep.pipelines.backends import Extractor, model_files
 from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.extractors.checkpoint import find_model
-from speechprep.pipelines.backends.extractors.device_units import DeviceCentroids
-from speechprep.pipelines.backends.extractors.encoder_windows import EncoderWindow, EncoderWindows, groups
-from speechprep.pipelines.backends.extractors.precision import DTYPES, Dtype, as_fp32, fast_dtypes
+from speechprep.pipelines.backends.extractors.device_units import UNDECIDED, DeviceCentroids
+from speechprep.pipelines.backends.extractors.encoder_windows import EncoderWindow, EncoderWindows, Shapes, groups
+from speechprep.pipelines.backends.extractors.precision import DTYPES, Dtype, as_fp32, computing, fast_dtypes
 from speechprep.pipelines.backends.extractors.prefetch import run_batches
 from speechprep.tokenizers.kmeans.nearest import Centroids
 
@@ -60,7 +60,7 @@ class EncoderExtractor(Extractor):
             time on a CPU, because batches give no speedup there. At 0 the bits of an utterance do not depend on its
             neighbours; in a batch its values agree up to float noise.
         threads: threads of one forward pass on a CPU; more workers are more efficient than more threads.
-        compile: run through `torch.compile` (half a minute at the start).
+        compile: run through `torch.compile`, in batches of at most eight shapes (a minute or more at the start).
     """
 
     packages: ClassVar[Mapping[str, str]] = {"torch": "hf", "transformers": "hf"}
@@ -163,7 +163,7 @@ class EncoderExtractor(Extractor):
                     part.to(self._dtype)
         # Four batches at once, so that there are neighbours of about the same length.
         self.window_seconds = 4.0 * self._budget() / self.sample_rate
-        self._run = torch.compile(self._forward, dynamic=True) if self.compile else self._forward
+        self._run = torch.compile(self._forward, dynamic=self._alike()) if self.compile else self._forward
 
     def check(self) -> None:
         """Check packages, option values and the model folder, without torch and without a download.
@@ -202,8 +202,11 @@ class EncoderExtractor(Extractor):
         """The fused weights in `_dtype` for `_forward`, from the module in fp32 on the device."""
         raise NotImplementedError
 
-    def _stage(self, chunks: list[F32]) -> tuple[Any, ...]:
-        """Chunks of audio, at most one window each -> arguments of `_forward`, on the way to the device."""
+    def _stage(self, chunks: list[F32], samples: int | None = None) -> tuple[Any, ...]:
+        """Chunks of audio, at most one window each -> arguments of `_forward`, on the way to the device.
+
+        `samples`: padded length of the batch; None: of its longest chunk.
+        """
         raise NotImplementedError
 
     def _forward(self, *staged: Any) -> Any:
@@ -274,20 +277,36 @@ class EncoderExtractor(Extractor):
 
     def _results(self, windows: list[EncoderWindow], finish: Callable[[Any], Any]) -> list[Any]:
         """Result of `finish` for the frames of each window, on the host, without the frames of overlapping windows."""
-        batches = groups([self._span(len(w.samples)) for w in windows], self._budget(), equal=self._alike())
+        spans = [self._span(len(w.samples)) for w in windows]
+        shapes = self._shapes() if self.compile and not self._alike() else None
+        batches = shapes.groups(spans) if shapes else groups(spans, self._budget(), equal=self._alike())
         results: dict[int, Any] = {}
 
         def stage(batch: list[int]) -> tuple[Any, ...]:
-            return self._stage([windows[number].samples for number in batch])
+            chunks = [windows[number].samples for number in batch]
+            if shapes is None:
+                return self._stage(chunks)
+            rows, samples = shapes.of(spans[batch[0]])
+            return self._stage([*chunks, *chunks[:1] * (rows - len(chunks))], samples)
 
         def run(*staged: Any) -> Any:
             return finish(self._run(*staged))
 
+        def taken(batch: list[int], rows: Any) -> list[tuple[int, Any]]:
+            used = ((number, windows[number]) for number in batch)
+            return [(i, row[w.skip : w.skip + w.take]) for (i, w), row in zip(used, rows, strict=False)]
+
         for batch, rows in run_batches(batches, stage, run, self._computing, self._on):
-            for number, row in zip(batch, rows, strict=True):
-                window = windows[number]
-                results[number] = row[window.skip : window.skip + window.take]
+            parts = taken(batch, rows)
+            if isinstance(finish, DeviceCentroids) and any((part == UNDECIDED).any() for _, part in parts):
+                with self._computing():
+                    parts = taken(batch, finish.decided(self._run(*stage(batch))).cpu().numpy())
+            results.update(parts)
         return [results[number] for number in range(len(windows))]
+
+    def _shapes(self) -> Shapes:
+        windows = self.windows
+        return Shapes(self._span((windows.frames - 1) * windows.grid.stride + windows.grid.window), self._budget())
 
     def _budget(self) -> int:
         seconds = self.batch_seconds
@@ -296,18 +315,7 @@ class EncoderExtractor(Extractor):
         return int(seconds * self.sample_rate)
 
     def _computing(self) -> AbstractContextManager[Any]:
-        """Inference in the chosen precision; fp32 excludes TF32."""
-        import torch
-
-        stack = ExitStack()
-        stack.enter_context(torch.inference_mode())
-        if self._on.type == "cpu" and torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)
-        if self._on.type == "cuda" and self.dtype == "fp32":
-            stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
-        if self.dtype != "fp32" and self._fused is None:
-            stack.enter_context(torch.autocast(self._on.type, dtype=self._dtype))
-        return stack
+        return computing(self._on, self._dtype, self.threads, autocast=self._fused is None)
 
 
 def last_of(output: Any) -> Any:

@@ -17,6 +17,8 @@ from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import BadInput, ConfigError
 
 F32 = NDArray[np.float32]
+SHAPES = 8  # of the batches of a compiled model
+SHORTEST = 1 / 16  # the shortest length of these shapes, by the longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +127,30 @@ def groups(lengths: list[int], budget: int, *, equal: bool) -> list[list[int]]:
         else:
             batches.append([i])
     return batches
+
+
+class Shapes:
+    """Batches of at most `SHAPES` shapes, for a compiled model: each length has a fixed number of rows.
+
+    Args:
+        longest: samples of the longest item.
+        budget: samples of a batch with its padding.
+    """
+
+    def __init__(self, longest: int, budget: int) -> None:
+        self.lengths = [round(longest * SHORTEST ** (1 - i / (SHAPES - 1))) for i in range(SHAPES)]
+        self.rows = [max(1, budget // length) for length in self.lengths]
+
+    def of(self, samples: int) -> tuple[int, int]:
+        """(rows, samples) of the batch of an item."""
+        return next((n, length) for n, length in zip(self.rows, self.lengths, strict=True) if length >= samples)
+
+    def groups(self, lengths: list[int]) -> list[list[int]]:
+        """Item numbers of each batch, shortest items first; a batch may have fewer items than rows."""
+        batches: list[list[int]] = []
+        for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+            shape = self.of(lengths[i])
+            if not batches or self.of(lengths[batches[-1][0]]) != shape or len(batches[-1]) == shape[0]:
+                batches.append([])
+            batches[-1].append(i)
+        return batches

@@ -142,18 +142,19 @@ class HubertExtractor(EncoderExtractor):
         heads = model.config.num_attention_heads
         return front, FusedLayers(model.encoder.layers, heads=heads, norm_first=stable, dtype=self._dtype)
 
-    def _stage(self, chunks: list[F32]) -> tuple[Any, ...]:
+    def _stage(self, chunks: list[F32], samples: int | None = None) -> tuple[Any, ...]:
         lengths = [len(chunk) for chunk in chunks]
-        if self._fused is None and len(set(lengths)) > 1:
+        if self._fused is None and (len(set(lengths)) > 1 or samples is not None):
             self._fused = self._fuse()
-        if self._fused is None or (self._exact and len(set(lengths)) == 1):
+        if self._fused is None or (self._exact and len(set(lengths)) == 1 and samples is None):
             audio = np.stack([normalised(chunk) if self._normalizes else chunk for chunk in chunks])
             return to_device(audio, self._on), None, None
-        padded = zeros(self._on, len(chunks), self._fused[0].samples(max(lengths)))
+        padded = zeros(self._on, len(chunks), self._fused[0].samples(samples or max(lengths)))
         for row, chunk in zip(padded.numpy(), chunks, strict=True):
             row[: len(chunk)] = chunk
         counts = to_device(np.array(lengths), self._on)
-        alike = self.grid.num_frames(min(lengths)) == self.grid.num_frames(max(lengths))
+        # With a fixed shape always a mask, which keeps the number of compiled graphs down.
+        alike = samples is None and self.grid.num_frames(min(lengths)) == self.grid.num_frames(max(lengths))
         return padded.to(self._on, non_blocking=True), counts, self.grid.num_frames(lengths[0]) if alike else None
 
     def _forward(self, audio: Any, lengths: Any | None, frames: int | None) -> Any:

@@ -1,4 +1,4 @@
-"""Prefetching of batches: on a GPU the host prepares the next batch during the computation of the current one.
+"""Prefetching of batches: on a GPU a thread prepares the next batch during the computation of the current one.
 
 A result is copied to the host during the computation of the next batch. On a CPU the batches run one after the other.
 """
@@ -6,6 +6,7 @@ A result is copied to the host during the computation of the next batch. On a CP
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -25,23 +26,45 @@ def run_batches(
     Args:
         batches: item numbers of each batch.
         stage: a batch -> arguments of `run`, with their copy to the device started.
-        run: arguments -> a tensor on the device.
+        run: arguments -> a tensor on the device; on a GPU it must not wait for the device.
         computing: context manager for both calls.
         device: torch device.
     """
     on_gpu = device.type == "cuda"
-    staged: tuple[Any, ...] | None = None
     pending: tuple[list[int], Any, Any] | None = None
-    for number, batch in enumerate(batches):
+    for batch, arguments in _staged(batches, stage, computing, ahead=on_gpu):
         with computing():
-            result = run(*(stage(batch) if staged is None else staged))
-            staged = stage(batches[number + 1]) if on_gpu and number + 1 < len(batches) else None
+            result = run(*arguments)
             result, ready = _to_host(result) if on_gpu else (result, None)
         if pending is not None:
             yield _whole(*pending)
         pending = (batch, result, ready)
     if pending is not None:
         yield _whole(*pending)
+
+
+def _staged(
+    batches: list[list[int]],
+    stage: Callable[[list[int]], tuple[Any, ...]],
+    computing: Callable[[], AbstractContextManager[Any]],
+    *,
+    ahead: bool,
+) -> Iterator[tuple[list[int], tuple[Any, ...]]]:
+    """Each batch with the arguments of `run`; with `ahead`, a thread stages the next batch meanwhile."""
+
+    def staged(batch: list[int]) -> tuple[Any, ...]:
+        with computing():  # modes of torch belong to a thread
+            return stage(batch)
+
+    if not ahead:
+        yield from ((batch, staged(batch)) for batch in batches)
+        return
+    with ThreadPoolExecutor(1, "stage") as pool:
+        following: Future[tuple[Any, ...]] | None = None
+        for number, batch in enumerate(batches):
+            arguments = staged(batch) if following is None else following.result()
+            following = pool.submit(staged, batches[number + 1]) if number + 1 < len(batches) else None
+            yield batch, arguments
 
 
 def zeros(device: Any, *shape: int) -> Any:

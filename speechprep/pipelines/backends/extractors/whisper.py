@@ -196,7 +196,7 @@ class WhisperExtractor(EncoderExtractor):
     def _span(self, samples: int) -> int:
         return samples if self.truncate else self.windows.frames * self.grid.stride
 
-    def _stage(self, chunks: list[F32]) -> tuple[Any, ...]:
+    def _stage(self, chunks: list[F32], samples: int | None = None) -> tuple[Any, ...]:
         import torch
 
         if self._on.type == "cuda":
