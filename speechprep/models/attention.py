@@ -4,8 +4,8 @@ Four kernels give the same result:
 
     dense    one additive mask (b, 1, l, l) and SDPA: the reference. Cost and memory grow with l^2.
     split    one SDPA call for each document, without a mask. The fastest on a CPU; its shapes depend on the data.
-    flex     FlexAttention of PyTorch: skips blocks of 128 x 128 without a pair of positions. The choice on CUDA, where it
-             is compiled. On a CPU PyTorch runs it without compilation, as slow as `dense`.
+    flex     FlexAttention of PyTorch: skips blocks of 128 x 128 without a pair of positions. The choice on CUDA, where
+             it is compiled. On a CPU it runs without compilation, as slow as `dense`.
     auto     flex on CUDA, split on a CPU, dense elsewhere and in a compiled model on a CPU.
 
 `install` makes the attention layers of a transformers model call `attend`, which takes a `Documents`. Without one, it

@@ -52,9 +52,10 @@ class TrainOptions(Options):
         description="attention inside documents; flex: FlexAttention, for a GPU; split: document by document; dense: "
         "with a mask; auto: flex on a GPU, split on a CPU",
     )
-    compile: bool = Field(False, description="compile the model with torch.compile before the first update")
+    compile: bool = Field(default=False, description="compile the model with torch.compile before the first update")
     checkpointing: bool = Field(
-        False, description="compute the activations of each layer again in the backward pass: less memory, more time"
+        default=False,
+        description="compute the activations of each layer again in the backward pass: less memory, more time",
     )
     seed: int = Field(0, ge=0, description="seed of the initial weights, the dropout and the order of the data")
     log_every: int = Field(10, ge=1, description="updates between two lines of metrics.jsonl")

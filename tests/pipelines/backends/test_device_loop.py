@@ -58,7 +58,8 @@ def raising_on_waits() -> Any:
             boolean = name in ("index", "index_put", "index_put_") and any(
                 getattr(index, "dtype", None) is torch.bool for index in args[1]
             )
-            assert name not in WAITING and not boolean, f"{name} waits for the device"
+            if name in WAITING or boolean:
+                raise AssertionError(f"{name} waits for the device")
             return func(*args, **(kwargs or {}))
 
     return NoWaiting()

@@ -4,8 +4,8 @@ The rule is the same as in `tokenizers.kmeans.nearest`. Float32 products find th
 nearest is within the bound of the rounding error, the candidates are compared again in float64.
 
 No call waits for the device, and no shape depends on the data: of each block, the `share` of frames with the closest
-scores is compared again, each with its `CANDIDATES` nearest centroids. A frame that needs more is `UNDECIDED` (rare: 2 %
-of the frames need a comparison at 768 dimensions); `decided` computes it, with shapes that depend on the data.
+scores is compared again, each with its `CANDIDATES` nearest centroids. A frame that needs more is `UNDECIDED`, which is
+rare: 2 % of the frames need a comparison at 768 dimensions. `decided` computes it, with shapes that depend on the data.
 """
 
 from __future__ import annotations
