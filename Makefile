@@ -15,7 +15,7 @@ ifneq ($(shell test ! -e $(VENV)/.incomplete && $(BIN)/python -c "print('starts'
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-long test-all reference whisper whisper-weights whisper-tests lint types docs bench bench-all bench-models setup constraints clean
+.PHONY: help demo test test-long test-all test-gpu reference whisper whisper-weights whisper-tests lint types docs bench bench-all bench-models setup constraints clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -35,7 +35,10 @@ test-all:        ## with every extra installed (9 GB): the comparisons with torc
 	$(MAKE) --no-print-directory reference VENV=.venv-all EXTRAS=all
 
 reference: $(STAMP)
-	$(BIN)/python -m pytest -m reference
+	$(BIN)/python -m pytest -n auto -m "reference and not long"
+
+test-gpu:        ## the tests of models, backends and k-means that need a GPU, under 2 minutes
+	$(BIN)/python -m pytest -m gpu
 
 whisper:         ## fetch real Whisper weights (0.7 GB in WHISPER), and run the tests that need them
 	$(MAKE) --no-print-directory whisper-weights whisper-tests VENV=.venv-all EXTRAS=all

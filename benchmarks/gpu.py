@@ -273,7 +273,7 @@ def main() -> None:
     """Run the parts and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--part", action="append", choices=[*MODELS, "kmeans"])
+    parser.add_argument("--part", action="append", choices=[*MODELS, "hubert-base-compiled", "kmeans"])
     parser.add_argument("--hours", type=float, default=4.0)
     parser.add_argument("--minutes", type=float, default=8.0, help="no part begins after these")
     parser.add_argument("--small", action="store_true", help="tiny models, little audio, k-means of a few frames")
@@ -310,13 +310,14 @@ def main() -> None:
     parts = args.part or [*MODELS, "kmeans"]
     root = Path(tempfile.mkdtemp())
     try:
-        for name in (name for name in parts if name in MODELS):
+        for name in (part.removesuffix("-compiled") for part in parts if part != "kmeans"):
             folder = root / name
             build(name, folder, small=args.small)
             hows: list[dict[str, Any]] = [{"dtype": dtype} for dtype in dtypes]
-            if device == "cuda":
+            if "hubert-base-compiled" in parts:
+                hows = [{"dtype": "bf16", "batch_seconds": 320.0, "compile": True}]
+            elif device == "cuda":
                 hows += [{"dtype": "bf16", "batch_seconds": seconds} for seconds in (320.0, 640.0)]
-                hows += [{"dtype": "bf16", "compile": True}] if name == "hubert-base" else []
             few = speech(min(hours, 0.1), seed=5)
             plan: list[tuple[str, Callable[[], Any]]] = []
             for how in hows:

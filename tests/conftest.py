@@ -25,6 +25,16 @@ def shared_data() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def gpu() -> str:
+    """Name of the GPU for tests marked `gpu`; SPEECHPREP_GPU=cpu runs their code without one."""
+    torch = pytest.importorskip("torch")
+    name = os.environ.get("SPEECHPREP_GPU", "cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+    return name
+
+
 @pytest.fixture
 def run_stage(tmp_path: Path):  # type: ignore[no-untyped-def]
     """run_stage(stage, options, {role: folder}, out=None, sources=[], workers=1) -> folder, through the engine."""

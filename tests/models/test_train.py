@@ -107,7 +107,7 @@ def test_a_training_may_resume_with_another_kernel(run, tmp_path):
     assert fit(run, tmp_path / "x", attention="dense", checkpointing=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_compiled_model_is_trained_and_saved_under_its_own_names(run, trained, tmp_path):
     fit(run, tmp_path / "x", compile=True, steps=2, dropout=0.0)
     fit(run, tmp_path / "plain", steps=2, dropout=0.0)
