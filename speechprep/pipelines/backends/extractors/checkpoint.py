@@ -121,3 +121,8 @@ def read_model(label: str, folder: Path, changes: dict[str, Any], **how: Any) ->
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
         raise MissingBackend(f"the weights in {folder} lack {missing[0]}{more}; copy the model again, whole")
     return model.eval().requires_grad_(requires_grad=False)
+
+
+def last_of(output: Any) -> Any:
+    """The hidden states in the output of a transformers layer: alone since version 5, first of a tuple before."""
+    return output[0] if isinstance(output, tuple) else output

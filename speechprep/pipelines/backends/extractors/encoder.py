@@ -316,8 +316,3 @@ class EncoderExtractor(Extractor):
 
     def _computing(self) -> AbstractContextManager[Any]:
         return computing(self._on, self._dtype, self.threads, autocast=self._fused is None)
-
-
-def last_of(output: Any) -> Any:
-    """The hidden states in the output of a transformers layer: alone since version 5, first of a tuple before."""
-    return output[0] if isinstance(output, tuple) else output

@@ -20,8 +20,14 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import MissingBackend
-from speechprep.pipelines.backends.extractors.checkpoint import check_layer, read_config, read_model, shape_digest
-from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared, last_of
+from speechprep.pipelines.backends.extractors.checkpoint import (
+    check_layer,
+    last_of,
+    read_config,
+    read_model,
+    shape_digest,
+)
+from speechprep.pipelines.backends.extractors.encoder import EncoderExtractor, Shared
 from speechprep.pipelines.backends.extractors.encoder_windows import EncoderWindows
 from speechprep.pipelines.backends.extractors.fused_layers import FusedLayers
 from speechprep.pipelines.backends.extractors.gemm_front import GemmFront, exact_front
