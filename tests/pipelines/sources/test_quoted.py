@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from speechprep.pipelines import sources
 from speechprep.pipelines.sources.entry import Entry, Options
-from speechprep.pipelines.sources.quoted import quoted_rows
+from speechprep.pipelines.sources.manifests.quoted import quoted_rows
 
 TEXTS = st.text(st.sampled_from('ab "\n,;'), max_size=12)
 
