@@ -145,11 +145,11 @@ class _Referenced:
     def add(self, record: Record) -> None:
         """Note the place of the audio of a record."""
         if isinstance(record, Entry):
-            self.folders.add(posixpath.dirname(record.audio))
-            if record.archive is not None:
+            if record.archive is None:
+                self.folders.add(posixpath.dirname(record.audio))
+            elif record.archive in ("tar", "zip"):
+                self.folders.add(posixpath.dirname(f"{record.audio}{tree.MARK}{record.member}"))
                 self.archives.add(record.audio)
-            elif (parts := tree.split(record.audio)) is not None:
-                self.archives.add(parts[0])
 
 
 def read_tree(root: str, options: Options) -> Iterator[Record]:

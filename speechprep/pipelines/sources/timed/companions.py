@@ -37,13 +37,13 @@ class Companions:
     Attributes:
         search: search of the audio files of the input.
         by_stem: name without ending -> URIs of the files about one recording.
-        recordings: name of a recording -> its timed transcript and the URI of the file.
+        recordings: name of a recording -> its timed transcript and the URIs of the files.
         texts: name of a recording -> (URI of the list, its id there, text).
     """
 
     search: Search
     by_stem: dict[str, list[str]] = field(default_factory=dict)
-    recordings: dict[str, tuple[Timed, str]] = field(default_factory=dict)
+    recordings: dict[str, tuple[Timed, list[str]]] = field(default_factory=dict)
     texts: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
 
@@ -66,8 +66,9 @@ class Companions:
             for recording, timed in READERS[form](read(uri)).items():
                 if recording in self.recordings:
                     self.recordings[recording][0].add(timed)
+                    self.recordings[recording][1].append(uri)
                 else:
-                    self.recordings[recording] = timed, uri
+                    self.recordings[recording] = timed, [uri]
             return
         ending = next((end for end in TEXT_ENDINGS if name.lower().endswith("." + end)), form)
         stem = name[: -len(ending) - 1] if "." in name else name
@@ -129,7 +130,7 @@ class Companions:
                     found[ending] = best
         return found
 
-    def timed_of(self, audio: str) -> tuple[Timed, str] | None:
+    def timed_of(self, audio: str) -> tuple[Timed, list[str]] | None:
         """The timed transcript of an audio file in a file about several recordings."""
         stem = posixpath.splitext(posixpath.basename(audio))[0]
         if stem not in self.recordings or len(self.search.by_stem(stem)) > 1:
@@ -161,9 +162,9 @@ class Companions:
 
     def without_audio(self) -> Iterator[Rejected]:
         """A reject for each recording in a list or timed transcript without an audio file."""
-        for stem, (_, uri) in self.recordings.items():
+        for stem, (_, uris) in self.recordings.items():
             if stem not in self._used and not self.search.by_stem(stem):
-                yield _missing(stem, uri)
+                yield _missing(stem, uris[0])
         for stem, lines in self.texts.items():
             if stem not in self._used and not self.search.by_stem(stem):
                 yield _missing(lines[0][1], lines[0][0])

@@ -119,8 +119,9 @@ def _timed(
             break
     shared = companions.timed_of(entry.audio) if companions else None
     if best is None and shared is not None:
-        options.ledger.use(shared[1], "transcript")
-        return shared
+        for uri in shared[1]:
+            options.ledger.use(uri, "transcript")
+        return shared[0], shared[1][0]
     labels = files.get("txt") if best is None else None
     if labels is not None and (found := columns.labels(read_text(labels))) is not None:
         options.ledger.use(labels, "transcript")
