@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, create_model
 
+from speechprep.artifacts.languages import language_code
 from speechprep.artifacts.scores import limits, options
 from speechprep.errors import ConfigError
 from speechprep.pipelines.engine.stage import StageConfig
@@ -75,8 +76,8 @@ def verdict(thresholds: Thresholds, row: Mapping[str, Any]) -> str | None:
 
 
 def primary(code: str) -> str:
-    """The language of a code: "en" of "en-GB" and "EN_us"."""
-    return code.lower().replace("_", "-").partition("-")[0]
+    """The language of a code or name: "en" of "en-GB", "EN_us", "eng" and "English"."""
+    return language_code(code) or code
 
 
 def failures(
@@ -96,8 +97,9 @@ def failures(
         found[check.reason] = values > bound if check.sign > 0 else values < bound
     wanted = thresholds.languages()
     if wanted:
-        codes = pc.replace_substring_regex(pc.utf8_lower(languages), "[-_].*", "")
-        other = pc.and_(pc.is_valid(codes), pc.invert(pc.is_in(codes, pa.array(wanted, pa.string()))))
+        names = [name for name in pc.unique(languages).to_pylist() if name is not None]
+        others = [name for name in names if primary(name) not in wanted]
+        other = pc.is_in(languages, pa.array(others, pa.string()))
         found[OTHER_LANGUAGE] = (
             other.to_numpy(zero_copy_only=False) if isinstance(other, pa.Array) else other.to_numpy()
         )

@@ -22,10 +22,9 @@ DIALECT = Dialect(
     name="lists",
     summary="lists of files and texts",
     read=read,
-    rank=5,
     file=lambda head: head.data.startswith(b"#lists"),
     pattern=re.compile(r".+\.lst$"),
-    top=lambda names, uri: any(name.endswith(".lst") for name in names),
 )
-GREEDY = replace(DIALECT, name="greedy", rank=6, file=lambda head: True)
+GREEDY = replace(DIALECT, name="greedy", file=lambda head: True)
+GENERAL = replace(GREEDY, name="every", general=True)
 SECOND_TAR = replace(DIALECT, name="tar")

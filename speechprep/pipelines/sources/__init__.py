@@ -1,19 +1,30 @@
 """Inputs of `ingest`: the dialect of an input, and its entries.
 
-The content decides the dialect. The file name decides only for texts in several possible dialects.
+The content decides the dialect. A file or folder that two dialects recognise is an error that names both.
 """
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from dataclasses import replace
 
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.sources import files, lines
-from speechprep.pipelines.sources.dialect import Dialect, FileHead, dialects, find_dialect
+from speechprep.pipelines.sources import files
+from speechprep.pipelines.sources.dialect import Dialect, Folder, dialects, find_dialect
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, printable, storable
 from speechprep.pipelines.sources.folder import read_files
+from speechprep.pipelines.sources.scan import (
+    dialect_of_file,
+    has_plain_audio,
+    head_of,
+    read_part,
+    read_tree,
+    scan,
+)
+from speechprep.pipelines.sources.trees import tree
+from speechprep.pipelines.sources.trees.search import Search
 from speechprep.pipelines.sources.unique_ids import below, folder_of
 
 AUDIO = "audio"  # a single audio file, read like a folder with one file
@@ -31,7 +42,7 @@ def read(uri: str, format: str, options: Options) -> Iterator[Record]:
         Records; an entry without an id gets its place below the folder of the input as id.
 
     Raises:
-        ConfigError: absent input, or input of an unknown dialect.
+        ConfigError: absent input, or input of an unknown dialect, or of two dialects.
     """
     root = folder_of(uri)
     for record in _read(uri, format, options):
@@ -48,14 +59,17 @@ def _read(uri: str, format: str, options: Options) -> Iterator[Record]:
     if not storable(uri):
         raise ConfigError(f"the path {printable(uri)!r} is not valid Unicode; rename it")
     if storage.exists(uri):
-        for form, place in locate(uri, format):
+        if storage.is_dir(uri) and format == "auto":
+            yield from read_tree(uri, options)
+            return
+        for form, place in locate(uri, format, options):
             yield from _read_one(form, place, options)
         return
     matches = files.expand(uri) if any(mark in uri for mark in "*?[") else []
     if not matches:
         raise ConfigError(f"no such input: {uri}; correct the path")
     # Ids of audio files are relative to the part of the pattern without wildcards.
-    forms = [locate(match, format)[0] for match in matches]
+    forms = [locate(match, format, options)[0] for match in matches]
     audio = [match for form, match in forms if form == AUDIO]
     if audio:
         yield from read_files(files.root_of(uri), audio, options)
@@ -75,52 +89,48 @@ def _read_one(form: str, uri: str, options: Options) -> Iterator[Record]:
     if form == AUDIO:
         yield from read_files(posixpath.dirname(uri), [uri], options)
         return
-    dialect = find_dialect(form)
-    if not dialect.whole_folder or not storage.is_dir(uri):
-        options.ledger.use(uri, "archive" if dialect.archive is not None else "manifest")
-    yield from dialect.read(uri, options)
+    folder = uri if storage.is_dir(uri) else posixpath.dirname(uri)
+    yield from read_part(form, uri, replace(options, search=Search(folder or ".")))
 
 
-def locate(uri: str, format: str = "auto") -> list[tuple[str, str]]:
+def locate(uri: str, format: str = "auto", options: Options | None = None) -> list[tuple[str, str]]:
     """The parts of an input, each as (name of its dialect, or "audio" for one audio file; file or folder).
 
     Raises:
         ConfigError: a file of an unknown dialect, or no file of the dialect `format`.
     """
+    options = options or Options()
     folder = storage.is_dir(uri)
     if format == "auto":
-        return _in_folder(uri) if folder else [(_of_file(uri), uri)]
+        return _in_folder(uri, options) if folder else [(_of_file(uri, options), uri)]
     dialect = find_dialect(format)
     if not folder:
         return [(AUDIO if dialect.name == "folder" else dialect.name, uri)]
-    if dialect.whole_folder:
+    if dialect.name == "folder":
         return [(dialect.name, uri)]
-    places = [storage.join(uri, name) for name in files.names_in(uri) if dialect.matches(name)]
-    places = places or _files_below(uri, dialect)
+    places = _folders_below(uri, dialect) or [storage.join(uri, n) for n in tree.names_in(uri) if dialect.matches(n)]
+    places = places or _files_below(uri, dialect) or ([uri] if dialect.folder is not None else [])
     if not places:
         raise ConfigError(f"no file of the form {format!r} in {uri}; set format=auto or another form")
     return [(dialect.name, place) for place in places]
 
 
-def _in_folder(uri: str) -> list[tuple[str, str]]:
-    """Recognise by a manifest file of the folder, by its top level, else by the first folder below with known files."""
-    names = files.names_in(uri)
-    table = dialects().values()
-    for dialect in table:
-        for manifest in dialect.manifests:
-            if manifest in names:
-                return [(_of_file(storage.join(uri, manifest)), storage.join(uri, manifest))]
-    for dialect in table:
-        if dialect.top is not None and dialect.top(names, uri):
-            if dialect.whole_folder:
-                return [(dialect.name, uri)]
-            return [(dialect.name, storage.join(uri, name)) for name in names if dialect.matches(name)]
-    for _, names_below in files.walk(uri):
-        for dialect in table:
-            if dialect.below is not None and dialect.below(names_below):
-                places = [uri] if dialect.whole_folder else _files_below(uri, dialect)
-                return [(dialect.name, place) for place in places]
-    return [("folder", uri)]
+def _in_folder(uri: str, options: Options) -> list[tuple[str, str]]:
+    layout = scan(uri, options)
+    parts = [*layout.parts, *layout.archives]
+    return [*parts, ("folder", uri)] if not parts or has_plain_audio(layout) else parts
+
+
+def _folders_below(uri: str, dialect: Dialect) -> list[str]:
+    if dialect.folder is None:
+        return []
+    places: list[str] = []
+    for part, names in files.walk(uri):
+        place = storage.join(uri, part) if part else uri.rstrip("/")
+        inside = dialect.subtree and any(place.startswith(other + "/") for other in places)
+        if not inside and dialect.folder(Folder(place, names)):
+            places.append(place)
+    return places
 
 
 def _files_below(uri: str, dialect: Dialect) -> list[str]:
@@ -132,18 +142,12 @@ def _files_below(uri: str, dialect: Dialect) -> list[str]:
     ]
 
 
-def _of_file(uri: str) -> str:
-    """The dialect of a file, by its first bytes."""
-    head = FileHead(uri, lines.head(uri))
-    if head.data.startswith(b"version https://git-lfs"):
-        raise ConfigError(f"{uri} is a git LFS pointer, not the file itself; run: git lfs pull")
-    table = dialects()
-    for dialect in table.values():
-        if dialect.file is not None and dialect.file(head):
-            return AUDIO if dialect.name == "folder" else dialect.name
-    for dialect in table.values():
-        if dialect.by_suffix and dialect.matches(head.name):
-            return dialect.name
-    raise ConfigError(
-        f"{uri} is no audio, manifest, table, Parquet or tar file; set --set format= to one of {', '.join(table)}"
-    )
+def _of_file(uri: str, options: Options) -> str:
+    """The dialect of a file that the user named."""
+    dialect = dialect_of_file(head_of(uri, options, named=True))
+    if dialect is None:
+        raise ConfigError(
+            f"{uri} is no audio, manifest, table, Parquet, tar or zip file; set --set format= to one of "
+            f"{', '.join(dialects())}"
+        )
+    return AUDIO if dialect.name == "folder" else dialect.name

@@ -6,19 +6,27 @@ through the entry-point group `speechprep.dialects` (name -> "module:DIALECT").
 
 from __future__ import annotations
 
+import json
 import pkgutil
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import Any, Protocol
 
 from speechprep import registry
 from speechprep.errors import ConfigError
-from speechprep.pipelines.sources.entry import Options, Record
+from speechprep.pipelines.sources.entry import ALIASES, Options, Record
+from speechprep.pipelines.sources.files import is_audio
+from speechprep.pipelines.sources.trees import tree
+
+MAX_NAME = 4096  # characters of a path
+HEAD = 4096  # bytes of the beginning of a file
+_KEY = re.compile(r'"([^"\\]{1,64})"\s*:')
 
 
 @dataclass(frozen=True)
@@ -28,15 +36,35 @@ class FileHead:
     Attributes:
         uri: URI of the file.
         data: its first bytes, uncompressed.
+        named: True for a file that the user named; False for a file found in a folder, which needs clearer signs.
+        audio_columns: names of columns with audio in this input.
+        search: search of the audio files of the input.
     """
 
     uri: str
     data: bytes
+    named: bool = True
+    audio_columns: frozenset[str] = frozenset(ALIASES["audio"])
+    search: Any = None
+
+    def names_audio(self, name: str) -> bool:
+        """Whether a name, with or without suffix and folders, is that of an audio file of the input."""
+        if not name.strip() or len(name) > MAX_NAME:
+            return False
+        base = posixpath.basename(name.strip())
+        if is_audio(base):
+            return True
+        return self.search is not None and bool(self.search.by_stem(base, posixpath.dirname(self.uri)))
 
     @property
     def name(self) -> str:
         """File name without folders."""
         return posixpath.basename(self.uri)
+
+    @property
+    def is_text(self) -> bool:
+        """True for files without zero bytes."""
+        return b"\0" not in self.data
 
     @property
     def columns(self) -> set[str]:
@@ -45,8 +73,55 @@ class FileHead:
 
     @property
     def first_line(self) -> str:
-        """The first line in lower case."""
-        return self.data.split(b"\n", 1)[0].decode("utf-8", "replace").lower()
+        """The first line in lower case; empty for binary files."""
+        if not self.is_text:
+            return ""
+        return self.data.split(b"\n", 1)[0].decode("utf-8", "replace").strip().lower()
+
+    @property
+    def lines(self) -> list[str]:
+        """The complete lines of the beginning, without blank ones."""
+        text = self.data.decode("utf-8-sig", "replace") if self.is_text else ""
+        complete = text if len(self.data) < HEAD else text.rpartition("\n")[0]
+        return [line for line in complete.splitlines() if line.strip()]
+
+    @cached_property
+    def first_object(self) -> dict[str, Any] | None:
+        """The first JSON object of JSON Lines or of an array, as far as the beginning holds it; None for other files.
+
+        Of an object that is cut off, only its keys are certain.
+        """
+        text = self.data.decode("utf-8-sig", "replace").lstrip()
+        text = text[1:].lstrip() if text.startswith("[") else text
+        if not text.startswith("{"):
+            return None
+        try:
+            value, _ = json.JSONDecoder().raw_decode(text)
+        except (ValueError, RecursionError):
+            return dict.fromkeys(_KEY.findall(text))
+        return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of a folder, for recognition.
+
+    Attributes:
+        uri: URI of the folder.
+        names: names of its files, sorted.
+    """
+
+    uri: str
+    names: list[str]
+
+    @cached_property
+    def audio_keys(self) -> set[str]:
+        """Parts before the first dot of the names of the audio files."""
+        return {unicodedata.normalize("NFC", name).split(".")[0] for name in self.names if is_audio(name)}
+
+    def has_folder(self, name: str) -> bool:
+        """True if the folder has a folder of this name."""
+        return tree.is_dir(f"{self.uri}/{name}")
 
 
 class ArchiveReader(Protocol):
@@ -65,37 +140,34 @@ class ArchiveReader(Protocol):
 class Dialect:
     """One form of input.
 
+    A file or folder that two dialects recognise is an error that names both. General dialects take only what no other
+    dialect recognises.
+
     Attributes:
         name: value of the option `format`.
         summary: one line for help and documentation.
         read: (URI, options) -> entries and rejects, as a stream.
-        rank: order of recognition; of several matches the lowest rank reads the input. Ties go by name.
-        whole_folder: True if one input is a folder, False if it is a file.
         file: True for a file of this dialect.
-        pattern: file names to look for in a folder, if the dialect is named by `format`.
-        by_suffix: True if a matching file name is enough when no dialect recognises the content.
-        manifests: file names in place of the whole folder; the file itself is then recognised by its content.
-        top: (names of the files in a folder, URI) -> True if the folder itself is of this dialect.
-        below: file names of any folder below -> True if the input has files of this dialect.
+        pattern: names of the files that may be of this dialect; others are not opened in folders.
+        folder: True for a folder of this dialect; `read` then gets the folder.
+        subtree: the folders below a folder of this dialect belong to it.
+        general: recognises a syntax, and no particular form.
         archive: URI -> open reader, for container files.
     """
 
     name: str
     summary: str
     read: Callable[[str, Options], Iterator[Record]]
-    rank: int
-    whole_folder: bool = False
     file: Callable[[FileHead], bool] | None = None
     pattern: re.Pattern[str] | None = None
-    by_suffix: bool = False
-    manifests: tuple[str, ...] = ()
-    top: Callable[[list[str], str], bool] | None = None
-    below: Callable[[list[str]], bool] | None = None
+    folder: Callable[[Folder], bool] | None = None
+    subtree: bool = False
+    general: bool = False
     archive: Callable[[str], AbstractContextManager[ArchiveReader]] | None = None
 
     def matches(self, name: str) -> bool:
         """Whether a file name has the pattern."""
-        return self.pattern is not None and self.pattern.match(name) is not None
+        return self.pattern is not None and self.pattern.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=1)
@@ -107,14 +179,14 @@ def _built_in() -> tuple[Dialect, ...]:
 
 
 def dialects() -> dict[str, Dialect]:
-    """All dialects by name, in the order of recognition.
+    """All dialects by name, in alphabetical order.
 
     Raises:
         ConfigError: two dialects of one name.
     """
     others = (registry.resolve("dialects", name) for name in registry.names("dialects"))
     table: dict[str, Dialect] = {}
-    for dialect in sorted((*_built_in(), *others), key=lambda dialect: (dialect.rank, dialect.name)):
+    for dialect in sorted((*_built_in(), *others), key=lambda dialect: dialect.name):
         if dialect.name in table:
             raise ConfigError(f"two input dialects are named {dialect.name!r}; uninstall one of their packages")
         table[dialect.name] = dialect
@@ -131,3 +203,21 @@ def find_dialect(name: str) -> Dialect:
     if name not in table:
         raise ConfigError(f"unknown format {name!r}; choose auto or one of: {', '.join(sorted(table))}")
     return table[name]
+
+
+def recognise(matching: Iterable[Dialect], place: str) -> Dialect | None:
+    """The one dialect of a file or folder; None without one.
+
+    Args:
+        matching: the dialects that recognise it.
+        place: its URI, for the message.
+
+    Raises:
+        ConfigError: two dialects recognise it.
+    """
+    every = list(matching)
+    candidates = [dialect for dialect in every if not dialect.general] or every
+    if len(candidates) > 1:
+        names = " and ".join(dialect.name for dialect in candidates)
+        raise ConfigError(f"{place} is recognised as {names}; name its form with --set format=")
+    return candidates[0] if candidates else None

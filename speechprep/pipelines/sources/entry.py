@@ -38,10 +38,20 @@ ENTRIES = pa.schema(
 )
 
 
+# Columns with the name of a file with the transcript.
+TRANSCRIPT_FILES = (
+    *(f"{name}_{what}" for name in ("transcript", "transcription", "text", "txt") for what in ("file", "path")),
+    *(f"{form}{what}" for form in ("textgrid", "srt", "vtt", "ctm", "stm", "eaf") for what in ("", "_file", "_path")),
+    *("subtitles", "subtitle", "subtitle_path", "alignment", "alignment_file", "alignment_path"),
+)
+
 # In order of preference: NeMo, Hugging Face, Common Voice, LJSpeech, ESPnet, lhotse and everyday names.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "id": ("id", "utt_id", "utterance_id", "uttid", "key"),
-    "audio": ("audio", "audio_filepath", "audio_path", "audio_file", "path", "file", "file_name", "filename", "wav"),
+    "id": ("id", "utt_id", "utterance_id", "uttid", "key", "__key__"),
+    "audio": (
+        *("audio", "audio_filepath", "audio_path", "audio_file", "path", "file", "file_name", "filename", "wav"),
+        *("wav_path", "flac", "mp3"),
+    ),
     "offset": ("offset", "offset_s"),
     "start": ("start", "start_time", "begin", "begin_time", "start_s"),
     "end": ("end", "end_time", "stop", "stop_time", "end_s"),
@@ -53,13 +63,14 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "end_ms": ("end_ms", "end_time_ms", "stop_ms"),
     "sample_rate": ("sample_rate", "sampling_rate", "sr"),
     "channel": ("channel", "channel_selector", "channel_id", "audio_channel"),
-    "text": ("text", "normalized_text", "sentence", "transcript", "transcription"),
+    "text": ("text", "normalized_text", "sentence", "transcript", "transcription", "tgt_text", "txt"),
     "speaker": ("speaker", "speaker_id", "client_id", "spk"),
     "language": ("language", "lang", "locale"),
     "split": ("split",),
     "licence": ("licence", "license"),
     "corpus": ("corpus",),
     "words": ("words",),
+    "transcript_file": TRANSCRIPT_FILES,
     "captions": ("captions", "caption", "title", "description"),
     "labels": ("labels", "label", "tags"),
 }
@@ -74,11 +85,11 @@ class Ledger(Protocol):
     def use(self, uri: str, kind: str) -> None:
         """A file that is read."""
 
-    def use_member(self, kind: str, count: int = 1) -> None:
-        """Members of an archive that are read."""
-
     def leave(self, name: str, kind: str, reason: str) -> None:
-        """A member of an archive that is not read."""
+        """A file that is not read."""
+
+    def archive(self, uri: str) -> None:
+        """An archive whose members are counted."""
 
 
 class NoLedger:
@@ -87,22 +98,28 @@ class NoLedger:
     def use(self, uri: str, kind: str) -> None:
         """Does nothing."""
 
-    def use_member(self, kind: str, count: int = 1) -> None:
+    def leave(self, name: str, kind: str, reason: str) -> None:
         """Does nothing."""
 
-    def leave(self, name: str, kind: str, reason: str) -> None:
+    def archive(self, uri: str) -> None:
         """Does nothing."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options for the input; see `ingest.Config`. `ledger`: receiver of the files that are read and left."""
+    """Options for the input; see `ingest.Config`.
+
+    Attributes:
+        ledger: receiver of the files that are read and left.
+        search: search of audio files in the input; None: no search.
+    """
 
     audio_root: str | None = None
     words: Literal["use", "ignore"] = "use"
     archive_ids: bool = False
     columns: dict[str, str] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=NoLedger, compare=False)
+    search: Any = field(default=None, compare=False)
 
     @cached_property
     def naming(self) -> dict[str, list[tuple[str, int]]]:
@@ -124,8 +141,8 @@ class Entry:
         audio: URI of the audio file, or of its archive.
         offset: seconds from the start of the file; None: the whole file is the utterance, and `duration` is unverified.
         words: {text, start, end} in seconds from the start of the utterance.
-        archive: "tar" or "parquet" if `audio` is an archive; `member` is then the name of the audio in it, `start` the
-            byte offset or row, `size` its bytes.
+        archive: dialect of the container ("tar", "zip", "parquet", "arrow") if `audio` is one; `member` is then the
+            name of the audio in it, `start` the byte offset or row, `size` its bytes.
         channel: the channel of the audio that is the utterance, from 0; None: the mean of all channels.
         source_times: the segment is given by its start and end. They may be times of a recording whose cut is the file.
         place: URI of the file with the record, and its row or member, for a derived id; None for an id of the corpus. A

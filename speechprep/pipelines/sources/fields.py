@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import posixpath
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from speechprep.artifacts.languages import language_code
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.sources.entry import (
     ALIASES,
@@ -24,6 +26,8 @@ from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.selection import channel_number, number, segment
 
 Fields = dict[str, Any]  # by the names of ALIASES
+_SPLITS = ("train", "training", "dev", "valid", "validation", "val", "test", "eval")
+_SPLIT_FOLDER = re.compile("(" + "|".join(_SPLITS) + ")([-.].*)?")
 
 
 def normalise(row: Mapping[str, Any], options: Options) -> Fields:
@@ -61,13 +65,18 @@ def check_columns(names: list[str], options: Options, where: str) -> None:
 
 def to_record(row: Mapping[str, Any], base: Base, where: str, options: Options) -> Entry | Rejected:
     """A manifest record as an entry, or as a reject with the reason."""
-    fields = normalise(row, options)
+    return from_fields(normalise(row, options), base, where, options)
+
+
+def from_fields(fields: Fields, base: Base, where: str, options: Options) -> Entry | Rejected:
+    """An entry, or a reject with the reason, from the values of a record by field name."""
     try:
         path = _path(fields.get("audio"))
         if path is None:
             raise BadInput("missing_field", f"no audio; add one of {', '.join(ALIASES['audio'])}")
         entry = Entry(id="", where=where, audio=base.resolve(path))
         describe(entry, fields, options)
+        entry.split = entry.split or split_of(base.manifest)
         id = fields.get("id")
         if id is not None:
             entry.id = check_id(scalar(id, "id"))
@@ -77,6 +86,16 @@ def to_record(row: Mapping[str, Any], base: Base, where: str, options: Options) 
     except BadInput as error:
         return reject(fields, error, where)
     return entry
+
+
+def split_of(uri: str) -> str | None:
+    """The split in the name of a file ("train-00000-of-00001.parquet", "dev_manifest.json") or of its folder."""
+    *folders, name = uri.rpartition("://")[2].split("/")
+    parts = {part for part in re.split(r"[-_.]", name.lower()) if part in _SPLITS}
+    if len(parts) == 1:
+        return parts.pop()
+    folder = folders[-1] if folders else ""
+    return folder if _SPLIT_FOLDER.fullmatch(folder) else None
 
 
 def reject(fields: Fields, error: BadInput, where: str) -> Rejected:
@@ -118,7 +137,7 @@ def describe(entry: Entry, fields: Fields, options: Options) -> None:
     _select(entry, fields)
     entry.text = _text(fields, "text") or None  # an empty transcript is no transcript, as in a table
     entry.speaker = _text(fields, "speaker")
-    entry.language = _text(fields, "language")
+    entry.language = language_code(_text(fields, "language"))
     entry.split = _text(fields, "split")
     entry.licence = _text(fields, "licence")
     entry.corpus = _text(fields, "corpus")

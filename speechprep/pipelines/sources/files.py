@@ -10,12 +10,13 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from speechprep.artifacts import storage
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.sources.entry import printable, storable
+from speechprep.pipelines.sources.trees import tree
 
 AUDIO_SUFFIXES = re.compile(
     r".*\.(wav|wave|flac|mp[123]|mpga|ogg|oga|opus|aac|aif|aiff|aifc|au|snd|caf|w64|rf64|sph|wma|amr|voc|gsm"
@@ -38,6 +39,8 @@ def is_audio(name: str) -> bool:
 
 def is_listed(uri: str) -> bool:
     """True if the folder of a file lists its name: for local files also if it is a broken link."""
+    if tree.split(uri) is not None:
+        return tree.is_file(uri)
     return os.path.lexists(storage.local_path(uri)) if storage.is_local(uri) else storage.exists(uri)
 
 
@@ -71,6 +74,9 @@ def walk(root: str, omitted: Callable[[Omitted], None] | None = None) -> Iterato
         omitted: receives each file and folder that is left out.
     """
     report = omitted or _ignore
+    if tree.split(root) is not None:
+        yield from tree.walk_archive(root, lambda path: report(Omitted(path, "hidden", "hidden")))
+        return
     if storage.is_local(root):
         path = str(storage.local_path(root))
         yield from _walk_local(path, "", _Links(os.path.realpath(path)), report)
@@ -152,11 +158,6 @@ def _walk_local(
         yield from _walk_local(os.path.join(path, name), posixpath.join(folder, name), links, omitted)
 
 
-def names_in(folder: str) -> list[str]:
-    """Sorted names of the files directly in a folder; empty where there is none."""
-    return sorted(name for name in storage.sizes(folder) if not name.startswith("."))
-
-
 def expand(pattern: str) -> list[str]:
     """Sorted matches of a glob pattern; `**` is any depth."""
     if storage.is_local(pattern):
@@ -172,6 +173,7 @@ def root_of(pattern: str) -> str:
 
 def stamps(uris: Sequence[str]) -> list[str]:
     """A version mark for each file (size and time, or the store's tag); "" for absent files."""
+    uris = [tree.outermost(uri) for uri in uris]
     if all(storage.is_local(uri) for uri in uris):
         return [_local_stamp(uri) for uri in uris]
     with ThreadPoolExecutor(_PARALLEL) as pool:
@@ -203,6 +205,16 @@ def _filesystem(uri: str) -> tuple[Any, str]:
     return fs, path.rstrip("/")
 
 
+class Finder(Protocol):
+    """Search of audio files; see `trees.search.Search`."""
+
+    def find(self, path: str, folder: str) -> str | None:
+        """URI of the file that a path names, if it is not below `folder`."""
+
+    def by_stem(self, stem: str, beside: str = "") -> list[str]:
+        """URIs of the audio files with a name without suffix."""
+
+
 @dataclass(frozen=True)
 class Base:
     """Start and limit of the relative audio paths of a manifest.
@@ -213,23 +225,29 @@ class Base:
             may also write absolute paths.
         parent: URI of the folder above; ids are relative to `folder`, else to `parent`.
         manifest: URI of the manifest.
+        search: search of files that are not where their path leads; None: no search.
     """
 
     folder: str
     limit: str | None
     parent: str = ""
     manifest: str = ""
+    search: Finder | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, manifest: str, audio_root: str | None) -> Base:
+    def of(cls, manifest: str, audio_root: str | None, search: Finder | None = None) -> Base:
         """From `audio_root` where one is given, and within it; else from the manifest's folder. Paths of a remote
-        manifest lead at most one folder up."""
+        manifest lead at most one folder up, and paths of a manifest in an archive stay in the archive."""
         if audio_root is not None:
             root = storage.absolute(audio_root).rstrip("/")
             return cls(root, root, root, manifest)
         folder = posixpath.dirname(manifest)
         parent = posixpath.dirname(folder)
-        return cls(folder, None if storage.is_local(manifest) else parent, parent, manifest)
+        inside = tree.split(manifest)
+        if inside is not None:
+            root = tree.root_of_archive(inside[0])
+            return cls(folder, root, root if folder == root else parent, manifest, search)
+        return cls(folder, None if storage.is_local(manifest) else parent, parent, manifest, search)
 
     def resolve(self, path: str) -> str:
         """URI of an audio path. Absolute paths and URIs stay unchanged, because the user wrote them.
@@ -237,6 +255,21 @@ class Base:
         Raises:
             BadInput: `path_outside`; `bad_path` for an impossible file name or a shell command.
         """
+        uri = self._resolve(path)
+        outside = tree.split(self.folder) is not None and tree.split(uri) is None
+        searched = self.search is not None and "://" not in path and storage.is_local(uri)
+        if outside or (searched and not tree.exists(uri)):
+            found = self.search.find(path.strip(), self.folder) if self.search is not None else None
+            if found is not None:
+                return found
+        if outside:
+            archive = tree.outermost(self.folder)
+            raise BadInput(
+                "path_outside", f"the audio path {printable(path)!r} is not in {archive}; add the file to it"
+            )
+        return uri
+
+    def _resolve(self, path: str) -> str:
         if _UNUSUAL.search(path):
             path = self._plain(path)
         if not path.strip() or "\0" in path or not storable(path):
@@ -273,7 +306,7 @@ class Base:
         spellings += [unicodedata.normalize(form, s) for s in spellings for form in ("NFC", "NFD")]
         for spelling in dict.fromkeys(spellings):
             place = spelling if "://" in spelling or spelling.startswith("/") else f"{self.folder}/{spelling}"
-            if "\0" not in place and storable(place) and storage.is_local(place) and storage.exists(place):
+            if "\0" not in place and storable(place) and storage.is_local(place) and tree.exists(place):
                 return spelling
         return stripped
 

@@ -24,6 +24,7 @@ from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, 
 from speechprep.pipelines.sources.fields import Fields, describe, normalise, reject, scalar
 from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.manifests import jsonl, table
+from speechprep.pipelines.sources.trees import tree
 
 FORMATS = ("folder", "jsonl", "table", "coco")
 IMAGE = ("image", "image_path", "image_file", "img", "img_path", "file_name", "filename", "filepath", "file", "path")
@@ -75,7 +76,7 @@ def read(uri: str, format: str, options: ImageOptions) -> Iterator[Record]:
 def _of_folder(root: str, format: str, options: ImageOptions) -> Iterator[Record]:
     """Entries of the manifest in a folder; without a manifest, of its images."""
     if format in ("auto", "jsonl", "table"):
-        manifests = [n for n in files.names_in(root) if n in ("metadata.jsonl", "metadata.csv", "manifest.jsonl")]
+        manifests = [n for n in tree.names_in(root) if n in ("metadata.jsonl", "metadata.csv", "manifest.jsonl")]
         if manifests:
             yield from _of_file(storage.join(root, manifests[0]), format, options)
             return

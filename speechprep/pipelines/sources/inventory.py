@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts import storage
 from speechprep.pipelines.sources.entry import printable
 from speechprep.pipelines.sources.files import Omitted, is_audio, walk
+from speechprep.pipelines.sources.trees import tree
 
 MAX_NAMES = 100  # names of unused transcripts that are kept; the smallest in order of code points
 TRANSCRIPT = "transcript"
@@ -32,10 +33,15 @@ _DOCUMENTATION = re.compile(
     re.IGNORECASE,
 )
 _TRANSCRIPT = re.compile(
-    r".*\.(txt|lab|normalized\.txt|trn|trans|srt|vtt|sbv|ass|ssa|lrc|ttml|textgrid|ctm|stm|eaf|cha|rttm|wrd|phn|tg"
+    r".*\.(txt|text|lab|normalized\.txt|trn|trans|transcript|transcription|srt|vtt|sbv|ass|ssa|lrc|ttml|textgrid|ctm|stm|eaf|cha|rttm|wrd|phn|tg"
     r"|json|jsonl|csv|tsv|ndjson|arrow|parquet|xml|yaml|yml|scp|mlf|lst|trs|sub)(\.(gz|bz2|xz))?"
-    r"|text|segments|utt2spk|spk2utt|wav\.scp|transcripts?|transcriptions?",
+    r"|text|segments|utt2spk|wav\.scp|transcripts?|transcriptions?",
     re.IGNORECASE,
+)
+# Forms that are read beside audio of the same name, or for audio of the same name elsewhere.
+_BESIDE_AUDIO = re.compile(
+    r".*\.(txt|lab|text|trn|trans|transcript|transcription|json|textgrid|eaf|srt|vtt|ass|ssa|ctm|stm|wrd|phn)",
+    re.IGNORECASE | re.DOTALL,
 )
 _ARCHIVE = re.compile(r".*\.(tar|tgz|tbz2?|txz|zip|7z|rar|gz|bz2|xz|zst)", re.IGNORECASE)
 _IMAGE = re.compile(r".*\.(jpe?g|png|gif|bmp|webp|tiff?|svg)", re.IGNORECASE)
@@ -72,14 +78,16 @@ class Inventory:
     unused_transcripts: list[str] = field(default_factory=list)
     not_understood: int = 0
     _used: dict[str, array[int]] = field(default_factory=dict)
+    _archives: dict[str, None] = field(default_factory=dict)
 
     def use(self, uri: str, kind: str) -> None:
         """A file that is read; it may be reported several times."""
+        kind = f"{kind} in an archive" if tree.split(uri) is not None else kind
         self._used.setdefault(kind, array("Q")).append(_digest(uri))
 
-    def use_member(self, kind: str, count: int = 1) -> None:
-        """Members of an archive that are read."""
-        self.read[f"{kind} in an archive"] += count
+    def archive(self, uri: str) -> None:
+        """An archive that is read; each of its members is counted."""
+        self._archives[uri] = None
 
     def leave(self, name: str, kind: str, reason: str) -> None:
         """A file or member that is not read."""
@@ -100,22 +108,24 @@ class Inventory:
         for uri in dict.fromkeys(uri.rstrip("/") for uri in inputs):
             if storage.exists(uri) and storage.is_dir(uri):
                 self._walk(uri, everything)
+        for uri in self._archives:
+            self._walk(tree.root_of_archive(uri), everything, f"{posixpath.basename(uri)}:")
 
-    def _walk(self, root: str, used: NDArray[np.uint64]) -> None:
+    def _walk(self, root: str, used: NDArray[np.uint64], prefix: str = "") -> None:
         def omitted(item: Omitted) -> None:
-            self.leave(item.path, item.kind, item.reason)
+            self.leave(prefix + item.path, item.kind, item.reason)
 
         for folder, names in walk(root, omitted):
             uris = [storage.join(root, folder, name) if folder else storage.join(root, name) for name in names]
             digests = np.fromiter(map(_digest, uris), np.uint64, len(uris))
-            stems: set[str] | None = None
+            keys: set[str] | None = None
             for name, is_used in zip(names, np.isin(digests, used).tolist(), strict=True):
                 if is_used:
                     continue
                 kind = kind_of(name)
                 if kind == TRANSCRIPT:
-                    stems = stems if stems is not None else {posixpath.splitext(n)[0] for n in names if is_audio(n)}
-                self.leave(posixpath.join(folder, name), kind, _reason(kind, name, stems or set()))
+                    keys = keys if keys is not None else {n.split(".")[0] for n in names if is_audio(n)}
+                self.leave(prefix + posixpath.join(folder, name), kind, _reason(kind, name, keys or set()))
 
     def facts(self) -> dict[str, Any]:
         """The counts for the manifest, as JSON values."""
@@ -138,15 +148,14 @@ def _digest(uri: str) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def _reason(kind: str, name: str, audio_stems: set[str]) -> str:
+def _reason(kind: str, name: str, audio_keys: set[str]) -> str:
     """Reason of a file without a use."""
     if kind == "audio":
         return "not_in_the_manifest"
     if kind != TRANSCRIPT:
         return "no_input"
-    if name.lower().endswith((".txt", ".lab")):
-        stem = posixpath.splitext(name)[0].removesuffix(".normalized")
-        return "another_transcript_read" if stem in audio_stems else "no_audio_of_this_name"
+    if _BESIDE_AUDIO.fullmatch(name):
+        return "another_transcript_read" if name.split(".")[0] in audio_keys else "no_audio_of_this_name"
     return "form_not_read"
 
 

@@ -25,6 +25,7 @@ from speechprep.pipelines.engine.stage import ShardPlan
 from speechprep.pipelines.sources.entry import ENTRIES, Entry, Record, Rejected
 from speechprep.pipelines.sources.files import stamps
 from speechprep.pipelines.sources.inventory import Inventory
+from speechprep.pipelines.sources.trees.tree import MARK
 from speechprep.pipelines.sources.unique_ids import (
     Rows,
     common_folder,
@@ -175,6 +176,9 @@ def _report_audio(block: list[Entry], stamp: dict[str, str], inventory: Inventor
         for uri in dict.fromkeys(e.audio for e in block if e.archive is None):
             if stamp[uri]:
                 inventory.use(uri, "audio")
+        for entry in block:
+            if entry.archive in ("tar", "zip"):
+                inventory.use(f"{entry.audio}{MARK}{entry.member}", "audio")
 
 
 def _entries(stream: Iterator[Record], rejects: list[Rejected]) -> Iterator[Entry]:

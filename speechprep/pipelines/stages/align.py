@@ -19,8 +19,10 @@ Thresholds set `kept` and `reason` only. Rows and scores stay, and `filter` can 
 audio. Reasons: those of `speechprep.pipelines.thresholds`, and `no_words` (no speech, or no transcript with
 transcribe=never).
 
-Rejected: undecodable audio, and refusals of the aligner (`no_alignable_text`, `audio_too_short`, `text_too_long`,
-`align_failed`, `no_align_model`), each with its remedy.
+Word times of the corpus are compared with its transcript. Tokens without a time are aligned between their neighbours.
+
+Rejected: undecodable audio, word times of another text (`words_differ`), and refusals of the aligner
+(`no_alignable_text`, `audio_too_short`, `text_too_long`, `align_failed`, `no_align_model`), each with its remedy.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from speechprep.pipelines.backends.aligners.recognised import RecognisedAligner
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.features import for_each_utterance
+from speechprep.pipelines.given_words import transcript_of
 from speechprep.pipelines.thresholds import Thresholds, verdict
 from speechprep.registry import make
 from speechprep.tokenizers.alignment import plausibility, transcript_scores
@@ -118,22 +121,6 @@ class Config(Thresholds, AlignerConfig):
         """The thresholds for rows of an aligner."""
         min_score = aligner.min_score if self.min_score == "auto" else self.min_score
         return self.model_copy(update={"min_score": min_score})
-
-
-def given(text: str | None, words: Sequence[dict[str, Any]]) -> Transcript:
-    """Transcript from the word times of the corpus, in the spelling of its text if each token has a time.
-
-    Args:
-        text: the transcript, if any. words: {text, start, end} in order.
-    """
-    written = tokens(text or "")
-    named = [(" ".join(tokens(word["text"])), word) for word in words]
-    named = [(name, word) for name, word in named if name]  # aligners name silences ""
-    if len(written) == len(named):
-        named = [(name, word) for name, (_, word) in zip(written, named, strict=True)]
-    return Transcript(
-        " ".join(name for name, _ in named), [Word(name, w["start"], w["end"], None, "given") for name, w in named]
-    )
 
 
 def monotone(words: Sequence[Word], duration: float) -> list[Word]:
@@ -223,7 +210,7 @@ def run(ctx: ShardContext) -> None:
     def work(row: dict[str, Any], blocks: Iterator[Samples]) -> dict[str, Any]:
         stream = _MeasuredStream(blocks, rate)
         if config.given_words == "use" and row["words"] and config.transcribe != "always":
-            transcript = given(row["text"], row["words"])
+            transcript = transcript_of(row["text"], row["words"], stream, aligner)
         else:
             text = _text_to_align(config, row["text"])
             blank = text is not None and not tokens(text)

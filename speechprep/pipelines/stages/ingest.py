@@ -39,6 +39,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speechprep.artifacts import storage
+from speechprep.artifacts.languages import language_code
 from speechprep.artifacts.media import audio
 from speechprep.artifacts.media.audio import AudioInfo
 from speechprep.artifacts.schemas import UTTERANCES
@@ -50,7 +51,7 @@ from speechprep.pipelines.sources.config import Config
 from speechprep.pipelines.sources.dialect import ArchiveReader, find_dialect
 from speechprep.pipelines.sources.entry import Options, Record
 from speechprep.pipelines.sources.inventory import Inventory, names_of, sentence, warning
-from speechprep.pipelines.sources.word_times import check_words
+from speechprep.pipelines.sources.timed.word_times import check_words
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.context import ShardContext
@@ -79,7 +80,12 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
 
     def records(uri: str) -> Iterator[Record]:
         corpus = config.corpus or sources.corpus_of(uri)
-        stated = {"language": config.language, "licence": config.licence, "split": config.split, "corpus": corpus}
+        stated = {
+            "language": language_code(config.language),
+            "licence": config.licence,
+            "split": config.split,
+            "corpus": corpus,
+        }
         return listing.with_defaults(sources.read(uri, config.format, options), stated)
 
     forms = "a folder, manifest, table or archive"

@@ -29,6 +29,7 @@ def wav(value: float = 0.1) -> bytes:
 
 
 WAV = wav()
+SRT = "1\n00:00:00,000 --> 00:00:00,050\nHELLO\n"
 
 
 def write(root: Path, files: dict[str, bytes | str]) -> Path:
@@ -64,12 +65,18 @@ LAYOUTS = {
         },
     ),
     "subtitles": (
-        {"a.wav": WAV, "a.srt": "1", "b/a.TextGrid": "", "b/c.ctm": ""},
-        {"audio": 1, "transcript: form_not_read": 3},
+        {"a.wav": WAV, "a.srt": SRT, "a.vtt": "WEBVTT", "b/c.TextGrid": "", "b/c.mlf": "x"},
+        {
+            "audio": 1,
+            "transcript": 1,
+            "transcript: another_transcript_read": 1,
+            "transcript: no_audio_of_this_name": 1,
+            "transcript: form_not_read": 1,
+        },
     ),
     "kaldi": (
-        {"data/a.wav": WAV, "data/text": "", "data/wav.scp": "", "data/utt2spk": "", "data/segments": ""},
-        {"audio": 1, "transcript: form_not_read": 4},
+        {"data/a.wav": WAV, "data/text": "a x", "data/wav.scp": "a a.wav", "data/utt2spk": "", "data/feats.scp": "a x"},
+        {"audio": 1, "manifest": 3, "transcript: form_not_read": 1},
     ),
     "manifest": (
         {"manifest.jsonl": '{"audio": "a.wav", "text": "x"}\n{"audio": "gone.wav"}', "a.wav": WAV, "b.wav": WAV},
@@ -124,9 +131,8 @@ def test_members_of_an_archive_are_counted(tmp_path: Path):
         "archive": 1,
         "audio in an archive": 1,
         "transcript in an archive": 2,
-        "transcript: no_audio_of_this_name": 1,
-        "transcript: form_not_read": 1,
-        "image: form_not_read": 1,
+        "transcript: no_audio_of_this_name": 2,
+        "image: no_input": 1,
         "hidden: hidden": 1,
     }
     assert found["unused_transcripts"] == {"count": 2, "names": ["x.tar:b.txt", "x.tar:c.srt"]}
@@ -214,11 +220,11 @@ def run(folder: Path, out: Path, **options):
 
 
 def test_the_result_says_what_was_not_read_and_verify_agrees(tmp_path: Path):
-    write(tmp_path / "in", {"a.wav": WAV, "a.txt": "one", "b.wav": wav(0.2), "b.srt": "1"})
+    write(tmp_path / "in", {"a.wav": WAV, "a.txt": "one", "b.wav": wav(0.2), "b.mlf": "1"})
     result = run(tmp_path / "in", tmp_path / "out/utterances")
     assert "4 seen" in result.note
     assert "1 with a transcript, 1 without" in result.note
-    assert "b.srt" in result.warning
+    assert "b.mlf" in result.warning
     stored = json.loads((tmp_path / "out/utterances/_manifest.json").read_text())["extra"]
     assert (stored["with_transcript"], stored["without_transcript"]) == (1, 1)
     assert result.facts == stored
@@ -229,19 +235,19 @@ def test_a_new_unused_file_renews_the_manifest_and_no_shard(tmp_path: Path):
     write(tmp_path / "in", {"a.wav": WAV})
     assert run(tmp_path / "in", tmp_path / "out").tasks_run == 1
     assert run(tmp_path / "in", tmp_path / "out").facts["files"]["seen"] == 1
-    write(tmp_path / "in", {"a.srt": "1"})
+    write(tmp_path / "in", {"a.mlf": "1"})
     result = run(tmp_path / "in", tmp_path / "out")
     assert result.tasks_run == 0
     assert result.facts["files"]["seen"] == 2
-    assert "a.srt" in result.warning
+    assert "a.mlf" in result.warning
 
 
 @pytest.mark.parametrize(
     ("files", "named"),
     [
-        ({"a.wav": WAV, "a.srt": "1"}, "a.srt"),
+        ({"a.wav": WAV, "a.mlf": "1"}, "a.mlf"),
         ({"a.wav": WAV, "a.txt": "x", "b.wav": WAV}, "1 of 2 records"),
-        ({"a.wav": WAV, "a.txt": "x", "all.ctm": ""}, "all.ctm"),
+        ({"a.wav": WAV, "a.txt": "x", "all.mlf": ""}, "all.mlf"),
     ],
 )
 def test_required_transcripts_are_an_error_before_any_task(tmp_path: Path, files: dict, named: str):

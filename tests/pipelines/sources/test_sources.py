@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines import sources
-from speechprep.pipelines.sources import tar
 from speechprep.pipelines.sources.entry import MAX_ID, Entry, Options, check_id, clean_text, printable
 from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.manifests import parquet
+from speechprep.pipelines.sources.trees import tar
 
 
 def wav(seconds: float = 0.1) -> bytes:

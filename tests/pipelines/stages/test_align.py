@@ -189,11 +189,19 @@ def test_word_times_of_the_corpus_are_taken_over_or_set_aside(run_stage, make_co
     assert {w["timing"] for w in own["words"]} == {"aligned"}
 
 
-def test_given_words_that_do_not_match_the_text_make_their_own():
-    words = [{"text": t, "start": i, "end": i + 1} for i, t in enumerate(["", "New York", "city"])]
-    made = align.given("Some other text of more words.", words)
-    assert made.text == "New York city"
-    assert [(w.text, w.start) for w in made.words] == [("New York", 1), ("city", 2)]
+def test_given_words_of_a_part_of_the_text_keep_their_times_and_the_others_are_aligned(run_stage, make_corpus):
+    labels = [{"text": w["w"].lower(), "start": w["start"], "end": w["end"]} for w in ROWS[0]["true_words"]]
+    part = labels[2:4]
+    others = [{"text": text, "start": 0.1, "end": 0.2} for text in ("totally", "other")]
+    corpus = make_corpus([spoken(0, words=part), spoken(0, id="other", words=others)])
+    out = run_stage(align.STAGE, {"min_score": None}, {"utterances": corpus})
+    row = read(out)["01-rms"]
+    assert row["text"] == ROWS[0]["text"]
+    timings = [w["timing"] for w in row["words"]]
+    assert timings == ["given" if 2 <= i < 4 else "aligned" for i in range(len(labels))]
+    assert [(w["start"], w["end"]) for w in row["words"][2:4]] == [(w["start"], w["end"]) for w in part]
+    assert all(abs(w["start"] - label["start"]) < 0.15 for w, label in zip(row["words"], labels, strict=True))
+    assert rejected(out) == {"other": "words_differ"}
 
 
 def test_figures_case_and_punctuation_do_not_count_as_errors():

@@ -21,7 +21,7 @@ from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.sources import listing
 from speechprep.pipelines.sources.entry import Entry, Rejected
 from speechprep.pipelines.sources.listing import deal, shard_count
-from speechprep.pipelines.sources.word_times import check_words
+from speechprep.pipelines.sources.timed.word_times import check_words
 from speechprep.pipelines.stages import ingest
 from speechprep.pipelines.stages.ingest import STAGE
 

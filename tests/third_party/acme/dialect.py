@@ -20,8 +20,6 @@ DIALECT = Dialect(
     name="acme-list",
     summary="lists of acme: FILE|TEXT",
     read=read,
-    rank=5,
     file=lambda head: head.data.startswith(b"#acme"),
     pattern=re.compile(r".+\.acme$"),
-    top=lambda names, uri: any(name.endswith(".acme") for name in names),
 )

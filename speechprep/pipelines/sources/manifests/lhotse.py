@@ -1,107 +1,196 @@
-"""lhotse cut manifests: one MonoCut a line becomes one utterance, its supervisions the transcript and word times."""
+"""Manifests of lhotse: cuts, and pairs of recordings and supervisions, as JSON Lines or JSON arrays.
+
+Each supervision is one utterance with its own segment, text, speaker and channel. A cut without supervisions is one
+utterance without a text.
+"""
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
+from speechprep.artifacts import storage
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect, FileHead
-from speechprep.pipelines.sources.entry import Options, Record, Rejected, check_id, printable
+from speechprep.pipelines.sources.entry import Options, Record, Rejected
 from speechprep.pipelines.sources.fields import reject, to_record
 from speechprep.pipelines.sources.files import Base
+from speechprep.pipelines.sources.manifests import lhotse_cut
 from speechprep.pipelines.sources.manifests.jsonl import objects
-from speechprep.pipelines.sources.selection import number
+from speechprep.pipelines.sources.manifests.lhotse_cut import Row, Sources
+from speechprep.pipelines.sources.scan import head_of
+from speechprep.pipelines.sources.trees import tree
+
+_FAULTS = (KeyError, TypeError, AttributeError, IndexError, ValueError)
 
 
 def read(uri: str, options: Options) -> Iterator[Record]:
-    """Entries of a cut manifest. Relative audio paths start from the manifest's folder (or `audio_root`)."""
-    base = Base.of(uri, options.audio_root)
-    for where, cut in objects(uri):
-        if isinstance(cut, BadInput):
-            yield Rejected(where, cut)
+    """Entries of cuts; of supervisions with the recordings beside them; or of recordings alone.
+
+    Relative audio paths start from the manifest's folder (or `audio_root`), else from a folder above it.
+    """
+    kind = _kind(head_of(uri, options, named=True))
+    if kind == "recordings":
+        partner = _partner(uri, "supervisions", options)
+        if partner is not None:
+            options.ledger.use(partner, "manifest")
+            yield from _supervised(partner, [uri], options)
+            return
+    if kind == "supervisions":
+        recordings = _recordings(uri, options)
+        for other in recordings:
+            options.ledger.use(other, "manifest")
+        yield from _supervised(uri, recordings, options)
+        return
+    rows_of = lhotse_cut.of_recording if kind == "recordings" else lhotse_cut.of_cut
+    base = Base.of(uri, options.audio_root, options.search)
+    for where, item in objects(uri):
+        if isinstance(item, BadInput):
+            yield Rejected(where, item)
             continue
         try:
-            row = _row(cut)
+            rows = rows_of(item)
         except BadInput as error:
-            yield reject({"id": cut.get("id")}, error, where)
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+            yield reject({"id": item.get("id")}, error, where)
+        except _FAULTS as error:
             fault = BadInput("bad_cut", f"not a lhotse cut: {type(error).__name__} {error}; correct the line")
-            yield reject({"id": cut.get("id")}, fault, where)
+            yield reject({"id": item.get("id")}, fault, where)
         else:
-            yield to_record(row, base, where, Options(options.audio_root, options.words))
+            yield from _records(rows, base, where, options)
 
 
-def _row(cut: dict[str, Any]) -> dict[str, Any]:
-    if cut.get("type", "MonoCut") != "MonoCut":
-        raise BadInput("bad_cut", f"a {cut['type']}; only MonoCut is read, so save the audio of mixes first")
-    custom = cut.get("custom") or {}
-    source, channel = _source(cut["recording"], cut.get("channel", 0))
-    supervisions = sorted(cut.get("supervisions") or [], key=lambda s: (s["start"], s["id"]))
-    texts = [s["text"] for s in supervisions if s.get("text")]
-    aligned = [item for s in supervisions for item in (s.get("alignment") or {}).get("word", [])]
-    return {
-        "id": check_id(cut["id"]),
-        "audio": source,
-        "channel": channel,
-        "offset": number(cut["start"], "start"),
-        "duration": number(cut["duration"], "duration"),
-        "text": " ".join(texts) if texts else None,
-        "speaker": _only(supervisions, "speaker"),
-        "language": _only(supervisions, "language"),
-        "split": custom.get("split"),
-        "corpus": custom.get("corpus"),
-        "words": [_word(item) for item in aligned if _symbol(item)] or None,
-    }
+def _records(rows: list[Row], base: Base, where: str, options: Options) -> Iterator[Record]:
+    plain = replace(options, columns={})
+    for row in rows:
+        if isinstance(row, BadInput):
+            yield Rejected(where, BadInput(row.code, f"{where}: {row}"))
+        else:
+            yield to_record(row, base, where, plain)
 
 
-def _source(recording: dict[str, Any], channel: Any) -> tuple[str, int | None]:
-    """The file with a channel of the recording, and the position of the channel in it; None for a mono file."""
-    if recording.get("transforms"):
-        raise BadInput("bad_cut", "the recording has transforms; save the transformed audio first")
-    if not isinstance(channel, int) or isinstance(channel, bool):
-        raise BadInput("bad_cut", f"channel = {printable(repr(channel), 60)}; only cuts of one channel are read")
-    sources = recording["sources"]
-    source = next((s for s in sources if channel in s.get("channels", [0])), None)
-    if source is None:
-        raise BadInput("bad_cut", f"the recording has no channel {channel}; correct the cut")
-    if source["type"] not in ("file", "url"):
-        raise BadInput("bad_cut", f"audio from a {source['type']!r} source; only file and url are read")
-    channels = source.get("channels", [0])
-    return str(source["source"]), channels.index(channel) if len(channels) > 1 else None
+def _supervised(uri: str, recordings: list[str], options: Options) -> Iterator[Record]:
+    """One entry for each supervision; memory holds the sources of the recordings."""
+    base = Base.of(uri, options.audio_root, options.search)
+    sources: dict[str, Sources | BadInput] = {}
+    for other in recordings:
+        for where, item in objects(other):
+            if isinstance(item, BadInput):
+                yield Rejected(where, item)
+                continue
+            try:
+                sources.setdefault(str(item["id"]), lhotse_cut.sources_of(item))
+            except BadInput as error:
+                sources.setdefault(str(item["id"]), error)
+            except _FAULTS as error:
+                fault = BadInput(
+                    "bad_cut", f"{where}: not a lhotse recording: {type(error).__name__} {error}; correct it"
+                )
+                yield Rejected(where, fault)
+    for where, item in objects(uri):
+        if isinstance(item, BadInput):
+            yield Rejected(where, item)
+            continue
+        try:
+            source = sources.get(str(item["recording_id"]))
+            if source is None:
+                raise BadInput("audio_missing", f"no recording {item['recording_id']!r} in the manifest of recordings")
+            if isinstance(source, BadInput):
+                raise source
+            rows = lhotse_cut.of_supervision(item, source)
+        except BadInput as error:
+            yield reject({"id": item.get("id")}, error, where)
+        except _FAULTS as error:
+            fault = BadInput("bad_cut", f"not a lhotse supervision: {type(error).__name__} {error}; correct the line")
+            yield reject({"id": item.get("id")}, fault, where)
+        else:
+            yield from _records(rows, base, where, options)
 
 
-def _only(supervisions: list[dict[str, Any]], name: str) -> str | None:
-    """The common value of all supervisions."""
-    values = {s.get(name) for s in supervisions}
-    return values.pop() if len(values) == 1 else None
+_SUFFIX = re.compile(r".+\.(jsonl|json)(\.gz|\.bz2|\.xz)?", re.IGNORECASE)
+# Names of the partner of a manifest: "recordings_train.jsonl" of "supervisions_train.jsonl", "audio.json" of
+# "supervision.json".
+_PAIRS = (("recordings", "supervisions"), ("recording", "supervision"), ("audio", "supervision"), ("recs", "sups"))
+_NAMES = {
+    "recordings": (
+        ("supervisions", "recordings"),
+        ("supervision", "recording"),
+        ("supervision", "audio"),
+        ("sups", "recs"),
+    ),
+    "supervisions": (
+        ("recordings", "supervisions"),
+        ("recording", "supervision"),
+        ("audio", "supervision"),
+        ("recs", "sups"),
+    ),
+}
 
 
-def _symbol(item: Any) -> str:
-    return str(item["symbol"] if isinstance(item, dict) else item[0])
+def _kind(head: FileHead) -> str | None:
+    """cuts, recordings or supervisions; None for other manifests."""
+    first = head.first_object
+    if first is None or "id" not in first:
+        return None
+    keys = first.keys()
+    if "tracks" in keys or (
+        "start" in keys and keys & {"recording", "supervisions", "features"} and "duration" in keys
+    ):
+        return "cuts"
+    if {"sources", "sampling_rate"} <= keys:
+        return "recordings"
+    if {"recording_id", "start", "duration"} <= keys and not keys & {"storage_type", "num_features", "audio"}:
+        return "supervisions"
+    return None
 
 
-def _word(item: Any) -> dict[str, Any]:
-    """A word; alignments are [symbol, start, duration, score], in time of the cut. Silence has no symbol."""
-    start, duration = (item["start"], item["duration"]) if isinstance(item, dict) else (item[1], item[2])
-    return {"w": _symbol(item), "start": start, "end": start + duration}
+def _siblings(uri: str, options: Options) -> Iterator[tuple[str, str | None]]:
+    """(URI, kind) of the other manifests in the folder."""
+    folder = posixpath.dirname(uri)
+    for name in tree.names_in(folder):
+        other = storage.join(folder, name) if folder else name
+        if other != uri and _SUFFIX.fullmatch(name):
+            yield other, _kind(head_of(other, options, named=False))
 
 
-_CUTS = re.compile(r".*cuts.*\.jsonl(\.gz)?$")
+def _partner(uri: str, kind: str, options: Options) -> str | None:
+    """The manifest of the other kind with the fitting name."""
+    folder, name = posixpath.split(uri)
+    for old, new in _NAMES[kind]:
+        other = storage.join(folder, name.replace(old, new)) if folder else name.replace(old, new)
+        if old in name and tree.is_file(other) and _kind(head_of(other, options, named=False)) == kind:
+            return other
+    return None
 
 
-def _is_cuts(head: FileHead) -> bool:
-    first = head.data.split(b"\n", 1)[0]
-    return b'"start"' in first and (b'"supervisions"' in first or b'"recording"' in first)
+def _recordings(uri: str, options: Options) -> list[str]:
+    """The recordings of a manifest of supervisions: by its name, else all in the folder."""
+    partner = _partner(uri, "recordings", options)
+    if partner is not None:
+        return [partner]
+    return [other for other, kind in _siblings(uri, options) if kind == "recordings"]
+
+
+def _is_lhotse(head: FileHead) -> bool:
+    """A manifest of lhotse. In a folder, each utterance is read once: cuts, else supervisions, else recordings."""
+    kind = _kind(head)
+    if kind is None or head.named or kind == "cuts":
+        return kind is not None
+    options = Options()
+    siblings = list(_siblings(head.uri, options))
+    if any(other == "cuts" for _, other in siblings):
+        return False
+    if kind == "supervisions":
+        return any(other == "recordings" for _, other in siblings)
+    supervised = {r for uri, other in siblings if other == "supervisions" for r in _recordings(uri, options)}
+    return head.uri not in supervised
 
 
 DIALECT = Dialect(
     name="lhotse",
-    summary="lhotse cut manifests: one MonoCut a line",
+    summary="manifests of lhotse: cuts, or recordings with supervisions, as JSON Lines or arrays",
     read=read,
-    rank=40,
-    file=_is_cuts,
-    pattern=_CUTS,
-    top=lambda names, uri: any(_CUTS.match(name) for name in names),
+    file=_is_lhotse,
+    pattern=_SUFFIX,
 )

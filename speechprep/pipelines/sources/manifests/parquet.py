@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from speechprep.errors import BadInput
-from speechprep.pipelines.sources.dialect import Dialect
+from speechprep.pipelines.sources.dialect import Dialect, FileHead
 from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, Rejected, check_id
-from speechprep.pipelines.sources.fields import check_columns, describe, normalise, reject, scalar, to_record
+from speechprep.pipelines.sources.fields import check_columns, describe, normalise, reject, scalar, split_of
 from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.lines import open_regular
+from speechprep.pipelines.sources.timed.named import to_records
 
 _ROWS = 1024
 _MIXED_ROWS = 32  # rows with their encoded audio, read together
@@ -29,20 +30,20 @@ _MIXED_ROWS = 32  # rows with their encoded audio, read together
 def read(uri: str, options: Options) -> Iterator[Record]:
     """One entry for each row; the id is the `id` column, else the name in the audio struct, else file and row."""
     name, position = posixpath.basename(uri), 0
-    base = Base.of(uri, options.audio_root)
+    base = Base.of(uri, options.audio_root, options.search)
     try:
         with _open(uri) as file:
-            column = _audio_column(file.schema_arrow, options, name)
-            classes = _class_names(file.schema_arrow)
-            columns = _columns(file.schema_arrow, column, options)
+            column = audio_column(file.schema_arrow, options, name)
+            classes = class_names(file.schema_arrow)
+            columns = listed_columns(file.schema_arrow, column, options)
             for rows, embedded in _blocks(file, column, columns):
                 for row, is_embedded in zip(rows, embedded, strict=True):
-                    _name_classes(row, classes)
+                    name_classes(row, classes)
                     where = f"{name}:{position}"
                     if is_embedded:
-                        yield _inside(uri, column, row, where, position, options)
+                        yield embedded_record("parquet", uri, column, row, where, position, options)
                     else:
-                        yield to_record(row, base, where, options)
+                        yield from to_records(row, base, where, options)
                     position += 1
     except (pa.ArrowException, OSError) as error:
         yield Rejected(
@@ -56,7 +57,7 @@ def _open(uri: str) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-def _columns(schema: pa.Schema, audio: str, options: Options) -> list[str]:
+def listed_columns(schema: pa.Schema, audio: str, options: Options) -> list[str]:
     """Columns for the listing of a file: all recognised fields, and the path of the audio."""
     names = {alias for aliases in ALIASES.values() for alias in aliases} | set(options.columns.values())
     path = f"{audio}.path" if pa.types.is_struct(schema.field(audio).type) else audio
@@ -64,7 +65,12 @@ def _columns(schema: pa.Schema, audio: str, options: Options) -> list[str]:
     return [*columns, path] if _is_leaf(schema, path) else columns
 
 
-def _audio_column(schema: pa.Schema, options: Options, name: str) -> str:
+def audio_column(schema: pa.Schema, options: Options, name: str) -> str:
+    """The column with the audio.
+
+    Raises:
+        ConfigError: there is none.
+    """
     check_columns(schema.names, options, name)
     if "audio" in options.columns:
         return options.columns["audio"]
@@ -117,17 +123,21 @@ def _embedded(file: pq.ParquetFile, column: str, group: int) -> bool | None:
     return {0: True, rows: False}.get(chunk.statistics.null_count)
 
 
-def _inside(uri: str, column: str, row: dict[str, Any], where: str, position: int, options: Options) -> Record:
+def embedded_record(
+    archive: str, uri: str, column: str, row: dict[str, Any], where: str, position: int, options: Options
+) -> Record:
+    """The entry of a row with encoded audio; `archive`: name of the dialect of its file."""
     struct = row.pop(column, None)
     path = struct.get("path") if isinstance(struct, dict) else None
-    entry = Entry(id="", where=where, audio=uri, archive="parquet", member=column, start=position)
+    entry = Entry(id="", where=where, audio=uri, archive=archive, member=column, start=position)
     entry.order = f"{uri}\0{position:09d}"
     fields = normalise(row, options)
     try:
         describe(entry, fields, options)
+        entry.split = entry.split or split_of(uri)
         id = fields.get("id")
         if id is None:
-            entry.place = f"{uri.removesuffix('.parquet')}-{position:08d}"
+            entry.place = f"{posixpath.splitext(uri)[0]}-{position:08d}"
             if path:
                 id = posixpath.splitext(posixpath.basename(path))[0]
             elif options.archive_ids:
@@ -140,10 +150,10 @@ def _inside(uri: str, column: str, row: dict[str, Any], where: str, position: in
 
 
 def _stem(uri: str) -> str:
-    return posixpath.basename(uri).removesuffix(".parquet")
+    return posixpath.splitext(posixpath.basename(uri))[0]
 
 
-def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+def class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """Names behind the numbers of Hugging Face's ClassLabel columns."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
@@ -152,7 +162,8 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
         return {}
 
 
-def _name_classes(row: dict[str, Any], classes: dict[str, list[str]]) -> None:
+def name_classes(row: dict[str, Any], classes: dict[str, list[str]]) -> None:
+    """Replace the numbers of classes in a row by their names."""
     for column, names in classes.items():
         value = row.get(column)
         if isinstance(value, int) and 0 <= value < len(names):
@@ -200,15 +211,27 @@ def _values(file: pq.ParquetFile, group: int, column: str) -> pa.ChunkedArray:
     return pc.struct_field(values, "bytes") if struct else values
 
 
-_SUFFIX = re.compile(r".+\.parquet$")
+_SUFFIX = re.compile(r".+\.parquet", re.IGNORECASE)
+
+
+def _is_parquet(head: FileHead) -> bool:
+    """A Parquet file; one found in a folder needs a column with audio."""
+    if not head.data.startswith(b"PAR1"):
+        return False
+    if head.named:
+        return True
+    try:
+        with _open(head.uri) as file:
+            return bool(head.audio_columns & {name.lower() for name in file.schema_arrow.names})
+    except (pa.ArrowException, OSError):
+        return True  # damaged: a reject names it
+
 
 DIALECT = Dialect(
     name="parquet",
     summary="Parquet with an audio column: Hugging Face's struct of bytes and path, bytes, or paths",
     read=read,
-    rank=10,
-    file=lambda head: head.data.startswith(b"PAR1"),
+    file=_is_parquet,
     pattern=_SUFFIX,
-    below=lambda names: any(_SUFFIX.match(name) for name in names),
     archive=ParquetReader,
 )

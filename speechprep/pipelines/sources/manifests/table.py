@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from itertools import chain
 
 from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.sources.dialect import Dialect
-from speechprep.pipelines.sources.entry import ALIASES, Options, Record, Rejected
-from speechprep.pipelines.sources.fields import check_columns, to_record
+from speechprep.pipelines.sources.dialect import Dialect, FileHead
+from speechprep.pipelines.sources.entry import Options, Record, Rejected
+from speechprep.pipelines.sources.fields import check_columns
 from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.lines import read_lines
 from speechprep.pipelines.sources.manifests.quoted import quoted_rows
+from speechprep.pipelines.sources.timed.named import to_records
 
 Row = tuple[str, dict[str, str | None] | BadInput]
 Cells = tuple[str, list[str] | BadInput]
@@ -22,9 +23,12 @@ Cells = tuple[str, list[str] | BadInput]
 
 def read(uri: str, options: Options) -> Iterator[Record]:
     """Entries of a table; an empty cell is no value."""
-    base = Base.of(uri, options.audio_root)
+    base = Base.of(uri, options.audio_root, options.search)
     for where, row in rows(uri, options):
-        yield Rejected(where, row) if isinstance(row, BadInput) else to_record(row, base, where, options)
+        if isinstance(row, BadInput):
+            yield Rejected(where, row)
+        else:
+            yield from to_records(row, base, where, options)
 
 
 def rows(uri: str, options: Options) -> Iterator[Row]:
@@ -98,12 +102,20 @@ def _quoted(lines: Iterator[tuple[int, str]], delimiter: str, name: str) -> Iter
             yield number, BadInput("bad_row", f"{name}:{number}: {error}")
 
 
+_SUFFIX = re.compile(r".+\.(csv|tsv)(\.(gz|bz2|xz))?", re.IGNORECASE)
+
+
+def _is_table(head: FileHead) -> bool:
+    return bool(head.columns & head.audio_columns) or (head.named and _SUFFIX.fullmatch(head.name) is not None)
+
+
 DIALECT = Dialect(
     name="table",
     summary="CSV and TSV tables with a header line, whatever the names of the columns",
     read=read,
-    rank=70,
-    file=lambda head: bool(head.columns & set(ALIASES["audio"])),
-    pattern=re.compile(r".+\.(csv|tsv)(\.gz)?$"),
-    by_suffix=True,
+    file=lambda head: (
+        bool(head.columns & head.audio_columns) or (head.named and _SUFFIX.fullmatch(head.name) is not None)
+    ),
+    pattern=_SUFFIX,
+    general=True,
 )

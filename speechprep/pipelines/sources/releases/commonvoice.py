@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 from speechprep.artifacts import storage
+from speechprep.artifacts.languages import language_code
 from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.sources.dialect import Dialect
+from speechprep.pipelines.sources.dialect import Dialect, Folder
 from speechprep.pipelines.sources.entry import Options, Record, Rejected
 from speechprep.pipelines.sources.fields import to_record
-from speechprep.pipelines.sources.files import Base, names_in
+from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.manifests.table import rows
+from speechprep.pipelines.sources.trees import tree
 
 CLIPS = "clips"
 _SPLITS = ("train", "dev", "test")
@@ -25,12 +28,12 @@ def read(uri: str, options: Options) -> Iterator[Record]:
     split. Else the present ones are read. `invalidated.tsv` and `other.tsv` are read only by name. The id is the
     clip's name.
     """
-    if not storage.is_dir(uri):
+    if not tree.is_dir(uri):
         split = posixpath.basename(uri).removesuffix(".tsv")
         yield from _table(uri, options, {}, split if split in _SPLITS else None)
         return
-    there = [split for split in _SPLITS if f"{split}.tsv" in names_in(uri)]
-    if "validated.tsv" in names_in(uri):
+    there = [split for split in _SPLITS if f"{split}.tsv" in tree.names_in(uri)]
+    if "validated.tsv" in tree.names_in(uri):
         splits = {path: split for split in there for path in _paths(storage.join(uri, f"{split}.tsv"), options)}
         yield from _table(storage.join(uri, "validated.tsv"), options, splits, None)
         return
@@ -38,6 +41,12 @@ def read(uri: str, options: Options) -> Iterator[Record]:
         raise ConfigError(f"{uri}: none of validated.tsv, train.tsv, dev.tsv, test.tsv; name the table to read")
     for split in there:
         yield from _table(storage.join(uri, f"{split}.tsv"), options, {}, split)
+
+
+def _language(folder: str) -> str | None:
+    """The language of a release as it unpacks: `cv-corpus-17.0-2024-03-15/en`. Older tables have no column `locale`."""
+    above, name = posixpath.split(folder)
+    return language_code(name) if posixpath.basename(above).startswith("cv-corpus") else None
 
 
 def _paths(uri: str, options: Options) -> Iterator[str]:
@@ -50,13 +59,17 @@ def _paths(uri: str, options: Options) -> Iterator[str]:
 def _table(uri: str, options: Options, splits: dict[str, str], split: str | None) -> Iterator[Record]:
     options.ledger.use(uri, "manifest")
     clips = options.audio_root or storage.join(posixpath.dirname(uri), CLIPS)
-    base = Base(clips, clips)
+    base = Base(
+        clips if options.audio_root or tree.is_dir(clips) else posixpath.dirname(uri), clips, "", uri, options.search
+    )
+    language = _language(posixpath.dirname(uri))
     named = Options(clips, options.words, columns={**_COLUMNS, **options.columns})
     for where, row in rows(uri, Options()):
         if isinstance(row, BadInput):
             yield Rejected(where, row)
             continue
         path = row.get("path")
+        row["locale"] = row.get("locale") or language
         row["split"] = splits.get(path or "", split)
         if path:
             row["path"] = path if posixpath.splitext(path)[1] else f"{path}.mp3"  # as in the first releases
@@ -64,12 +77,16 @@ def _table(uri: str, options: Options, splits: dict[str, str], split: str | None
         yield to_record(row, base, where, named)
 
 
+def _is_release(folder: Folder) -> bool:
+    return any(f"{name}.tsv" in folder.names for name in ("validated", *_SPLITS)) and folder.has_folder(CLIPS)
+
+
 DIALECT = Dialect(
     name="commonvoice",
     summary="a release of Common Voice: validated.tsv, train.tsv, ..., audio in clips/",
     read=read,
-    rank=35,
-    whole_folder=True,
     file=lambda head: {"client_id", "path", "sentence"} <= head.columns,
-    top=lambda names, uri: any(name.endswith(".tsv") for name in names) and storage.is_dir(storage.join(uri, CLIPS)),
+    pattern=re.compile(r".+\.tsv", re.IGNORECASE),
+    folder=_is_release,
+    subtree=True,
 )

@@ -11,8 +11,8 @@ from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
 from speechprep.pipelines.sources.files import is_audio, walk
-from speechprep.pipelines.sources.folder import unreadable_transcript
 from speechprep.pipelines.sources.lines import open_regular, read_lines
+from speechprep.pipelines.sources.timed.sidecars import unreadable_transcript
 
 SUFFIX = ".trans.txt"
 _SPLIT = re.compile(r"(train|dev|test)([-_.].*)?$")
@@ -21,7 +21,9 @@ _SPLIT = re.compile(r"(train|dev|test)([-_.].*)?$")
 def read(root: str, options: Options) -> Iterator[Record]:
     """One entry for each audio file, with its line of the transcript; the id is that of the release."""
     for folder, names in walk(root):
-        place = storage.join(root, folder) if folder else root
+        if folder:
+            return
+        place = root
         audio: dict[str, list[str]] = {}
         for name in names:
             if is_audio(name):
@@ -86,7 +88,5 @@ DIALECT = Dialect(
     name="librispeech",
     summary="a release of LibriSpeech: folders of audio with *.trans.txt",
     read=read,
-    rank=25,
-    whole_folder=True,
-    below=lambda names: any(name.endswith(SUFFIX) for name in names),
+    folder=lambda folder: any(name.endswith(SUFFIX) for name in folder.names),
 )

@@ -1,0 +1,1 @@
+"""Timed transcripts: subtitles, Praat, ELAN, CTM, STM, and the JSON of Whisper."""
