@@ -11,9 +11,9 @@ from speechprep.tokenizers.english.quantities import NUMBER, Context, plain, qua
 
 _SYMBOLS = "".join(notation.SYMBOLS)
 _RUN = re.compile(rf"{NUMBER}|[A-Za-z']+|{re.escape(POWER)}-?\d+|[{re.escape(_SYMBOLS)}*<>\u03b1-\u03c9\xb5]")
-_LOWER_NUMERALS = frozenset("ii iii iv vii viii ix xii xiii xiv xvi xvii xviii xix xxi xxii xxiii xxiv xxv xxx".split())
+_LOWER_NUMERALS = notation.word_set("ii iii iv vii viii ix xii xiii xiv xvi xvii xviii xix xxi xxii xxiii xxiv xxv xxx")
 _ADDRESS = re.compile(r"https?://\S+|(?:[\w-]+\.)*[\w-]+\.(?:com|org|net|edu|gov|io|co|info|uk|de)/\S*", re.I)
-_WORDS_OF_TWO = frozenset("co go me be my it to in is so do us no on at by am an up".split())
+_WORDS_OF_TWO = notation.word_set("co go me be my it to in is so do us no on at by am an up")
 _PUNCTUATION = {".": "dot", "@": "at", "/": "slash", "_": "underscore", ":": "colon"}
 
 
@@ -74,9 +74,9 @@ def _web_word(piece: str) -> list[str]:
     lower = piece.lower()
     if lower == "html":
         return list(lower)
-    if lower.isascii() and lower.isalpha() and len(lower) <= 5 and lower not in notation.NO_VOWEL:
-        if not re.search("[aeiouy]", lower) or (len(lower) == 2 and lower not in _WORDS_OF_TWO):
-            return list(lower)
+    short = lower.isascii() and lower.isalpha() and len(lower) <= 5 and lower not in notation.NO_VOWEL
+    if short and (not re.search("[aeiouy]", lower) or (len(lower) == 2 and lower not in _WORDS_OF_TWO)):
+        return list(lower)
     return part(piece, Context(), web=True)
 
 
@@ -144,7 +144,8 @@ def letters(run: str, context: Context, *, mixed: bool) -> list[str]:
     if mixed and (len(bare) <= 2 or (capitals and len(bare) <= 4)):
         return list(bare)
     stem = word.removesuffix("'s") if word.endswith("'s") else bare.removesuffix("s") if run[-1:] == "s" else bare
-    if not context.capitals and stem.upper() in notation.INITIALS and run[: len(stem)].isupper() and len(bare) > len(stem):
+    known = not context.capitals and stem.upper() in notation.INITIALS and run[: len(stem)].isupper()
+    if known and len(bare) > len(stem):
         return [*stem[:-1], stem[-1] + "'s"]
     if capitals and 2 <= len(stem) <= 5 and not re.search("[aeiouy]", stem) and stem not in notation.NO_VOWEL:
         return [*stem[:-1], stem[-1] + "'s"] if len(bare) > len(stem) else list(stem)

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 
-def _set(words: str) -> frozenset[str]:
+def word_set(words: str) -> frozenset[str]:
+    """The words of a string."""
     return frozenset(words.split())
 
 
@@ -83,7 +84,7 @@ MAGNITUDES = {
     "b": "billion",
     "tn": "trillion",
 }
-SCALES = _set("hundred thousand million billion trillion")
+SCALES = word_set("hundred thousand million billion trillion")
 # Read only before a full stop. Without it, the letters are looked up in the dictionary.
 ABBREVIATIONS = {
     "mr": "mister",
@@ -141,10 +142,10 @@ BEFORE_NUMBER = {
 }
 SLASHED = {"w/o": "without", "w/": "with", "c/o": "care of", "b/c": "because", "n/a": "n a"}
 BEFORE_NAME = {"dr": ("doctor", "drive"), "st": ("saint", "street")}
-COUNTED = _set("chapter book part volume act scene section article canto figure table type phase war bowl")
-REGNAL = _set("charles henry george edward louis philip pius felipe carlos james paul alexander elizabeth")
+COUNTED = word_set("chapter book part volume act scene section article canto figure table type phase war bowl")
+REGNAL = word_set("charles henry george edward louis philip pius felipe carlos james paul alexander elizabeth")
 # Numbers after these words name one of many: Boeing 747, Apt. 4B.
-NUMBERED = _set("boeing airbus flight route highway interstate room area apt apartment suite seat gate unit bus")
+NUMBERED = word_set("boeing airbus flight route highway interstate room area apt apartment suite seat gate unit bus")
 MONTHS = {
     name: number
     for number, names in enumerate(
@@ -158,10 +159,10 @@ MONTHS = {
 }
 MONTH_NAMES = {number: name for name, number in reversed(MONTHS.items())}
 # Initials with a vowel. All initials without a vowel are spelled.
-INITIALS = _set(
+INITIALS = word_set(
     "FBI CIA USA AD BC BCE CE UN EU AI API CEO CFO CTO CIO COO URL UFO USB IPO IQ EQ GPA HIV NBA UCLA IOU IRS ISBN IP "
     "OS UI UX AC UV UAE EEG ECG EKG MRI APA ADHD SUV DUI DIY NAACP AFL USSR ESPN AMD AOL UPS DNA RNA IVF ICU ER ATM "
     "ABC AAA UK PhD PhDs iOS HIV USPS NYU MIT GUI CPU GPU ISO IEEE IBM AWS EPA NGO OCD VIP LA ID IDs TVs CDs DVDs"
 )
 # Read as words, although they have no vowel.
-NO_VOWEL = _set("mr mrs dr st ms jr sr hm hmm hmmm mm mmm shh sh psst pst brr brrr pfft tsk nth grr zzz vs rd www")
+NO_VOWEL = word_set("mr mrs dr st ms jr sr hm hmm hmmm mm mmm shh sh psst pst brr brrr pfft tsk nth grr zzz vs rd www")

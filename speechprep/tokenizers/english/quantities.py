@@ -45,17 +45,15 @@ def money(token: str, context: Context) -> list[str] | None:
     if match := re.fullmatch(rf"([A-Z]{{0,2}}[{_SYMBOLS}][\d,.]+)-([{_SYMBOLS}]?[\d,.]+[a-z]*)", token, re.I):
         high = money(match[2], context)
         if high is None:  # $5-10: the currency is spoken once
-            amount = money(re.sub(r"[\d,.]+", match[2], match[1], count=1), context)
+            upper = money(re.sub(r"[\d,.]+", match[2], match[1], count=1), context)
             low = re.search(r"\d[\d,]*(?:\.\d+)?", match[1])
-            return [*decimal(low[0]), "to", *amount] if amount and low else None
+            return [*decimal(low[0]), "to", *upper] if upper and low else None
         low_amount = money(match[1], context)
         return [*low_amount, "to", *high] if low_amount else None
     if match := re.fullmatch(rf"([{_SYMBOLS}][\d,.]*\d)((?:-[A-Za-z]+)+)", token):
-        amount = money(match[1], context)
-        return [*amount, *match[2].lower().strip("-").split("-")] if amount else None
-    match = re.fullmatch(
-        rf"(-?)(US|A|C|NZ|HK)?([{_SYMBOLS}])(-?)({NUMBER})?(\.\d+)?(k|mn?|bn?|tn)?[.,']*", token, re.I
-    )
+        daily = money(match[1], context)
+        return [*daily, *match[2].lower().strip("-").split("-")] if daily else None
+    match = re.fullmatch(rf"(-?)(US|A|C|NZ|HK)?([{_SYMBOLS}])(-?)({NUMBER})?(\.\d+)?(k|mn?|bn?|tn)?[.,']*", token, re.I)
     if not match or not (match[5] or match[6]):
         return None
     minus, country, symbol, inner, whole, part, scale = match.groups()
@@ -107,10 +105,10 @@ def date(token: str, context: Context) -> list[str] | None:
         month, day = int(match[2]), int(match[3])
         if 1 <= month <= 12 and 1 <= day <= 31:
             return [notation.MONTH_NAMES[month], *ordinal(day), *plain(match[1])]
-    if match := re.fullmatch(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)", token):
-        if match[2] == "/" or len(match[4]) == 4:
-            return [*cardinal(int(match[1])), *cardinal(int(match[3])), *plain(match[4])]
-    if token == "9/11":
+    match = re.fullmatch(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)", token)
+    if match and (match[2] == "/" or len(match[4]) == 4):
+        return [*cardinal(int(match[1])), *cardinal(int(match[3])), *plain(match[4])]
+    if re.fullmatch("9/11", token):
         return ["nine", "eleven"]
     name = context.before.lower()
     if name in notation.MONTHS and (name != "may" or context.before[0].isupper()) and context.before[0].isalpha():

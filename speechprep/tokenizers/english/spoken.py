@@ -124,7 +124,7 @@ def _read(token: str, context: Context) -> list[str]:
     if match := _BEFORE_SIGN.match(token):
         sign = notation.SIGNS[match[1]].split()
         return [*sign, *_read(token[match.end() :], context)]
-    if (slashed := notation.SLASHED.get(token.strip("(),.\"").lower())) is not None:
+    if (slashed := notation.SLASHED.get(token.strip('(),."').lower())) is not None:
         return slashed.split()
     if token in ("<", ">"):
         compared = all(len(side) == 1 or side[:1].isdigit() for side in (context.before, context.after))
@@ -132,8 +132,6 @@ def _read(token: str, context: Context) -> list[str]:
     if not context.quoted and (length := feet_and_inches(token)):
         return length
     token = _OUTER.sub("", token)
-    if token == "#" and not context.after[:1].isdigit():
-        return ["number"]
     whole = (money, clock, unit_after_number, quantity, abbreviation, abbreviated_number)
     for reader in whole:
         reading = reader(token, context)

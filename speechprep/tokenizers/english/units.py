@@ -1,7 +1,5 @@
 """Units of measurement and their English names."""
 
-# ruff: noqa: RUF001 - this file lists signs similar to others
-
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -8,6 +8,8 @@ Speech of unknown content (`<unk>`, `[inaudible]`, `(speaking French)`) has no s
 tokens are `unknown`.
 """
 
+# ruff: noqa: RUF001 - brackets of full width are markup too
+
 from __future__ import annotations
 
 import html
@@ -161,7 +163,8 @@ def _kind_of_direction(span: str, *, capitals: bool) -> int:
         return MARKUP
     if joined.endswith(words.SOUNDS_UNSPACED) or re.fullmatch(_TIME, content):
         return MARKUP
-    return MARKUP if capitals and content.isupper() and len(content) > 3 and not re.search(r"[\d.&]", content) else SPOKEN
+    shouted = capitals and content.isupper() and len(content) > 3 and not re.search(r"[\d.&]", content)
+    return MARKUP if shouted else SPOKEN
 
 
 def _mark_line_labels(text: str, mark: Callable[[int, int, int], None], *, mixed: bool) -> None:

@@ -51,7 +51,23 @@ UNKNOWN = _set(
 # The same without spaces between words: such a span begins or ends with one of these.
 SOUNDS_UNSPACED = (
     *("笑", "笑い", "笑い声", "拍手", "音楽", "咳", "ため息", "ざわめき", "無音", "雑音", "ノイズ"),
-    *("笑声", "笑聲", "掌声", "掌聲", "鼓掌", "音乐", "音樂", "咳嗽", "叹气", "嘆氣", "噪音", "沉默", "哭", "หัวเราะ", "ดนตรี"),
+    *(
+        "笑声",
+        "笑聲",
+        "掌声",
+        "掌聲",
+        "鼓掌",
+        "音乐",
+        "音樂",
+        "咳嗽",
+        "叹气",
+        "嘆氣",
+        "噪音",
+        "沉默",
+        "哭",
+        "หัวเราะ",
+        "ดนตรี",
+    ),
 )
 UNKNOWN_UNSPACED = ("聞き取れない", "聞き取り不能", "不明", "听不清", "聽不清", "听不清楚")
 # A span with one of these words is a sentence, not a stage direction.
