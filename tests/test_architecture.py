@@ -146,7 +146,8 @@ def test_only_the_runner_names_a_runner():
 TOKENIZER_ROOMS = {  # room or module of `tokenizers` -> those it may import
     "abx": set(),
     "arrays": set(),
-    "english": set(),
+    "text": set(),
+    "english": {"text"},
     "kmeans": {"arrays"},
     "alignment": {"arrays"},
     "subword": {"arrays"},

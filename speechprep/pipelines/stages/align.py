@@ -274,7 +274,7 @@ def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Aligner:
 
 STAGE = Stage(
     name="align",
-    version=5,
+    version=6,
     reads=(Read("utterances", "utterances"),),
     writes="words",
     config=Config,

@@ -14,7 +14,7 @@ _ORDINALS = {
     **{"one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth"},
     "twelve": "twelfth",
 }
-_ROMAN = {"I": 1, "V": 5, "X": 10}
+_ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50}
 LONGEST = 15  # digits of the longest named number; longer numbers are read digit by digit
 
 
@@ -83,8 +83,25 @@ def plural(words: list[str]) -> list[str]:
 
 
 def roman(numeral: str) -> int | None:
-    """XIV -> 14: numerals below forty with at least two letters, in capitals; None for other strings."""
-    if len(numeral) < 2 or not re.fullmatch(r"X{0,3}(IX|IV|V?I{0,3})", numeral):
+    """XIV -> 14: numerals below ninety with at least two letters, in capitals; None for other strings."""
+    if len(numeral) < 2 or not re.fullmatch(r"(XL|L?X{0,3})(IX|IV|V?I{0,3})", numeral):
         return None
     values = [_ROMAN[c] for c in numeral]
     return sum(-v if v < w else v for v, w in zip(values, [*values[1:], 0], strict=True))
+
+
+def numbered(number: int) -> list[str]:
+    """747 -> seven forty seven, 505 -> five oh five: three digits that name one of many, as a flight or a room."""
+    hundreds, rest = divmod(number, 100)
+    if number >= 1000 or not hundreds or not rest:
+        return cardinal(number)
+    return [*cardinal(hundreds), *(["oh"] if rest < 10 else []), *cardinal(rest)]
+
+
+def power(exponent: str) -> list[str]:
+    """2 -> squared, 3 -> cubed, -4 -> to the minus fourth."""
+    if exponent in ("2", "3"):
+        return ["squared" if exponent == "2" else "cubed"]
+    minus = ["minus"] if exponent[0] == "-" else []
+    number = exponent.lstrip("-")
+    return ["to", "the", *minus, *(ordinal(int(number)) if len(number) <= LONGEST else digits(number))]

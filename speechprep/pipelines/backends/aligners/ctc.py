@@ -37,7 +37,7 @@ from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.alignment.ctc import ctc_align, greedy_decode
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
-VERSION = 2  # raise it if the same input gives other times
+VERSION = 3  # raise it if the same input gives other times
 
 Samples = NDArray[np.float32]
 

@@ -41,7 +41,7 @@ from speechprep.pipelines.backends.aligners.timing import Spoken, moved, written
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import spoken_forms, tokens
 
-VERSION = 2  # raise it if the same input gives other times
+VERSION = 3  # raise it if the same input gives other times
 WORDS_PER_SECOND = 6.0  # maximal rate of spoken words in a window
 LEAST_SECONDS = 0.1  # shorter audio contains no word
 TAIL_SECONDS = 1.5  # at the end of a window, because a word may be cut off there
