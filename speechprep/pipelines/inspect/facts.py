@@ -225,7 +225,9 @@ def _interleave(folder: CheckedFolder) -> Facts:
 
 def _pack(folder: CheckedFolder) -> Facts:
     grid = _from_input(folder, "tokens", ("grid",))
-    return {**grid, "context": folder.config.get("context"), "vocabulary": _content(folder, "subword")}
+    cut = sum(int(shard.counters.get("cut_documents", 0)) for shard in folder.manifest.shards)
+    facts = {**grid, "context": folder.config.get("context"), "vocabulary": _content(folder, "subword")}
+    return {**facts, "cut_documents": cut} if cut else facts
 
 
 def _index(folder: CheckedFolder) -> Facts:
