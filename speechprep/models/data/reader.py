@@ -16,6 +16,7 @@ from speechprep.models.data.schedule import Schedule
 from speechprep.models.data.source import Source
 from speechprep.models.data.streams.base import Stream
 from speechprep.models.data.streams.open_stream import open_stream
+from speechprep.models.data.unit_identity import check_same_units
 from speechprep.models.data.vocabulary import VocabularyMetadata
 from speechprep.tokenizers.arrays.ragged import Ints
 
@@ -84,6 +85,7 @@ class Reader:
         self.context, self.vocabulary, self.batch_rows = context, vocabulary, batch_rows
         self.seed, self.rank, self.world = seed, rank, world
         self.drop_last, self.names = drop_last, names
+        check_same_units([source.folder for source in sources])
         self.streams: list[Stream] = [
             open_stream(s, context, vocabulary, seed, window_tokens, names=names) for s in sources
         ]

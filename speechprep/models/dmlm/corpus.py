@@ -94,7 +94,9 @@ def load(
         opened = open_run(run)
         facts += [opened[kind].manifest.content for kind in KINDS if kind in opened]
         if (coded := opened.get("units")) is not None:
-            units.start_run(coded.extra.get("codebook", coded.extra["k"]), coded.extra["k"], run)
+            units.start_run(
+                coded.extra.get("codebook", coded.extra["k"]), coded.extra["k"], run, coded.extra.get("grid")
+            )
             chosen = _split(opened, split)
             for batch in coded.batches(("id", "units")):
                 units.add(batch, "units", chosen, run)
@@ -134,21 +136,27 @@ class _CodeCollector:
     def __init__(self, name: str) -> None:
         self.name = name
         self.codebook, self.size, self._run = "", 0, ""
+        self._grid: dict[str, Any] | None = None
         self.ids: dict[str, None] = {}
         self._parts: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
 
-    def start_run(self, codebook: str | int, size: int, run: str) -> None:
-        """Check the codebook of a run. Its codes are below `size`.
+    def start_run(self, codebook: str | int, size: int, run: str, grid: dict[str, Any] | None = None) -> None:
+        """Check the codebook and the frame grid of a run. Its codes are below `size`.
 
         Raises:
-            StaleArtifact: an earlier run has another codebook.
+            StaleArtifact: an earlier run has another codebook or frame grid.
         """
         if self._run and self.codebook != str(codebook):
             raise StaleArtifact(
                 f"{self.name} of {self._run} have codebook {self.codebook[:12]}, {self.name} of {run} have codebook "
                 f"{str(codebook)[:12]}; make the {self.name} of all runs with one codebook"
             )
-        self.codebook, self.size, self._run = str(codebook), size, run
+        if self._grid and grid and self._grid != grid:
+            raise StaleArtifact(
+                f"{self.name} of {self._run} have the frame grid {self._grid}, {self.name} of {run} have {grid}; make "
+                f"the {self.name} of all runs with one codebook"
+            )
+        self.codebook, self.size, self._run, self._grid = str(codebook), size, run, grid or self._grid
 
     def add(self, batch: pa.RecordBatch, column: str, chosen: Container[str] | None, run: str) -> None:
         """Add the codes of the chosen rows of a batch.

@@ -58,6 +58,7 @@ class SutlmOptions(TrainOptions):
     documents: Literal["split", "whole"] = Field(
         "split", description="packing of documents into rows; split: cut at the end of a row; whole: padded rows"
     )
+    vocabulary: str | None = Field(None, description="subword folder of the rows; none: the folder in one of the runs")
     init: str | None = Field(
         None, description="folder of a trained SUTLM with the initial weights; none: random weights"
     )
@@ -103,8 +104,8 @@ def sources(folders: list[str], options: SutlmOptions, part: str | None) -> list
     return mixture
 
 
-def locate(data: str) -> tuple[str, str]:
-    """Folders of the rows and of the vocabulary.
+def locate(data: str) -> str:
+    """Folder of the rows of `data`.
 
     Args:
         data: a run folder, or its folder of `tokens` or `packed`.
@@ -114,42 +115,50 @@ def locate(data: str) -> tuple[str, str]:
     """
     from speechprep.artifacts import storage
 
-    is_run = manifest.find(data) is None
-    rows = data
-    if is_run:
-        rows = next((f for f in (storage.join(data, k) for k in ("tokens", "packed")) if manifest.find(f)), "")
-        if not rows:
-            raise StaleArtifact(
-                f"{data} is neither a run with tokens or packed nor one of these folders; run the stage 'interleave'"
-            )
-    run = data if is_run else data.rstrip("/").rpartition("/")[0] or "."
-    return rows, storage.join(run, "subword")
+    if manifest.find(data) is not None:
+        return data
+    rows = next((f for f in (storage.join(data, k) for k in ("tokens", "packed")) if manifest.find(f)), "")
+    if not rows:
+        raise StaleArtifact(
+            f"{data} is neither a run with tokens or packed nor one of these folders; run the stage 'interleave'"
+        )
+    return rows
 
 
-def codebook_of(vocabulary: str) -> str:
-    """Content fingerprint of the codebook of the units in the run of a vocabulary; "" without units."""
-    units = manifest.find(vocabulary.rpartition("/")[0] + "/units")
-    return "" if units is None else str(units.extra.get("codebook", ""))
+def vocabulary_of(folders: list[str], given: str | None = None) -> str:
+    """The `subword` folder of folders of rows: the option `vocabulary`, or the folder beside one of them.
 
+    A run with the vocabulary of another run needs no `subword` folder of its own.
 
-def _check_compatible(vocabularies: list[str]) -> None:
-    """Check that all runs have the same vocabulary and codebook.
+    Args:
+        folders: folders of `tokens` or `packed`.
+        given: option `vocabulary`.
 
     Raises:
-        StaleArtifact: different vocabularies or codebooks; the message names both.
+        StaleArtifact: rows of different vocabularies, or no `subword` folder; the message names the folders.
     """
-    from speechprep.models.data import VocabularyMetadata
+    from speechprep.artifacts import storage
 
-    first, *others = vocabularies
-    for other in others:
-        if VocabularyMetadata.load(other).fingerprint != VocabularyMetadata.load(first).fingerprint:
-            raise StaleArtifact(f"{other} and {first} are different vocabularies; train on runs with one vocabulary")
-        codebooks = codebook_of(first), codebook_of(other)
-        if all(codebooks) and codebooks[0] != codebooks[1]:
+    beside = [storage.join(storage.parent(folder), "subword") for folder in folders]
+    found = {path: body.content for path in ([given] if given else beside) if (body := manifest.find(path)) is not None}
+    recorded = {folder: manifest.read(folder).extra.get("vocabulary") for folder in folders}
+    made_with = {folder: str(content) for folder, content in recorded.items() if content}
+    first = next(iter(made_with), folders[0])
+    for folder, content in made_with.items():
+        if content != made_with[first]:
             raise StaleArtifact(
-                f"the units of the run of {first} have codebook {codebooks[0][:12]}, the units of the run of {other} "
-                f"{codebooks[1][:12]}; make the units of all runs with one codebook"
+                f"{folder} has rows of vocabulary {content[:12]}, {first} of {made_with[first][:12]}, different "
+                "vocabularies; run interleave with one subword folder"
             )
+    wanted = made_with.get(first, next(iter(found.values()), ""))
+    match = next((path for path, content in found.items() if content == wanted), None)
+    if match is None:
+        listed = ", ".join(f"{path} ({content[:12]})" for path, content in found.items()) or "none"
+        raise StaleArtifact(
+            f"no subword folder of vocabulary {wanted[:12]}, with which {first} was made; there is {listed}; set "
+            "vocabulary to its folder"
+        )
+    return match
 
 
 def _trained(options: SutlmOptions, metadata: VocabularyMetadata, vocabulary: str) -> SutlmForCausalLM:
@@ -183,15 +192,15 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
     """
     from speechprep.models.batches import PackedBatches
     from speechprep.models.data import Reader, VocabularyMetadata
+    from speechprep.models.data.unit_identity import check_same_units
     from speechprep.models.sutlm.config import SutlmConfig
     from speechprep.models.sutlm.model import SutlmForCausalLM
     from speechprep.models.training.run import TrainingJob
     from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
-    locations = [locate(folder) for folder in data]
-    folders, vocabularies = [rows for rows, _ in locations], [vocabulary for _, vocabulary in locations]
-    metadata, vocab = VocabularyMetadata.load(vocabularies[0]), Vocabulary.load(vocabularies[0])
-    _check_compatible(vocabularies)
+    folders = [locate(folder) for folder in data]
+    vocabulary, units = vocabulary_of(folders, options.vocabulary), check_same_units(folders)
+    metadata, vocab = VocabularyMetadata.load(vocabulary), Vocabulary.load(vocabulary)
 
     def batches(rank: int, world: int, part: str | None) -> PackedBatches:
         mixture = sources(folders, options, part)
@@ -204,15 +213,15 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
 
     def model() -> SutlmForCausalLM:
         if options.init is not None:
-            return _trained(options, metadata, vocabularies[0])
+            return _trained(options, metadata, vocabulary)
         config = SutlmConfig.for_vocabulary(
-            vocab, metadata.fingerprint, codebook=codebook_of(vocabularies[0]), size=options.size,
+            vocab, metadata.fingerprint, codebook=units.codebook, size=options.size,
             context=options.context, dropout=options.dropout, held_out=options.held_out,
         )  # fmt: skip
         return SutlmForCausalLM(config)
 
     def finish(out: Path) -> None:
-        shutil.copytree(vocabularies[0], out / "subword", dirs_exist_ok=True)
+        shutil.copytree(vocabulary, out / "subword", dirs_exist_ok=True)
 
     train_part, validation_part = ("train", "validation") if options.validation else (None, None)
     batches(0, 1, train_part)  # its constructor checks the data before the first step

@@ -191,6 +191,7 @@ def facts(done: Finished) -> dict[str, Any]:
         "context": done.config.context,
         "vocabulary": done.inputs["subword"].content,
         "grid": extra.get("grid"),
+        **({"codebook": extra["codebook"]} if extra.get("codebook") else {}),
         **({"cut_documents": cut} if cut else {}),
     }
 

@@ -238,6 +238,7 @@ def run(ctx: ShardContext) -> None:
     ctx.facts.update({name: described[name] for name in ("size", "k", "language", "ranges", "unit_algorithm")})
     ctx.facts.update(coverage=coverage, transformers=vocabulary.has_tokenizer)
     ctx.facts["pieces"] = pieces(vocabulary, config, seen)
+    ctx.facts["grid"] = facts["grid"]
     if facts.get("codebook"):  # `interleave` refuses units of another codebook
         ctx.facts["codebook"] = facts["codebook"]
 
