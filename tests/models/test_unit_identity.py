@@ -10,7 +10,7 @@ import pytest
 from helpers.zoo_run import write_run
 
 from speechprep.artifacts import manifest
-from speechprep.errors import StaleArtifact
+from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.data import Reader, Source, VocabularyMetadata
 from speechprep.models.data.unit_identity import UnitIdentity, check_same_units
 from speechprep.models.sutlm.train import SutlmOptions, locate, training_job, vocabulary_of
@@ -82,3 +82,20 @@ def test_rows_of_earlier_versions_have_the_codebook_of_the_units_beside_them(two
         check_same_units([locate(run) for run in two])
     shutil.rmtree(Path(two[1]) / "units")
     check_same_units([locate(run) for run in two])  # unknown
+
+
+@pytest.mark.reference
+def test_rows_are_drawn_anew_in_each_epoch_of_a_training_on_two_runs(two, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("accelerate")
+    from speechprep.models.training.run import train
+
+    settings = {"size": "tiny", "context": 512, "rows": 2, "rendering": "epoch", "steps": 3, "validation": 0.2}
+    settings |= {"interleave": {"text_words": "fixed:1", "speech_words": "fixed:2"}, "validate_every": 3}
+    options = SutlmOptions.of(settings)
+    assert train(training_job(two, options), options, tmp_path / "model", quiet=True)
+    plan = json.loads((tmp_path / "model" / "train.json").read_text())
+    assert len(plan["words"]) == len(plan["data"]) == 2
+    assert (tmp_path / "model" / "subword").is_dir()
+    with pytest.raises(ConfigError, match="no option 'sped'"):
+        training_job(two, SutlmOptions.of({**settings, "interleave": {"sped": 1}}))

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts import manifest
+from speechprep.artifacts import manifest, storage
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.data.masks import position_ids
 from speechprep.models.data.schedule import Schedule
@@ -85,7 +85,7 @@ class Reader:
         self.context, self.vocabulary, self.batch_rows = context, vocabulary, batch_rows
         self.seed, self.rank, self.world = seed, rank, world
         self.drop_last, self.names = drop_last, names
-        check_same_units([source.folder for source in sources])
+        check_same_units([storage.join(s.folder, "units") if s.render else s.folder for s in sources])
         self.streams: list[Stream] = [
             open_stream(s, context, vocabulary, seed, window_tokens, names=names) for s in sources
         ]
@@ -206,7 +206,7 @@ class Reader:
         tokens = [rate * s.tokens / s.rows for rate, s in zip(rates.tolist(), self.streams, strict=True)]
         return [
             {
-                "folder": s.folder.uri,
+                "folder": s.source.folder,
                 "rows": s.rows,
                 "tokens": s.tokens,
                 "share_of_rows": rate,

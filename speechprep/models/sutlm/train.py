@@ -12,12 +12,13 @@ The option `data` selects the rows of a run:
 from __future__ import annotations
 
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from speechprep.artifacts import manifest
+from speechprep.artifacts import manifest, storage
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.training.options import TrainOptions
 
@@ -58,6 +59,15 @@ class SutlmOptions(TrainOptions):
     documents: Literal["split", "whole"] = Field(
         "split", description="packing of documents into rows; split: cut at the end of a row; whole: padded rows"
     )
+    rendering: Literal["stored", "epoch"] = Field(
+        "stored",
+        description="source of the rows; stored: tokens or packed; epoch: words and units of the run, with kinds and "
+        "spans drawn anew in each epoch, each utterance once an epoch in each part of the mixture",
+    )
+    interleave: dict[str, str | float] = Field(
+        default_factory=dict,
+        description="options of interleave for rendering=epoch: policy, text_words, speech_words, p_speech, mean, ..",
+    )
     vocabulary: str | None = Field(None, description="subword folder of the rows; none: the folder in one of the runs")
     init: str | None = Field(
         None, description="folder of a trained SUTLM with the initial weights; none: random weights"
@@ -70,26 +80,34 @@ class SutlmOptions(TrainOptions):
         return super().of(values if large is None else {"batch_tokens": large, **values})
 
 
-def sources(folders: list[str], options: SutlmOptions, part: str | None) -> list[Source]:
+def sources(folders: list[str], options: SutlmOptions, part: str | None, subword: str | None = None) -> list[Source]:
     """Sources of a reader: each part of the mixture from each folder.
 
     Args:
-        folders: folders of `tokens` or `packed`.
+        folders: folders of `tokens` or `packed`; for `rendering` = "epoch" run folders.
         options: training options.
         part: "train" or "validation"; None without a validation split.
+        subword: folder of the vocabulary, for `rendering` = "epoch".
 
     Raises:
         ConfigError: a `packed` folder with a selection of rows, or another number of weights than parts.
     """
-    from speechprep.models.data import Source
+    from speechprep.models.data import Rendering, Source
 
     parts = DATA[options.data]
+    render = None
+    if options.rendering == "epoch":
+        parts = parts or (tuple(dict.fromkeys((*SPEECH, *TEXT, *CST, *AST))),)
+        unknown = set(options.interleave) - {f.name for f in fields(Rendering)} | {"subword"} & set(options.interleave)
+        if unknown:
+            raise ConfigError(f"interleave has no option {min(unknown)!r}; set policy, text_words, speech_words, ..")
+        render = Rendering(subword=subword, **options.interleave)  # type: ignore[arg-type]
     weights = options.weights or ([1.0] * len(parts) if len(parts) > 1 else None)
     if weights is not None and len(weights) != len(parts):
         raise ConfigError(f"weights {weights} do not fit data={options.data}; give {len(parts)} weights")
     mixture = []
     for folder in folders:
-        packed = manifest.read(folder).kind == "packed"
+        packed = render is None and manifest.read(folder).kind == "packed"
         if packed and (parts or part):
             option = f"data={options.data}" if parts else "validation"
             raise ConfigError(
@@ -97,7 +115,7 @@ def sources(folders: list[str], options: SutlmOptions, part: str | None) -> list
             )
         split = {"part": part, "validation": options.validation, "group": options.validation_group} if part else {}
         if not packed:
-            split |= {"documents": options.documents}
+            split |= {"documents": options.documents if render is None else "whole", "render": render}
         for i, kinds in enumerate(parts or (None,)):
             weight = None if weights is None else weights[i]
             mixture.append(Source(folder, weight=weight, kinds=kinds, **split))  # type: ignore[arg-type]
@@ -113,8 +131,6 @@ def locate(data: str) -> str:
     Raises:
         StaleArtifact: `data` is neither.
     """
-    from speechprep.artifacts import storage
-
     if manifest.find(data) is not None:
         return data
     rows = next((f for f in (storage.join(data, k) for k in ("tokens", "packed")) if manifest.find(f)), "")
@@ -123,6 +139,12 @@ def locate(data: str) -> str:
             f"{data} is neither a run with tokens or packed nor one of these folders; run the stage 'interleave'"
         )
     return rows
+
+
+def _words(run: str) -> str | None:
+    """Content of the `words` of a run."""
+    words = manifest.find(storage.join(run, "words"))
+    return None if words is None else words.content
 
 
 def vocabulary_of(folders: list[str], given: str | None = None) -> str:
@@ -137,8 +159,6 @@ def vocabulary_of(folders: list[str], given: str | None = None) -> str:
     Raises:
         StaleArtifact: rows of different vocabularies, or no `subword` folder; the message names the folders.
     """
-    from speechprep.artifacts import storage
-
     beside = [storage.join(storage.parent(folder), "subword") for folder in folders]
     found = {path: body.content for path in ([given] if given else beside) if (body := manifest.find(path)) is not None}
     recorded = {folder: manifest.read(folder).extra.get("vocabulary") for folder in folders}
@@ -198,12 +218,14 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
     from speechprep.models.training.run import TrainingJob
     from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
-    folders = [locate(folder) for folder in data]
-    vocabulary, units = vocabulary_of(folders, options.vocabulary), check_same_units(folders)
+    drawn = options.rendering == "epoch"
+    folders = data if drawn else [locate(folder) for folder in data]
+    inputs = [storage.join(run, "units") for run in data] if drawn else folders
+    vocabulary, units = vocabulary_of(inputs, options.vocabulary), check_same_units(inputs)
     metadata, vocab = VocabularyMetadata.load(vocabulary), Vocabulary.load(vocabulary)
 
     def batches(rank: int, world: int, part: str | None) -> PackedBatches:
-        mixture = sources(folders, options, part)
+        mixture = sources(folders, options, part, vocabulary)
         return PackedBatches(
             Reader(
                 mixture, options.context, vocabulary=metadata, batch_rows=options.rows, seed=options.seed, rank=rank,
@@ -233,7 +255,8 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
         facts={
             "model": "sutlm",
             "vocabulary": metadata.fingerprint,
-            "data": [manifest.read(folder).content for folder in folders],
+            "data": [manifest.read(folder).content for folder in inputs],
+            **({"words": [_words(run) for run in data]} if drawn else {}),
         },
         finish=finish,
     )
