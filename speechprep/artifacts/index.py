@@ -125,10 +125,23 @@ class VectorIndex:
         return cls(index, items)
 
     def search(self, queries: F32, k: int) -> list[list[Hit]]:
-        """The `k` nearest items of each query (n, dim), best first, equal scores by item order."""
+        """The `k` nearest items of each query (n, dim), best first, equal scores by item order.
+
+        An IVF index looks into more cells until each query has `k` results.
+        """
         if not len(self):
             return [[] for _ in queries]
-        scores, rows = self.index.search(np.ascontiguousarray(queries, np.float32), min(k, len(self)))
+        wanted, queries = min(k, len(self)), np.ascontiguousarray(queries, np.float32)
+        scores, rows = self.index.search(queries, wanted)
+        cells = _cells(self.index)
+        if cells is not None and (rows < 0).any():
+            before = cells.nprobe
+            try:  # more cells for the queries with fewer results than asked for
+                while (few := (rows < 0).any(axis=1)).any() and cells.nprobe < cells.nlist:
+                    cells.nprobe = min(2 * cells.nprobe, cells.nlist)
+                    scores[few], rows[few] = self.index.search(queries[few], wanted)
+            finally:
+                cells.nprobe = before
         return [self._hits(s, r) for s, r in zip(scores, rows, strict=True)]
 
     def _hits(self, scores: F32, rows: NDArray[np.int64]) -> list[Hit]:
@@ -167,10 +180,16 @@ class VectorIndex:
         return cls(index, items)
 
 
+def _cells(index: Any) -> Any:
+    """The IVF part of an index, None without cells."""
+    return require_faiss("a retrieval index").try_extract_index_ivf(index)
+
+
 def _search_wide(index: Any) -> None:
     """Set the width of the search in an approximate index; FAISS stores it in the file."""
-    if hasattr(index, "nprobe"):
-        index.nprobe = max(1, index.nlist // PROBED)
+    cells = _cells(index)
+    if cells is not None:
+        cells.nprobe = max(1, cells.nlist // PROBED)
     if hasattr(index, "hnsw"):
         index.hnsw.efSearch = BEAM
 

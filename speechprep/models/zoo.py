@@ -34,6 +34,7 @@ class EvaluationResult:
         columns, rows: head and rows of the printed table; empty to print the single score.
         records: output of the model as JSON records, for `--out`.
         json: value printed by `--json`; None prints the scores.
+        notes: lines printed after the table: settings, seeds, warnings.
     """
 
     scores: list[Score]
@@ -41,6 +42,7 @@ class EvaluationResult:
     rows: Sequence[tuple[str, ...]] = ()
     records: list[dict[str, Any]] = field(default_factory=list)
     json: Any = None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -128,3 +128,14 @@ def test_without_faiss_both_extras_are_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingBackend, match=r"never both.*speechprep\[cpu\].*speechprep\[gpu\]"):
         require_faiss("search")
+
+
+@pytest.mark.parametrize("factory", ["IVF32,Flat", "PCA8,IVF32,Flat"])
+def test_an_index_of_cells_looks_on_until_there_are_as_many_hits_as_asked_for(factory: str) -> None:
+    vectors = unit_vectors(400)
+    index = build(vectors, factory)
+    for k in (1, 10, 100, 400):
+        assert [len(hits) for hits in index.search(vectors[:5], k)] == [k] * 5
+    first = [[hit.id for hit in hits] for hits in index.search(vectors[:5], 3)]
+    index.search(vectors[:5], 400)
+    assert [[hit.id for hit in hits] for hits in index.search(vectors[:5], 3)] == first  # the width is as before

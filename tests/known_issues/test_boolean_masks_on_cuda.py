@@ -24,7 +24,7 @@ from speechprep.models.attention import dense_mask  # noqa: E402
 from speechprep.models.data.loader import ReaderDataset  # noqa: E402
 from speechprep.models.decoder import document_positions, opt_config  # noqa: E402
 from speechprep.models.dmlm.model import DmlmForCausalLM  # noqa: E402
-from speechprep.models.evaluation.cra import log_likelihoods  # noqa: E402
+from speechprep.models.evaluation.retrieval.likelihoods import likelihoods  # noqa: E402
 from speechprep.models.generation import Decoding, generate  # noqa: E402
 from speechprep.models.sutlm.classify import SutlmForSequenceClassification  # noqa: E402
 from speechprep.models.sutlm.config import SutlmConfig  # noqa: E402
@@ -146,11 +146,12 @@ def test_scores_of_continuations_are_those_of_a_cpu():
     model = sutlm().eval()
     contexts, continuations = [[5, 6, 7], [8, 9]], [[10, 11, 12, 13], [14, 15]]
     scored = np.ones((2, 2), bool)
-    plain = log_likelihoods(model, contexts, continuations, scored)
+    plain = likelihoods(model, contexts, continuations, scored, (5, 20))
     with as_on_cuda() as masks:
-        table = log_likelihoods(model, contexts, continuations, scored)
-    assert np.isfinite(table).all()
-    assert np.array_equal(table, plain)
+        tables = likelihoods(model, contexts, continuations, scored, (5, 20))
+    for measure in ("paper", "renormalised"):
+        assert np.isfinite(getattr(tables, measure)).all()
+        assert np.array_equal(getattr(tables, measure), getattr(plain, measure))
     assert masks
     assert all(mask.is_floating_point() for mask in masks)
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import rowmaking as made
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
-from transformers import OPTForCausalLM  # noqa: E402
+from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: E402
+from transformers import OPTForCausalLM, PreTrainedTokenizerFast  # noqa: E402
 
 from speechprep.errors import ConfigError, MissingBackend, StaleArtifact  # noqa: E402
 from speechprep.models.decoder import opt_config  # noqa: E402
+from speechprep.models.dmlm import inference  # noqa: E402
 from speechprep.models.dmlm.config import CLASSES, DmlmConfig  # noqa: E402
 from speechprep.models.dmlm.corpus import load, transcripts  # noqa: E402
 from speechprep.models.dmlm.from_opt import from_opt, load_opt, new_rows  # noqa: E402
@@ -25,7 +29,7 @@ from speechprep.models.dmlm.model import DmlmForCausalLM  # noqa: E402
 from speechprep.models.dmlm.sampler import MixedBatches, fit  # noqa: E402
 from speechprep.models.dmlm.text_tokenizer import SubwordTokenizer  # noqa: E402
 from speechprep.models.dmlm.train import DmlmOptions, make_config, make_tasks, training_job  # noqa: E402
-from speechprep.models.generation import Decoding  # noqa: E402
+from speechprep.models.generation import Decoding, generate  # noqa: E402
 from speechprep.models.losses import IGNORE  # noqa: E402
 from speechprep.models.training.run import train  # noqa: E402
 
@@ -111,6 +115,38 @@ def test_task_tokens_are_never_targets_and_delimiters_if_so_told(corpus, text):
     first = ids.tolist().index(config.token("<TEXT>")) + 1
     assert (labels[:first] == IGNORE).all()
     assert (labels[first:] == ids[first:]).all()
+
+
+def test_excluded_delimiters_are_no_targets_if_the_end_of_the_text_is_an_id_of_opt(run, corpus):
+    class OptText(SubwordTokenizer):
+        """Its </s> is an id of the text, as in OPT."""
+
+        eos, pad = 2, 1
+
+    text = OptText(run / "subword" / "text.model")
+    for delimiters, ends in (("text", True), ("exclude", False)):
+        _, config, tasks = setting(corpus, text, delimiters=delimiters)
+        assert config.eos_token_id == 2 < config.n_text
+        batch = fit([tasks["asr"].sequence(0)], 512, config.pad_token_id)
+        model = DmlmForCausalLM(config)
+        assert (2 in model.targets(batch["labels"], batch["document_ids"])[0].tolist()) == ends
+
+
+def test_the_corpus_holds_two_bytes_a_unit_and_twice_as_much_while_it_is_read(tmp_path, text):
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, made.K, (60, 20_000))
+    rows = [[{"id": f"u{i:03d}", "units": draw.tolist(), "codebook": "c"} for i, draw in enumerate(draws)]]
+    extra = {"grid": made.GRID.as_dict(), "k": made.K, "codebook": "c"}
+    made.write_dataset(tmp_path / "units", "units", made.units_schema(made.K), rows, extra)
+    load([str(tmp_path)], text)  # imports
+    tracemalloc.start()
+    corpus = load([str(tmp_path)], text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert corpus.speech.flat.dtype == np.uint16
+    assert corpus.speech.flat.nbytes == 2 * draws.size
+    assert (corpus.speech[7] == draws[7]).all()
+    assert peak < 2.5 * corpus.speech.flat.nbytes
 
 
 def test_the_loss_is_the_papers_of_each_modalitys_mean(corpus, text):
@@ -228,6 +264,33 @@ def test_a_trained_model_answers_in_text_alone_and_knows_what_it_learnt(run, tra
         generate_texts(model, text, corpus, "s2tt_de", Decoding())
     with pytest.raises(ConfigError, match="validation = 0"):
         generate_texts(model, text, corpus, "asr", Decoding(), unseen=True)
+
+
+def test_rows_of_opt_without_a_token_are_never_generated(run, tmp_path, monkeypatch):
+    """OPT has more rows than its tokenizer has ids; special tokens are no text either."""
+    words = ["<unk>", "<pad>", "</s>", "you", "are", "how", "today", "a", "I", "the"]
+    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = {"unk_token": "<unk>", "eos_token": "</s>", "pad_token": "<pad>"}
+    PreTrainedTokenizerFast(tokenizer_object=inner, **special).save_pretrained(tmp_path / "opt")
+    OPTForCausalLM(opt_config("tiny", 16, 512)).save_pretrained(tmp_path / "opt")
+    settings = {"opt": str(tmp_path / "opt"), "context": 512, "shares": {"asr": 1}, "steps": 1, "rows": 2}
+    options = DmlmOptions.of(settings)
+    train(training_job([str(run)], options), options, tmp_path / "model", quiet=True)
+    model, text = load_model(str(tmp_path / "model"))
+    model.get_input_embeddings().weight.data[10:16] *= 100  # the unused rows attract the model
+    seen = []
+
+    def spy(*arguments, **named):
+        seen.extend(generate(*arguments, **named))
+        return seen
+
+    monkeypatch.setattr(inference, "generate", spy)
+    corpus = load_corpus(model, text, [str(run)])
+    generate_texts(model, text, corpus, "asr", Decoding(max_new_tokens=6, sample=True))
+    ids = {id for row in seen for id in row}
+    assert ids
+    assert ids <= {3, 4, 5, 6, 7, 8, 9}
 
 
 def test_what_does_not_fit_is_refused_with_both_sides_named(run, text, trained, tmp_path):

@@ -47,12 +47,18 @@ def test_a_sutlm_is_trained_and_asked_from_the_command_line(run, tmp_path, capsy
     assert told[0].startswith("step 1/2  loss ")
     assert told[-1] == f"{out}: done"
     ask = ["eval", "cra", "-m", out, "-d", str(run), "--min-words", "8", "--candidates", "5", "--unseen"]
-    app.run([*ask, "--direction", "u2t", "--json"])
+    ask += ["--length-tolerance", "1", "--samples", "10"]
+    app.run([*ask, "--direction", "u2t", "--task", "cra", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert [score["metric"] for score in found] == ["cra.u2t.other", "cra.u2t.same"]
+    assert [score["metric"] for score in found] == [
+        f"cra.u2t.{pool}.{measure}" for pool in ("other", "same") for measure in ("renormalised", "paper")
+    ]
+    assert "oracle lengths" in found[0]["others"]
     assert 0 < found[0]["counts"]["pairs"] < 48
-    app.run(ask)
-    assert "other speaker" in capsys.readouterr().out
+    app.run([*ask, "--direction", "t2u", "-m", out])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "training seeds 0, 0; CPU threads 1" in told
+    assert "can be reached without content: speaker 100.0%" in told
 
 
 @pytest.mark.reference

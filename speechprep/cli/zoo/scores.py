@@ -25,6 +25,8 @@ def print_result(result: EvaluationResult, *, json: bool) -> None:
         for row in result.rows:
             grid.add_row(*row)
         console().print(grid)
+        for note in result.notes:
+            console().print(note, style="yellow" if note.startswith("warning") else "dim", soft_wrap=True)
 
 
 def write_lines(path: str, rows: list[dict[str, Any]]) -> None:

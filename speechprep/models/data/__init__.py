@@ -6,6 +6,7 @@
     sources = [Source("run/tokens", kinds=("unit",), weight=1), Source("run/tokens", kinds=("text",), weight=1),
                Source("run/tokens", kinds=("cst_ut", "cst_tu", "ast"), weight=1)]      # or [Source("run/packed")]
     reader = Reader(sources, context=2048, vocabulary=vocabulary, batch_rows=8, seed=0, rank=0, world=1, end="never")
+    # Source("run", kinds=("ast",), documents="whole", render=Rendering()): rows drawn anew in each epoch
     for batch in reader:        # a dict of numpy arrays
         ...
     reader.state()              # a small dict for JSON; reader.restore(state) resumes after it, with any world
@@ -31,12 +32,14 @@ variable-length attention kernels, `causal_labels`. `loader` wraps the reader as
 
 from speechprep.models.data.masks import attention_mask, causal_labels, cu_seqlens, position_ids
 from speechprep.models.data.reader import Batch, Reader
+from speechprep.models.data.rendering import Rendering
 from speechprep.models.data.source import Source
 from speechprep.models.data.vocabulary import VocabularyMetadata
 
 __all__ = [
     "Batch",
     "Reader",
+    "Rendering",
     "Source",
     "VocabularyMetadata",
     "attention_mask",

@@ -9,13 +9,14 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.artifacts import manifest
+from speechprep.artifacts import manifest, storage
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.data.masks import position_ids
 from speechprep.models.data.schedule import Schedule
 from speechprep.models.data.source import Source
 from speechprep.models.data.streams.base import Stream
 from speechprep.models.data.streams.open_stream import open_stream
+from speechprep.models.data.unit_identity import check_same_units
 from speechprep.models.data.vocabulary import VocabularyMetadata
 from speechprep.tokenizers.arrays.ragged import Ints
 
@@ -84,6 +85,7 @@ class Reader:
         self.context, self.vocabulary, self.batch_rows = context, vocabulary, batch_rows
         self.seed, self.rank, self.world = seed, rank, world
         self.drop_last, self.names = drop_last, names
+        check_same_units([storage.join(s.folder, "units") if s.render else s.folder for s in sources])
         self.streams: list[Stream] = [
             open_stream(s, context, vocabulary, seed, window_tokens, names=names) for s in sources
         ]
@@ -204,7 +206,7 @@ class Reader:
         tokens = [rate * s.tokens / s.rows for rate, s in zip(rates.tolist(), self.streams, strict=True)]
         return [
             {
-                "folder": s.folder.uri,
+                "folder": s.source.folder,
                 "rows": s.rows,
                 "tokens": s.tokens,
                 "share_of_rows": rate,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from speechprep.errors import ConfigError
+from speechprep.models.data.rendering import Rendering
 
 DocumentLayout = Literal["split", "whole", "single"]
 Part = Literal["train", "validation"]
@@ -31,6 +32,9 @@ class Source:
         validation: fraction of the groups on the side "validation".
         group: regular expression. Documents with the same match at the start of their ids are on one side, for example
             r"[^-]+" for the speaker in LibriSpeech's ids. None: each utterance is a group.
+        render: None reads stored rows. Otherwise `folder` is a run folder, and its `words` and `units` are rendered as
+            they are read: each utterance once an epoch, with a kind of `kinds` and spans drawn anew in each epoch.
+            `documents` is "whole" or "single"; with `long="cut"` utterances longer than the context are left out.
 
     Raises:
         ConfigError: a value out of range.
@@ -44,12 +48,15 @@ class Source:
     part: Part | None = None
     validation: float = 0.01
     group: str | None = None
+    render: Rendering | None = None
 
     def __post_init__(self) -> None:
         if self.weight is not None and not 0 < self.weight < float("inf"):
             raise ConfigError(f"{self.folder}: weight={self.weight:g} is not positive; set a finite weight above 0")
         if self.documents not in ("split", "whole", "single"):
             raise ConfigError(f"{self.folder}: documents={self.documents!r} is unknown; set split, whole or single")
+        if self.render is not None and self.documents == "split":
+            raise ConfigError(f"{self.folder}: documents='split' does not apply to render; set documents='whole'")
         if self.long not in ("refuse", "cut"):
             raise ConfigError(f"{self.folder}: long={self.long!r} is unknown; set refuse or cut")
         if self.part not in (None, "train", "validation"):

@@ -1,23 +1,26 @@
 """Training corpus of DMLM: units, transcripts, translations and image codes of runs, joined by id, in memory.
 
-1,000 hours of units at 50 Hz are 180 million codes: 720 MB as int32, and twice as much while they are joined.
+1,000 hours of units at 50 Hz are 180 million codes: 360 MB as uint16, and twice as much while they are joined. Codes of
+65,536 and more units need 4 bytes each.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from speechprep.artifacts import manifest
 from speechprep.artifacts.run import Run, open_run
 from speechprep.errors import StaleArtifact
 from speechprep.models.dmlm.text_tokenizer import TextTokenizer
+from speechprep.tokenizers.arrays import ragged
 from speechprep.tokenizers.arrays.ragged import Ints, offsets_of
 from speechprep.tokenizers.arrays.runlength import dedup_ragged
 
@@ -33,14 +36,8 @@ class Items:
     offsets: Ints
 
     def __getitem__(self, i: int) -> NDArray[Any]:
-        """The sequence of `ids[i]`."""
-        return self.flat[self.offsets[i] : self.offsets[i + 1]]
-
-    @classmethod
-    def of(cls, ids: Sequence[str], parts: Sequence[NDArray[Any]], dtype: Any) -> Items:
-        """From a list of arrays."""
-        flat = np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype)
-        return cls(list(ids), flat, offsets_of(np.array([len(part) for part in parts], np.int64)))
+        """The sequence of `ids[i]`, int64."""
+        return self.flat[self.offsets[i] : self.offsets[i + 1]].astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -97,19 +94,21 @@ def load(
         opened = open_run(run)
         facts += [opened[kind].manifest.content for kind in KINDS if kind in opened]
         if (coded := opened.get("units")) is not None:
-            units.start_run(coded.extra.get("codebook", coded.extra["k"]), coded.extra["k"], run)
+            units.start_run(
+                coded.extra.get("codebook", coded.extra["k"]), coded.extra["k"], run, coded.extra.get("grid")
+            )
             chosen = _split(opened, split)
-            for row in coded.records(("id", "units")):
-                if chosen is None or row["id"] in chosen:
-                    units.add(row["id"], row["units"], run)
+            for batch in coded.batches(("id", "units")):
+                units.add(batch, "units", chosen, run)
             texts |= {id: t for id, t in transcripts(run).items() if chosen is None or id in chosen}
         if (pictures := opened.get("image_codes")) is not None:
             images.start_run(manifest.digest(pictures.extra["codec"]), pictures.extra["vocab"], run)
-            for row in pictures.records(("id", "codes", "captions", "split")):
-                if split is None or row["split"] == split:
-                    images.add(row["id"], row["codes"], run)
-                    captions += [(row["id"], caption) for caption in row["captions"] or []]
-    if not (units.codes or images.codes):
+            for batch in pictures.batches(("id", "codes", "captions", "split")):
+                rows = batch.select(["id", "captions", "split"]).to_pylist()
+                rows = [row for row in rows if split is None or row["split"] == split]
+                images.add(batch, "codes", {row["id"] for row in rows}, run)
+                captions += [(row["id"], caption) for row in rows for caption in row["captions"] or []]
+    if not (units.ids or images.ids):
         where = f" in split {split!r}" if split else ""
         raise StaleArtifact(f"{', '.join(runs)} has no units and no image_codes{where}; run the stage 'units'")
     speech = units.items()
@@ -137,34 +136,52 @@ class _CodeCollector:
     def __init__(self, name: str) -> None:
         self.name = name
         self.codebook, self.size, self._run = "", 0, ""
-        self.codes: dict[str, NDArray[np.int32]] = {}
+        self._grid: dict[str, Any] | None = None
+        self.ids: dict[str, None] = {}
+        self._parts: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
 
-    def start_run(self, codebook: str | int, size: int, run: str) -> None:
-        """Check the codebook of a run. Its codes are below `size`.
+    def start_run(self, codebook: str | int, size: int, run: str, grid: dict[str, Any] | None = None) -> None:
+        """Check the codebook and the frame grid of a run. Its codes are below `size`.
 
         Raises:
-            StaleArtifact: an earlier run has another codebook.
+            StaleArtifact: an earlier run has another codebook or frame grid.
         """
         if self._run and self.codebook != str(codebook):
             raise StaleArtifact(
                 f"{self.name} of {self._run} have codebook {self.codebook[:12]}, {self.name} of {run} have codebook "
                 f"{str(codebook)[:12]}; make the {self.name} of all runs with one codebook"
             )
-        self.codebook, self.size, self._run = str(codebook), size, run
+        if self._grid and grid and self._grid != grid:
+            raise StaleArtifact(
+                f"{self.name} of {self._run} have the frame grid {self._grid}, {self.name} of {run} have {grid}; make "
+                f"the {self.name} of all runs with one codebook"
+            )
+        self.codebook, self.size, self._run, self._grid = str(codebook), size, run, grid or self._grid
 
-    def add(self, id: str, values: list[int], run: str) -> None:
-        """Add the codes of one item.
+    def add(self, batch: pa.RecordBatch, column: str, chosen: Container[str] | None, run: str) -> None:
+        """Add the codes of the chosen rows of a batch.
 
         Raises:
-            StaleArtifact: another run has the same id.
+            StaleArtifact: an id was added before.
         """
-        if id in self.codes:
-            raise StaleArtifact(f"{run}: id {id!r} is in another run too; train on runs with different ids")
-        self.codes[id] = np.asarray(values, np.int32)
+        ids = batch.column("id").to_pylist()
+        rows = np.array([i for i, id in enumerate(ids) if chosen is None or id in chosen], np.int64)
+        for i in rows.tolist():
+            if ids[i] in self.ids:
+                raise StaleArtifact(f"{run}: id {ids[i]!r} is in another run too; train on runs with different ids")
+            self.ids[ids[i]] = None
+        values, offsets = ragged.of_arrow(batch.column(column))
+        lengths = np.diff(offsets)[rows]
+        codes = ragged.gather(np.asarray(values), offsets[:-1][rows], lengths)
+        self._parts.append((codes.astype(np.uint16 if self.size <= 1 << 16 else np.int32), lengths))
 
     def items(self) -> Items:
-        """All items in the order of reading."""
-        return Items.of(list(self.codes), list(self.codes.values()), np.int32)
+        """All items in the order of reading. The collector is empty afterwards."""
+        dtype = np.uint16 if self.size <= 1 << 16 else np.int32
+        flat = np.concatenate([np.zeros(0, dtype), *(codes for codes, _ in self._parts)])
+        offsets = offsets_of(np.concatenate([np.zeros(0, np.int64), *(lengths for _, lengths in self._parts)]))
+        self._parts = []
+        return Items(list(self.ids), flat, offsets)
 
 
 def _encoded(pairs: list[tuple[str, str]], text: TextTokenizer) -> Items:

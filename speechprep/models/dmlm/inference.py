@@ -65,7 +65,7 @@ def generate_texts(
 ) -> dict[str, str]:
     """Generated text by id, for a task with text output: asr, s2tt_xx or i2t.
 
-    The logits of all tokens except text and </TEXT> are masked.
+    The logits of all tokens except text and </TEXT> are masked. Rows of OPT without a token are masked too.
 
     Args:
         model, text: result of `load_model`.
@@ -82,7 +82,7 @@ def generate_texts(
     config.token(task_token(name))  # raises ConfigError for a task without a token
     task = TaskSequences(name, corpus, config, needs_target=False, selects=unseen_of(config) if unseen else None)
     close = config.token("</TEXT>")
-    allowed = allowed_tokens(config.vocab_size, [config.ranges["text"]], [close])
+    allowed = allowed_tokens(config.vocab_size, [], [close, *text.text_ids.tolist()])
     prompts = [task.prompt(i) for i in range(len(task))]
     outputs = generate(model, prompts, allowed, close, how, keys=task.ids, batch=batch)
     return {id: text.decode(ids) for id, ids in zip(task.ids, outputs, strict=True)}

@@ -43,7 +43,9 @@ def token_classes(config: DmlmConfig) -> torch.Tensor:
     for name in ("speech", "text", "image"):
         start, stop = config.ranges[name]
         codes[start:stop] = CLASSES.index(name)
-    if config.delimiters == "text":
+    if config.delimiters == "exclude":
+        codes[config.eos_token_id] = CLASSES.index("task")  # </s> of OPT is an id of the text
+    else:
         for name in (*DELIMITERS, "</s>"):
             if name in config.special:
                 codes[config.token(name)] = CLASSES.index("text")

@@ -31,6 +31,10 @@ class TextTokenizer(Protocol):
     def pad(self) -> int | None:
         """Id of <pad>, or None."""
 
+    @property
+    def text_ids(self) -> NDArray[np.int64]:
+        """(n,) ids with text: without special tokens and unused ids."""
+
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], Ints]:
         """s strings -> token ids (m,) and offsets (s + 1,), without special tokens."""
 
@@ -56,6 +60,8 @@ class HubTokenizer:
             ) from error
         self.size = len(self._tokenizer)
         self.eos, self.pad = self._tokenizer.eos_token_id, self._tokenizer.pad_token_id
+        used = set(self._tokenizer.get_vocab().values()) - set(self._tokenizer.all_special_ids)
+        self.text_ids = np.array(sorted(used), np.int64)
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], Ints]:
         """See `TextTokenizer`."""
@@ -81,6 +87,7 @@ class SubwordTokenizer:
     def __init__(self, path: Path) -> None:
         self._model = TextSubword.load(path)
         self.size = self._model.size
+        self.text_ids = np.arange(self.size)
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], Ints]:
         """See `TextTokenizer`."""

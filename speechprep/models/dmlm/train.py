@@ -113,6 +113,7 @@ def training_job(data: list[str], options: DmlmOptions) -> TrainingJob:
         ConfigError, StaleArtifact, MissingBackend: tasks without items, different codebooks, sequences longer than
             the context, or an absent OPT.
     """
+    from speechprep.artifacts import storage
     from speechprep.models.dmlm.corpus import load
     from speechprep.models.dmlm.from_opt import from_opt, load_opt
     from speechprep.models.dmlm.model import DmlmForCausalLM
@@ -123,7 +124,8 @@ def training_job(data: list[str], options: DmlmOptions) -> TrainingJob:
 
     for name in options.shares:
         check_task(name, options.translations)
-    text = load_tokenizer(options.tokenizer or options.opt or f"{data[0].rstrip('/')}/subword")
+    beside = [f"{run.rstrip('/')}/subword" for run in data]
+    text = load_tokenizer(options.tokenizer or options.opt or next(filter(storage.exists, beside), beside[0]))
     corpus = load(data, text, split=options.split, dedup=options.dedup, translations=options.translations)
     opt = None if options.opt is None else load_opt(options.opt)
     config = make_config(corpus, text, options, opt)

@@ -29,6 +29,7 @@ class Bootstrap:
         level: fraction of the sample scores inside the interval.
         seed: seed of the draws. The same ids, groups and seed give the same interval.
         speakers: id -> speaker; None to draw utterances.
+        over: name of the groups in `speakers`.
 
     Raises:
         ConfigError: fewer than 1 sample, or a level outside (0, 1).
@@ -38,6 +39,7 @@ class Bootstrap:
     level: float = 0.95
     seed: int = 0
     speakers: Mapping[str, str] | None = None
+    over: str = "speakers"
 
     def __post_init__(self) -> None:
         if self.samples < 1 or not 0 < self.level < 1:
@@ -67,7 +69,7 @@ class Bootstrap:
             return None
         scores = np.array([score(self._drawn(b, n) @ rows) for b in range(self.samples)])
         low, high = np.quantile(scores, [(1 - self.level) / 2, (1 + self.level) / 2])
-        over = "utterances" if self.speakers is None else "speakers"
+        over = "utterances" if self.speakers is None else self.over
         return Interval(float(low), float(high), self.level, self.samples, over, n)
 
     def _drawn(self, sample: int, n: int) -> NDArray[np.float64]:

@@ -21,7 +21,13 @@ from speechprep.tokenizers.interleave.spans import span_table
 from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
 JOINS = ("ast", "cst")
-_COLUMNS = {"utterances": ["id", "speaker", "split"], "words": ["id", "words", "kept"], "units": ["id", "units"]}
+DIRECTIONS = ("u2u", "t2t", "u2t", "t2u")
+FOLDS = ("none", "lower", "upper")
+_COLUMNS = {
+    "utterances": ["id", "speaker", "split", "corpus", "audio"],
+    "words": ["id", "words", "kept"],
+    "units": ["id", "units"],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +46,24 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An utterance in two halves. `speaker` is "" if it is unknown."""
+    """An utterance in two halves. `speaker`, `corpus` and `recording` are "" if unknown."""
 
     id: str
     speaker: str
     context: Half
     continuation: Half
+    corpus: str = ""
+    recording: str = ""
 
 
 def load_pairs(
-    run: str, vocab: Vocabulary, *, min_words: int = 20, split: str | None = None, codebook: str = ""
+    run: str,
+    vocab: Vocabulary,
+    *,
+    min_words: int = 20,
+    split: str | None = None,
+    codebook: str = "",
+    fold: str = "none",
 ) -> list[Pair]:
     """Pairs of the utterances of a run, sorted by id.
 
@@ -59,10 +73,14 @@ def load_pairs(
         min_words: length of the shortest utterance, in words.
         split: only utterances of this split.
         codebook: content fingerprint of the codebook of the model's units; "" if unknown.
+        fold: one of `FOLDS`, see `folded`.
 
     Raises:
+        ConfigError: an unknown fold.
         StaleArtifact: units of another codebook than in training, or no suitable utterance.
     """
+    if fold not in FOLDS:
+        raise ConfigError(f"fold {fold!r} is unknown; set one of {', '.join(FOLDS)}")
     opened = open_run(run)
     metadata = opened["units"].extra
     if metadata["k"] != vocab.k:
@@ -83,19 +101,35 @@ def load_pairs(
         words, utterance = spoken.get(row["id"]) or [], utterances.get(row["id"], {})
         if len(words) < max(min_words, 2) or (split is not None and utterance.get("split") != split):
             continue
-        pair = _cut(row["id"], utterance.get("speaker") or "", words, np.asarray(row["units"]), vocab, grid)
-        if pair is not None:
-            pairs.append(pair)
+        written = [folded(word["text"], fold) for word in words]
+        halves = _cut([word["start"] for word in words], written, np.asarray(row["units"]), vocab, grid)
+        if halves is not None:
+            facts = [utterance.get(name) or "" for name in ("speaker", "corpus", "audio")]
+            pairs.append(Pair(row["id"], facts[0], *halves, corpus=facts[1], recording=facts[2]))
     if not pairs:
         where = f" in split {split!r}" if split else ""
         raise StaleArtifact(f"{run} has no utterance with at least {min_words} words{where}; lower min_words")
     return sorted(pairs, key=lambda pair: pair.id)
 
 
+def folded(text: str, fold: str) -> str:
+    """Text in one case without punctuation; apostrophes stay. "none" leaves it unchanged.
+
+    Args:
+        text: any text.
+        fold: "none", "lower" or "upper".
+    """
+    if fold == "none":
+        return text
+    plain = "".join(c if c.isalnum() or c in "'\u2019" or c.isspace() else " " for c in text)
+    plain = " ".join(plain.split())
+    return plain.lower() if fold == "lower" else plain.upper()
+
+
 def _cut(
-    id: str, speaker: str, words: list[dict[str, Any]], units: NDArray[Any], vocab: Vocabulary, grid: FrameGrid
-) -> Pair | None:
-    starts = np.array([word["start"] for word in words], np.float64)
+    times: list[float], words: list[str], units: NDArray[Any], vocab: Vocabulary, grid: FrameGrid
+) -> tuple[Half, Half] | None:
+    starts = np.array(times, np.float64)
     if not np.isfinite(starts).all():
         return None
     frames = span_table(starts, np.array([0, len(words)]), np.array([len(units)]), grid).starts
@@ -103,11 +137,10 @@ def _cut(
     before, after = dedup(units[: frames[at]])[0], dedup(units[frames[at] :])[0]
     if len(before) and len(after) and before[-1] == after[0]:
         after = after[1:]
-    if not (len(before) and len(after)):
+    texts = [" ".join(word for word in part if word) for part in (words[:at], words[at:])]
+    if not (len(before) and len(after) and all(texts)):
         return None
-    texts = [" ".join(word["text"] for word in part) for part in (words[:at], words[at:])]
-    half = [_half(part, text, vocab) for part, text in zip((before, after), texts, strict=True)]
-    return Pair(id, speaker, *half)
+    return _half(before, texts[0], vocab), _half(after, texts[1], vocab)
 
 
 def _half(units: NDArray[Any], text: str, vocab: Vocabulary) -> Half:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
-from speechprep.models.evaluation.context_pairs import Half, Pair, prompt
-from speechprep.models.evaluation.cra import DIRECTIONS
+from speechprep.models.evaluation.context_pairs import DIRECTIONS, Half, Pair, prompt
 from speechprep.models.evaluation.score import Score
 from speechprep.models.generation import Decoding, allowed_tokens, generate
 

@@ -16,8 +16,8 @@ class Interval:
     Attributes:
         low, high: its bounds.
         level: confidence level, for example 0.95.
-        samples: number of bootstrap samples; 0 for a Wilson interval.
-        over: drawn items: `utterances`, `speakers` or `pairs`.
+        samples: number of bootstrap samples.
+        over: drawn items: `utterances`, `speakers` or `recordings`.
         groups: number of drawn items.
     """
 

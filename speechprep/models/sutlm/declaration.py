@@ -32,6 +32,11 @@ class PairOptions(Options):
         "ast",
         description="Tokens between two modalities: ast writes a switch token, cst the end and begin tokens.",
     )
+    fold: str = Field(
+        "none",
+        description="Case of the text: none leaves it unchanged; lower and upper also remove the punctuation. Set the "
+        "case of the training text.",
+    )
     seed: int | None = Field(None, description="Seed of all random choices.  [default: 0]")
 
 
@@ -39,7 +44,40 @@ class CraOptions(PairOptions):
     """Options of `cra`."""
 
     candidates: int = Field(
-        100, ge=2, description="Number of contexts to choose from, with the true one. Chance is 1/N."
+        100, ge=2, description="Largest number of contexts to choose from, with the true one. Chance is 1/N."
+    )
+    tasks: list[str] | None = Field(
+        None,
+        description="Task: cra (the second half of an utterance after the first) or transcript (the first half in the "
+        "other modality). Repeat it for several.  [default: all]",
+        json_schema_extra={"flag": "--task", "metavar": "NAME"},
+    )
+    pools: list[str] | None = Field(
+        None,
+        description="Speakers of the candidates: same, or other (equal numbers for each speaker). Repeat it for "
+        "several.  [default: all]",
+        json_schema_extra={"flag": "--pool", "metavar": "NAME"},
+    )
+    length_tolerance: float = Field(
+        0.1,
+        description="Largest difference of the lengths of two candidates, as a fraction of the longer one. 1: any.",
+        json_schema_extra={"metavar": "X"},
+    )
+    any_corpus: bool = Field(default=False, description="Take candidates from all corpora, not only the same one.")
+    resample: str = Field(
+        "auto",
+        description="Groups of the bootstrap: speakers, recordings or utterances; auto takes the first with at least 5 "
+        "groups.",
+    )
+    samples: int = Field(1000, ge=1, description="Number of bootstrap samples of an interval.")
+    skip_long: bool = Field(
+        default=False, description="Leave out pairs longer than the context of the model. Otherwise they are an error."
+    )
+    threads: int = Field(1, ge=1, description="Number of CPU threads. Rounding, and thus accuracy, depends on it.")
+    spread_threads: list[int] | None = Field(
+        None,
+        description="Further number of CPU threads: the range of the accuracies is added. Repeat it for several.",
+        json_schema_extra={"flag": "--spread-threads", "metavar": "N"},
     )
 
 
@@ -82,16 +120,20 @@ class TransferOptions(Options):
 
 CRA = Evaluation(
     name="cra",
-    help="Context retrieval accuracy (CRA) of a SUTLM.\n\nCRA is the fraction of continuations with the highest "
-    "likelihood after their true context. Candidates come from other speakers and from the same speaker, in separate "
-    "rows. Chance is 1 / candidates. The corpus and the lengths alone can explain a high figure: see "
-    "docs/experiments/joint.md.",
+    help="Context retrieval accuracy (CRA) of a SUTLM, with oracles.\n\nCRA is the fraction of continuations with the "
+    "highest likelihood after their true context. The task transcript retrieves the first half of an utterance by its "
+    "other modality. The score renormalised compares tokens of one modality only; the score of the paper compares all "
+    "tokens. Candidates have the corpus and the length of the true context. Each row has the accuracy of oracles that "
+    "know only the corpus, the speaker or the lengths, and of random weights. Repeat --model for models of several "
+    "seeds: the accuracy is their mean.",
     options=CraOptions,
     evaluate=f"{MODULE}.evaluations:evaluate_cra",
     examples=(
         "speechprep eval cra --model models/sutlm --data test-run",
+        "speechprep eval cra --model models/seed0 --model models/seed1 --data test-run --pool same --fold upper",
         "speechprep eval cra --model models/sutlm --data test-run --candidates 50 --join cst --json",
     ),
+    many_models=True,
 )
 PELM = Evaluation(
     name="pelm",

@@ -2,40 +2,105 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from speechprep.errors import BadInput
-from speechprep.models.evaluation.context_pairs import Pair, load_pairs
-from speechprep.models.evaluation.cra import DIRECTIONS, cra
+from speechprep.errors import BadInput, ConfigError
+from speechprep.models.evaluation.context_pairs import DIRECTIONS, Pair, load_pairs
 from speechprep.models.evaluation.pelm import ExternalLM, pelm
+from speechprep.models.evaluation.retrieval.candidates import POOLS
+from speechprep.models.evaluation.retrieval.cra import TASKS, Retrieval, cra
+from speechprep.models.evaluation.score import Score
 from speechprep.models.generation import Decoding
 from speechprep.models.split import unseen_of
 from speechprep.models.sutlm.declaration import CraOptions, PairOptions, PelmOptions, TransferOptions
 from speechprep.models.sutlm.load import load_model
 from speechprep.models.sutlm.transfer import transfer
+from speechprep.models.training.run import PLAN
 from speechprep.models.zoo import EvaluationResult
 
 
 def evaluate_cra(models: list[str], runs: list[str], options: CraOptions) -> EvaluationResult:
-    """Context retrieval accuracy, by direction and pool of candidates."""
-    model, _, pairs = _pairs(models[0], runs, options)
-    scores = cra(
-        model,
-        pairs,
+    """Context retrieval accuracy, by task, direction, pool of candidates and measure."""
+    loaded, _, pairs = _pairs(models[0], runs, options)
+    how = Retrieval(
         candidates=options.candidates,
         directions=options.directions or DIRECTIONS,
+        pools=options.pools or POOLS,
+        tasks=options.tasks or TASKS,
         join=options.join,
         seed=options.seed or 0,
+        tolerance=options.length_tolerance,
+        same_corpus=not options.any_corpus,
+        resample=options.resample,
+        samples=options.samples,
+        skip_long=options.skip_long,
+        threads=options.threads,
+        spread=options.spread_threads or (),
     )
-    rows = []
+    others = [_same_vocabulary(folder, loaded, models[0]) for folder in models[1:]]
+    scores = cra([loaded, *others], pairs, how, names=models)
+    rows, notes = [_cra_row(score) for score in scores], _cra_notes(scores, models)
+    return EvaluationResult(scores, _CRA_COLUMNS, rows, notes=notes)
+
+
+_ORACLES = ("oracle corpus", "oracle speaker", "oracle lengths", "random weights")
+_CRA_COLUMNS = ("task", "speaker", "score", "accuracy", "95 %", "chance", "corpus", "speaker", "lengths", "random", "n")
+
+
+def _cra_row(score: Score) -> tuple[str, ...]:
+    task, direction, pool, measure = score.metric.split(".")
+    span = f"{score.interval.low:.1%} to {score.interval.high:.1%}" if score.interval else "none"
+    accuracy = f"{score.score:.1%}"
+    if "lowest over threads" in score.others:
+        accuracy += f" ({score.others['lowest over threads']:.1%} to {score.others['highest over threads']:.1%})"
+    figures = [f"{score.others[name]:.1%}" for name in ("chance", *_ORACLES)]
+    return (f"{task} {direction}", pool, measure, accuracy, span, *figures, f"{score.counts['pairs']:,}")
+
+
+def _cra_notes(scores: list[Score], models: list[str]) -> list[str]:
+    """Settings, seeds, accuracy of each model, and warnings."""
+    how = scores[0].how
+    seeds = ", ".join(training_seed(model) for model in models)
+    notes = [f"{how['interval']}; seed {how['seed']}; training seeds {seeds}; CPU threads {how['threads']}"]
+    if "numbers of threads" in how:
+        notes[0] += f"; in brackets: range over {how['numbers of threads']} threads"
+    if len(models) > 1:
+        notes += [
+            f"{score.metric}: " + ", ".join(f"{name} {figures['accuracy']:.1%}" for name, figures in score.by.items())
+            for score in scores
+        ]
+    warnings: dict[str, list[str]] = {}
     for score in scores:
-        _, direction, pool = score.metric.split(".")
-        span = f"{score.interval.low:.1%} to {score.interval.high:.1%}" if score.interval else ""
-        chance, candidates = f"{score.others['chance']:.1%}", f"{score.others['candidates']:.1f}"
-        count = f"{score.counts['pairs']:,}"
-        rows.append((direction, f"{pool} speaker", f"{score.score:.1%}", span, chance, candidates, count))
-    columns = ("direction", "candidates from", "accuracy", "95 % interval", "chance", "candidates", "pairs")
-    return EvaluationResult(scores, columns, rows)
+        if "warning" in score.how:
+            task, direction, pool, _ = score.metric.split(".")
+            names = warnings.setdefault(score.how["warning"], [])
+            names += [name for name in (f"{task} {direction} {pool}",) if name not in names]
+    return notes + [f"warning: {', '.join(names)} can be reached {text}" for text, names in warnings.items()]
+
+
+def _same_vocabulary(folder: str, first: Any, first_folder: str) -> Any:
+    """A further model for the mean.
+
+    Raises:
+        ConfigError: another vocabulary or codebook than the first model.
+    """
+    model, _ = load_model(folder)
+    for name in ("vocabulary", "codebook", "held_out"):
+        if getattr(model.config, name) != getattr(first.config, name):
+            raise ConfigError(
+                f"{folder} has another {name} than {first_folder}; compare models of one vocabulary, codebook and "
+                "validation split"
+            )
+    return model
+
+
+def training_seed(folder: str) -> str:
+    """Seed of a trained model, from its record; "unknown" without one."""
+    path = Path(folder) / PLAN
+    options = json.loads(path.read_text(encoding="utf-8")).get("options", {}) if path.is_file() else {}
+    return str(options.get("seed", "unknown"))
 
 
 def evaluate_pelm(models: list[str], runs: list[str], options: PelmOptions) -> EvaluationResult:
@@ -87,9 +152,10 @@ def evaluate_transfer(models: list[str], runs: list[str], options: TransferOptio
 
 
 def grid_figures(model: str, runs: list[str], *, unseen: bool) -> dict[str, float]:
-    """CRA in all directions, with candidates from other speakers."""
+    """Renormalised CRA in all directions, with both pools of candidates. Long pairs are left out."""
     loaded, _, pairs = _pairs(model, runs, PairOptions.of({"unseen": unseen}))
-    return {score.metric: score.score for score in cra(loaded, pairs, pools=("other",))}
+    how = Retrieval(measures=("renormalised",), skip_long=True)
+    return {score.metric.removesuffix(".renormalised"): score.score for score in cra([loaded], pairs, how)}
 
 
 def _pairs(folder: str, runs: list[str], options: PairOptions) -> tuple[Any, Any, list[Pair]]:
@@ -103,7 +169,9 @@ def _pairs(folder: str, runs: list[str], options: PairOptions) -> tuple[Any, Any
     pairs = [
         pair
         for run in runs
-        for pair in load_pairs(run, vocab, min_words=options.min_words, split=options.split, codebook=book)
+        for pair in load_pairs(
+            run, vocab, min_words=options.min_words, split=options.split, codebook=book, fold=options.fold
+        )
     ]
     if options.unseen:
         keep = unseen_of(model.config)([pair.id for pair in pairs])

@@ -12,12 +12,13 @@ The option `data` selects the rows of a run:
 from __future__ import annotations
 
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from speechprep.artifacts import manifest
+from speechprep.artifacts import manifest, storage
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.training.options import TrainOptions
 
@@ -58,6 +59,16 @@ class SutlmOptions(TrainOptions):
     documents: Literal["split", "whole"] = Field(
         "split", description="packing of documents into rows; split: cut at the end of a row; whole: padded rows"
     )
+    rendering: Literal["stored", "epoch"] = Field(
+        "stored",
+        description="source of the rows; stored: tokens or packed; epoch: words and units of the run, with kinds and "
+        "spans drawn anew in each epoch, each utterance once an epoch in each part of the mixture",
+    )
+    interleave: dict[str, str | float] = Field(
+        default_factory=dict,
+        description="options of interleave for rendering=epoch: policy, text_words, speech_words, p_speech, mean, ..",
+    )
+    vocabulary: str | None = Field(None, description="subword folder of the rows; none: the folder in one of the runs")
     init: str | None = Field(
         None, description="folder of a trained SUTLM with the initial weights; none: random weights"
     )
@@ -69,26 +80,34 @@ class SutlmOptions(TrainOptions):
         return super().of(values if large is None else {"batch_tokens": large, **values})
 
 
-def sources(folders: list[str], options: SutlmOptions, part: str | None) -> list[Source]:
+def sources(folders: list[str], options: SutlmOptions, part: str | None, subword: str | None = None) -> list[Source]:
     """Sources of a reader: each part of the mixture from each folder.
 
     Args:
-        folders: folders of `tokens` or `packed`.
+        folders: folders of `tokens` or `packed`; for `rendering` = "epoch" run folders.
         options: training options.
         part: "train" or "validation"; None without a validation split.
+        subword: folder of the vocabulary, for `rendering` = "epoch".
 
     Raises:
         ConfigError: a `packed` folder with a selection of rows, or another number of weights than parts.
     """
-    from speechprep.models.data import Source
+    from speechprep.models.data import Rendering, Source
 
     parts = DATA[options.data]
+    render = None
+    if options.rendering == "epoch":
+        parts = parts or (tuple(dict.fromkeys((*SPEECH, *TEXT, *CST, *AST))),)
+        unknown = set(options.interleave) - {f.name for f in fields(Rendering)} | {"subword"} & set(options.interleave)
+        if unknown:
+            raise ConfigError(f"interleave has no option {min(unknown)!r}; set policy, text_words, speech_words, ..")
+        render = Rendering(subword=subword, **options.interleave)  # type: ignore[arg-type]
     weights = options.weights or ([1.0] * len(parts) if len(parts) > 1 else None)
     if weights is not None and len(weights) != len(parts):
         raise ConfigError(f"weights {weights} do not fit data={options.data}; give {len(parts)} weights")
     mixture = []
     for folder in folders:
-        packed = manifest.read(folder).kind == "packed"
+        packed = render is None and manifest.read(folder).kind == "packed"
         if packed and (parts or part):
             option = f"data={options.data}" if parts else "validation"
             raise ConfigError(
@@ -96,15 +115,15 @@ def sources(folders: list[str], options: SutlmOptions, part: str | None) -> list
             )
         split = {"part": part, "validation": options.validation, "group": options.validation_group} if part else {}
         if not packed:
-            split |= {"documents": options.documents}
+            split |= {"documents": options.documents if render is None else "whole", "render": render}
         for i, kinds in enumerate(parts or (None,)):
             weight = None if weights is None else weights[i]
             mixture.append(Source(folder, weight=weight, kinds=kinds, **split))  # type: ignore[arg-type]
     return mixture
 
 
-def locate(data: str) -> tuple[str, str]:
-    """Folders of the rows and of the vocabulary.
+def locate(data: str) -> str:
+    """Folder of the rows of `data`.
 
     Args:
         data: a run folder, or its folder of `tokens` or `packed`.
@@ -112,44 +131,54 @@ def locate(data: str) -> tuple[str, str]:
     Raises:
         StaleArtifact: `data` is neither.
     """
-    from speechprep.artifacts import storage
-
-    is_run = manifest.find(data) is None
-    rows = data
-    if is_run:
-        rows = next((f for f in (storage.join(data, k) for k in ("tokens", "packed")) if manifest.find(f)), "")
-        if not rows:
-            raise StaleArtifact(
-                f"{data} is neither a run with tokens or packed nor one of these folders; run the stage 'interleave'"
-            )
-    run = data if is_run else data.rstrip("/").rpartition("/")[0] or "."
-    return rows, storage.join(run, "subword")
+    if manifest.find(data) is not None:
+        return data
+    rows = next((f for f in (storage.join(data, k) for k in ("tokens", "packed")) if manifest.find(f)), "")
+    if not rows:
+        raise StaleArtifact(
+            f"{data} is neither a run with tokens or packed nor one of these folders; run the stage 'interleave'"
+        )
+    return rows
 
 
-def codebook_of(vocabulary: str) -> str:
-    """Content fingerprint of the codebook of the units in the run of a vocabulary; "" without units."""
-    units = manifest.find(vocabulary.rpartition("/")[0] + "/units")
-    return "" if units is None else str(units.extra.get("codebook", ""))
+def _words(run: str) -> str | None:
+    """Content of the `words` of a run."""
+    words = manifest.find(storage.join(run, "words"))
+    return None if words is None else words.content
 
 
-def _check_compatible(vocabularies: list[str]) -> None:
-    """Check that all runs have the same vocabulary and codebook.
+def vocabulary_of(folders: list[str], given: str | None = None) -> str:
+    """The `subword` folder of folders of rows: the option `vocabulary`, or the folder beside one of them.
+
+    A run with the vocabulary of another run needs no `subword` folder of its own.
+
+    Args:
+        folders: folders of `tokens` or `packed`.
+        given: option `vocabulary`.
 
     Raises:
-        StaleArtifact: different vocabularies or codebooks; the message names both.
+        StaleArtifact: rows of different vocabularies, or no `subword` folder; the message names the folders.
     """
-    from speechprep.models.data import VocabularyMetadata
-
-    first, *others = vocabularies
-    for other in others:
-        if VocabularyMetadata.load(other).fingerprint != VocabularyMetadata.load(first).fingerprint:
-            raise StaleArtifact(f"{other} and {first} are different vocabularies; train on runs with one vocabulary")
-        codebooks = codebook_of(first), codebook_of(other)
-        if all(codebooks) and codebooks[0] != codebooks[1]:
+    beside = [storage.join(storage.parent(folder), "subword") for folder in folders]
+    found = {path: body.content for path in ([given] if given else beside) if (body := manifest.find(path)) is not None}
+    recorded = {folder: manifest.read(folder).extra.get("vocabulary") for folder in folders}
+    made_with = {folder: str(content) for folder, content in recorded.items() if content}
+    first = next(iter(made_with), folders[0])
+    for folder, content in made_with.items():
+        if content != made_with[first]:
             raise StaleArtifact(
-                f"the units of the run of {first} have codebook {codebooks[0][:12]}, the units of the run of {other} "
-                f"{codebooks[1][:12]}; make the units of all runs with one codebook"
+                f"{folder} has rows of vocabulary {content[:12]}, {first} of {made_with[first][:12]}, different "
+                "vocabularies; run interleave with one subword folder"
             )
+    wanted = made_with.get(first, next(iter(found.values()), ""))
+    match = next((path for path, content in found.items() if content == wanted), None)
+    if match is None:
+        listed = ", ".join(f"{path} ({content[:12]})" for path, content in found.items()) or "none"
+        raise StaleArtifact(
+            f"no subword folder of vocabulary {wanted[:12]}, with which {first} was made; there is {listed}; set "
+            "vocabulary to its folder"
+        )
+    return match
 
 
 def _trained(options: SutlmOptions, metadata: VocabularyMetadata, vocabulary: str) -> SutlmForCausalLM:
@@ -183,18 +212,20 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
     """
     from speechprep.models.batches import PackedBatches
     from speechprep.models.data import Reader, VocabularyMetadata
+    from speechprep.models.data.unit_identity import check_same_units
     from speechprep.models.sutlm.config import SutlmConfig
     from speechprep.models.sutlm.model import SutlmForCausalLM
     from speechprep.models.training.run import TrainingJob
     from speechprep.tokenizers.subword.vocabulary import Vocabulary
 
-    locations = [locate(folder) for folder in data]
-    folders, vocabularies = [rows for rows, _ in locations], [vocabulary for _, vocabulary in locations]
-    metadata, vocab = VocabularyMetadata.load(vocabularies[0]), Vocabulary.load(vocabularies[0])
-    _check_compatible(vocabularies)
+    drawn = options.rendering == "epoch"
+    folders = data if drawn else [locate(folder) for folder in data]
+    inputs = [storage.join(run, "units") for run in data] if drawn else folders
+    vocabulary, units = vocabulary_of(inputs, options.vocabulary), check_same_units(inputs)
+    metadata, vocab = VocabularyMetadata.load(vocabulary), Vocabulary.load(vocabulary)
 
     def batches(rank: int, world: int, part: str | None) -> PackedBatches:
-        mixture = sources(folders, options, part)
+        mixture = sources(folders, options, part, vocabulary)
         return PackedBatches(
             Reader(
                 mixture, options.context, vocabulary=metadata, batch_rows=options.rows, seed=options.seed, rank=rank,
@@ -204,15 +235,15 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
 
     def model() -> SutlmForCausalLM:
         if options.init is not None:
-            return _trained(options, metadata, vocabularies[0])
+            return _trained(options, metadata, vocabulary)
         config = SutlmConfig.for_vocabulary(
-            vocab, metadata.fingerprint, codebook=codebook_of(vocabularies[0]), size=options.size,
+            vocab, metadata.fingerprint, codebook=units.codebook, size=options.size,
             context=options.context, dropout=options.dropout, held_out=options.held_out,
         )  # fmt: skip
         return SutlmForCausalLM(config)
 
     def finish(out: Path) -> None:
-        shutil.copytree(vocabularies[0], out / "subword", dirs_exist_ok=True)
+        shutil.copytree(vocabulary, out / "subword", dirs_exist_ok=True)
 
     train_part, validation_part = ("train", "validation") if options.validation else (None, None)
     batches(0, 1, train_part)  # its constructor checks the data before the first step
@@ -224,7 +255,8 @@ def training_job(data: list[str], options: SutlmOptions) -> TrainingJob:
         facts={
             "model": "sutlm",
             "vocabulary": metadata.fingerprint,
-            "data": [manifest.read(folder).content for folder in folders],
+            "data": [manifest.read(folder).content for folder in inputs],
+            **({"words": [_words(run) for run in data]} if drawn else {}),
         },
         finish=finish,
     )

@@ -199,10 +199,15 @@ def single(stage: Stage, options: dict[str, Any], seed: int, sources: list[str],
     """
     if stage.plan is not None:
         return [Step(stage.name, stage, stage.configure(options), seed, {}, out, sources)]
-    folders = _by_kind(sources)
+    folders, rivals = _by_kind(sources)
     steps: list[Step] = []
     inputs: dict[str, str] = {}
     for read in stage.reads_for(options, folders):
+        if read.kind in rivals:
+            raise ConfigError(
+                f"{stage.name} reads one folder of {read.kind!r}, the inputs hold {' and '.join(rivals[read.kind])}; "
+                "name one of them, or ingest both corpora into one run"
+            )
         if read.kind in folders:
             inputs[read.role] = folders[read.kind]
         elif not read.optional:
@@ -224,19 +229,33 @@ def single(stage: Stage, options: dict[str, Any], seed: int, sources: list[str],
     return steps
 
 
-def _by_kind(sources: list[str]) -> dict[str, str]:
-    """Kind -> folder, of the sources and of the folders in them."""
-    folders: dict[str, str] = {}
+def _by_kind(sources: list[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Kind -> folder, of the sources and of the folders in them; and kind -> folders for kinds with several folders.
+
+    A dataset folder named as a source comes before the folders in run folders.
+    """
+    named: dict[str, list[str]] = {}
+    in_runs: dict[str, list[str]] = {}
     for source in sources:
         whole = manifest.find(source)
         if whole is not None:
-            folders[whole.kind] = source
+            _append(named.setdefault(whole.kind, []), source)
             continue
         inner = {name: manifest.find(storage.join(source, name)) for name in storage.folders(source)}
         kinds = [(name != body.kind, name, body.kind) for name, body in inner.items() if body is not None]
+        first: dict[str, str] = {}
         for _, name, kind in sorted(kinds):  # the folder named after its kind comes first
-            folders.setdefault(kind, storage.join(source, name))
-    return folders
+            first.setdefault(kind, storage.join(source, name))
+        for kind, folder in first.items():
+            _append(in_runs.setdefault(kind, []), folder)
+    folders = in_runs | named
+    return {kind: paths[0] for kind, paths in folders.items()}, {k: paths for k, paths in folders.items() if paths[1:]}
+
+
+def _append(folders: list[str], folder: str) -> None:
+    """Add a folder that is not in the list yet."""
+    if storage.absolute(folder) not in map(storage.absolute, folders):
+        folders.append(folder)
 
 
 def _writer(kind: str, options: dict[str, Any], folders: dict[str, str]) -> Stage | None:

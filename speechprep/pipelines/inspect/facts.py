@@ -210,7 +210,7 @@ def _subword(folder: CheckedFolder) -> Facts:
         coverage = json.loads((path / "coverage.json").read_text(encoding="utf-8"))
     described = vocabulary.describe()
     facts = {name: described[name] for name in ("size", "k", "language", "ranges", "unit_algorithm")}
-    facts |= {"coverage": coverage, "transformers": vocabulary.has_tokenizer}
+    facts |= {"coverage": coverage, "transformers": vocabulary.has_tokenizer, **_from_input(folder, "units", ("grid",))}
     units = folder.input("units")
     if units is None:
         facts["codebook"] = UNKNOWN
@@ -220,12 +220,21 @@ def _subword(folder: CheckedFolder) -> Facts:
 
 
 def _interleave(folder: CheckedFolder) -> Facts:
-    return {**_from_input(folder, "units", ("grid", "k")), "vocabulary": _content(folder, "subword")}
+    facts = {**_from_input(folder, "units", ("grid", "k")), "vocabulary": _content(folder, "subword")}
+    return facts | _known_codebook(folder, "units")
+
+
+def _known_codebook(folder: CheckedFolder, role: str) -> Facts:
+    facts = _from_input(folder, role, ("codebook",))
+    return facts if facts["codebook"] else {}
 
 
 def _pack(folder: CheckedFolder) -> Facts:
     grid = _from_input(folder, "tokens", ("grid",))
-    return {**grid, "context": folder.config.get("context"), "vocabulary": _content(folder, "subword")}
+    cut = sum(int(shard.counters.get("cut_documents", 0)) for shard in folder.manifest.shards)
+    grid |= _known_codebook(folder, "tokens")
+    facts = {**grid, "context": folder.config.get("context"), "vocabulary": _content(folder, "subword")}
+    return {**facts, "cut_documents": cut} if cut else facts
 
 
 def _index(folder: CheckedFolder) -> Facts:
@@ -252,7 +261,12 @@ def _images(folder: CheckedFolder) -> Facts:
     return {"codec": folder.manifest.made_of.get("backend"), "length": length}
 
 
-OPTIONAL = {"subword": ("codebook",), "ingest": ("with_transcript", "without_transcript")}
+OPTIONAL = {
+    "subword": ("codebook", "grid"),
+    "interleave": ("codebook",),
+    "pack": ("codebook",),
+    "ingest": ("with_transcript", "without_transcript"),
+}
 """Stage -> facts absent from the manifests of earlier versions."""
 
 STAGES: dict[str, Callable[[CheckedFolder], Facts | None]] = {

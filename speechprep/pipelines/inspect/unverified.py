@@ -26,6 +26,12 @@ UNVERIFIED: dict[str, dict[str, str]] = {
     "cluster": {
         "extra.device": "the hardware of the k-means run is not recorded elsewhere",
     },
+    "subword": {
+        "extra.pieces": "the pieces are counted on the training sample, and it is not stored",
+    },
+    "pack": {
+        "counters.cut_documents": "copies of a repeated document are not told apart from the pieces of a cut document",
+    },
     "index": {
         "counters.reused": "the earlier index may be absent",
         "extra.recall_at_10": "it needs the queries of the embedder",

@@ -103,16 +103,22 @@ def run(ctx: ShardContext) -> None:
 
 
 def _check_codebook(ctx: ShardContext) -> None:
-    """Refuse units of another codebook than those of the vocabulary. Older vocabularies have no codebook recorded.
+    """Refuse units of another codebook or frame grid than those of the vocabulary. Older vocabularies record neither.
 
     Raises:
-        StaleArtifact: naming both codebooks.
+        StaleArtifact: naming both codebooks or grids.
     """
     trained_on, given = (ctx.extra(role).get("codebook") for role in ("subword", "units"))  # noqa: S610
     if trained_on and given and trained_on != given:
         raise StaleArtifact(
             f"the vocabulary was made from units of codebook {trained_on[:12]}, the units are of {given[:12]}; run "
             "units with the first codebook, or run subword on these units"
+        )
+    grids = [ctx.extra(role).get("grid") for role in ("subword", "units")]  # noqa: S610
+    if all(grids) and grids[0] != grids[1]:
+        raise StaleArtifact(
+            f"the vocabulary was made from units of the frame grid {grids[0]}, the units have {grids[1]}; run units "
+            "with the first codebook, or run subword on these units"
         )
 
 
@@ -190,7 +196,8 @@ def _floats(array: pa.Array) -> NDArray[np.float64]:
 def facts(done: Finished) -> dict[str, Any]:
     """Entries of the manifest for the inverse of the rows."""
     units = done.inputs["units"].extra
-    return {"grid": units["grid"], "k": units["k"], "vocabulary": done.inputs["subword"].content}
+    codebook = {"codebook": units["codebook"]} if units.get("codebook") else {}
+    return {"grid": units["grid"], "k": units["k"], "vocabulary": done.inputs["subword"].content, **codebook}
 
 
 STAGE = Stage(

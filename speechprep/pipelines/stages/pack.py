@@ -93,7 +93,8 @@ def run(ctx: ShardContext) -> None:
     ctx.open_shards(shards)
     ctx.done(documents_tokens=spill.tokens, **{f"tokens.{g}": int(n) for g, n in zip(GROUPS, taken, strict=True)})
     placed = rows = last = 0
-    for batch, counts in _rows(_documents(spill, mixture), layout, split=config.split):
+    cut = [0]
+    for batch, counts in _rows(_documents(spill, mixture), layout, cut, split=config.split):
         # Shards have equal shares of the tokens; a row goes to the shard of its first token.
         shard = np.minimum((placed + np.cumsum(counts) - counts) * shards // max(total, 1), shards - 1)
         for begin, end in _stretches(shard):
@@ -105,6 +106,8 @@ def run(ctx: ShardContext) -> None:
         rows += batch.num_rows
         ctx.done(rows=batch.num_rows)
     ctx.done(tokens=placed, padding=rows * config.context - placed)
+    if not config.split:
+        ctx.done(cut_documents=cut[0])
 
 
 def _sort(ctx: ShardContext, spill: Spill, mixture: Mixture) -> None:
@@ -136,8 +139,17 @@ def _mixed(documents: DocumentBatch, order: Any) -> DocumentBatch:
     return DocumentBatch(documents.names.take(pa.array(order)), tokens, lengths)
 
 
-def _rows(parts: Iterator[DocumentBatch], layout: Layout, *, split: bool) -> Iterator[tuple[pa.RecordBatch, Any]]:
-    """Packed rows, and the number of tokens without padding in each."""
+def _rows(
+    parts: Iterator[DocumentBatch], layout: Layout, cut: list[int], *, split: bool
+) -> Iterator[tuple[pa.RecordBatch, Any]]:
+    """Packed rows, and the number of tokens without padding in each.
+
+    Args:
+        parts: documents in order.
+        layout: layout of a row.
+        cut: counts of documents longer than a row, for `split` = False: the first item is raised.
+        split: option `split`.
+    """
     rest = DocumentBatch.empty()
     for documents in parts:
         if split:
@@ -145,6 +157,7 @@ def _rows(parts: Iterator[DocumentBatch], layout: Layout, *, split: bool) -> Ite
             token_counts = np.full(batch.num_rows, layout.context)
         else:
             pieces, goes_on = cut_long(documents, layout.context)
+            cut[0] += int(np.count_nonzero(documents.lengths > layout.context))
             bins = best_fit(pieces.lengths, goes_on, layout.context)
             batch = layout.padded_rows(pieces, bins)
             token_counts = np.array([pieces.lengths[b].sum() for b in bins], np.int64)
@@ -159,10 +172,28 @@ def _stretches(shard: Any) -> Iterator[tuple[int, int]]:
     yield from zip(cuts.tolist(), [*cuts[1:].tolist(), len(shard)], strict=True)
 
 
+def warning(extra: dict[str, Any]) -> str:
+    """Warning for documents longer than a row with `split = false`."""
+    cut = extra.get("cut_documents", 0)
+    if not cut:
+        return ""
+    return (
+        f"{cut:,} documents are longer than {extra['context']:,} tokens and were cut; the rest of each starts the next "
+        "row without a begin token. Set a larger context, or interleave shorter utterances"
+    )
+
+
 def facts(done: Finished) -> dict[str, Any]:
     """Entries of the manifest for readers of the rows."""
     extra = done.inputs["tokens"].extra
-    return {"context": done.config.context, "vocabulary": done.inputs["subword"].content, "grid": extra.get("grid")}
+    cut = sum(int(shard.counters.get("cut_documents", 0)) for shard in done.shards)
+    return {
+        "context": done.config.context,
+        "vocabulary": done.inputs["subword"].content,
+        "grid": extra.get("grid"),
+        **({"codebook": extra["codebook"]} if extra.get("codebook") else {}),
+        **({"cut_documents": cut} if cut else {}),
+    }
 
 
 STAGE = Stage(
@@ -174,6 +205,7 @@ STAGE = Stage(
     run=run,
     schema=PACKED,
     facts=facts,
+    warning=warning,
     help="Pack token rows into rows of a fixed length for a trainer, shuffled by a seed.",
     examples=("speechprep pack --input run/tokens --input run/subword --out run/packed --set context=2048",),
 )

@@ -37,6 +37,7 @@ from speechprep.tokenizers.subword.train import train_text, train_units
 from speechprep.tokenizers.subword.vocabulary import TEXT_MODEL, UNIT_MODEL, Vocabulary
 
 COVERAGE = "coverage.json"
+RARE = 0.1  # of the merged pieces, at most once in the training sample: more of them are a warning
 _ROWS = 1024
 
 
@@ -121,25 +122,34 @@ def sample_texts(ctx: ShardContext) -> HashSample:
 
 
 def compression_of_units(
-    vocabulary: Vocabulary, records: list[tuple[NDArray[Any], int]], grid: FrameGrid
+    vocabulary: Vocabulary, records: list[tuple[NDArray[Any], int]], grid: FrameGrid, seen: NDArray[np.int64]
 ) -> dict[str, float]:
-    """Frames, runs and tokens of the units trained on, and each of these for one second."""
+    """Frames, runs and tokens of the units trained on, and each of these for one second. Adds to the counts `seen`."""
     frames = sum(count for _, count in records)
     runs = sum(len(units) for units, _ in records)
     tokens = 0
     for start in range(0, len(records), _ROWS):
         part = [units for units, _ in records[start : start + _ROWS]]
-        tokens += len(vocabulary.encode_units(np.concatenate(part), offsets_of(np.array([*map(len, part)])))[0])
+        ids, _ = vocabulary.encode_units(np.concatenate(part), offsets_of(np.array([*map(len, part)])))
+        tokens += len(ids)
+        seen += np.bincount(ids, minlength=len(seen))
     return _rates({"frames": frames, "runs": runs, "tokens": tokens}, frames / grid.rate)
 
 
-def compression_of_text(vocabulary: Vocabulary, records: list[tuple[str, float]]) -> dict[str, float]:
-    """Characters, words and tokens of the text trained on, and each of these for one second of its speech."""
+def compression_of_text(
+    vocabulary: Vocabulary, records: list[tuple[str, float]], seen: NDArray[np.int64]
+) -> dict[str, float]:
+    """Characters, words and tokens of the text trained on, and each of these for one second of its speech.
+
+    Adds to the counts `seen`.
+    """
     characters = words = tokens = 0
     for start in range(0, len(records), _ROWS):
         texts = ["".join(" " + word for word in text.split()) for text, _ in records[start : start + _ROWS]]
         characters, words = characters + sum(map(len, texts)), words + sum(text.count(" ") for text in texts)
-        tokens += len(vocabulary.encode_texts(texts)[0])
+        ids, _ = vocabulary.encode_texts(texts)
+        tokens += len(ids)
+        seen += np.bincount(ids, minlength=len(seen))
     counts = {"characters": characters, "words": words, "tokens": tokens}
     return _rates(counts, sum(duration for _, duration in records))
 
@@ -147,6 +157,50 @@ def compression_of_text(vocabulary: Vocabulary, records: list[tuple[str, float]]
 def _rates(counts: dict[str, int], seconds: float) -> dict[str, float]:
     rates = {f"{name}_per_second": round(count / seconds, 4) for name, count in counts.items() if seconds > 0}
     return {"seconds": round(seconds, 4), **counts, **rates}
+
+
+def pieces(vocabulary: Vocabulary, config: Config, seen: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+    """Pieces asked for, made, and rare: longer than one unit or character, and at most once in the training sample.
+
+    Args:
+        vocabulary: the vocabulary.
+        config: the options.
+        seen: (vocabulary,) count of each token in the encoded training sample.
+    """
+    asked = {"unit": config.unit_vocab_size, "text": config.text_vocab_size}
+    if config.algorithm == "none":
+        del asked["unit"]
+    counts = {}
+    for modality, number in asked.items():
+        start, stop = vocabulary.describe()["ranges"][modality]
+        if stop > start:
+            long = np.array([_is_long(piece) for piece in vocabulary.tokens[start:stop]], np.bool_)
+            rare = int(np.count_nonzero(long & (seen[start:stop] <= 1)))
+            counts[modality] = {"asked": number, "made": stop - start, "merged": int(long.sum()), "rare": rare}
+    return counts
+
+
+def _is_long(piece: str) -> bool:
+    """True for a piece of several units or characters; bytes like <0x41> and <unk> are single."""
+    return len(piece) > 1 and not (piece.startswith("<") and piece.endswith(">"))
+
+
+def warning(facts: dict[str, Any]) -> str:
+    """Warning for fewer pieces than asked for, and for pieces learnt by heart."""
+    problems = []
+    for modality, count in (facts.get("pieces") or {}).items():
+        option = f"{modality}_vocab_size"
+        if count["made"] < count["asked"]:
+            problems.append(
+                f"{count['made']:,} {modality} pieces were made of {count['asked']:,} asked for: the corpus has no "
+                f"more; set {option}={count['made']}, or add data"
+            )
+        if count["rare"] > RARE * max(count["merged"], 1):
+            problems.append(
+                f"{count['rare']:,} of {count['merged']:,} merged {modality} pieces occur at most once in the training "
+                f"sample: the vocabulary memorises the corpus; lower {option}, or add data"
+            )
+    return "; ".join(problems)
 
 
 def run(ctx: ShardContext) -> None:
@@ -175,13 +229,16 @@ def run(ctx: ShardContext) -> None:
     vocabulary = Vocabulary.build(text_model, unit_model, facts["k"], config.language)
     vocabulary.save(ctx.out)
     grid = FrameGrid(**facts["grid"])
-    coverage["compression"] = {"speech": compression_of_units(vocabulary, unit_records, grid)}
+    seen = np.zeros(vocabulary.size, np.int64)
+    coverage["compression"] = {"speech": compression_of_units(vocabulary, unit_records, grid, seen)}
     if text_records:
-        coverage["compression"]["text"] = compression_of_text(vocabulary, text_records)
+        coverage["compression"]["text"] = compression_of_text(vocabulary, text_records, seen)
     (ctx.out / COVERAGE).write_text(json.dumps(coverage, indent=2) + "\n", encoding="utf-8")
     described = vocabulary.describe()
     ctx.facts.update({name: described[name] for name in ("size", "k", "language", "ranges", "unit_algorithm")})
     ctx.facts.update(coverage=coverage, transformers=vocabulary.has_tokenizer)
+    ctx.facts["pieces"] = pieces(vocabulary, config, seen)
+    ctx.facts["grid"] = facts["grid"]
     if facts.get("codebook"):  # `interleave` refuses units of another codebook
         ctx.facts["codebook"] = facts["codebook"]
 
@@ -194,6 +251,7 @@ STAGE = Stage(
     config=Config,
     run=run,
     schema=None,
+    warning=warning,
     help="Train SentencePiece on units and on text, and join both into one vocabulary.",
     examples=("speechprep subword --input run/units --input run/words --out run/subword",),
 )

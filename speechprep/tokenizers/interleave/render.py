@@ -46,6 +46,20 @@ class Utterances:
     units: NDArray[np.unsignedinteger]
     unit_offsets: Ints
 
+    def take(self, index: Ints) -> Utterances:
+        """The utterances with the numbers `index` (m,), in this order."""
+        counts, frames = np.diff(self.word_offsets)[index], np.diff(self.unit_offsets)[index]
+        words = ranges(self.word_offsets[:-1][index], counts)
+        return Utterances(
+            self.ids.take(pa.array(index)),
+            self.words.take(pa.array(words)),
+            self.starts[words],
+            self.ends[words],
+            offsets_of(counts),
+            gather(self.units, self.unit_offsets[:-1][index], frames),
+            offsets_of(frames),
+        )
+
     def without_words(self, utterance: NDArray[np.bool_]) -> Utterances:
         """The batch without the words of the marked utterances. `utterance`: (n,) bool."""
         counts = np.diff(self.word_offsets)
@@ -130,6 +144,24 @@ def render(
         to_arrow(batch.ends[timed], timed_at),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=TOKENS)
+
+
+def render_tokens(
+    batch: Utterances, runs: Runs, word_tokens: tuple[NDArray[np.int32], Ints], vocab: Vocabulary
+) -> tuple[NDArray[np.int32], Ints]:
+    """Token ids (t,) of the rows of planned runs, and row offsets (rows + 1,): `render` without its other columns."""
+    if not len(runs.key):
+        return np.zeros(0, np.int32), np.zeros(1, np.int64)
+    utterance = runs.key // len(KINDS)
+    word_ids, word_at = word_tokens
+    segment, starts, lengths = _segments(batch, runs, utterance)
+    values, _, value_at = dedup_ragged(gather(batch.units, starts, lengths), offsets_of(lengths))
+    unit_ids, unit_at = vocab.encode_units(values, value_at)
+    w0, w1 = batch.word_offsets[utterance] + runs.w0, batch.word_offsets[utterance] + runs.w1
+    begin = np.where(runs.speech, len(word_ids) + unit_at[segment], word_at[w0])
+    length = np.where(runs.speech, unit_at[segment + 1] - unit_at[segment], word_at[w1] - word_at[w0])
+    tokens, row_at, _, _ = _lay_out(runs, np.concatenate([word_ids, unit_ids]), begin, length, vocab)
+    return tokens, row_at
 
 
 def _segments(batch: Utterances, runs: Runs, utterance: Ints) -> tuple[Ints, Ints, Ints]:

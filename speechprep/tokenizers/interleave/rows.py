@@ -34,10 +34,21 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import BadInput, ConfigError
-from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys
+from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys, salted
 from speechprep.tokenizers.arrays.ragged import Ints, offsets_of, ranges
 from speechprep.tokenizers.interleave.policies import POLICIES, PolicyOptions
-from speechprep.tokenizers.interleave.render import AST, CST_TU, CST_UT, KINDS, TEXT, UNIT, Runs, Utterances, render
+from speechprep.tokenizers.interleave.render import (
+    AST,
+    CST_TU,
+    CST_UT,
+    KINDS,
+    TEXT,
+    UNIT,
+    Runs,
+    Utterances,
+    render,
+    render_tokens,
+)
 from speechprep.tokenizers.interleave.spans import SpanTable, span_table
 from speechprep.tokenizers.subword.wordtable import WordTable
 
@@ -46,6 +57,7 @@ if TYPE_CHECKING:
 
 CHOICES = (*KINDS, "cst", "cst_both")  # `cst` draws one of the two orders for each utterance
 _ORDER_STREAM = 16  # random stream of the CST order; policies use lower numbers
+_KIND_STREAM = 17  # random stream of the kinds of `drawn`
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,52 @@ class Interleaver:
 
     def rows(self, batch: Utterances) -> Rows:
         """All rows of a batch, sorted by utterance, then by kind in the order of `KINDS`."""
+        batch, codes, irreversible, untimed = self._usable(batch)
+        spans = span_table(batch.starts, batch.word_offsets, np.diff(batch.unit_offsets), self.grid)
+        draws = Draws(record_keys(self.seed, "interleave", batch.ids.to_pylist()))
+        tokens = render(batch, self._plan(batch, spans, draws), self.words.tokens(codes), self.vocab, self.grid)
+        return Rows(tokens, irreversible, untimed)
+
+    def drawn(self, batch: Utterances, turn: int) -> tuple[NDArray[np.int32], Ints, NDArray[np.int8]]:
+        """One row of each utterance, with its kind and its spans drawn for this turn.
+
+        Args:
+            batch: n utterances, each `renderable`.
+            turn: number of the drawing, for example of the epoch. Turns are independent.
+
+        Returns:
+            Tokens (t,), row offsets (n + 1,), and index in `KINDS` of each row (n,).
+        """
+        batch, codes, _, _ = self._usable(batch)
+        spans = span_table(batch.starts, batch.word_offsets, np.diff(batch.unit_offsets), self.grid)
+        draws = Draws(salted(record_keys(self.seed, "interleave", batch.ids.to_pylist()), turn))
+        rows, zeros = np.arange(len(batch.ids)), np.zeros(len(batch.ids), np.int64)
+        choices = np.array(self._choices())
+        chosen = choices[(draws.uniform(_KIND_STREAM, rows, zeros) * len(choices)).astype(np.int64)]
+        tokens, offsets = render_tokens(
+            batch, self._plan(batch, spans, draws, chosen), self.words.tokens(codes), self.vocab
+        )
+        return tokens, offsets, chosen.astype(np.int8)
+
+    def renderable(self, batch: Utterances) -> NDArray[np.bool_]:
+        """(n,) True for utterances with the speech and the usable words that every kind of the interleaver needs."""
+        batch, _, _, _ = self._usable(batch)
+        fits: NDArray[np.bool_] = np.ones(len(batch.ids), bool)
+        for kind in self._choices():
+            if kind != TEXT:
+                fits &= np.diff(batch.unit_offsets) > 0
+            if kind != UNIT:
+                fits &= np.diff(batch.word_offsets) > 0
+        return fits
+
+    def _choices(self) -> list[int]:
+        """Kinds of `drawn`, as indices of `KINDS`."""
+        expanded = {"cst": ("cst_ut", "cst_tu"), "cst_both": ("cst_ut", "cst_tu")}
+        names = {name for kind in self.kinds for name in expanded.get(kind, (kind,))}
+        return [i for i, name in enumerate(KINDS) if name in names]
+
+    def _usable(self, batch: Utterances) -> tuple[Utterances, Ints, NDArray[np.bool_], NDArray[np.bool_]]:
+        """The batch without unusable words, word codes, and (n,) True where words are irreversible or untimed."""
         codes = self.words.look_up(batch.words)
         row = np.repeat(np.arange(len(batch.ids)), np.diff(batch.word_offsets))
         irreversible, untimed = np.zeros(len(batch.ids), bool), np.zeros(len(batch.ids), bool)
@@ -110,13 +168,19 @@ class Interleaver:
         unusable = irreversible | untimed
         if unusable.any():
             batch, codes = batch.without_words(unusable), codes[~unusable[row]]
-        spans = span_table(batch.starts, batch.word_offsets, np.diff(batch.unit_offsets), self.grid)
-        word_tokens = self.words.tokens(codes)
-        tokens = render(batch, self._plan(batch, spans), word_tokens, self.vocab, self.grid)
-        return Rows(tokens, irreversible, untimed)
+        return batch, codes, irreversible, untimed
 
-    def _plan(self, batch: Utterances, spans: SpanTable) -> Runs:
-        draws = Draws(record_keys(self.seed, "interleave", batch.ids.to_pylist()))
+    def _plan(self, batch: Utterances, spans: SpanTable, draws: Draws, chosen: Ints | None = None) -> Runs:
+        """Runs of all kinds, or of the kind `chosen` (n,) of each utterance."""
+        if chosen is not None:
+            rows = np.arange(len(chosen))
+            orders = {UNIT: (True,), TEXT: (False,), CST_UT: (True, False), CST_TU: (False, True)}
+            parts = [
+                _whole_utterances(kind, rows[chosen == kind], is_unit, spans)
+                for kind, order in orders.items()
+                for is_unit in order
+            ]
+            return Runs.merge([*parts, self._alternate(draws, rows[chosen == AST], spans)])
         speech, text = spans.n_frames > 0, np.diff(batch.word_offsets) > 0
         both = speech & text
         rows = np.arange(len(both))

@@ -457,3 +457,10 @@ def test_an_empty_sample_says_where_to_look(make_corpus: Callable, run_stage: Ca
     made = sampled(make_corpus, run_stage, [{"id": "short", "sound": np.zeros(10, np.float32)}])
     with pytest.raises(ConfigError, match="rejects of sample"):
         run_stage(stage.STAGE, {}, {"sample": made})
+
+
+def test_few_frames_for_each_unit_are_a_warning() -> None:
+    told = stage.STAGE.warning({"k": 100, "frames_used": 3999})
+    assert "3,999 frames for 100 units" in told
+    assert "lower k to 99" in told
+    assert stage.STAGE.warning({"k": 100, "frames_used": 4000}) == ""

@@ -238,3 +238,21 @@ def _dump(folder: Path) -> bytes:
     if not path.exists():
         joblib.dump(fitted(np.random.default_rng(0).standard_normal((400, DIM)).astype(np.float32)), path)
     return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "told"),
+    [
+        (np.zeros((20, 3)), "20 of 20 centroids are zero"),
+        (np.concatenate([np.zeros((3, 3)), np.eye(3), -np.eye(3)]), "3 of 9 centroids are zero and 0 equal"),
+        (np.concatenate([np.eye(3), np.eye(3)]), "0 of 6 centroids are zero and 3 equal"),
+        (np.concatenate([np.zeros((1, 9)), np.eye(9)]), None),  # a tenth, as in `cluster`
+    ],
+)
+def test_a_collapsed_codebook_is_refused(tmp_path: Path, matrix: np.ndarray, told: str | None) -> None:
+    np.save(tmp_path / "km.npy", matrix.astype(np.float32))
+    if told is None:
+        assert len(read_centroids(str(tmp_path / "km.npy"))[0]) == len(matrix)
+    else:
+        with pytest.raises(ConfigError, match=told):
+            read_centroids(str(tmp_path / "km.npy"))

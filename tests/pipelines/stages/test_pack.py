@@ -180,3 +180,14 @@ def test_tokens_of_another_vocabulary_are_refused(tmp_path, run_stage, vocab, to
 def test_options_that_cannot_be_are_refused_by_name(option):
     with pytest.raises(ConfigError, match=next(iter(option))):
         STAGE.configure(option)
+
+
+def test_documents_cut_in_spite_of_split_false_are_counted(tmp_path, run_stage, vocab, tokens):
+    long = sum(len(row["input_ids"]) > 64 for row in tokens)
+    assert 0 < long < len(tokens)
+    for context, expected in ((64, long), (1024, 0)):
+        given, options = inputs(tmp_path / str(context), vocab, tokens), {"context": context, "split": False}
+        complete = manifest.read(str(run_stage(STAGE, options, given, out=tmp_path / f"p{context}")))
+        assert complete.counters["cut_documents"] == expected
+        told = STAGE.warning(complete.extra)
+        assert told.startswith(f"{long:,} documents are longer than 64 tokens") if expected else told == ""

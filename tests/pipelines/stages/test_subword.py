@@ -164,3 +164,26 @@ def test_the_sample_is_the_longest_run_of_lowest_hashes_in_whatever_order_they_c
     assert found.coverage() == sample(list(sizes)).coverage()
     assert found.coverage()["size_seen"] == sum(sizes.values())
     assert found.coverage()["size_used"] == sum(sizes[id] for id in wanted)
+
+
+@pytest.mark.parametrize(("asked", "warned"), [(60, ""), (10_000, "asked for")])
+def test_fewer_pieces_than_asked_for_and_pieces_learnt_by_heart_are_a_warning(tmp_path, run_stage, asked, warned):
+    utterances = {f"v{i}": frames_of(i % 3) for i in range(30)} if not warned else UTTERANCES
+    inputs = {"units": units_folder(tmp_path / "units", utterances=utterances)}
+    out = run_stage(STAGE, {"unit_vocab_size": asked}, inputs)
+    extra = manifest.read(str(out)).extra
+    count, vocabulary = extra["pieces"]["unit"], Vocabulary.load(out)
+    assert (count["asked"], count["made"]) == (asked, vocabulary.unit_size)
+    tokens = []
+    for units in utterances.values():
+        runs = dedup(units)[0]
+        tokens += vocabulary.encode_units(runs, np.array([0, len(runs)]))[0].tolist()
+    pieces = list(enumerate(vocabulary.tokens))[vocabulary.unit_offset :]
+    long = [token for token, piece in pieces if len(piece) > 1 and not piece.startswith("<")]
+    assert count["merged"] == len(long)
+    assert count["rare"] == sum(tokens.count(token) <= 1 for token in long)
+    told = STAGE.warning(extra)
+    assert (warned in told) if warned else (told == "")
+    if warned:
+        assert f"unit_vocab_size={count['made']}" in told
+        assert "memorises" in told

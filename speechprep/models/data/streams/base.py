@@ -33,19 +33,19 @@ class Stream(ABC):
     sizes: Ints
 
     def __init__(
-        self, source: Source, folder: Folder, context: int, vocabulary: VocabularyMetadata, seed: int, window: int
+        self,
+        source: Source,
+        folder: Folder | None,
+        context: int,
+        vocabulary: VocabularyMetadata,
+        seed: int,
+        window: int,
     ) -> None:
-        self.source, self.folder, self.context, self.vocabulary, self.window = (
-            source,
-            folder,
-            context,
-            vocabulary,
-            window,
-        )
+        self.source, self.context, self.vocabulary, self.window = source, context, vocabulary, window
         self.identity: dict[str, Any] = {
-            "content": folder.manifest.content,
+            "content": None if folder is None else folder.manifest.content,
             "kinds": None if source.kinds is None else sorted(source.kinds),
-            "documents": source.documents if folder.kind == "tokens" else None,
+            "documents": source.documents if folder is None or folder.kind == "tokens" else None,
             "part": None if source.part is None else [source.part, source.validation, source.group],
         }
         self.key = source_key(seed, repr(sorted(self.identity.items())))

@@ -8,6 +8,7 @@ from speechprep.models.data.source import Source
 from speechprep.models.data.streams.base import Stream
 from speechprep.models.data.streams.concatenated import ConcatenatedStream
 from speechprep.models.data.streams.packed import PackedStream
+from speechprep.models.data.streams.rendered import RenderedStream
 from speechprep.models.data.streams.whole_documents import WholeDocumentStream
 from speechprep.models.data.vocabulary import VocabularyMetadata
 
@@ -22,6 +23,8 @@ def open_stream(
             documents longer than the context.
         StaleArtifact, SchemaMismatch: see `open_folder`.
     """
+    if source.render is not None:
+        return RenderedStream(source, context, vocabulary, seed, window, names=names)
     folder = open_folder(source.folder, vocabulary)
     if folder.kind == "packed":
         for option, value in (("kinds", source.kinds), ("part", source.part)):

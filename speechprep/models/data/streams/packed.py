@@ -40,6 +40,7 @@ class PackedStream(RowStream):
         names: bool,
     ) -> None:
         super().__init__(source, folder, context, vocabulary, seed, window)
+        self.folder = folder
         self.sizes = folder.rows
         self.rows = int(folder.rows.sum())
         self.names = names

@@ -31,7 +31,9 @@ def shaped(column: pa.ListArray, context: int) -> NDArray[np.int32]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class Window:
+    """Rows of a window of an epoch."""
+
     rows: Rows
     order: Ints  # (n,) rows of the window in shuffled order
     samples: Ints  # (n,) number of each row within the source
@@ -48,12 +50,12 @@ class RowStream(Stream):
         """Size of a window in rows."""
         return max(1, self.window // self.context)
 
-    def load(self, order: Epoch, window: int) -> _Window:
+    def load(self, order: Epoch, window: int) -> Window:
         """Rows of a window, and their shuffled order."""
         pieces = order.pieces(window)
         first = np.cumsum(self.sizes) - self.sizes
         samples = ranges(first[pieces], self.sizes[pieces])
-        return _Window(self.make(pieces.tolist()), order.within(window, len(samples)), samples)
+        return Window(self.make(pieces.tolist()), order.within(window, len(samples)), samples)
 
     def fill_from(self, epoch: int, numbers: Ints, into: Ints, out: Any) -> None:
         """Copy rows of one epoch, see `Stream`."""

@@ -45,6 +45,7 @@ class WholeDocumentStream(RowStream):
         names: bool,
     ) -> None:
         super().__init__(source, folder, context, vocabulary, seed, window)
+        self.folder = folder
         self.selector = DocumentSelector(folder, source, names=True)
         self.with_names = names
         self.layout = Layout(context, vocabulary.pad, vocabulary.modality)

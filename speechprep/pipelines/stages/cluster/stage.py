@@ -49,6 +49,7 @@ VERSION = 3
 QUALITY = "quality.json"
 SAVED = "k-means.npz"
 SPILLED = "frames.f32"
+FEW_FRAMES = 40  # for each unit: below, cluster warns
 ROWS = 16  # utterances read at once, with their features in memory
 
 
@@ -208,6 +209,17 @@ def position_facts(
     return {name: value for name, value in (("shift", shift), ("position", pnmi)) if value}
 
 
+def warning(facts: dict[str, Any]) -> str:
+    """Warning for few frames for each unit."""
+    k, frames = facts["k"], facts["frames_used"]
+    if frames >= FEW_FRAMES * k:
+        return ""
+    return (
+        f"{frames:,} frames for {k:,} units are {frames / k:.1f} frames for each, below {FEW_FRAMES}: the units follow "
+        f"chance; lower k to {max(1, frames // FEW_FRAMES):,}, or raise max_frames or add audio"
+    )
+
+
 def make_quantizer(config: Config) -> KMeansQuantizer:
     """The quantizer of a configuration."""
     return KMeansQuantizer(
@@ -223,6 +235,7 @@ STAGE = Stage(
     config=Config,
     run=run,
     schema=None,
+    warning=warning,
     backend=lambda config, extras: make_quantizer(config),
     help=(
         "Fit the codebook of speech units: k-means on a sample of frames.\n\nThe sample is drawn first if the"

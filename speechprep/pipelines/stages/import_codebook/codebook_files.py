@@ -28,6 +28,7 @@ from speechprep.pipelines.stages.import_codebook.pickle_values import Damaged, G
 NPY = b"\x93NUMPY"
 MODELS = ("KMeans", "MiniBatchKMeans")  # of sklearn.cluster: the unit is the nearest centroid
 _BLOCK = 1 << 20
+MAX_UNUSED = 0.1  # of the centroids zero or duplicate, as the option max_unused of `cluster`
 # First bytes of unreadable formats, with the remedy.
 _OTHERS = {
     b"ZF": "a file of joblib before 0.10; load and dump it once with a newer joblib",
@@ -172,5 +173,14 @@ def _checked(matrix: NDArray[Any], name: str) -> NDArray[np.float32]:
     if bad:
         raise ConfigError(
             f"{name}: {bad} of {len(centroids)} centroids hold NaN or infinity; the file is damaged, get it again"
+        )
+    zero = ~centroids.any(axis=1)
+    duplicate = np.ones(len(centroids), bool)
+    duplicate[np.unique(centroids, axis=0, return_index=True)[1]] = False
+    unused = int((zero | duplicate).sum())
+    if unused > MAX_UNUSED * len(centroids):
+        raise ConfigError(
+            f"{name}: {int(zero.sum())} of {len(centroids)} centroids are zero and {int((duplicate & ~zero).sum())} "
+            f"equal another centroid, at most {MAX_UNUSED:.0%} are allowed; the codebook has collapsed, get another one"
         )
     return centroids
