@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts import shards, storage
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.errors import BadInput
+from speechprep.pipelines.engine.recovery.hashes import check_copy
 from speechprep.pipelines.engine.task import Work
 from speechprep.tokenizers.arrays import keyed_random
 
@@ -94,8 +95,15 @@ class ShardContext:
         return shards.read_schema(self.work.inputs[role].files()[0])
 
     def path(self, role: str) -> Path:
-        """Local folder of an artifact. An artifact on object storage is copied once for each task."""
-        return storage.fetch_folder(self.work.inputs[role].folder, self.scratch / "inputs" / role)
+        """Local folder of an artifact. An artifact on object storage is copied once for each task.
+
+        Raises:
+            DamagedFile: a file has another content than recorded.
+        """
+        source = self.work.inputs[role]
+        folder = storage.fetch_folder(source.folder, self.scratch / "inputs" / role)
+        check_copy(folder, source.folder, source.manifest.shards)
+        return folder
 
     def extra(self, role: str) -> dict[str, Any]:
         """Entries of `extra` in the manifest of an input."""
