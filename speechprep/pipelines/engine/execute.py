@@ -14,6 +14,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from speechprep.artifacts import manifest, shards, storage
@@ -21,6 +22,7 @@ from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.loaded import loaded_backend
+from speechprep.pipelines.engine.recovery.attempts import Attempt, needs_attempts
 from speechprep.pipelines.engine.recovery.hashes import damaged_commits
 from speechprep.pipelines.engine.stage import Stage, find_stage
 from speechprep.pipelines.engine.task import Input, Task, Work, read_record, write_record
@@ -33,11 +35,22 @@ def execute(task: Task) -> list[Shard]:
     if committed is not None and not damaged_commits([(task, committed)]):
         return committed
     stage = find_stage(task.stage)
-    with _scratch(task) as scratch:
-        ctx = ShardContext(_work(task, stage, scratch))
+    with _attempt(task) as attempt, _scratch(task) as scratch:
+        task = task if attempt is None else attempt.task
+        ctx = ShardContext(replace(_work(task, stage, scratch), attempt=attempt))
         committed = _artifact(stage, ctx, task) if stage.schema is None else _dataset(stage, ctx, task)
     write_record(task, committed, ctx.facts)
     return committed
+
+
+@contextmanager
+def _attempt(task: Task) -> Iterator[Attempt | None]:
+    attempt = Attempt.begin(task) if needs_attempts(task) else None
+    try:
+        yield attempt
+    finally:
+        if attempt is not None:
+            attempt.end()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from speechprep.artifacts.shards import shard_name
 from speechprep.errors import StaleArtifact
 from speechprep.pipelines.engine.recovery.folder import check_folder
 from speechprep.pipelines.engine.recovery.hashes import damaged_commits
+from speechprep.pipelines.engine.recovery.time_limit import TIME_LIMIT
 from speechprep.pipelines.engine.retry import MAX_REJECT_FRACTION, retry_command, with_reject_limit
 from speechprep.pipelines.engine.stage import Stage, StageConfig
 from speechprep.pipelines.engine.task import FolderSizes, Task, intact, read_record
@@ -83,6 +84,7 @@ def prepare(
     rebuild: bool = False,
     shares_disk: bool = True,
     max_reject_fraction: float = MAX_REJECT_FRACTION,
+    time_limit: float = TIME_LIMIT,
     check_hashes: bool = False,
 ) -> Prepared:
     """Compare a step with its folder. The folder is changed by `rebuild` only.
@@ -93,6 +95,7 @@ def prepare(
         rebuild: delete the output files of another fingerprint.
         shares_disk: True if the workers use this machine's disk.
         max_reject_fraction: limit of the run, for the retry commands.
+        time_limit: time limit in seconds for the reading of one input, besides its duration.
         check_hashes: in an unfinished folder, count a commit only if its files have their recorded sha256.
 
     Raises:
@@ -106,7 +109,7 @@ def prepare(
     check_folder(step.folder, made_of, rebuild=rebuild)
     work = storage.absolute(work)
 
-    base = _base_task(step, work if shares_disk else None)
+    base = replace(_base_task(step, work if shares_disk else None), time_limit=time_limit)
     facts: dict[str, Any] = {}
     if step.stage.plan is not None:
         tasks, facts = _planned_tasks(step, base, digest(made_of), Path(work), max_reject_fraction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,13 +18,15 @@ from speechprep.errors import SpeechprepError, StaleArtifact, TooManyRejects
 from speechprep.pipelines.engine.beam.runner import Engine
 from speechprep.pipelines.engine.plan import Prepared, Step, prepare
 from speechprep.pipelines.engine.progress import Listener, NoListener, StepResult
+from speechprep.pipelines.engine.recovery.attempts import crashed
 from speechprep.pipelines.engine.recovery.folder import begin, flush_names, has_leftovers, settle, stale_files
 from speechprep.pipelines.engine.recovery.isolation import pop_crashes, run_todo, update_committed
 from speechprep.pipelines.engine.recovery.lock import DriverLock
+from speechprep.pipelines.engine.recovery.time_limit import TIME_LIMIT
 from speechprep.pipelines.engine.retry import MAX_REJECT_FRACTION
 from speechprep.pipelines.engine.scratch import remove_abandoned, temporary_folder
 from speechprep.pipelines.engine.stage import Finished
-from speechprep.pipelines.engine.task import WORK, read_body
+from speechprep.pipelines.engine.task import STATE, WORK, read_body
 
 SOURCE_FACTS = ("files", "unused_transcripts", "with_transcript", "without_transcript")  # in results, see `ingest`
 
@@ -38,12 +41,14 @@ class Options:
         max_reject_fraction: largest share of rejected records of a step. Above it the run ends, after the commit of
             all good records.
         slice: (i, n): run only the tasks i, i + n, ...; for job arrays with a shared out folder.
+        input_timeout: time limit in seconds for the reading of one input, besides its duration.
     """
 
     engine: Engine = field(default_factory=Engine)
     rebuild: bool = False
     max_reject_fraction: float = MAX_REJECT_FRACTION
     slice: tuple[int, int] | None = None
+    input_timeout: float = TIME_LIMIT
 
 
 class UnfinishedSlices(SpeechprepError):
@@ -145,6 +150,8 @@ def _complete(step: Step, options: Options, listener: Listener, lock: DriverLock
     """Run the open tasks of a locked folder and write its manifest. Returns the step and the number of tasks run."""
     with _work_folder(step, options) as work:
         one_by_one = set(pop_crashes(work)) if step.stage.local == "thread" else set()
+        if options.engine.shares_disk and not storage.is_local(step.folder):
+            one_by_one |= crashed(step.folder)
         storage.remove(work)
         prepared = prepare(
             step,
@@ -152,6 +159,7 @@ def _complete(step: Step, options: Options, listener: Listener, lock: DriverLock
             rebuild=options.rebuild,
             shares_disk=options.engine.shares_disk,
             max_reject_fraction=options.max_reject_fraction,
+            time_limit=options.input_timeout,
             check_hashes=True,
         )
         todo = prepared.todo
@@ -230,6 +238,8 @@ def _facts(prepared: Prepared, shards: list[Shard]) -> dict[str, Any]:
     facts: dict[str, Any] = dict(prepared.facts)
     if step.stage.schema is None:  # an artifact, made by one task
         facts |= (read_body(prepared.tasks[0]) or {}).get("facts", {})
+        earlier = storage.join(step.folder, STATE, "facts.json")  # an interrupted run of an earlier version
+        facts |= json.loads(storage.read_bytes(earlier)) if storage.exists(earlier) else {}
     if step.stage.facts is not None:
         facts |= step.stage.facts(Finished(step.folder, step.config, shards, prepared.inputs))
     return facts

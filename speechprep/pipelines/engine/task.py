@@ -11,12 +11,16 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speechprep.artifacts import shards, storage
 from speechprep.artifacts.manifest import Manifest, Shard, canonical, digest, read
 from speechprep.artifacts.run import EARLIER_REJECTS, REJECTS
 from speechprep.pipelines.engine.recovery.hashes import check_file
+from speechprep.pipelines.engine.recovery.time_limit import TIME_LIMIT
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.engine.recovery.attempts import Attempt
 
 STATE = "_state"
 WORK = "_work"
@@ -44,6 +48,7 @@ class Task:
         one_by_one: True after a crash in this shard: one record at a time, so that the next crash identifies a record.
         seconds: seconds of audio in the input shard, 0 if unknown.
         records: number of records in the input shard, 0 if unknown.
+        time_limit: time limit in seconds for the reading of one input, besides its duration.
     """
 
     stage: str
@@ -63,6 +68,7 @@ class Task:
     one_by_one: bool = False
     seconds: float = 0.0
     records: int = 0
+    time_limit: float = TIME_LIMIT
 
     @property
     def record_name(self) -> str:
@@ -137,6 +143,7 @@ class Work:
         inputs: role -> input.
         backend: loaded backend of the stage, None if it has none.
         scratch: local folder for the files of this task; it is removed after the task.
+        attempt: its mark in the output folder, for a worker without the driver's disk.
     """
 
     task: Task
@@ -144,6 +151,7 @@ class Work:
     inputs: dict[str, Input]
     backend: Any
     scratch: Path
+    attempt: Attempt | None = None
 
     @property
     def progress_file(self) -> Path | None:
@@ -198,7 +206,8 @@ def read_body(task: Task) -> dict[str, Any] | None:
     """Content of the commit record of a task; None without one, with another key, or if it is damaged."""
     try:
         body = json.loads(storage.read_bytes(task.record))
-        stated = body.pop("digest")
+        earlier = body.keys() == {"key", "shards"}  # of an earlier version
+        stated = digest(body) if earlier else body.pop("digest")
         return body if body["key"] == task.key and stated == digest(body) else None
     except FileNotFoundError:
         return None

@@ -69,6 +69,8 @@ def _read_plan(folder: str) -> dict[str, Any] | None:
     """Body of the fingerprint of an unfinished folder; None if the file is absent or damaged."""
     try:
         body = json.loads(storage.read_bytes(storage.join(folder, STATE, PLAN)))
+        if "stage" in body:  # of an earlier version
+            body = {"made_of": body, "fingerprint": digest(body)}
         made_of = body["made_of"]
         return made_of if isinstance(made_of, dict) and digest(made_of) == body["fingerprint"] else None
     except FileNotFoundError:

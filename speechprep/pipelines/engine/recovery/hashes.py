@@ -6,22 +6,26 @@ complete or absent, and the pages of their shards have checksums.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechprep.artifacts import shards, storage
 from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.run import rejects_folder
-from speechprep.errors import DamagedFile
+from speechprep.errors import BadInput, DamagedFile
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.task import Task
 
 MOST_KEPT = 100_000  # hashes in memory
+MOST_FETCHED = 64 << 20  # bytes of an audio file on object storage
 HASHES_AT_ONCE = min(8, os.cpu_count() or 1)  # hashing releases the interpreter lock
 _hashes: dict[tuple[str, int, int, int, int], str] = {}
 
@@ -72,6 +76,30 @@ def check_copy(folder: Path, origin: str, files: Iterable[Shard]) -> None:
                 f"{storage.join(origin, file.name)} is missing or was changed; run: speechprep repair "
                 f"{shlex.quote(origin)}"
             )
+
+
+def checked_audio(source: str | bytes, sha256: str | None) -> str | bytes:
+    """Encoded audio, or the URI of an audio file with the content that was ingested.
+
+    A file on object storage of at most `MOST_FETCHED` bytes is read, by one request. A larger one is not compared.
+
+    Raises:
+        BadInput: `audio_changed`.
+    """
+    if isinstance(source, bytes) or sha256 is None or not re.fullmatch("[0-9a-f]{64}", sha256):
+        return source
+    content: str | bytes = source
+    if storage.is_local(source):
+        path = storage.local_path(source)
+        actual = sha256_of(path) if path.is_file() else sha256  # the decoder names what is no file
+    else:
+        with suppress(OSError, ValueError), storage.remote_errors(source):
+            if (storage.size(source) or MOST_FETCHED + 1) <= MOST_FETCHED:
+                content = storage.read_bytes(source)
+        actual = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else sha256
+    if actual != sha256:
+        raise BadInput("audio_changed", f"the file was replaced after its ingest; run ingest again: {source}")
+    return content
 
 
 def damaged_commits(commits: Iterable[tuple[Task, list[Shard]]]) -> set[int]:

@@ -13,9 +13,9 @@ from speechprep.pipelines.engine.beam.runner import Engine, run_tasks
 from speechprep.pipelines.engine.failures import WorkerDied
 from speechprep.pipelines.engine.plan import Prepared
 from speechprep.pipelines.engine.progress import Listener, reporting_progress
+from speechprep.pipelines.engine.recovery.attempts import CRASHES_TO_REJECT
 from speechprep.pipelines.engine.task import FolderSizes, Task, in_progress_file, intact, read_record
 
-CRASHES_TO_REJECT = 2  # the first crash may have an external cause, for example the out-of-memory killer
 ATTEMPTS = 12
 
 
