@@ -50,7 +50,7 @@ from run_values import (
 
 UNFINISHED = {"_state", "_work"}
 TEXTS = {"README.md", "report.html", "run.log"}
-VERSIONS = ("versions",)
+VERSIONS = ("versions", "format", "digest")
 SHARD_HASHES = ("key", "sha256", "size")
 
 

@@ -36,6 +36,18 @@ class DamagedFile(SpeechprepError):
     exit_code = 4
 
 
+class DamagedManifest(SchemaMismatch):
+    """A manifest with unreadable or edited content."""
+
+    exit_code = 4
+
+
+class FolderInUse(SpeechprepError):
+    """Another run works in the folder."""
+
+    exit_code = 4
+
+
 class BadInput(SpeechprepError):
     """One unusable record. Inside a stage it becomes a row of `rejects`.
 

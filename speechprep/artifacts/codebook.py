@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.manifest import canonical, differences
 from speechprep.artifacts.timebase import FrameGrid
-from speechprep.errors import BadInput, SchemaMismatch, StaleArtifact
+from speechprep.errors import BadInput, SchemaMismatch, StaleArtifact, first_line
 
 CENTROIDS = "centroids.npy"
 METADATA = "codebook.json"
@@ -195,19 +195,25 @@ class Codebook:
             arrays = {name: np.load(file, allow_pickle=False) for name, file in files.items()}
         except FileNotFoundError as error:
             raise StaleArtifact(f"{folder} is not a codebook: {Path(error.filename).name} is missing") from None
-        except (ValueError, EOFError) as error:
-            raise SchemaMismatch(f"{folder}: the codebook cannot be read ({error}); run cluster again") from None
+        except (ValueError, EOFError, RecursionError, MemoryError, OverflowError) as error:
+            raise _unreadable(folder, error) from None
         if not isinstance(body, dict) or body.get("format") not in (FORMAT, NORMALISED):
             raise SchemaMismatch(
                 f"{folder}: not a codebook of format {FORMAT} or {NORMALISED}; run cluster again, or update speechprep"
             )
         claimed = body.pop("fingerprint", None)
-        grid = FrameGrid(**body.pop("grid"))
         for name in ("format", "k", "dim"):
             body.pop(name, None)
-        arrays = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
-        codebook = cls(centroids=centroids.astype(np.float32, copy=False), grid=grid, **arrays, **body)
-        if codebook.fingerprint != claimed:
+        try:
+            grid = FrameGrid(**body.pop("grid"))
+            arrays = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+            codebook = cls(centroids=centroids.astype(np.float32, copy=False), grid=grid, **arrays, **body)
+            fingerprint = codebook.fingerprint
+        except (TypeError, LookupError, ValueError, AttributeError, RecursionError) as error:
+            if isinstance(error, SchemaMismatch):
+                raise
+            raise _unreadable(folder, error) from None
+        if fingerprint != claimed:
             names = ", ".join([CENTROIDS, *(ARRAYS[name] for name in arrays)])
             raise SchemaMismatch(f"{folder}: {names} and {METADATA} do not belong together; run cluster again")
         return codebook
@@ -222,6 +228,11 @@ class Codebook:
             "extractor": self.extractor,
             "backend": self.backend,
         }
+
+
+def _unreadable(folder: str | Path, error: BaseException) -> SchemaMismatch:
+    """The error for damaged files, in one line."""
+    return SchemaMismatch(f"{folder}: the codebook cannot be read ({first_line(error)[:200]}); run cluster again")
 
 
 def _title(identity: dict[str, Any]) -> str:

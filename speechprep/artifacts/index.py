@@ -159,7 +159,7 @@ class VectorIndex:
         """Write both files."""
         faiss = require_faiss("a retrieval index")
         faiss.write_index(self.index, str(Path(folder) / INDEX))
-        pq.write_table(self.items, Path(folder) / ITEMS, compression="zstd")
+        pq.write_table(self.items, Path(folder) / ITEMS, compression="zstd", write_page_checksum=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> VectorIndex:
@@ -172,7 +172,7 @@ class VectorIndex:
         where = Path(folder) / INDEX
         try:
             index = faiss.read_index(str(where))
-            items = pq.read_table(Path(folder) / ITEMS, schema=ITEMS_SCHEMA)
+            items = pq.read_table(Path(folder) / ITEMS, schema=ITEMS_SCHEMA, page_checksum_verification=True)
         except (RuntimeError, OSError, pa.ArrowInvalid) as error:
             raise StaleArtifact(f"{folder} is not a readable index ({_last_line(error)}); build it again") from None
         if index.ntotal != items.num_rows:

@@ -2,24 +2,28 @@
 
 Readers of Parquet folders skip names with a leading `_`. Folders of earlier versions have a `manifest.json`.
 
-It has two hashes. The *fingerprint* identifies the work: stage, version, configuration, fingerprints of the inputs,
-identity of the backend. The *content hash* identifies the result: sha256 over the shards.
+It has three hashes. The *fingerprint* identifies the work: stage, version, configuration, fingerprints of the inputs,
+identity of the backend. The *content hash* identifies the result: sha256 over the shards. The *digest* covers
+all other fields of the file, so an edited or damaged manifest is noticed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from speechprep.artifacts import storage
-from speechprep.errors import SchemaMismatch, StaleArtifact, first_line
+from speechprep.errors import DamagedManifest, SchemaMismatch, StaleArtifact, first_line
 
 NAME = "_manifest.json"
 EARLIER_NAME = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, FORMAT)  # format 1 has no digest
+DIGEST = "digest"
 
 
 def canonical(value: Any) -> str:
@@ -93,30 +97,49 @@ class Manifest:
         return sum(s.seconds for s in self.shards)
 
     def to_json(self) -> str:
-        """JSON text, indented, with sorted keys: for reading and comparing."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        """JSON text, indented, with sorted keys: for reading and comparing. It has the digest of all other fields."""
+        body = asdict(self)
+        body |= {} if self.format == 1 else {DIGEST: digest(body)}
+        return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> Manifest:
+    def from_json(cls, text: str, where: str, *, check_digest: bool = True) -> Manifest:
         """Inverse of `to_json`. Types of all fields are checked, and names of shards stay below the folder.
 
+        Args:
+            text: content of the file.
+            where: URI of the file, for messages.
+            check_digest: compare the digest of the file with its other fields.
+
         Raises:
-            SchemaMismatch: not a manifest, or a manifest of another format.
+            DamagedManifest: not a manifest, or an edited one.
+            SchemaMismatch: a manifest of another format.
         """
         try:
             body = json.loads(text)
             canonical(body).encode()  # refuses NaN, infinity and unpaired surrogates
-            if isinstance(body, dict) and body.get("format", FORMAT) != FORMAT:
-                raise ValueError(f"format is {short(body['format'])}, this version reads {FORMAT}")
-            _check_fields(body, _MANIFEST, "")
+            present = body.get("format", FORMAT) if isinstance(body, dict) else FORMAT
+            if type(present) is int and present > FORMAT and isinstance(body.get("made_of"), dict):
+                raise SchemaMismatch(
+                    f"{where}: format is {present}, this version reads {FORMATS[0]} to {FORMAT}; update speechprep"
+                )
+            if present not in FORMATS:
+                raise ValueError(f"format is {short(present)}, this version reads {FORMATS[0]} to {FORMAT}")
+            _check_fields(body, _MANIFEST if present == 1 else {**_MANIFEST, DIGEST: _TEXT}, "")
             _check_fields(body["made_of"], _MADE_OF, "made_of.", required=False)
             for i, shard in enumerate(body["shards"]):
                 _check_fields(shard, _SHARD, f"shards[{i}].")
+            stated = body.pop(DIGEST, None)
+            if check_digest and stated is not None and stated != digest(body):
+                raise ValueError(f"its digest is {short(stated)}, recomputed {short(digest(body))}: it was edited")
             return cls(**{**body, "shards": [Shard(**shard) for shard in body["shards"]]})
         except (ValueError, RecursionError) as error:
-            raise SchemaMismatch(
-                f"{where} is not a speechprep manifest ({first_line(error)}); restore the file, or delete its folder "
-                "and run the stage again"
+            if isinstance(error, SchemaMismatch):
+                raise
+            folder = where.rpartition("/")[0]
+            raise DamagedManifest(
+                f"{where} is not a speechprep manifest ({first_line(error)}); restore the file, or run: "
+                f"speechprep repair {shlex.quote(folder)}"
             ) from error
 
 
@@ -211,14 +234,14 @@ def _check_fields(body: Any, fields: dict[str, Check], at: str, *, required: boo
         raise ValueError(f"{at}{unknown[0]} is an unknown field")
 
 
-def read(folder: str) -> Manifest:
+def read(folder: str, *, check_digest: bool = True) -> Manifest:
     """The manifest of a complete folder.
 
     Raises:
         StaleArtifact: the folder has no manifest, so it is incomplete or not of speechprep.
         SchemaMismatch: see `Manifest.from_json`.
     """
-    manifest = find(folder)
+    manifest = find(folder, check_digest=check_digest)
     if manifest is None:
         raise StaleArtifact(f"{folder} has no {NAME}: it is not complete; finish the run that makes it")
     return manifest
@@ -229,7 +252,7 @@ def places(folder: str) -> list[str]:
     return [storage.join(folder, name) for name in (NAME, EARLIER_NAME)]
 
 
-def find(folder: str) -> Manifest | None:
+def find(folder: str, *, check_digest: bool = True) -> Manifest | None:
     """The manifest of a folder, None without the file.
 
     Raises:
@@ -239,12 +262,34 @@ def find(folder: str) -> Manifest | None:
     if where is None:
         return None
     # A byte that is not UTF-8 becomes an unpaired surrogate, refused by `from_json`.
-    return Manifest.from_json(storage.read_bytes(where).decode(errors="surrogateescape"), where)
+    text = storage.read_bytes(where).decode(errors="surrogateescape")
+    return Manifest.from_json(text, where, check_digest=check_digest)
+
+
+def find_intact(folder: str) -> Manifest | None:
+    """The manifest of a folder to write; None without one, and None for a damaged one: the folder is then redone.
+
+    Raises:
+        SchemaMismatch: the manifest has the format of a later version.
+    """
+    try:
+        return find(folder)
+    except DamagedManifest:
+        return None
+
+
+def digest_problem(folder: str) -> str:
+    """The disagreement of a manifest with its digest, empty without one."""
+    try:
+        find(folder)
+    except SchemaMismatch as error:
+        return str(error)
+    return ""
 
 
 def write(folder: str, manifest: Manifest) -> None:
-    """Declare a folder complete."""
-    storage.write_bytes(storage.join(folder, NAME), manifest.to_json().encode())
+    """Declare a folder complete. The content is flushed to the disk before the file takes its name."""
+    storage.write_bytes(storage.join(folder, NAME), manifest.to_json().encode(), flush=True)
 
 
 def differences(old: Any, new: Any, at: str = "") -> list[str]:

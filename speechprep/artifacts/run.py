@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from speechprep.artifacts import manifest, shards, storage
 from speechprep.artifacts.datasets import kinds
@@ -63,7 +62,7 @@ class Dataset:
         """Rows of all Parquet shards, from their footers: the manifest of an artifact does not count them."""
         total = 0
         for name in self.shards:
-            with storage.open(storage.join(self.uri, name)) as file, pq.ParquetFile(file) as shard:
+            with shards.opened(storage.join(self.uri, name)) as shard:
                 total += shard.metadata.num_rows
         return total
 
@@ -112,7 +111,7 @@ class Dataset:
             shard: name of the shard to search first.
         """
         for name in sorted(self.shards, key=lambda name: name != shard):
-            with storage.open(storage.join(self.uri, name)) as file, pq.ParquetFile(file) as parquet:
+            with shards.opened(storage.join(self.uri, name)) as parquet:
                 for group in range(parquet.num_row_groups):  # embedded audio makes a shard too large to read at once
                     at = pc.index(parquet.read_row_group(group, columns=["id"]).column("id"), id).as_py()
                     if at >= 0:
@@ -217,7 +216,8 @@ def move_to_layout(folder: str) -> None:
     if not storage.exists(storage.join(folder, manifest.EARLIER_NAME)) and not storage.is_dir(earlier):
         return
     for name in storage.sizes(earlier):
-        storage.write_bytes(storage.join(folder, REJECTS, name), storage.read_bytes(storage.join(earlier, name)))
+        rejects = storage.read_bytes(storage.join(earlier, name))
+        storage.write_bytes(storage.join(folder, REJECTS, name), rejects, flush=True)
     remove_earlier_files(folder)
 
 
@@ -263,7 +263,7 @@ def open_run(folder: str) -> Run:
         elif name in order:
             incomplete.append(name)
     ordered = sorted(datasets, key=lambda kind: order.index(kind) if kind in order else len(order))
-    return Run(folder, {kind: datasets[kind] for kind in ordered}, tuple(incomplete), _record(folder))
+    return Run(folder, {kind: datasets[kind] for kind in ordered}, tuple(incomplete), run_record(folder))
 
 
 def words_and_utterances(source: str) -> tuple[Dataset, Dataset | None]:
@@ -279,7 +279,8 @@ def words_and_utterances(source: str) -> tuple[Dataset, Dataset | None]:
     return words, run.get("utterances")
 
 
-def _record(folder: str) -> dict[str, Any]:
+def run_record(folder: str) -> dict[str, Any]:
+    """`run.json` of a run folder; empty if it is absent or damaged."""
     uri = storage.join(folder, RECORD)
     try:
         record = json.loads(storage.read_bytes(uri)) if storage.exists(uri) else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -46,9 +47,11 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
         self._buffer: list[pa.RecordBatch] = []
         self._buffered_rows = 0
         self._buffered_bytes = 0
-        self._replace = storage.replace(uri)
+        self._replace = storage.replace(uri, flush=True)
         self._path: Path = self._replace.__enter__()
-        self._writer = pq.ParquetWriter(self._path, schema, compression="zstd", **_encodings(schema))
+        self._writer = pq.ParquetWriter(
+            self._path, schema, compression="zstd", write_page_checksum=True, **_encodings(schema)
+        )
 
     def write(self, data: pa.RecordBatch | pa.Table | Sequence[dict[str, Any]]) -> None:
         """Append rows of the declared schema."""
@@ -91,12 +94,23 @@ class ShardWriter(AbstractContextManager["ShardWriter"]):
                 self.flush()
             self._writer.close()
             if kind is None:
+                self._validate()
                 self.size = self._path.stat().st_size
                 self.sha256 = sha256_file(self._path)
         except BaseException as failure:
             self._replace.__exit__(type(failure), failure, failure.__traceback__)
             raise
         self._replace.__exit__(kind, error, trace)
+
+    def _validate(self) -> None:
+        """Read the whole file once, with its page checksums, before it becomes visible.
+
+        Raises:
+            DamagedFile: the file is unreadable, or has other rows than written.
+        """
+        rows = sum(batch.num_rows for batch in read_batches(str(self._path), rows=ROW_GROUP_ROWS))
+        if rows != self.rows:
+            raise DamagedFile(f"{self._path} has {rows} rows, {self.rows} were written; check the disk and its memory")
 
 
 def _encodings(schema: pa.Schema) -> dict[str, Any]:
@@ -140,7 +154,7 @@ def read_batches(uri: str, columns: Sequence[str] | None = None, rows: int = 256
     Raises:
         DamagedFile: the shard is no readable Parquet file, or lacks a column.
     """
-    with _naming(uri), storage.open(uri) as f, pq.ParquetFile(f, pre_buffer=False) as file:
+    with opened(uri) as file:
         yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns is not None else None)
 
 
@@ -150,8 +164,24 @@ def read_schema(uri: str) -> pa.Schema:
     Raises:
         DamagedFile: the shard is no readable Parquet file.
     """
-    with _naming(uri), storage.open(uri) as f, pq.ParquetFile(f) as file:
+    with opened(uri) as file:
         return file.schema_arrow
+
+
+@contextmanager
+def opened(uri: str) -> Iterator[pq.ParquetFile]:
+    """A shard for reading. The checksum of each page is verified; shards of earlier versions have no checksums.
+
+    Raises:
+        DamagedFile: the shard is no readable Parquet file, also for errors of reading within the block.
+    """
+    with _naming(uri), storage.open(uri) as f, parquet_file(f) as file:
+        yield file
+
+
+def parquet_file(source: Any) -> pq.ParquetFile:
+    """A Parquet file or open file with verified page checksums."""
+    return pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True)
 
 
 @contextmanager
@@ -163,7 +193,8 @@ def _naming(uri: str) -> Iterator[None]:
         if isinstance(error, SpeechprepError) or (isinstance(error, OSError) and error.errno is not None):
             raise  # an error of the disk, not of the content
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DamagedFile(f"{uri} is damaged ({reason}); delete it and run the same command again") from error
+        folder = shlex.quote(uri.rpartition("/")[0] or ".")
+        raise DamagedFile(f"{uri} is damaged ({reason}); run: speechprep repair {folder}") from error
 
 
 def sha256_file(path: Path) -> str:

@@ -1,7 +1,8 @@
 """Files anywhere: local paths, gs://, s3:// alike, through fsspec.
 
 A file becomes visible whole or not at all: locally it is written beside its place and renamed, on an object store it
-is written to a local temporary file and uploaded in one request.
+is written to a local temporary file and uploaded in one request. An uploaded file survives a power loss. A local file
+does if it was flushed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import fsspec
+
+from speechprep.artifacts import durable
 
 TEMPORARY = ".tmp-"  # marks an uncommitted file; a leftover of a killed run may be deleted
 
@@ -148,21 +151,35 @@ def read_bytes(uri: str) -> bytes:
         return f.read()
 
 
-def write_bytes(uri: str, data: bytes) -> None:
-    """Write a whole file; a reader sees the old or the new one."""
-    with replace(uri) as path:
+def write_bytes(uri: str, data: bytes, *, flush: bool = False) -> None:
+    """Write a whole file; a reader sees the old or the new one.
+
+    Args:
+        uri: the file.
+        data: its content.
+        flush: see `replace`.
+    """
+    with replace(uri, flush=flush) as path:
         path.write_bytes(data)
 
 
 @contextmanager
-def replace(uri: str) -> Iterator[Path]:
-    """A local path to write; on leaving without an error it takes the place of `uri`."""
+def replace(uri: str, *, flush: bool = False) -> Iterator[Path]:
+    """A local path to write; on leaving without an error it takes the place of `uri`.
+
+    Args:
+        uri: the file.
+        flush: flush the content to the disk before the rename. The new name survives a power loss after
+            `flush_folders`.
+    """
     if is_local(uri):
         final = local_path(uri)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.with_name(f"{final.name}{TEMPORARY}{uuid.uuid4().hex}")
         try:
             yield temporary
+            if flush:
+                durable.flush_file(temporary)
             os.replace(temporary, final)
         finally:
             temporary.unlink(missing_ok=True)
@@ -172,6 +189,37 @@ def replace(uri: str) -> Iterator[Path]:
         yield temporary
         fs, path = _remote(uri)
         fs.put_file(str(temporary), path)
+
+
+def flush_folders(*uris: str) -> None:
+    """Flush the names in local folders to the disk; absent and remote folders are skipped."""
+    durable.flush_folders(local_path(uri) for uri in uris if is_local(uri))
+
+
+def create(uri: str, data: bytes) -> bool:
+    """Write a file that must not exist; False if it exists.
+
+    Of several processes at once, one succeeds. Object storage needs a conditional put for it (S3, Google Cloud
+    Storage, Azure and `memory://` of fsspec have one); without it, the file is looked up first.
+    """
+    if is_local(uri):
+        local_path(uri).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with local_path(uri).open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            return False
+        return True
+    fs, path = _remote(uri)
+    try:
+        fs.pipe_file(path, data, mode="create")
+    except FileExistsError:
+        return False
+    except (TypeError, NotImplementedError):
+        if fs.exists(path):
+            return False
+        fs.pipe_file(path, data)
+    return True
 
 
 def remove(uri: str) -> None:

@@ -61,7 +61,7 @@ class Vectors:
         stored = manifest.read(str(folder))
         if stored.kind != "vectors":
             raise StaleArtifact(f"{folder} is of kind {stored.kind!r}; choose a folder of kind 'vectors'")
-        index = pq.read_table(folder / INDEX).combine_chunks()
+        index = pq.read_table(folder / INDEX, page_checksum_verification=True).combine_chunks()
         mean, mean_all = (open_array(folder / f"{name}.npy") for name in ARRAYS)
         centre, scale = (np.array(stored.extra[name], np.float64) for name in ("mean", "std"))
         ids = index.column("id").combine_chunks()

@@ -70,6 +70,15 @@ MaxRejects = Annotated[
         help="Largest fraction of rejected records of a stage. Above it the run ends with an error.",
     ),
 ]
+InputTimeout = Annotated[
+    float,
+    typer.Option(
+        "--input-timeout",
+        metavar="SECONDS",
+        min=1.0,
+        help="Time limit for reading one input, besides its duration. A slower one is rejected (input_timeout).",
+    ),
+]
 Slice = Annotated[
     str | None,
     typer.Option(

@@ -19,11 +19,13 @@ from speechprep.artifacts.media import audio
 from speechprep.errors import BadInput
 from speechprep.pipelines.backends import Extractor
 from speechprep.pipelines.engine.context import ShardContext
+from speechprep.pipelines.engine.recovery.hashes import checked_audio
+from speechprep.pipelines.engine.recovery.time_limit import limited_blocks
 from speechprep.pipelines.engine.stage import StageConfig
 
 LONG_SECONDS = 600.0
 BATCH = 32  # utterances read, decoded and written together
-AUDIO_COLUMNS = ("id", "audio", "audio_bytes", "offset", "duration")
+AUDIO_COLUMNS = ("id", "audio", "audio_bytes", "offset", "duration", "audio_sha256")
 
 F32 = NDArray[np.float32]
 
@@ -201,7 +203,13 @@ def _streamed(ctx: ShardContext, batch: pa.RecordBatch, row: dict[str, Any], i: 
         raise crash
     encoded = batch.column("audio_bytes")[i].as_py()
     source = encoded if encoded is not None else row["audio"]
-    yield from audio.decode_blocks(source, row["offset"] or 0.0, row["duration"], ctx.backend.sample_rate)
+    rate = ctx.backend.sample_rate
+
+    def blocks() -> Iterator[F32]:
+        checked = checked_audio(source, row["audio_sha256"])
+        yield from audio.decode_blocks(checked, row["offset"] or 0.0, row["duration"], rate)
+
+    yield from limited_blocks(blocks(), ctx.time_limit)
 
 
 def frames(

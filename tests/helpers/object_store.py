@@ -58,6 +58,11 @@ class ObjectStore(AbstractFileSystem):
     def put_file(self, lpath: str, rpath: str, *_: Any, **__: Any) -> None:
         self.objects[self._strip_protocol(rpath)] = Path(lpath).read_bytes()
 
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
+        if mode == "create" and self._strip_protocol(path) in self.objects:
+            raise FileExistsError(path)
+        self.objects[self._strip_protocol(path)] = value
+
     def rm_file(self, path: str) -> None:
         self.objects.pop(self._strip_protocol(path), None)  # a prefix goes with its last key
 

@@ -38,13 +38,14 @@ def engine_options(
     rebuild: bool,
     max_rejects: float,
     slice_: str | None,
+    input_timeout: float = 600.0,
 ) -> Options:
     """Options of the engine from the common options of the commands."""
     from speechprep.pipelines.engine.beam.runner import Engine
     from speechprep.pipelines.engine.run import Options
 
     engine = Engine(runner, workers or opt.cores(), opt.check_beam_args(runner, beam_args))
-    return Options(engine, rebuild, max_rejects, opt.parse_slice(slice_))
+    return Options(engine, rebuild, max_rejects, opt.parse_slice(slice_), input_timeout)
 
 
 def which_recipe(positional: str | None, option: str | None) -> str:
@@ -79,6 +80,7 @@ def run(
     rebuild: opt.Rebuild = False,
     max_reject_fraction: opt.MaxRejects = 0.05,
     slice_: opt.Slice = None,
+    input_timeout: opt.InputTimeout = 600.0,
     runner: opt.Runner = "local",
     quiet: opt.Quiet = False,
     json: opt.Json = False,
@@ -100,6 +102,7 @@ def run(
         rebuild=rebuild,
         max_rejects=max_reject_fraction,
         slice_=slice_,
+        input_timeout=input_timeout,
     )
     show = Show(quiet, json)
     print_outcome(run_recipe(body, steps, out, how, show), show)

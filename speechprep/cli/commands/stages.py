@@ -70,6 +70,7 @@ def _command(name: str) -> Callable[..., None]:
         rebuild: opt.Rebuild = False,
         max_reject_fraction: opt.MaxRejects = 0.05,
         slice_: opt.Slice = None,
+        input_timeout: opt.InputTimeout = 600.0,
         runner: opt.Runner = "local",
         quiet: opt.Quiet = False,
         json: opt.Json = False,
@@ -91,6 +92,7 @@ def _command(name: str) -> Callable[..., None]:
             rebuild=rebuild,
             max_rejects=max_reject_fraction,
             slice_=slice_,
+            input_timeout=input_timeout,
         )
         show = Show(quiet, json)
         print_outcome(run_stage(steps, out, how, show), show)

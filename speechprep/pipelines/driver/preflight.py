@@ -46,7 +46,7 @@ def preflight(steps: list[Step]) -> list[str]:
 def _extra(folder: str, extras: dict[str, Extra]) -> Extra:
     """Metadata of an input: from its manifest, or else as expected from an earlier step."""
     if folder not in extras:
-        existing = manifest.find(folder)
+        existing = manifest.find_intact(folder)
         extras[folder] = existing.extra if existing is not None else {}
     return extras[folder]
 

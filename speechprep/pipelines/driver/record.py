@@ -8,10 +8,12 @@ file.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from speechprep.artifacts import manifest, storage
 from speechprep.pipelines.driver.outcome import Outcome, now, stage_entry
+from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.recipe import Recipe
 from speechprep.pipelines.engine.run import Options
 
@@ -37,7 +39,7 @@ def write_record(folder: str, record: dict[str, Any]) -> None:
     storage.write_bytes(storage.join(folder, NAME), text.encode())
 
 
-def record_run(recipe: Recipe, outcome: Outcome, options: Options) -> None:
+def record_run(recipe: Recipe, outcome: Outcome, options: Options, steps: Sequence[Step] = ()) -> None:
     """Write `run.json`, unless the run folder is empty: then the command itself was wrong."""
     if not storage.folders(outcome.out):
         return
@@ -46,7 +48,7 @@ def record_run(recipe: Recipe, outcome: Outcome, options: Options) -> None:
     stages: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
     for result in outcome.results:
-        complete = manifest.find(result.folder)
+        complete = manifest.find_intact(result.folder)
         versions |= complete.versions if complete else {}
         fingerprint = complete.fingerprint if complete else None
         entry = earlier.get(result.name)
@@ -71,6 +73,7 @@ def record_run(recipe: Recipe, outcome: Outcome, options: Options) -> None:
             "max_reject_fraction": options.max_reject_fraction,
             "stages": stages,
             "steps": recipe.model_dump(mode="json"),
+            "sources": sorted({storage.absolute(source) for step in steps for source in step.sources}),
             "versions": versions,
         },
     )

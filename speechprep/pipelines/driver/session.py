@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.cards import run as run_card
-from speechprep.errors import ConfigError, SpeechprepError, TooManyRejects
+from speechprep.errors import ConfigError, FolderInUse, SpeechprepError, TooManyRejects
 from speechprep.pipelines.driver.log import LoggingListener
 from speechprep.pipelines.driver.outcome import Outcome
 from speechprep.pipelines.driver.preflight import preflight
@@ -74,18 +74,20 @@ def run_recipe(
     outcome = Outcome(out, collected.results, 0.0)
     began = time.monotonic()
     try:
-        run_steps(steps, options, log)
+        run_steps(steps, options, log, out)
+    except FolderInUse:
+        raise  # run.json and run.log belong to the other run
     except BaseException as error:
         _record_error(outcome, error, time.monotonic() - began)
         with suppress(OSError):  # a full disk may be the first error; it must reach the caller
-            record_run(recipe, outcome, options)
+            record_run(recipe, outcome, options, steps)
             log.error(error)
             if isinstance(error, TooManyRejects):
                 outcome.report, _ = update_report(out, working)
         raise
     outcome.wall = time.monotonic() - began
-    if outcome.tasks_run:
-        record_run(recipe, outcome, options)
+    if outcome.tasks_run or not read_record(out).get("stages"):
+        record_run(recipe, outcome, options, steps)
         log.line(f"done in {outcome.wall:.1f} s")
     outcome.report, built = update_report(out, working)
     outcome.report_wall = time.monotonic() - began - outcome.wall if built else None
@@ -131,7 +133,7 @@ def contents(out: str) -> str:
 
     folders = {}
     for name in storage.folders(out):
-        complete = manifest.find(storage.join(out, name))
+        complete = manifest.find_intact(storage.join(out, name))
         if complete is not None:
             folders[name] = [complete.fingerprint, complete.content]
     return manifest.digest([__version__, folders])

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from speechprep.artifacts import shards, storage
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.errors import BadInput
+from speechprep.pipelines.engine.recovery.hashes import check_copy, checked_audio
+from speechprep.pipelines.engine.recovery.time_limit import LimitedCalls
 from speechprep.pipelines.engine.task import Work
 from speechprep.tokenizers.arrays import keyed_random
 
@@ -67,6 +69,11 @@ class ShardContext:
         return self.work.task.one_by_one
 
     @property
+    def time_limit(self) -> float:
+        """Time limit in seconds for the reading of one input, besides its duration."""
+        return self.work.task.time_limit
+
+    @property
     def folder(self) -> str:
         """URI of the output folder."""
         return self.work.task.folder
@@ -94,8 +101,15 @@ class ShardContext:
         return shards.read_schema(self.work.inputs[role].files()[0])
 
     def path(self, role: str) -> Path:
-        """Local folder of an artifact. An artifact on object storage is copied once for each task."""
-        return storage.fetch_folder(self.work.inputs[role].folder, self.scratch / "inputs" / role)
+        """Local folder of an artifact. An artifact on object storage is copied once for each task.
+
+        Raises:
+            DamagedFile: a file has another content than recorded.
+        """
+        source = self.work.inputs[role]
+        folder = storage.fetch_folder(source.folder, self.scratch / "inputs" / role)
+        check_copy(folder, source.folder, source.manifest.shards)
+        return folder
 
     def extra(self, role: str) -> dict[str, Any]:
         """Entries of `extra` in the manifest of an input."""
@@ -183,13 +197,17 @@ class ShardContext:
 
         They are stored only after a crash in the shard: see `one_by_one`.
         """
-        file = self.work.in_progress_file
-        if file is None:
-            yield
-            return
-        storage.write_bytes(str(file), json.dumps(list(ids)).encode())
+        file, attempt = self.work.in_progress_file, self.work.attempt
+        noted = attempt if attempt is not None and self.one_by_one else None
+        if file is not None:
+            storage.write_bytes(str(file), json.dumps(list(ids)).encode())
+        if noted is not None:
+            noted.note(ids)
         yield
-        file.unlink(missing_ok=True)
+        if file is not None:
+            file.unlink(missing_ok=True)
+        if noted is not None:
+            noted.note([])
 
     def crash_error(self, id: str) -> BadInput | None:
         """The error of a record with two crashes of its worker process; None for all other records."""
@@ -201,19 +219,20 @@ class ShardContext:
         """Decoded audio of the utterances of a batch, in row order; a thread decodes ahead.
 
         After a crash in the shard, each utterance is decoded on request. Decoding ahead would attribute a crash to
-        the wrong utterance.
+        the wrong utterance. An utterance that is not decoded within its time limit is a BadInput.
 
         Args:
-            batch: rows with the columns id, audio, audio_bytes, offset and duration.
+            batch: rows with the columns id, audio, audio_bytes, offset, duration and audio_sha256.
 
         Yields:
             (row, float32 mono samples at `backend.sample_rate`) or (row, BadInput).
         """
         ids = batch.column("id").to_pylist()
         if self.one_by_one:
-            for row, id in enumerate(ids):
-                with self.guard([id]):
-                    yield row, self._decode(batch, row, id)
+            with LimitedCalls() as calls:
+                for row, id in enumerate(ids):
+                    with self.guard([id]):
+                        yield row, self._decode_in_time(batch, row, id, calls)
             return
         decoded: queue.Queue[NDArray[np.float32] | BadInput | BaseException] = queue.Queue(DECODE_AHEAD)
         stop = threading.Event()
@@ -228,12 +247,13 @@ class ShardContext:
             return False
 
         def decode_ahead() -> None:
-            try:
-                for row in range(batch.num_rows):
-                    if not put(self._decode(batch, row, ids[row])):
-                        return
-            except BaseException as error:  # noqa: BLE001 - the consumer raises it
-                put(error)
+            with LimitedCalls() as calls:
+                try:
+                    for row in range(batch.num_rows):
+                        if not put(self._decode_in_time(batch, row, ids[row], calls)):
+                            return
+                except BaseException as error:  # noqa: BLE001 - the consumer raises it
+                    put(error)
 
         thread = threading.Thread(target=decode_ahead, daemon=True)
         thread.start()
@@ -247,6 +267,15 @@ class ShardContext:
             stop.set()
             thread.join()
 
+    def _decode_in_time(
+        self, batch: pa.RecordBatch, row: int, id: str, calls: LimitedCalls
+    ) -> NDArray[np.float32] | BadInput:
+        seconds = self.time_limit + (batch.column("duration")[row].as_py() or 0.0)
+        try:
+            return calls.call(lambda: self._decode(batch, row, id), seconds)
+        except BadInput as error:
+            return error
+
     def _decode(self, batch: pa.RecordBatch, row: int, id: str) -> NDArray[np.float32] | BadInput:
         from speechprep.artifacts.media import audio
 
@@ -257,7 +286,7 @@ class ShardContext:
         source = value if value is not None else batch.column("audio")[row].as_py()
         try:
             return audio.decode(
-                source,
+                checked_audio(source, batch.column("audio_sha256")[row].as_py()),
                 offset=batch.column("offset")[row].as_py() or 0.0,
                 duration=batch.column("duration")[row].as_py(),
                 sample_rate=self.backend.sample_rate,

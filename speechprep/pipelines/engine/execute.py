@@ -1,7 +1,12 @@
 """Execution of one task: its work, then its commit. It is independent of Beam.
 
-The commit protocol: rejects, then shards, each under a temporary name and renamed, then the record `_state/<task>.json`
-with their hashes. A task with an intact commit is not run again. Every other task is run as a whole.
+The commit protocol: rejects, then shards, each validated, flushed to the disk under a temporary name and renamed, then
+the record `_state/<task>.json` with their hashes. A task with an intact commit is not run again. Every other task is
+run as a whole.
+
+A record counts only with its files, and a torn record counts as absent. Records and new names are therefore not flushed
+for each task: after a power loss, the newest tasks may run again. `recovery.folder` flushes all names before the
+manifest declares the folder complete.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from speechprep.artifacts import manifest, shards, storage
@@ -16,22 +22,35 @@ from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.loaded import loaded_backend
+from speechprep.pipelines.engine.recovery.attempts import Attempt, needs_attempts
+from speechprep.pipelines.engine.recovery.hashes import damaged_commits
 from speechprep.pipelines.engine.stage import Stage, find_stage
-from speechprep.pipelines.engine.task import STATE, Input, Task, Work, read_record, write_record
+from speechprep.pipelines.engine.task import Input, Task, Work, read_record, write_record
 
 
 def execute(task: Task) -> list[Shard]:
     """Run a task and commit it, unless it is committed; return its shards."""
     # Some tasks have thousands of siblings, so the few files of one record are looked up without a listing.
     committed = read_record(task, lambda name: storage.size(storage.join(task.folder, name)))
-    if committed is not None:
+    if committed is not None and not damaged_commits([(task, committed)]):
         return committed
     stage = find_stage(task.stage)
-    with _scratch(task) as scratch:
-        ctx = ShardContext(_work(task, stage, scratch))
+    with _attempt(task) as attempt, _scratch(task) as scratch:
+        task = task if attempt is None else attempt.task
+        ctx = ShardContext(replace(_work(task, stage, scratch), attempt=attempt))
         committed = _artifact(stage, ctx, task) if stage.schema is None else _dataset(stage, ctx, task)
-    write_record(task, committed)
+    write_record(task, committed, ctx.facts)
     return committed
+
+
+@contextmanager
+def _attempt(task: Task) -> Iterator[Attempt | None]:
+    attempt = Attempt.begin(task) if needs_attempts(task) else None
+    try:
+        yield attempt
+    finally:
+        if attempt is not None:
+            attempt.end()
 
 
 @contextmanager
@@ -43,7 +62,7 @@ def _scratch(task: Task) -> Iterator[Path]:
 
 
 def _work(task: Task, stage: Stage, scratch: Path) -> Work:
-    inputs = {role: Input(folder, file) for role, (folder, file) in task.inputs.items()}
+    inputs = {role: Input(folder, file, task.hashes.get(role, "")) for role, (folder, file) in task.inputs.items()}
     extras = {role: source.manifest.extra for role, source in inputs.items()} if stage.backend else {}
     backend = loaded_backend(task.stage, manifest.canonical(task.config), manifest.canonical(extras))
     return Work(task, stage.configure(task.config), inputs, backend, scratch)
@@ -90,7 +109,7 @@ def _artifact(stage: Stage, ctx: ShardContext, task: Task) -> list[Shard]:
     for path in sorted(p for p in ctx.out.rglob("*") if p.is_file()):
         name = path.relative_to(ctx.out).as_posix()
         digest, size = shards.sha256_file(path), path.stat().st_size
-        with storage.replace(storage.join(task.folder, name)) as to:
+        with storage.replace(storage.join(task.folder, name), flush=True) as to:
             path.rename(to) if path.stat().st_dev == to.parent.stat().st_dev else to.write_bytes(path.read_bytes())
         first = not committed
         committed.append(
@@ -104,7 +123,6 @@ def _artifact(stage: Stage, ctx: ShardContext, task: Task) -> list[Shard]:
                 counters=_counters(ctx) if first else {},
             )
         )
-    storage.write_bytes(storage.join(task.folder, STATE, "facts.json"), manifest.canonical(ctx.facts).encode())
     return committed
 
 

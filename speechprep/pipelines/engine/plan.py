@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from speechprep.artifacts import manifest, storage
-from speechprep.artifacts.manifest import Manifest, Shard, differences, digest
-from speechprep.artifacts.run import EARLIER_REJECTS, REJECTS, remove_earlier_files
+from speechprep.artifacts.manifest import Manifest, Shard, digest
 from speechprep.artifacts.schemas import SCHEMA_VERSION
-from speechprep.artifacts.shards import shard_name, shard_names
-from speechprep.errors import ConfigError, StaleArtifact
+from speechprep.artifacts.shards import shard_name
+from speechprep.errors import StaleArtifact
+from speechprep.pipelines.engine.recovery.folder import check_folder
+from speechprep.pipelines.engine.recovery.hashes import damaged_commits
+from speechprep.pipelines.engine.recovery.time_limit import TIME_LIMIT
 from speechprep.pipelines.engine.retry import MAX_REJECT_FRACTION, retry_command, with_reject_limit
-from speechprep.pipelines.engine.scratch import temporary_folder
 from speechprep.pipelines.engine.stage import Stage, StageConfig
-from speechprep.pipelines.engine.task import STATE, WORK, FolderSizes, Task, intact, read_record
-
-PLAN = "plan.json"  # in STATE: body of the fingerprint of an unfinished folder
+from speechprep.pipelines.engine.task import FolderSizes, Task, intact, read_record
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,8 @@ def prepare(
     rebuild: bool = False,
     shares_disk: bool = True,
     max_reject_fraction: float = MAX_REJECT_FRACTION,
+    time_limit: float = TIME_LIMIT,
+    check_hashes: bool = False,
 ) -> Prepared:
     """Compare a step with its folder. The folder is changed by `rebuild` only.
 
@@ -95,6 +95,8 @@ def prepare(
         rebuild: delete the output files of another fingerprint.
         shares_disk: True if the workers use this machine's disk.
         max_reject_fraction: limit of the run, for the retry commands.
+        time_limit: time limit in seconds for the reading of one input, besides its duration.
+        check_hashes: in an unfinished folder, count a commit only if its files have their recorded sha256.
 
     Raises:
         StaleArtifact: an incomplete input, one of another kind, inputs of different runs, or a folder of another
@@ -104,27 +106,18 @@ def prepare(
     inputs = {role: manifest.read(folder) for role, folder in step.inputs.items()}
     _check_kinds(step, inputs)
     made_of = _made_of(step, inputs)
-    _check_folder(step, made_of, rebuild=rebuild)
+    check_folder(step.folder, made_of, rebuild=rebuild)
     work = storage.absolute(work)
 
-    def planned_in(scratch: str) -> Prepared:
-        base = _base_task(step, scratch if shares_disk else None)
-        facts: dict[str, Any] = {}
-        if step.stage.plan is not None:
-            tasks, facts = _planned_tasks(step, base, digest(made_of), Path(scratch), max_reject_fraction)
-        else:
-            base = replace(base, retry=with_reject_limit(base.retry, max_reject_fraction))
-            tasks = _tasks(step, base, digest(made_of), inputs)
-        return _compare_with_folder(Prepared(step, made_of, inputs, work, tasks, {}, None, facts))
-
-    if step.stage.plan is not None and manifest.find(step.folder) is not None:
-        # The plan of a complete folder is usually only compared: nothing may be written to the folder, which may be
-        # on a read-only disk.
-        with temporary_folder() as elsewhere:
-            prepared = planned_in(elsewhere)
-        if prepared.finished is not None:
-            return prepared
-    return planned_in(work)
+    base = replace(_base_task(step, work if shares_disk else None), time_limit=time_limit)
+    facts: dict[str, Any] = {}
+    if step.stage.plan is not None:
+        tasks, facts = _planned_tasks(step, base, digest(made_of), Path(work), max_reject_fraction)
+    else:
+        base = replace(base, retry=with_reject_limit(base.retry, max_reject_fraction))
+        tasks = _tasks(step, base, digest(made_of), inputs)
+    prepared = Prepared(step, made_of, inputs, work, tasks, {}, None, facts)
+    return _compare_with_folder(prepared, check_hashes=check_hashes)
 
 
 def _check_kinds(step: Step, inputs: dict[str, Manifest]) -> None:
@@ -154,38 +147,6 @@ def _made_of(step: Step, inputs: dict[str, Manifest]) -> dict[str, Any]:
     }
 
 
-def _check_folder(step: Step, made_of: dict[str, Any], *, rebuild: bool) -> None:
-    state = storage.join(step.folder, STATE, PLAN)
-    complete = manifest.find(step.folder)
-    earlier: dict[str, Any] | None = None
-    if complete is not None:
-        earlier = complete.made_of
-    elif storage.exists(state):
-        earlier = json.loads(storage.read_bytes(state))
-    if earlier is None:
-        if storage.sizes(step.folder) or set(storage.folders(step.folder)) - {STATE, WORK, REJECTS, EARLIER_REJECTS}:
-            raise ConfigError(
-                f"{step.folder} holds files that speechprep did not make: it has no {manifest.NAME}; choose another "
-                "--out, or delete the folder if an earlier run made it"
-            )
-    elif digest(earlier) != digest(made_of):
-        if not rebuild:
-            changed = "; ".join(differences(earlier, made_of)[:4])
-            raise StaleArtifact(
-                f"{step.folder} was made with other options or inputs ({changed}); replace it with --rebuild, or "
-                "choose another --out"
-            )
-        _remove_output(step.folder, complete)
-
-
-def _remove_output(folder: str, complete: Manifest | None) -> None:
-    """Remove the files of speechprep from a folder; other files stay."""
-    names = [s.name for s in complete.shards] if complete else shard_names(list(storage.sizes(folder)))
-    for name in [manifest.NAME, REJECTS, *names, STATE, WORK]:
-        storage.remove(storage.join(folder, name))
-    remove_earlier_files(folder)
-
-
 def _base_task(step: Step, work: str | None) -> Task:
     """The fields shared by all tasks of a step."""
     inputs = step.inputs.values() or step.sources
@@ -210,7 +171,8 @@ def _tasks(step: Step, base: Task, fingerprint: str, inputs: dict[str, Manifest]
     tasks = []
     for i in range(len(shards) or 1):
         files: dict[str, tuple[str, str | None]] = {}
-        contents = {}
+        contents: dict[str, str] = {}
+        hashes: dict[str, str] = {}
         for read in step.stage.reads:
             if read.role not in inputs:
                 continue
@@ -218,11 +180,11 @@ def _tasks(step: Step, base: Task, fingerprint: str, inputs: dict[str, Manifest]
             shard = inputs[read.role].shards[i] if read.sharded else None
             files[read.role] = (folder, shard.name if shard else None)
             contents[read.role] = shard.sha256 if shard else inputs[read.role].content
+            hashes |= {read.role: shard.sha256} if shard else {}
         seconds, records = shards[i] if shards else (0.0, whole)
         key = manifest.shard_key(fingerprint, contents)
-        tasks.append(
-            replace(base, shard=i, shards=len(shards) or 1, key=key, inputs=files, seconds=seconds, records=records)
-        )
+        task = replace(base, shard=i, shards=len(shards) or 1, key=key, inputs=files, hashes=hashes)
+        tasks.append(replace(task, seconds=seconds, records=records))
     return tasks
 
 
@@ -277,10 +239,10 @@ def _aligned_shards(step: Step, inputs: dict[str, Manifest]) -> list[tuple[float
     return [(shard.seconds, records) for shard, records in zip(shards, rows, strict=True)]
 
 
-def _compare_with_folder(prepared: Prepared) -> Prepared:
+def _compare_with_folder(prepared: Prepared, *, check_hashes: bool) -> Prepared:
     """Find the committed tasks, and the manifest if the folder is complete and up to date."""
     step = prepared.step
-    complete = manifest.find(step.folder)
+    complete = manifest.find_intact(step.folder)
     size_of = FolderSizes(step.folder)
     by_key: dict[tuple[str, str], list[Shard]] = {}
     for shard in complete.shards if complete else []:
@@ -291,21 +253,14 @@ def _compare_with_folder(prepared: Prepared) -> Prepared:
         committed = listed if listed and intact(task, listed, size_of) else read_record(task, size_of)
         if committed:
             prepared.committed[task.shard] = committed
+    if check_hashes and complete is None:  # the run before may have ended by a power loss
+        commits = [
+            (task, prepared.committed[task.shard]) for task in prepared.tasks if task.shard in prepared.committed
+        ]
+        for gone in damaged_commits(commits):
+            del prepared.committed[gone]
     if complete and not prepared.todo and len(complete.shards) == sum(map(len, prepared.committed.values())):
         # A manifest of an earlier version has no facts about the sources; it stays.
         stated = {name: complete.extra.get(name, value) for name, value in prepared.facts.items()}
         prepared.finished = complete if stated == prepared.facts else None
     return prepared
-
-
-def stale_files(prepared: Prepared, shards: list[Shard]) -> list[str]:
-    """Files of an earlier state of the folder, absent from its manifest: shards, rejects, temporary files."""
-    folder = prepared.step.folder
-    names = {s.name for s in shards}
-    with_rejects = {
-        task.rejects_name for task in prepared.tasks if any(s.rejects for s in prepared.committed.get(task.shard, []))
-    }
-    stale = [f for f in shard_names(list(storage.sizes(folder))) if f not in names]
-    stale += [f for f in storage.sizes(folder) if storage.TEMPORARY in f]
-    rejects = [f"{REJECTS}/{f}" for f in storage.sizes(storage.join(folder, REJECTS))]
-    return stale + [f for f in rejects if f not in with_rejects]

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from speechprep import yaml12
 from speechprep.artifacts import manifest, storage
-from speechprep.errors import ConfigError
+from speechprep.errors import ConfigError, DamagedManifest, SpeechprepError
 from speechprep.options import Options, checked, read_mapping, typed, with_setting
 from speechprep.pipelines.engine.plan import Step
 from speechprep.pipelines.engine.stage import Stage, find_stage
@@ -103,7 +103,10 @@ def load(recipe: str) -> Recipe:
     if not ("/" in recipe or recipe.endswith((".yaml", ".yml"))) and path.is_file():
         text = path.read_text()
     elif Path(recipe).is_file():
-        text = Path(recipe).read_text()
+        try:
+            text = Path(recipe).read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"recipe {recipe!r}: not UTF-8 ({error}); save it as UTF-8") from None
     else:
         raise ConfigError(
             f"unknown recipe {recipe!r}: no such file and no shipped recipe; name a file or one of: {_names()}"
@@ -213,8 +216,7 @@ def single(stage: Stage, options: dict[str, Any], seed: int, sources: list[str],
         elif not read.optional:
             writer = _writer(read.kind, options, folders)
             if writer is None:
-                listed = ", ".join(f"{kind} ({folder})" for kind, folder in sorted(folders.items())) or "no dataset"
-                raise ConfigError(f"{stage.name} needs {read.kind!r}, the inputs hold {listed}; add it with --input")
+                raise _missing(stage.name, read.kind, sources, folders)
             folder = storage.join(out.rstrip("/").rsplit("/", 1)[0] if "/" in out else ".", read.kind)
             needs = {r.role: folders[r.kind] for r in writer.reads_for(options, folders) if r.kind in folders}
             writer_options = {
@@ -229,6 +231,17 @@ def single(stage: Stage, options: dict[str, Any], seed: int, sources: list[str],
     return steps
 
 
+def _missing(stage: str, kind: str, sources: list[str], folders: dict[str, str]) -> SpeechprepError:
+    """The error for a missing input: a damaged manifest, or no folder of the kind."""
+    for source in sources:
+        try:
+            manifest.find(storage.join(source, kind))
+        except DamagedManifest as error:
+            return error
+    listed = ", ".join(f"{kind} ({folder})" for kind, folder in sorted(folders.items())) or "no dataset"
+    return ConfigError(f"{stage} needs {kind!r}, the inputs hold {listed}; add it with --input")
+
+
 def _by_kind(sources: list[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Kind -> folder, of the sources and of the folders in them; and kind -> folders for kinds with several folders.
 
@@ -241,7 +254,8 @@ def _by_kind(sources: list[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
         if whole is not None:
             _append(named.setdefault(whole.kind, []), source)
             continue
-        inner = {name: manifest.find(storage.join(source, name)) for name in storage.folders(source)}
+        # A damaged folder may be the output of this command; as an input it is missing, see `_missing`.
+        inner = {name: manifest.find_intact(storage.join(source, name)) for name in storage.folders(source)}
         kinds = [(name != body.kind, name, body.kind) for name, body in inner.items() if body is not None]
         first: dict[str, str] = {}
         for _, name, kind in sorted(kinds):  # the folder named after its kind comes first

@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any
 
 from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.manifest import Manifest, Shard
-from speechprep.artifacts.run import REJECTS, move_to_layout
-from speechprep.errors import SpeechprepError, TooManyRejects
-from speechprep.pipelines.engine.beam.runner import Engine, run_tasks
-from speechprep.pipelines.engine.failures import WorkerDied
-from speechprep.pipelines.engine.plan import PLAN, Prepared, Step, prepare, stale_files
-from speechprep.pipelines.engine.progress import Listener, NoListener, StepResult, reporting_progress
+from speechprep.artifacts.run import REJECTS
+from speechprep.errors import SpeechprepError, StaleArtifact, TooManyRejects
+from speechprep.pipelines.engine.beam.runner import Engine
+from speechprep.pipelines.engine.plan import Prepared, Step, prepare
+from speechprep.pipelines.engine.progress import Listener, NoListener, StepResult
+from speechprep.pipelines.engine.recovery.attempts import crashed
+from speechprep.pipelines.engine.recovery.folder import begin, flush_names, has_leftovers, settle, stale_files
+from speechprep.pipelines.engine.recovery.isolation import pop_crashes, run_todo, update_committed
+from speechprep.pipelines.engine.recovery.lock import DriverLock
+from speechprep.pipelines.engine.recovery.time_limit import TIME_LIMIT
 from speechprep.pipelines.engine.retry import MAX_REJECT_FRACTION
 from speechprep.pipelines.engine.scratch import remove_abandoned, temporary_folder
 from speechprep.pipelines.engine.stage import Finished
-from speechprep.pipelines.engine.task import (
-    STATE,
-    WORK,
-    FolderSizes,
-    Task,
-    in_progress_file,
-    intact,
-    read_record,
-    write_record,
-)
+from speechprep.pipelines.engine.task import STATE, WORK, read_body
 
-CRASHES_TO_REJECT = 2  # the first crash may have an external cause, for example the out-of-memory killer
-ATTEMPTS = 12
 SOURCE_FACTS = ("files", "unused_transcripts", "with_transcript", "without_transcript")  # in results, see `ingest`
 
 
@@ -49,12 +41,14 @@ class Options:
         max_reject_fraction: largest share of rejected records of a step. Above it the run ends, after the commit of
             all good records.
         slice: (i, n): run only the tasks i, i + n, ...; for job arrays with a shared out folder.
+        input_timeout: time limit in seconds for the reading of one input, besides its duration.
     """
 
     engine: Engine = field(default_factory=Engine)
     rebuild: bool = False
     max_reject_fraction: float = MAX_REJECT_FRACTION
     slice: tuple[int, int] | None = None
+    input_timeout: float = TIME_LIMIT
 
 
 class UnfinishedSlices(SpeechprepError):
@@ -63,21 +57,101 @@ class UnfinishedSlices(SpeechprepError):
     exit_code = 5
 
 
-def run_steps(steps: list[Step], options: Options, listener: Listener | None = None) -> list[StepResult]:
+def run_steps(
+    steps: list[Step], options: Options, listener: Listener | None = None, run_folder: str | None = None
+) -> list[StepResult]:
     """Run steps in order, until each folder is complete.
 
+    Args:
+        steps: the steps.
+        options: of the execution.
+        listener: receives the progress.
+        run_folder: folder to lock from the first step with work until the end, besides the folder of each step.
+
     Raises:
+        FolderInUse: another run works in one of the folders.
         SpeechprepError: a step failed. Committed tasks stay, and the next run continues from there.
     """
     remove_abandoned()
-    return [run_step(step, options, listener or NoListener()) for step in steps]
+    results: list[StepResult] = []
+    with _Locks(run_folder) as locks:
+        for step in steps:
+            results.append(_run_step(step, options, listener or NoListener(), locks))  # noqa: PERF401 - see `_Locks`
+    return results
 
 
-def run_step(step: Step, options: Options, listener: Listener) -> StepResult:
+class _Locks:
+    """Locks of a run, and the last flushes of its folders; they run in a second thread, during the next step."""
+
+    def __init__(self, run_folder: str | None) -> None:
+        self._run_folder = run_folder
+        self._of_run: DriverLock | None = None
+        self._background = ThreadPoolExecutor(1)
+        self._settled: list[Future[None]] = []
+
+    def __enter__(self) -> _Locks:
+        return self
+
+    def take(self, folder: str, slice_: tuple[int, int] | None) -> DriverLock:
+        """Lock the folder of a step, and at the first call the run folder."""
+        if self._run_folder is not None and self._of_run is None:
+            self._of_run = DriverLock(self._run_folder, slice_).acquire()
+        return DriverLock(folder, slice_).acquire()
+
+    def settle(self, folder: str, lock: DriverLock) -> None:
+        """Flush a complete folder and release it, in the second thread."""
+        self._settled.append(self._background.submit(_settle, folder, lock))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._background.shutdown()
+        if self._of_run is not None:
+            self._of_run.release()
+        for settled in self._settled:
+            if kind is None:
+                settled.result()
+
+
+def _run_step(step: Step, options: Options, listener: Listener, locks: _Locks) -> StepResult:
     """Run one step: see `run_steps`."""
     began = time.monotonic()
+    prepared = _finished(step, options)
+    tasks_run = 0
+    if prepared is None or prepared.finished is None:
+        lock = locks.take(step.folder, options.slice)
+        try:
+            prepared, tasks_run = _complete(step, options, listener, lock)
+        except BaseException:
+            lock.release()
+            raise
+        locks.settle(step.folder, lock)
+    else:
+        listener.started(step, 0, len(prepared.tasks), 0, 0)
+    assert prepared.finished is not None  # noqa: S101 - `_complete` ends with a manifest or an error
+    result = _result(step, prepared.finished, len(prepared.tasks), tasks_run, time.monotonic() - began)
+    listener.finished(result)
+    _check_rejects(result, options.max_reject_fraction)
+    return result
+
+
+def _finished(step: Step, options: Options) -> Prepared | None:
+    """The step if its folder is complete and up to date: then nothing is written, and no lock is needed."""
+    if manifest.find_intact(step.folder) is None or has_leftovers(step.folder):
+        return None
+    with temporary_folder() as work:
+        try:
+            return prepare(step, work=work, max_reject_fraction=options.max_reject_fraction)
+        except StaleArtifact:
+            if not options.rebuild:
+                raise
+            return None
+
+
+def _complete(step: Step, options: Options, listener: Listener, lock: DriverLock) -> tuple[Prepared, int]:
+    """Run the open tasks of a locked folder and write its manifest. Returns the step and the number of tasks run."""
     with _work_folder(step, options) as work:
-        one_by_one = set(_pop_crashes(work)) if step.stage.local == "thread" else set()
+        one_by_one = set(pop_crashes(work)) if step.stage.local == "thread" else set()
+        if options.engine.shares_disk and not storage.is_local(step.folder):
+            one_by_one |= crashed(step.folder)
         storage.remove(work)
         prepared = prepare(
             step,
@@ -85,20 +159,30 @@ def run_step(step: Step, options: Options, listener: Listener) -> StepResult:
             rebuild=options.rebuild,
             shares_disk=options.engine.shares_disk,
             max_reject_fraction=options.max_reject_fraction,
+            time_limit=options.input_timeout,
+            check_hashes=True,
         )
         todo = prepared.todo
         seconds, records = sum(task.seconds for task in todo), sum(task.records for task in todo)
         listener.started(step, len(todo), len(prepared.tasks), seconds, records)
-        complete = prepared.finished
-        if complete is None:
-            _begin(prepared)
-            _run_todo(prepared, one_by_one, options, listener)
-            complete = _finish(prepared, options)
-    storage.remove(storage.join(step.folder, WORK))
-    result = _result(step, complete, len(prepared.tasks), len(todo), time.monotonic() - began)
-    listener.finished(result)
-    _check_rejects(result, options.max_reject_fraction)
-    return result
+        if prepared.finished is None:
+            begin(prepared)
+            run_todo(prepared, one_by_one, options.engine, options.slice, listener)
+            lock.check()
+            prepared.finished = _finish(prepared, options)
+        else:
+            for name in stale_files(prepared, prepared.finished.shards):
+                storage.remove(storage.join(step.folder, name))
+    return prepared, len(todo)
+
+
+def _settle(folder: str, lock: DriverLock) -> None:
+    """The last flushes of a complete folder, and its release."""
+    try:
+        settle(folder)
+        storage.remove(storage.join(folder, WORK))
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -117,97 +201,8 @@ def _work_folder(step: Step, options: Options) -> Iterator[str]:
     yield work if options.slice is None else storage.join(work, "slice-{}-of-{}".format(*options.slice))
 
 
-def _begin(prepared: Prepared) -> None:
-    """Mark the folder as incomplete: kept shards get commit records, and the manifest is removed."""
-    folder = prepared.step.folder
-    storage.write_bytes(storage.join(folder, STATE, PLAN), manifest.canonical(prepared.made_of).encode())
-    if manifest.find(folder) is not None:
-        for task in prepared.tasks:
-            if task.shard in prepared.committed:
-                write_record(task, prepared.committed[task.shard])
-        storage.remove(storage.join(folder, manifest.NAME))
-    move_to_layout(folder)
-
-
-def _run_todo(prepared: Prepared, one_by_one: set[int], options: Options, listener: Listener) -> None:
-    """Run uncommitted tasks. After a crash of a worker, run the remaining tasks again.
-
-    A shard with a crash is run again one record at a time. Only crashes in this mode count for a record; after two
-    crashes the record is rejected.
-
-    Args:
-        prepared: the step.
-        one_by_one: shards with a crash in an earlier run.
-        options: of the execution.
-        listener: receives the progress.
-
-    Raises:
-        WorkerDied: too many crashes, or repeated crashes in a shard without a record in progress.
-    """
-    crashes_of_record: Counter[str] = Counter()
-    crashes_of_shard: Counter[int] = Counter()  # without a record in progress
-    index, slices = options.slice or (0, 1)
-    for attempt in range(ATTEMPTS):
-        skip_ids = sorted(id for id, crashes in crashes_of_record.items() if crashes >= CRASHES_TO_REJECT)
-        _update_committed(prepared)
-        todo = [task for task in prepared.todo if task.shard % slices == index]
-        todo = [replace(task, skip_ids=skip_ids, one_by_one=task.shard in one_by_one) for task in todo]
-        if not todo:
-            return
-        try:
-            with reporting_progress(prepared, listener):
-                _run(todo, options.engine, prepared.step.stage.local)
-        except WorkerDied as error:
-            crashes = _pop_crashes(prepared.work)
-            for shard in crashes.keys() & one_by_one:
-                crashes_of_record.update(crashes[shard])
-                crashes_of_shard.update([] if crashes[shard] else [shard])
-            one_by_one = one_by_one | crashes.keys()
-            stuck = sorted(shard for shard, count in crashes_of_shard.items() if count >= CRASHES_TO_REJECT)
-            if stuck:
-                where = f"{prepared.step.name}, shard {stuck[0]}"
-                raise WorkerDied(f"{where}: its process dies, on none of its records in particular: {error}") from None
-            if attempt == ATTEMPTS - 1:
-                raise
-
-
-def _run(todo: list[Task], engine: Engine, local: Literal["thread", "process"]) -> None:
-    """Run tasks. Tasks with an earlier crash run first, in another process: a crash in a thread would end this one."""
-    isolated = [task for task in todo if task.one_by_one and local == "thread"]
-    if isolated:
-        run_tasks(isolated, replace(engine, workers=1), "process")
-    others = [task for task in todo if task not in isolated]
-    if others:
-        run_tasks(others, engine, local)
-
-
-def _update_committed(prepared: Prepared) -> None:
-    """Compare all commits with the folder, by one listing: add new ones, drop those with a missing file."""
-    size_of = FolderSizes(prepared.step.folder)
-    for task in prepared.tasks:
-        earlier = prepared.committed.pop(task.shard, None)
-        intact_now = earlier is not None and intact(task, earlier, size_of)
-        committed = earlier if intact_now else read_record(task, size_of)
-        if committed is not None:
-            prepared.committed[task.shard] = committed
-
-
-def _pop_crashes(work: str) -> dict[int, list[str]]:
-    """Shards with a crash -> ids of the records in progress, if known. Their files in the work folder are removed."""
-    crashes: dict[int, list[str]] = {}
-    for name in storage.folders(work):
-        scratch = re.match(r"task-(\d+)-", name)
-        if scratch:
-            shard = int(scratch[1])
-            ids = str(in_progress_file(work, shard))
-            crashes[shard] = json.loads(storage.read_bytes(ids) or "[]") if storage.exists(ids) else []
-            storage.remove(ids)
-            storage.remove(storage.join(work, name))
-    return crashes
-
-
 def _finish(prepared: Prepared, options: Options) -> Manifest:
-    _update_committed(prepared)
+    update_committed(prepared)
     missing = [task.shard for task in prepared.todo]
     step = prepared.step
     if missing:
@@ -233,16 +228,18 @@ def _finish(prepared: Prepared, options: Options) -> Manifest:
         versions=_versions(),
         extra=_facts(prepared, shards),
     )
+    flush_names(step.folder, shards)
     manifest.write(step.folder, complete)
-    storage.remove(storage.join(step.folder, STATE))
     return complete
 
 
 def _facts(prepared: Prepared, shards: list[Shard]) -> dict[str, Any]:
     step = prepared.step
-    stored = storage.join(step.folder, STATE, "facts.json")
     facts: dict[str, Any] = dict(prepared.facts)
-    facts |= json.loads(storage.read_bytes(stored)) if storage.exists(stored) else {}
+    if step.stage.schema is None:  # an artifact, made by one task
+        facts |= (read_body(prepared.tasks[0]) or {}).get("facts", {})
+        earlier = storage.join(step.folder, STATE, "facts.json")  # an interrupted run of an earlier version
+        facts |= json.loads(storage.read_bytes(earlier)) if storage.exists(earlier) else {}
     if step.stage.facts is not None:
         facts |= step.stage.facts(Finished(step.folder, step.config, shards, prepared.inputs))
     return facts

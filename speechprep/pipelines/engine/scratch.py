@@ -32,7 +32,7 @@ def remove_abandoned() -> None:
     name = re.compile(rf"{_PREFIX}-{re.escape(_machine())}-(\d+)-\w+")
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}-*"):
         match = name.fullmatch(folder.name)
-        if match and not _is_alive(int(match[1])):
+        if match and not is_alive(int(match[1])):
             shutil.rmtree(folder, ignore_errors=True)  # another run may remove it at the same time
 
 
@@ -40,7 +40,8 @@ def _machine() -> str:
     return re.sub(r"\W", "_", platform.node())
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """True if a process of this machine exists."""
     if os.name != "posix":  # elsewhere, signal 0 would end the process
         return True
     try:

@@ -11,11 +11,16 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speechprep.artifacts import shards, storage
-from speechprep.artifacts.manifest import Manifest, Shard, read
+from speechprep.artifacts.manifest import Manifest, Shard, canonical, digest, read
 from speechprep.artifacts.run import EARLIER_REJECTS, REJECTS
+from speechprep.pipelines.engine.recovery.hashes import check_file
+from speechprep.pipelines.engine.recovery.time_limit import TIME_LIMIT
+
+if TYPE_CHECKING:
+    from speechprep.pipelines.engine.recovery.attempts import Attempt
 
 STATE = "_state"
 WORK = "_work"
@@ -34,6 +39,7 @@ class Task:
         key: digest of everything with an influence on the output, stored in the commit record.
         folder: output folder.
         inputs: role -> (folder, file); the file is None for a whole folder.
+        hashes: role -> sha256 of the file.
         work: local folder for temporary files; None on a worker without the driver's disk.
         payload: local file with the records of the shard, from the plan of the stage; None if the inputs are datasets.
         retry: command in the column `retry` of the rejects.
@@ -42,6 +48,7 @@ class Task:
         one_by_one: True after a crash in this shard: one record at a time, so that the next crash identifies a record.
         seconds: seconds of audio in the input shard, 0 if unknown.
         records: number of records in the input shard, 0 if unknown.
+        time_limit: time limit in seconds for the reading of one input, besides its duration.
     """
 
     stage: str
@@ -52,6 +59,7 @@ class Task:
     key: str
     folder: str
     inputs: dict[str, tuple[str, str | None]]
+    hashes: dict[str, str] = field(default_factory=dict)
     work: str | None = None
     payload: str | None = None
     retry: str = ""
@@ -60,6 +68,7 @@ class Task:
     one_by_one: bool = False
     seconds: float = 0.0
     records: int = 0
+    time_limit: float = TIME_LIMIT
 
     @property
     def record_name(self) -> str:
@@ -93,10 +102,12 @@ class Input:
     Attributes:
         folder: URI of the dataset or artifact.
         file: name of the shard; None for the whole folder.
+        sha256: recorded hash of the shard, empty if it is unknown.
     """
 
     folder: str
     file: str | None
+    sha256: str = ""
     _manifest: Manifest | None = None
 
     @property
@@ -107,9 +118,19 @@ class Input:
         return self._manifest
 
     def files(self) -> list[str]:
-        """URIs of the Parquet shards to read, in order."""
-        names = [self.file] if self.file else [s.name for s in self.manifest.shards if s.name.endswith(".parquet")]
-        return [storage.join(self.folder, name) for name in names]
+        """URIs of the Parquet shards to read, in order.
+
+        Raises:
+            DamagedFile: a shard has another content than recorded.
+        """
+        if self.file:
+            hashes = {self.file: self.sha256}
+        else:
+            hashes = {s.name: s.sha256 for s in self.manifest.shards if s.name.endswith(".parquet")}
+        uris = {storage.join(self.folder, name): sha256 for name, sha256 in hashes.items()}
+        for uri, sha256 in uris.items():
+            check_file(uri, sha256, self.folder)
+        return list(uris)
 
 
 @dataclass
@@ -122,6 +143,7 @@ class Work:
         inputs: role -> input.
         backend: loaded backend of the stage, None if it has none.
         scratch: local folder for the files of this task; it is removed after the task.
+        attempt: its mark in the output folder, for a worker without the driver's disk.
     """
 
     task: Task
@@ -129,6 +151,7 @@ class Work:
     inputs: dict[str, Input]
     backend: Any
     scratch: Path
+    attempt: Attempt | None = None
 
     @property
     def progress_file(self) -> Path | None:
@@ -179,16 +202,36 @@ def intact(task: Task, committed: list[Shard], size_of: SizeOf) -> bool:
     return all(size_of(shard.name) == shard.size for shard in committed)
 
 
+def read_body(task: Task) -> dict[str, Any] | None:
+    """Content of the commit record of a task; None without one, with another key, or if it is damaged."""
+    try:
+        body = json.loads(storage.read_bytes(task.record))
+        earlier = body.keys() == {"key", "shards"}  # of an earlier version
+        stated = digest(body) if earlier else body.pop("digest")
+        return body if body["key"] == task.key and stated == digest(body) else None
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # torn by a power loss, or edited
+        return None
+
+
 def read_record(task: Task, size_of: SizeOf) -> list[Shard] | None:
-    """Committed shards of a task; None without a commit record, with another key, or with a missing file."""
+    """Committed shards of a task; None without a valid commit record of its key, or with a missing file."""
     if not size_of(task.record_name):
         return None
-    body = json.loads(storage.read_bytes(task.record))
-    committed = [Shard(**s) for s in body["shards"]] if body["key"] == task.key else None
+    body = read_body(task)
+    committed = [Shard(**s) for s in body["shards"]] if body is not None else None
     return committed if committed is not None and intact(task, committed, size_of) else None
 
 
-def write_record(task: Task, committed: list[Shard]) -> None:
-    """Write the commit record of a task."""
-    body = {"key": task.key, "shards": [asdict(shard) for shard in committed]}
-    storage.write_bytes(task.record, json.dumps(body).encode())
+def write_record(task: Task, committed: list[Shard], facts: dict[str, Any] | None = None) -> None:
+    """Write the commit record of a task.
+
+    Args:
+        task: the task.
+        committed: its shards.
+        facts: entries of the manifest, of a task that makes an artifact.
+    """
+    body = {"key": task.key, "shards": [asdict(shard) for shard in committed], "facts": facts or {}}
+    body = json.loads(canonical(body))  # numbers as they are read
+    storage.write_bytes(task.record, canonical({**body, "digest": digest(body)}).encode())

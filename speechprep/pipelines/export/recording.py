@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from speechprep.artifacts import storage
+from speechprep.artifacts import shards, storage
 from speechprep.artifacts.media import audio as media
 from speechprep.artifacts.media.audio import AudioInfo
 from speechprep.artifacts.media.sndfile import Samples
@@ -39,11 +39,9 @@ class StoredAudio:
 
     def read(self, place: tuple[str, int, int]) -> bytes:
         """The encoded file of a row."""
-        import pyarrow.parquet as pq
-
         shard, group, row = place
         if (shard, group) != self._place:
-            with storage.open(storage.join(self._utterances.uri, shard)) as file, pq.ParquetFile(file) as parquet:
+            with shards.opened(storage.join(self._utterances.uri, shard)) as parquet:
                 self._column = parquet.read_row_group(group, columns=["audio_bytes"]).column(0)
             self._place = (shard, group)
         data: bytes | None = self._column[row].as_py()

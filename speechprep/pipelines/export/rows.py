@@ -255,11 +255,9 @@ def recording_key(id: str, audio: str | None) -> str:
 
 def _rows(dataset: Dataset, shard: str, columns: list[str]) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """(row group, row in it, record) of a shard."""
-    import pyarrow.parquet as pq
+    from speechprep.artifacts import shards, storage
 
-    from speechprep.artifacts import storage
-
-    with storage.open(storage.join(dataset.uri, shard)) as file, pq.ParquetFile(file) as parquet:
+    with shards.opened(storage.join(dataset.uri, shard)) as parquet:
         for group in range(parquet.num_row_groups):
             at = 0
             for batch in parquet.iter_batches(row_groups=[group], columns=columns, batch_size=1024):

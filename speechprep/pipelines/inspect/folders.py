@@ -14,7 +14,8 @@ from speechprep.artifacts.run import Dataset, rejects_folder
 from speechprep.errors import SpeechprepError
 from speechprep.pipelines.engine.stage import Stage, find_stage
 
-RESTORE = "restore the manifest, or delete the folder and run its stage again"
+REPAIR = "run speechprep repair on the run folder"
+RESTORE = f"restore the manifest, or {REPAIR}"
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,14 @@ from speechprep.artifacts.cards import run as run_card
 from speechprep.artifacts.datasets import find_kind
 from speechprep.artifacts.run import EARLIER_FILES, RECORD, Dataset
 from speechprep.errors import DamagedFile, SchemaMismatch, SpeechprepError, StaleArtifact, first_line
+from speechprep.pipelines.engine.recovery.folder import is_output
+from speechprep.pipelines.engine.recovery.lock import holder, is_lock
 from speechprep.pipelines.engine.task import STATE, WORK
-from speechprep.pipelines.inspect.folders import CheckedFolder, Neighbours, stage_of
+from speechprep.pipelines.inspect.folders import REPAIR, CheckedFolder, Neighbours, stage_of
 from speechprep.pipelines.inspect.verify_manifest import input_problems, manifest_problems, recomputed_problems
 from speechprep.pipelines.inspect.verify_rows import RowChecks
 
 CHUNK = 1 << 22  # bytes hashed at a time
-REPAIR = "run the same command again: it makes missing files and files of another size"
 RUN_FILES = {RECORD, "run.log", "report.html", run_card.NAME}
 
 
@@ -73,7 +74,8 @@ def verify(folder: str) -> Verdict:
     verdict.problems += [Problem(storage.join(place, name), error) for name, error in around.unreadable.items()]
     for name in sorted(set(names) - around.unreadable.keys(), key=lambda n: _depth(around, n)):
         _folder(storage.join(place, name), around, verdict)
-    strays = set(folders) - set(names) - around.unreadable.keys() | set(storage.sizes(place)) - RUN_FILES
+    files = {name for name in storage.sizes(place) if not is_lock(name)}
+    strays = set(folders) - set(names) - around.unreadable.keys() | files - RUN_FILES
     verdict.problems += [Problem(place, f"{name!r} is not of speechprep; move it away") for name in sorted(strays)]
     return verdict
 
@@ -83,7 +85,7 @@ def _neighbours(place: str) -> Neighbours:
     for name in storage.folders(place):
         uri = storage.join(place, name)
         try:
-            stored = manifest.find(uri)
+            stored = manifest.find(uri, check_digest=False)
         except (SpeechprepError, OSError) as error:
             around.unreadable[name] = str(error)
             continue
@@ -108,7 +110,7 @@ def _depth(around: Neighbours, name: str) -> tuple[int, str]:
 def _folder(uri: str, around: Neighbours, verdict: Verdict) -> None:
     verdict.folders.append(uri)
     try:
-        stored = manifest.read(uri)
+        stored = manifest.read(uri, check_digest=False)
     except (SpeechprepError, OSError) as error:
         verdict.problems.append(Problem(uri, str(error)))
         return
@@ -120,6 +122,8 @@ def _folder(uri: str, around: Neighbours, verdict: Verdict) -> None:
     if not damages:  # one damage would be reported again for each value recomputed from the file
         problems += _rows(folder, verdict)
         problems += recomputed_problems(folder, _readable)
+    edited = manifest.digest_problem(uri)
+    problems += [edited] if edited else []
     if problems:
         around.damaged.add(uri)
     verdict.problems += [Problem(uri, what) for what in problems]
@@ -130,20 +134,25 @@ def _files(folder: CheckedFolder, verdict: Verdict) -> Iterator[str]:
     uri, stored = folder.dataset.uri, folder.manifest
     for name, count in Counter(shard.name for shard in stored.shards).items():
         if count > 1:
-            yield f"{name} is {count} times in the manifest; run the stage again"
+            yield f"{name} is {count} times in the manifest; {REPAIR}"
     for shard in stored.shards:
         yield from _file(uri, shard.name, shard.sha256, shard.size, verdict)
         if shard.rejects:
             yield from _file(uri, f"{folder.rejects}/{folder.rejects_name(shard)}", shard.rejects, None, verdict)
     named = {s.name for s in stored.shards} | {manifest.NAME, *EARLIER_FILES}
     rejects = {folder.rejects_name(s) for s in stored.shards if s.rejects}
-    strays = sorted(storage.sizes(uri).keys() - named)
+    strays = sorted(name for name in storage.sizes(uri).keys() - named if not is_lock(name))
     strays += [f"{folder.rejects}/{name}" for name in folder.reject_files if name not in rejects]
-    yield from (f"{name} is there but not in the manifest; delete it" for name in strays)
+    for name in strays:
+        advice = REPAIR if is_output(name) else "move it away"
+        yield f"{name} is there but not in the manifest; {advice}"
     inner = {s.name.split("/")[0] for s in stored.shards if "/" in s.name}
     for name in sorted(set(storage.folders(uri)) - inner - {folder.rejects}):
         leftover = name in (STATE, WORK)
-        yield f"{name}/ was left by a run that did not end" if leftover else f"{name}/ is not of speechprep"
+        if leftover:
+            yield f"{name}/ was left by a run that did not end; {holder(uri) or REPAIR}"
+        else:
+            yield f"{name}/ is not of speechprep; move it away"
 
 
 def _file(folder: str, name: str, sha256: str, size: int | None, verdict: Verdict) -> Iterator[str]:
@@ -163,8 +172,7 @@ def _file(folder: str, name: str, sha256: str, size: int | None, verdict: Verdic
     elif digest.hexdigest() != sha256:
         stored = sha256[:12] if len(sha256) == len(digest.hexdigest()) else repr(sha256)
         yield (
-            f"{name} was changed: sha256 is {stored} in the manifest, {digest.hexdigest()[:12]} in the file; "
-            f"delete this file, then {REPAIR}"
+            f"{name} was changed: sha256 is {stored} in the manifest, {digest.hexdigest()[:12]} in the file; {REPAIR}"
         )
 
 
@@ -173,7 +181,7 @@ def _rows(folder: CheckedFolder, verdict: Verdict) -> Iterator[str]:
     try:
         declared = find_kind(stored.kind).schema_of(stored.extra)
     except (ValueError, TypeError) as error:
-        yield f"{manifest.NAME}: extra gives no schema ({first_line(error)}); run the stage again"
+        yield f"{manifest.NAME}: extra gives no schema ({first_line(error)}); {REPAIR}"
         return
     checks = RowChecks(folder)
     for shard in stored.shards:
@@ -192,7 +200,7 @@ def _rows(folder: CheckedFolder, verdict: Verdict) -> Iterator[str]:
             yield from _readable(shard.name, checks.shard(shard))
         counted = 0 if folder.is_artifact else rows  # an artifact counts no rows
         if shard.rows != counted:
-            yield f"{shard.name}: rows is {shard.rows} in the manifest, recomputed {counted}; run the stage again"
+            yield f"{shard.name}: rows is {shard.rows} in the manifest, recomputed {counted}; {REPAIR}"
     yield from _readable("the folder", checks.whole())
     for shard in stored.shards:
         if shard.rejects:
@@ -212,7 +220,7 @@ def _readable(name: str, problems: Iterator[str]) -> Iterator[str]:
     except (DamagedFile, SchemaMismatch, StaleArtifact) as error:
         yield str(error)
     except (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, AttributeError, OSError) as error:
-        yield f"{name} has values that cannot be checked ({first_line(error)}); run the stage again"
+        yield f"{name} has values that cannot be checked ({first_line(error)}); {REPAIR}"
 
 
 def as_dict(verdict: Verdict) -> dict[str, Any]:

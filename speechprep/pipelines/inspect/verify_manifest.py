@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from speechprep.artifacts import manifest
 from speechprep.pipelines.inspect.amounts import task_problems
 from speechprep.pipelines.inspect.facts import fact_problems
-from speechprep.pipelines.inspect.folders import RESTORE, CheckedFolder, disagreement
+from speechprep.pipelines.inspect.folders import REPAIR, RESTORE, CheckedFolder, disagreement
 
 Guard = Callable[[str, Iterator[str]], Iterator[str]]  # turns errors of reading into a problem
 
@@ -64,7 +64,7 @@ def input_problems(folder: CheckedFolder) -> Iterator[str]:
         if beside:
             yield (
                 f"was made from another {read.kind} ({fingerprint[:8]}) than the one beside it ({beside[0][:8]}); "
-                f"run the stage {stage.name} again"
+                f"{REPAIR}"
             )
         elif read.kind in around.unreadable:
             yield f"its input {read.role} cannot be read: {around.unreadable[read.kind]}"

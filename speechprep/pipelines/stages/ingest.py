@@ -26,7 +26,7 @@ A record with a channel is one channel of its segment. It is stored as embedded 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +45,7 @@ from speechprep.artifacts.media.audio import AudioInfo
 from speechprep.artifacts.schemas import UTTERANCES
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines import sources
+from speechprep.pipelines.engine.recovery.time_limit import limited, limited_blocks, result_or_reject
 from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage
 from speechprep.pipelines.sources import listing
 from speechprep.pipelines.sources.config import Config
@@ -198,6 +199,8 @@ def _one_channel(row: dict[str, Any], source: str | bytes, channel: int) -> dict
 def run(ctx: ShardContext) -> None:
     """Examine the files of one shard's entries and write its rows."""
     config: Config = ctx.config
+    make_row = partial(_row, time_limit=ctx.time_limit, verify=config.verify_audio)
+    read = partial(examine, keep=config.embed_audio)
     cache: dict[str, AudioFile | BadInput] = {}  # of the previous block, because segments of one file are adjacent
     for archive, entries in groupby(listing.dealt(ctx), key=_place):
         with _archive(archive) as reader:
@@ -207,8 +210,8 @@ def run(ctx: ShardContext) -> None:
                     if reader is not None:
                         files = [examine(_member(reader, entry), keep=True) for entry in block]
                     else:
-                        files = _files([entry["audio"] for entry in block], cache, keep=config.embed_audio)
-                    rows = [_row(e, f, verify=config.verify_audio) for e, f in zip(block, files, strict=True)]
+                        files = _files([entry["audio"] for entry in block], cache, read, ctx.time_limit)
+                    rows = [make_row(e, f) for e, f in zip(block, files, strict=True)]
                 _write(ctx, block, rows)
 
 
@@ -237,31 +240,32 @@ def _member(reader: ArchiveReader, entry: dict[str, Any]) -> bytes | BadInput:
         return error
 
 
-def _files(uris: list[str], cache: dict[str, AudioFile | BadInput], *, keep: bool) -> list[AudioFile | BadInput]:
+def _files(
+    uris: list[str], cache: dict[str, AudioFile | BadInput], read: Callable[[str], AudioFile | BadInput], seconds: float
+) -> list[AudioFile | BadInput]:
     """Results for the files of a block, each file read once; `cache` has those of the previous block."""
     new = [uri for uri in dict.fromkeys(uris) if uri not in cache]
-    read_file = partial(examine, keep=keep)
-    if all(storage.is_local(uri) for uri in new):
-        results = dict(zip(new, map(read_file, new), strict=True))
-    else:
-        with ThreadPoolExecutor(REMOTE_THREADS) as pool:
-            results = dict(zip(new, pool.map(read_file, new), strict=True))
+    with ThreadPoolExecutor(1 if all(map(storage.is_local, new)) else REMOTE_THREADS) as pool:
+        results = dict(zip(new, pool.map(lambda uri: result_or_reject(partial(read, uri), seconds), new), strict=True))
     block = {uri: results.get(uri) or cache[uri] for uri in dict.fromkeys(uris)}
     cache.clear()
     cache.update(block)
     return [block[uri] for uri in uris]
 
 
-def _row(entry: dict[str, Any], file: AudioFile | BadInput, *, verify: bool) -> dict[str, Any] | BadInput:
+def _row(
+    entry: dict[str, Any], file: AudioFile | BadInput, *, time_limit: float, verify: bool
+) -> dict[str, Any] | BadInput:
     if isinstance(file, BadInput):
         return file
     try:
-        row = to_row(entry, file)
-        channel = entry["channel"]
+        row, channel = to_row(entry, file), entry["channel"]
+        seconds = time_limit + row["duration"]
         if channel is not None and (file.info.channels > 1 or channel > 0):
-            row = _one_channel(row, file.data or entry["audio"], channel)
+            row = limited(partial(_one_channel, row, file.data or entry["audio"], channel), seconds)
         if verify:
-            for _ in audio.decode_blocks(row["audio_bytes"] or row["audio"], row["offset"], row["duration"]):
+            source = row["audio_bytes"] or row["audio"]
+            for _ in limited_blocks(audio.decode_blocks(source, row["offset"], row["duration"]), seconds):
                 pass
     except BadInput as error:
         return error

@@ -123,8 +123,8 @@ def clip_rows(ctx: ShardContext) -> Iterator[pa.RecordBatch]:
     Raises:
         ConfigError: the audio is stored in `utterances`, which is not an input.
     """
-    names = [name for name in AUDIO_COLUMNS if name != "audio_bytes"]
-    clips = ctx.table("clips", [*names, "utterance"]).combine_chunks()
+    names = [name for name in AUDIO_COLUMNS if name not in ("audio_bytes", "audio_sha256")]
+    clips = ctx.table("clips", [*names, "utterance", "recording"]).combine_chunks()
     if not clips.column("audio").null_count:
         for batch in clips.to_batches(max_chunksize=BATCH):
             yield _with_audio(batch, pa.nulls(len(batch), pa.large_binary()))
@@ -135,7 +135,8 @@ def clip_rows(ctx: ShardContext) -> Iterator[pa.RecordBatch]:
 
 
 def _with_audio(clips: pa.RecordBatch, stored: pa.Array) -> pa.RecordBatch:
-    columns = [stored if name == "audio_bytes" else clips.column(name) for name in AUDIO_COLUMNS]
+    others = {"audio_bytes": stored, "audio_sha256": clips.column("recording")}
+    columns = [others[name] if name in others else clips.column(name) for name in AUDIO_COLUMNS]
     return pa.RecordBatch.from_arrays(columns, names=list(AUDIO_COLUMNS))
 
 

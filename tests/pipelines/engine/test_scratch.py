@@ -73,7 +73,7 @@ def test_folders_of_running_processes_and_of_other_machines_stay(temporary, monk
         assert len(before) == 3
         scratch.remove_abandoned()
         assert sorted(temporary.iterdir()) == before
-        monkeypatch.setattr(scratch, "_is_alive", lambda pid: False)
+        monkeypatch.setattr(scratch, "is_alive", lambda pid: False)
         scratch.remove_abandoned()
         assert Path(own) not in temporary.iterdir()
         Path(own).mkdir()

@@ -107,8 +107,11 @@ def test_what_does_not_belong_there_is_found(out, where, text):
 
 
 def edit(folder: Path, **changes) -> None:
+    """Edit values of a manifest, and its digest with them."""
     path = folder / manifest.NAME
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    body = {**json.loads(path.read_text()), **changes}
+    del body["digest"]
+    path.write_text(json.dumps({**body, "digest": manifest.digest(body)}))
 
 
 def test_an_edited_manifest_is_found(out):

@@ -12,6 +12,7 @@ from typing import Literal
 
 from speechprep.errors import ConfigError, StorageError
 from speechprep.pipelines.engine.failures import WorkerDied, unmark
+from speechprep.pipelines.engine.recovery.attempts import crashed
 from speechprep.pipelines.engine.task import Task
 
 LOCAL = "local"
@@ -82,6 +83,8 @@ def run_tasks(tasks: list[Task], engine: Engine, local: Literal["thread", "proce
             raise task_error from None
         if engine.runner != LOCAL and isinstance(error, ValueError):
             raise ConfigError(f"runner {engine.runner!r}: {error}") from error
+        if engine.runner != LOCAL and crashed(tasks[0].folder):
+            raise WorkerDied(f"runner {engine.runner!r}: a worker was lost; see the log of the runner") from error
         raise
 
 

@@ -51,7 +51,7 @@ class PreviousIndex:
         """
         try:
             metadata = json.loads((folder / made_by).read_text())
-            items = pq.read_table(folder / ITEMS, schema=ITEMS_SCHEMA)
+            items = pq.read_table(folder / ITEMS, schema=ITEMS_SCHEMA, page_checksum_verification=True)
             vectors = open_dataset(str(folder)).table(["vector"]).column("vector").combine_chunks()
         except (OSError, ValueError) as error:
             raise StaleArtifact(
