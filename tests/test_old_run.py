@@ -95,6 +95,7 @@ def table(folder: Path) -> list[dict[str, Any]]:
 
 
 FACTS_OF_INGEST = {"with_transcript", "without_transcript", "files", "unused_transcripts"}
+NEW_FACTS = {"subword": {"codebook", "grid", "pieces"}, "tokens": {"codebook"}, "packed": {"codebook"}}  # of `extra`
 
 
 def without(value: Any, names: set[str]) -> Any:
@@ -105,10 +106,12 @@ def without(value: Any, names: set[str]) -> Any:
 
 
 def forget_new_facts(left: Path, right: Path) -> None:
-    """The vocabulary names its codebook today, and ingest counts files and transcripts; the older version did not."""
-    vocabulary = manifest(right / "subword")
-    if "codebook" not in manifest(left / "subword")["extra"] and vocabulary["extra"].pop("codebook", None):
-        write(manifest_file(right / "subword"), vocabulary)
+    """Remove the facts that the older version did not record."""
+    for folder, names in NEW_FACTS.items():
+        body = manifest(right / folder)
+        new = names & body["extra"].keys() - manifest(left / folder)["extra"].keys()
+        if new:
+            write(manifest_file(right / folder), {**body, "extra": without(body["extra"], new)})
     if "files" not in manifest(left / "utterances")["extra"]:
         for file in (manifest_file(right / "utterances"), right / "run.json"):
             write(file, without(json.loads(file.read_text()), FACTS_OF_INGEST))
