@@ -27,6 +27,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "import_codebook": "speechprep.pipelines.stages.import_codebook.stage:STAGE",
         "units": "speechprep.pipelines.stages.units:STAGE",
         "subword": "speechprep.pipelines.stages.subword:STAGE",
+        "wordpiece": "speechprep.pipelines.stages.wordpiece:STAGE",
         "interleave": "speechprep.pipelines.stages.interleave:STAGE",
         "pack": "speechprep.pipelines.stages.pack:STAGE",
         "clips": "speechprep.pipelines.stages.clips.stage:STAGE",
