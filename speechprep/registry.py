@@ -40,6 +40,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "sutlm": "speechprep.models.sutlm.declaration:SUTLM",
         "dmlm": "speechprep.models.dmlm.declaration:DMLM",
         "slue": "speechprep.models.sutlm.declaration:SLUE",
+        "bert": "speechprep.models.bert.declaration:BERT",
+        "teachme": "speechprep.models.teachme.declaration:TEACHME",
     },
     "scorers": {
         "wer": "speechprep.models.evaluation.wer:WER",
