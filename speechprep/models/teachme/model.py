@@ -137,7 +137,7 @@ class TeachMe(PreTrainedModel):
         sums = [masked_loss(self.lm, hidden, labels)]
         device_type = hidden.device.type
         with torch.autocast(device_type, enabled=False):
-            tokens, owner = valid_tokens(hidden[paired].float(), attention_mask[paired])
+            tokens, owner = valid_tokens(hidden[paired], attention_mask[paired])
             chosen = self.distillation.tokens(tokens)
             audio = self.distillation.audio(vectors[paired])
             sums += self._distilled(chosen, owner, audio, texts[paired], paired, clip, negatives)
@@ -172,7 +172,7 @@ class TeachMe(PreTrainedModel):
     def agreement(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         """(b, m) agreement of each text with each of m teacher vectors (m, teacher_dim)."""
         hidden = self.lm.bert(input_ids, attention_mask=attention_mask).last_hidden_state
-        tokens, owner = valid_tokens(hidden.float(), attention_mask)
+        tokens, owner = valid_tokens(hidden, attention_mask)
         audio = self.distillation.audio(vectors)
         return self.distillation.agreement(self.distillation.tokens(tokens), owner, audio, len(input_ids))
 
@@ -184,11 +184,11 @@ class TeachMe(PreTrainedModel):
 
 
 def valid_tokens(hidden: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """States (n, d) of the tokens between [CLS] and [SEP], and their rows (n,).
+    """States (n, d) of the tokens between [CLS] and [SEP], in float32 or float64, and their rows (n,).
 
     Args:
         hidden: (b, l, d). attention_mask: (b, l), 1 on [CLS], pieces and [SEP].
     """
     position = torch.arange(hidden.shape[1], device=hidden.device)
     inside = (position > 0) & (position < attention_mask.sum(1, keepdim=True) - 1)
-    return hidden[inside], inside.nonzero()[:, 0]
+    return hidden[inside].to(torch.promote_types(hidden.dtype, torch.float32)), inside.nonzero()[:, 0]
