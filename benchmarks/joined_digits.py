@@ -2,8 +2,8 @@
 
 python benchmarks/joined_digits.py FSDD_FOLDER OUT_FOLDER [--train 800] [--test 200]
 
-Each clip has four digits of one speaker in slots of equal length (0.64 s), so all clips have one duration, 2.56 s. Clips
-of `OUT_FOLDER/test` use the last recording of each digit and speaker, clips of `OUT_FOLDER/train` the other recordings.
+Each clip has four digits of one speaker in slots of equal length (0.64 s), so all clips have one duration, 2.56 s.
+Clips of `OUT_FOLDER/test` use the last recording of each digit and speaker, clips of `OUT_FOLDER/train` the others.
 """
 
 from __future__ import annotations
