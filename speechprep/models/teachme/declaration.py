@@ -45,13 +45,51 @@ MATCH = Evaluation(
         "speechprep eval audio-match --model models/teachme --data run --split test --json",
     ),
 )
+
+
+class ProbeOptions(Options):
+    """Options of `probe`."""
+
+    labels: str = Field(
+        description="File with ids and labels: .tsv, .jsonl or .csv.", json_schema_extra={"metavar": "FILE"}
+    )
+    column: str = Field("label", description="Column of the labels.", json_schema_extra={"metavar": "NAME"})
+    id_column: str = Field("id", description="Column of the ids.", json_schema_extra={"metavar": "NAME"})
+    features: Literal["student", "teacher"] = Field(
+        "student", description="student: mean token of a layer, from the text. teacher: the vector of the audio."
+    )
+    layer: int = Field(-1, description="Layer of the student. 0: embeddings. -1: the last.")
+    folds: Literal["speakers", "rows"] = Field(
+        "speakers", description="speakers: leave one speaker out. rows: five parts by a hash of the id."
+    )
+    centre_speakers: bool = Field(default=False, description="Subtract the mean of each speaker from the features.")
+    ridge: float = Field(0.1, gt=0, description="Penalty of the classifier, relative to the size of the features.")
+    texts: Literal["auto", "utterances", "clips"] = Field(
+        "auto", description="Rows of the run. auto: clips if the run has them, else utterances."
+    )
+    samples: int = Field(1000, ge=1, description="Bootstrap samples of the intervals.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+
+
+PROBE = Evaluation(
+    name="probe",
+    help="Linear probe of a student layer or of the teacher vectors, leaving one speaker out.\n\nThe accuracy is over "
+    "all rows with a label, beside that of the most frequent label. A student is a function of the text: labels that "
+    "vary between recordings of one text cannot be read from it.",
+    options=ProbeOptions,
+    evaluate=f"{MODULE}.probe:evaluate_probe",
+    examples=(
+        "speechprep eval probe --model models/crd --data run --labels emotions.csv --column emotion --features teacher",
+        "speechprep eval probe --model models/crd --data run --labels emotions.csv --column emotion --layer 2",
+    ),
+)
 TEACHME = Model(
     name="teachme",
     summary="Teach me with a Whisper: a BERT distilled from the mean vectors of a speech encoder",
     paper="2311.07014",
     options_class=f"{MODULE}.train:TeachMeOptions",
     job=f"{MODULE}.train:training_job",
-    evaluations=(BLIMP, MATCH),
+    evaluations=(BLIMP, MATCH, PROBE),
     figures=f"{MODULE}.evaluations:grid_figures",
     examples=(
         "speechprep train teachme --data run --out models/crd --set size=mini --set validation=0.1",
