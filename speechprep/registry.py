@@ -27,6 +27,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "import_codebook": "speechprep.pipelines.stages.import_codebook.stage:STAGE",
         "units": "speechprep.pipelines.stages.units:STAGE",
         "subword": "speechprep.pipelines.stages.subword:STAGE",
+        "wordpiece": "speechprep.pipelines.stages.wordpiece:STAGE",
         "interleave": "speechprep.pipelines.stages.interleave:STAGE",
         "pack": "speechprep.pipelines.stages.pack:STAGE",
         "clips": "speechprep.pipelines.stages.clips.stage:STAGE",
@@ -39,6 +40,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "sutlm": "speechprep.models.sutlm.declaration:SUTLM",
         "dmlm": "speechprep.models.dmlm.declaration:DMLM",
         "slue": "speechprep.models.sutlm.declaration:SLUE",
+        "bert": "speechprep.models.bert.declaration:BERT",
+        "teachme": "speechprep.models.teachme.declaration:TEACHME",
     },
     "scorers": {
         "wer": "speechprep.models.evaluation.wer:WER",

@@ -87,6 +87,7 @@ KINDS = (  # in the order of the chain
         check="units",
     ),
     Kind("subword", "SentencePiece models and the joint vocabulary of units and text"),
+    Kind("wordpiece", "a WordPiece vocabulary in the files of `transformers.BertTokenizerFast`"),
     Kind("vocabulary", "a joint vocabulary without models"),
     Kind("tokens", "token rows: units, text, CST and AST", schemas.TOKENS, check="tokens"),
     Kind("packed", "token rows of a fixed length, shuffled", schemas.PACKED, check="packed"),

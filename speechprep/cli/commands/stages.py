@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -57,7 +58,7 @@ def stage_settings(stage: str, recipe: str | None, settings: list[str]) -> tuple
     return options, seed
 
 
-def _command(name: str) -> Callable[..., None]:
+def _command(declared: Stage) -> Callable[..., None]:
     def stage(
         beam_args: opt.BeamArgs = None,
         *,
@@ -78,10 +79,8 @@ def _command(name: str) -> Callable[..., None]:
         from speechprep.cli.commands.run import engine_options
         from speechprep.pipelines.driver.request import check_places
         from speechprep.pipelines.engine.recipe import single
-        from speechprep.pipelines.engine.stage import find_stage
 
-        declared = find_stage(name)
-        options, recipe_seed = stage_settings(name, recipe, settings or [])
+        options, recipe_seed = stage_settings(declared.name, recipe, settings or [])
         if declared.plan is not None:
             check_places(sources, out)
         steps = single(declared, options, recipe_seed if seed is None else seed, sources, out)
@@ -97,7 +96,21 @@ def _command(name: str) -> Callable[..., None]:
         show = Show(quiet, json)
         print_outcome(run_stage(steps, out, how, show), show)
 
-    return stage
+    return _without_inputs(stage) if _needs_no_input(declared) else stage
+
+
+def _needs_no_input(stage: Stage) -> bool:
+    """True for a stage with optional inputs only: it can read files of its options alone."""
+    reads = stage.reads_for({}, ())
+    return stage.plan is None and bool(reads) and all(read.optional for read in reads)
+
+
+def _without_inputs(function: Callable[..., None]) -> Callable[..., None]:
+    """The function with an optional `--input`."""
+    changed = signature(function, eval_str=True)
+    parameters = [p.replace(default=[]) if p.name == "sources" else p for p in changed.parameters.values()]
+    function.__signature__ = changed.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return function
 
 
 def command(name: str) -> Any:
@@ -111,7 +124,7 @@ def command(name: str) -> Any:
     stage = find_stage(name)
     program = typer.Typer(rich_markup_mode=None, add_completion=False)
     program.command(name, cls=StageCommand, help=stage.help or f"Run the stage {name!r}.", epilog=_epilog(stage))(
-        _command(name)
+        _command(stage)
     )
     return typer.main.get_command(program)
 

@@ -46,6 +46,7 @@ class TrainingJob:
         row_tokens: mean number of tokens of a row, for `batch_tokens`.
         facts: all inputs that change the weights, besides the options: fingerprints of data and vocabulary.
         finish: writes further files to the folder of the trained model.
+        export: (trained model, folder) -> writes the model; default: `save_pretrained` of the trained model.
     """
 
     model: Callable[[], PreTrainedModel]
@@ -54,6 +55,7 @@ class TrainingJob:
     row_tokens: int
     facts: dict[str, Any]
     finish: Callable[[Path], None]
+    export: Callable[[Any, Path], None] = lambda model, out: model.save_pretrained(out)
 
 
 def train(
@@ -109,7 +111,7 @@ def train(
     done: bool = trainer.state.global_step >= options.steps
     if done and is_first_rank:
         job.finish(out)
-        model.save_pretrained(out)
+        job.export(model, out)
         (out / FINISHED).write_text(json.dumps({"steps": options.steps}) + "\n", encoding="utf-8")
     trainer.accelerator.wait_for_everyone()
     return done

@@ -192,6 +192,12 @@ def _subword(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     return Amounts(dict(counts))
 
 
+def _wordpiece(folder: CheckedFolder, task: list[Shard]) -> Amounts:
+    inputs = [source for source in (folder.input("words"), folder.input("utterances")) if source is not None]
+    missing = bool(folder.manifest.made_of.get("inputs")) and not inputs
+    return Amounts({"utterances": None if missing else sum(source.rows for source in inputs)})
+
+
 def _interleave(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     counts: Counter[str] = Counter(rows=0, tokens=0)
     for batch in batches_of(folder.dataset, task, ["input_ids"]):
@@ -285,6 +291,7 @@ STAGES: dict[str, Callable[[CheckedFolder, list[Shard]], Amounts]] = {
     "import_codebook": _import_codebook,
     "units": _units,
     "subword": _subword,
+    "wordpiece": _wordpiece,
     "interleave": _interleave,
     "pack": _pack,
     "clips": _clips,

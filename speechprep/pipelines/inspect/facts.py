@@ -219,6 +219,16 @@ def _subword(folder: CheckedFolder) -> Facts:
     return _json(facts)
 
 
+def _wordpiece(folder: CheckedFolder) -> Facts:
+    from speechprep.tokenizers.wordpiece.tokenizer import WordPiece
+
+    with tempfile.TemporaryDirectory() as local:
+        path = folder.dataset.path(Path(local))
+        tokenizer = WordPiece.load(path)
+        coverage = json.loads((path / "coverage.json").read_text(encoding="utf-8"))
+    return _json({"size": tokenizer.size, "tokenizer": tokenizer.fingerprint, "coverage": coverage})
+
+
 def _interleave(folder: CheckedFolder) -> Facts:
     facts = {**_from_input(folder, "units", ("grid", "k")), "vocabulary": _content(folder, "subword")}
     return facts | _known_codebook(folder, "units")
@@ -278,6 +288,7 @@ STAGES: dict[str, Callable[[CheckedFolder], Facts | None]] = {
     "import_codebook": _codebook,
     "units": _units,
     "subword": _subword,
+    "wordpiece": _wordpiece,
     "interleave": _interleave,
     "pack": _pack,
     "clips": _clips,

@@ -1,0 +1,1 @@
+"""Text encoders: texts of runs and files, masking, batches, and shapes of BERT."""
