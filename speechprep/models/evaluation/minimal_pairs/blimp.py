@@ -116,14 +116,15 @@ def _scores(model: Any, tokenizer: Any, method: str, sentences: list[Sentence], 
     with progress(total, quiet=options.quiet) as advance:
         if method == "pll":
             mask = tokenizer.mask_token_id
-            bits: F64 = pseudo_log_likelihoods(
+            scores: F64 = pseudo_log_likelihoods(
                 model, sentences, mask, batch_tokens=options.batch_tokens, advance=advance
             )
-            return bits
+            return scores
         start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         if start is None and any(not s.scored[0] for s in sentences):
             raise ConfigError("the tokenizer has no token for the begin of a sentence; take another model")
-        return log_likelihoods(model, sentences, start, batch_tokens=options.batch_tokens, advance=advance)
+        scores = log_likelihoods(model, sentences, start, batch_tokens=options.batch_tokens, advance=advance)
+        return scores
 
 
 @contextmanager
