@@ -2,6 +2,7 @@
 
 Of a TextGrid, the long and the short text format are read (Praat manual, "TextGrid file formats"). Both hold the same
 values in the same order, and the long format adds names of fields. So a reader of the free-standing values reads both.
+praatio is not used here: it reads a file that was cut off without an error, and a reference must be complete.
 """
 
 from __future__ import annotations
