@@ -33,7 +33,8 @@ from speechprep.errors import BadInput, ConfigError  # noqa: E402
 from speechprep.pipelines.sources.dialect import find_dialect  # noqa: E402
 from speechprep.pipelines.stages import ingest  # noqa: E402
 
-LIMIT = 10  # seconds for one input
+LIMIT = 10  # seconds of CPU time for one input
+WALL = 120  # seconds for one input, for waiting without an end
 TOKENS = (
     b'"', b"{", b"}", b"[", b"]", b",", b"\t", b"|", b"\n", b"\r", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"-1", b"1e999",
     b"NaN", b"null", b"true", b"9" * 400, b"../" * 9, b"/etc/passwd", b"\xed\xa0\x80", b"<v x>", b"-->",
@@ -122,7 +123,8 @@ def outcome(number: int, seed: int, folder: Path) -> tuple[str, str]:
     place = folder / str(number)
     (place / "scratch").mkdir(parents=True)
     (place / "in").mkdir()
-    signal.alarm(LIMIT)
+    signal.alarm(WALL)
+    signal.setitimer(signal.ITIMER_PROF, LIMIT)
     try:
         if packer is not None:
             body = PACKERS[packer](files)
@@ -141,6 +143,7 @@ def outcome(number: int, seed: int, folder: Path) -> tuple[str, str]:
         return "error", f"{name} ({packer}): {traceback.format_exc()}"
     finally:
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def main() -> None:
@@ -152,6 +155,7 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="one input by its number")
     options = parser.parse_args()
     signal.signal(signal.SIGALRM, _stop)
+    signal.signal(signal.SIGPROF, _stop)
     faulthandler.enable()
     numbers = [options.only] if options.only is not None else range(options.first, options.first + options.count)
     counts: Counter[str] = Counter()
