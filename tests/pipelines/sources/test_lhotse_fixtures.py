@@ -122,6 +122,7 @@ def test_a_shar_without_recordings_is_rejected_by_cut(tmp_path: Path):
 def test_a_shar_written_by_lhotse(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     lhotse = pytest.importorskip("lhotse")
     monkeypatch.chdir(repository)
+    (tmp_path / "shar").mkdir()
     cut = next(iter(lhotse.CutSet.from_file(str(FIXTURES / "ljspeech/cuts.json")))).drop_features()
     part = cut.truncate(offset=0.5, duration=0.75)
     lhotse.CutSet.from_cuts([part.with_id("part")]).to_shar(str(tmp_path / "shar"), fields={"recording": "wav"})
