@@ -36,9 +36,9 @@ class Config(StageConfig):
 
     format: str = Field(
         "auto",
-        description="form of the input: folder, librispeech, ljspeech, commonvoice, vctk, timit, jsonl, table, "
-        "filelist, parquet, arrow, tar, zip, nemo_tarred, lhotse, shar, kaldi, fairseq, timed, or a dialect of an "
-        "installed package; auto: recognised by its content",
+        description="form of the input; auto: recognised by its content. Folders: folder, librispeech, ljspeech, "
+        "commonvoice, vctk, timit, kaldi, shar. Files: jsonl, table, filelist, parquet, arrow, tar, zip, nemo_tarred, "
+        "lhotse, fairseq, timed. Installed packages add others",
     )
     shards: int | None = Field(
         None, ge=1, description="number of output shards; default: up to 16, then one for 512 utterances"

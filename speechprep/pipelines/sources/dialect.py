@@ -21,8 +21,8 @@ from typing import Any, Protocol
 from speechprep import registry
 from speechprep.errors import ConfigError
 from speechprep.pipelines.sources.entry import ALIASES, Options, Record
-from speechprep.pipelines.sources.files import is_audio
 from speechprep.pipelines.sources.trees import tree
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 
 MAX_NAME = 4096  # characters of a path
 HEAD = 4096  # bytes of the beginning of a file

@@ -18,11 +18,6 @@ from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.sources.entry import printable, storable
 from speechprep.pipelines.sources.trees import tree
 
-AUDIO_SUFFIXES = re.compile(
-    r".*\.(wav|wave|flac|mp[123]|mpga|ogg|oga|opus|aac|aif|aiff|aifc|au|snd|caf|w64|rf64|sph|wma|amr|voc|gsm"
-    r"|mp4|m4a|m4b|m4v|3gp|3g2|mov|mkv|mka|webm|avi|flv|mpg|mpeg|wmv|asf)",
-    re.IGNORECASE | re.DOTALL,
-)
 _MAGIC = re.compile(
     rb"RIFF(?!....WEBP)|RIFX|RF64|fLaC|OggS|ID3|FORM|\.snd|NIST_1A|caff|riff|\xff[\xe2-\xfd]|....(ftyp|moov|mdat|wide)"
     rb"|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75|#!AMR|FLV\x01|Creative Voice File|wvpk|MAC |TTA1|\x00\x00\x01\xba|G.{187}G",
@@ -30,11 +25,6 @@ _MAGIC = re.compile(
 )
 _UNUSUAL = re.compile(r"^[\s~|]|[\s|]$|%|[^\x00-\x7f]|\\")
 _PARALLEL = 16  # requests at a time to an object store
-
-
-def is_audio(name: str) -> bool:
-    """True for names with the suffix of an audio file, in any case."""
-    return AUDIO_SUFFIXES.fullmatch(name) is not None
 
 
 def is_listed(uri: str) -> bool:

@@ -10,12 +10,13 @@ from speechprep.artifacts import storage
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, printable
-from speechprep.pipelines.sources.files import is_audio, sounds_like_audio, walk
+from speechprep.pipelines.sources.files import sounds_like_audio, walk
 from speechprep.pipelines.sources.inventory import kind_of
 from speechprep.pipelines.sources.lines import open_regular
 from speechprep.pipelines.sources.timed.companions import Companions
 from speechprep.pipelines.sources.timed.sidecars import described, is_sidecar_form
 from speechprep.pipelines.sources.timed.transcript import utterances
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 
 HEAD = 192  # bytes for the recognition of audio: one packet of an MPEG transport stream, and the next
 

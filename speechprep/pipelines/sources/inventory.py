@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts import storage
 from speechprep.pipelines.sources.entry import printable
-from speechprep.pipelines.sources.files import Omitted, is_audio, walk
+from speechprep.pipelines.sources.files import Omitted, walk
 from speechprep.pipelines.sources.trees import tree
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 
 MAX_NAMES = 100  # names of unused transcripts that are kept; the smallest in order of code points
 TRANSCRIPT = "transcript"

@@ -15,11 +15,11 @@ from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.sources import files, lines
 from speechprep.pipelines.sources.dialect import Dialect, FileHead, Folder, dialects, find_dialect, recognise
 from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, Rejected, printable
-from speechprep.pipelines.sources.files import is_audio
 from speechprep.pipelines.sources.folder import holds_audio, in_folder, is_sidecar
 from speechprep.pipelines.sources.timed.companions import Companions, is_list_name
 from speechprep.pipelines.sources.timed.sidecars import MAX_TIMED, is_sidecar_form, read_text
 from speechprep.pipelines.sources.trees import tree
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 from speechprep.pipelines.sources.trees.search import Search
 
 _LFS = b"version https://git-lfs"

@@ -122,14 +122,16 @@ def test_a_shar_without_recordings_is_rejected_by_cut(tmp_path: Path):
 def test_a_shar_written_by_lhotse(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     lhotse = pytest.importorskip("lhotse")
     monkeypatch.chdir(repository)
+    (tmp_path / "shar").mkdir()
     cut = next(iter(lhotse.CutSet.from_file(str(FIXTURES / "ljspeech/cuts.json")))).drop_features()
-    part = cut.truncate(offset=0.5, duration=0.75)
-    lhotse.CutSet.from_cuts([part.with_id("part")]).to_shar(str(tmp_path / "shar"), fields={"recording": "wav"})
+    part = cut.truncate(offset=0.5, duration=0.75).with_id("part")
+    lhotse.CutSet.from_cuts([cut.with_id("whole"), part]).to_shar(str(tmp_path / "shar"), fields={"recording": "wav"})
     records = list(sources.read(str(tmp_path / "shar"), "auto", Options()))
-    (entry,) = records
-    assert isinstance(entry, Entry)
-    (supervision,) = part.supervisions
-    assert (entry.text, entry.archive, entry.member) == (supervision.text, "tar", "part.wav")
+    (entry,) = (record for record in records if isinstance(record, Entry))
+    (supervision,) = cut.supervisions
+    assert (entry.text, entry.archive, entry.member) == (supervision.text, "tar", "whole.wav")
+    (reject,) = (record for record in records if not isinstance(record, Entry))
+    assert (reject.id, reject.error.code) == ("part", "bad_cut")  # its text starts before its audio
 
 
 @pytest.mark.parametrize("name", ["mini_librispeech", "mini_librispeech2"])

@@ -10,9 +10,10 @@ from speechprep.pipelines.sources import lines
 from speechprep.pipelines.sources.dialect import Dialect, FileHead
 from speechprep.pipelines.sources.entry import Options, Record, Rejected
 from speechprep.pipelines.sources.fields import to_record
-from speechprep.pipelines.sources.files import Base, is_audio
+from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.manifests.table import cells
 from speechprep.pipelines.sources.releases.ljspeech import bar_cells, columns_of, values_of
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 
 _SAMPLE = 50  # lines that decide on the columns
 

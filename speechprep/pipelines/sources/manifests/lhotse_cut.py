@@ -93,6 +93,9 @@ def of_supervision(item: dict[str, Any], sources: Sources, *, shift: float = 0.0
     offset = start + shift
     if -0.01 < offset < 0:
         offset = 0.0
+    if offset < 0:
+        reason = f"the supervision starts {-offset:g} s before its audio; cut its text, or use trim_to_supervisions"
+        raise BadInput("bad_cut", reason)
     custom = item.get("custom") or {}
     facts = {
         "offset": offset,

@@ -6,7 +6,7 @@ import csv
 from collections import deque
 from collections.abc import Iterator
 
-from speechprep.pipelines.sources.files import is_audio
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 
 MAX_LINES = 200  # lines of one quoted cell
 

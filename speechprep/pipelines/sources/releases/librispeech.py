@@ -10,9 +10,10 @@ from speechprep.artifacts import storage
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
-from speechprep.pipelines.sources.files import is_audio, walk
+from speechprep.pipelines.sources.files import walk
 from speechprep.pipelines.sources.lines import open_regular, read_lines
 from speechprep.pipelines.sources.timed.sidecars import unreadable_transcript
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 
 SUFFIX = ".trans.txt"
 _SPLIT = re.compile(r"(train|dev|test)([-_.].*)?$")

@@ -13,9 +13,9 @@ from speechprep.errors import BadInput
 from speechprep.pipelines.sources import lines
 from speechprep.pipelines.sources.dialect import Dialect, FileHead
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
-from speechprep.pipelines.sources.files import is_audio
 from speechprep.pipelines.sources.manifests.table import cells
 from speechprep.pipelines.sources.trees import tree
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 
 _FOLDERS = ("wavs", "wav", "")
 _SAMPLE = 50  # lines that decide on the columns

@@ -9,10 +9,10 @@ from speechprep.artifacts import storage
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect, Folder
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
-from speechprep.pipelines.sources.files import is_audio
 from speechprep.pipelines.sources.timed import columns
 from speechprep.pipelines.sources.timed.sidecars import read_text
 from speechprep.pipelines.sources.trees import tree
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 
 
 def read(uri: str, options: Options) -> Iterator[Record]:

@@ -10,9 +10,10 @@ from speechprep.artifacts import storage
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.dialect import Dialect, Folder
 from speechprep.pipelines.sources.entry import Entry, Options, Record, Rejected, check_id, clean_text, printable
-from speechprep.pipelines.sources.files import is_audio, walk
+from speechprep.pipelines.sources.files import walk
 from speechprep.pipelines.sources.timed.sidecars import read_text
 from speechprep.pipelines.sources.trees import tree
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 
 _AUDIO = ("wav48_silence_trimmed", "wav48", "wav16")
 _MICROPHONE = re.compile(r"_mic\d+$")

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.entry import Rejected, printable
-from speechprep.pipelines.sources.files import is_audio
 from speechprep.pipelines.sources.lines import read_all_lines
 from speechprep.pipelines.sources.timed import columns
 from speechprep.pipelines.sources.timed.transcript import Timed
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 from speechprep.pipelines.sources.trees.search import Search
 
 READERS: dict[str, Callable[[str], dict[str, Timed]]] = {"stm": columns.stm, "ctm": columns.ctm}

@@ -6,12 +6,15 @@ import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.timed.tiers import Tier, timed
 from speechprep.pipelines.sources.timed.transcript import Timed
+
+_FAULTS = (ElementTree.ParseError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
 
 
 def read(text: str, form: str = "eaf") -> Timed:
@@ -26,15 +29,15 @@ def read(text: str, form: str = "eaf") -> Timed:
         path = Path(folder) / "a.eaf"  # pympi reads by name only
         path.write_text(text, "utf-8", "surrogateescape")
         try:
+            ElementTree.parse(path)  # noqa: S314 - entities are limited by expat; pympi reports damage as Exception
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 file = Elan.Eaf(str(path))
             return timed(_tiers(file))
-        except Exception as error:  # noqa: BLE001 - pympi raises Exception itself
+        except _FAULTS as error:
             reason = f"{type(error).__name__} {error}".strip()[:200]
-            raise BadInput(
-                "bad_transcript", f"the EAF file cannot be read: {reason}; save it again with ELAN"
-            ) from None
+            message = f"the EAF file cannot be read: {reason}; save it again with ELAN"
+            raise BadInput("bad_transcript", message) from None
 
 
 def _tiers(file: Any) -> list[Tier]:

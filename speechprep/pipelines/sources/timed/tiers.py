@@ -1,4 +1,4 @@
-"""Tiers of annotations: which are words, which are segments, and whose they are.
+"""Tiers of annotations: words, segments and speakers, by the names of the tiers.
 
 A tier is named after its content ("words", "utterances", "phones"), after the speaker, or after both ("anna - words").
 """

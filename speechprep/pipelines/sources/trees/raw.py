@@ -13,7 +13,8 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from typing import IO, cast
+from collections.abc import Callable
+from typing import IO, Any, cast
 
 from speechprep.artifacts import storage
 
@@ -57,10 +58,54 @@ def unpacked(raw: IO[bytes]) -> IO[bytes]:
     """The file itself, or the bytes inside a file in gzip, bzip2 or xz."""
     head = raw.read(6)
     raw.seek(0)
-    if head.startswith(_GZIP):
-        return cast(IO[bytes], io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw))))
-    if head.startswith(_BZIP2):
-        return cast(IO[bytes], io.BufferedReader(cast(io.RawIOBase, bz2.BZ2File(raw))))
-    if head.startswith(_XZ):
-        return cast(IO[bytes], io.BufferedReader(cast(io.RawIOBase, lzma.LZMAFile(raw))))
+    for mark, opener in ((_GZIP, _gzip), (_BZIP2, bz2.BZ2File), (_XZ, lzma.LZMAFile)):
+        if head.startswith(mark):
+            return cast(IO[bytes], io.BufferedReader(_Unpacker(opener(raw))))
     return raw
+
+
+def _gzip(raw: IO[bytes]) -> IO[bytes]:
+    return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
+
+
+class _Unpacker(io.RawIOBase):
+    """A decompressor that is not used again after an error: libbz2 overwrites the stack if it reads on."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._damage: str | None = None
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Unpack the next bytes."""
+        return int(self._guarded(self._inner.readinto, buffer))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Set the position in the unpacked bytes."""
+        return int(self._guarded(self._inner.seek, offset, whence))
+
+    def tell(self) -> int:
+        """The position in the unpacked bytes."""
+        return int(self._inner.tell())
+
+    def _guarded(self, function: Callable[..., int], *arguments: Any) -> int:
+        if self._damage is not None:
+            raise OSError(5, self._damage)
+        try:
+            return function(*arguments)
+        except DAMAGE as error:
+            self._damage = str(error) or type(error).__name__
+            raise
+
+    def close(self) -> None:
+        """Close the decompressor."""
+        if not self.closed:
+            self._inner.close()
+        super().close()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from speechprep.artifacts import storage
-from speechprep.pipelines.sources.files import is_audio, walk
+from speechprep.pipelines.sources.files import walk
 from speechprep.pipelines.sources.trees import tree
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 
 MAX_FILES = 5_000_000  # files of a tree that are searched
 

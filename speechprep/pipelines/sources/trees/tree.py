@@ -17,6 +17,7 @@ from speechprep.artifacts import storage
 from speechprep.errors import ConfigError
 from speechprep.pipelines.sources.trees import archive as archives
 from speechprep.pipelines.sources.trees.archive import Archive, Member
+from speechprep.pipelines.sources.trees.audio_names import is_audio
 from speechprep.pipelines.sources.trees.raw import DAMAGE, open_file, unpacked
 
 MARK = "!/"
@@ -71,12 +72,13 @@ def mounted(uri: str) -> Archive:
 
 @lru_cache(maxsize=_MOUNTED)
 def _index(uri: str, stamp: float) -> Archive:
-    from speechprep.pipelines.sources.files import is_audio
-
     def keep(name: str) -> bool:
         return not is_audio(name) and not name.lower().endswith(_NOT_KEPT)
 
-    return archives.index(lambda: open_regular(uri), keep)
+    try:
+        return archives.index(lambda: open_regular(uri), keep)
+    except OSError as error:  # a damaged archive around it
+        return Archive("tar", lambda: open_regular(uri), damage=error.strerror or str(error))
 
 
 def member_of(uri: str) -> tuple[str, str, Archive, Member | None] | None:
