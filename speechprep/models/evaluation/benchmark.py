@@ -39,8 +39,9 @@ class NormaliseOptions(Options):
 
     normalise: str = Field(
         "librispeech",
-        description="Normalisation of references and hypotheses: none, librispeech (folded case) or whisper (Whisper's "
-        "EnglishTextNormalizer).",
+        description="Normalisation of both sides: none, librispeech (folded case), unicode (also without "
+        "punctuation, for every script), whisper (Whisper's EnglishTextNormalizer) or whisper-basic (its "
+        "BasicTextNormalizer for other languages).",
     )
     spellings: str | None = Field(
         None,

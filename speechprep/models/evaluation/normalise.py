@@ -2,8 +2,11 @@
 
 none         the unchanged text
 librispeech  folded case; transcripts of LibriSpeech have no punctuation or digits
+unicode      words of any script: folded case, composed form (NFC), no punctuation and symbols
 whisper      EnglishTextNormalizer of openai-whisper or transformers: contractions spelled out, fillers and bracketed
              text removed, American spelling, numbers as digits, no punctuation
+whisper-basic  BasicTextNormalizer of openai-whisper or transformers, for all other languages: folded case, bracketed
+             text, punctuation and symbols removed
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from functools import cache
 from importlib.util import find_spec
 
 from speechprep.errors import ConfigError, MissingBackend
+from speechprep.tokenizers.text.error_units import composed, unicode_words
 
 Normaliser = Callable[[str], str]
-NORMALISATIONS = ("none", "librispeech", "whisper")
+NORMALISATIONS = ("none", "librispeech", "unicode", "whisper", "whisper-basic")
 
 
 def normaliser(name: str, spellings: str | None = None) -> Normaliser:
@@ -37,8 +41,29 @@ def normaliser(name: str, spellings: str | None = None) -> Normaliser:
     if name != "whisper":
         if spellings:
             raise ConfigError(f"spellings have no effect on the normalisation {name!r}; set normalise=whisper")
-        return str.casefold if name == "librispeech" else str
+        plain: dict[str, Normaliser] = {"librispeech": composed, "unicode": _unicode, "whisper-basic": _basic}
+        return plain.get(name, str)
     return _transformers(spellings) if spellings else _openai()
+
+
+def _unicode(text: str) -> str:
+    return " ".join(unicode_words(text))
+
+
+def _basic(text: str) -> str:
+    return _basic_normaliser()(text)
+
+
+@cache
+def _basic_normaliser() -> Normaliser:
+    if find_spec("whisper") and find_spec("torch"):
+        from whisper.normalizers import BasicTextNormalizer
+    elif find_spec("transformers"):
+        from transformers.models.whisper.english_normalizer import BasicTextNormalizer
+    else:
+        raise MissingBackend.package("the normalisation 'whisper-basic'", "transformers", "hf")
+    normalise: Normaliser = BasicTextNormalizer()
+    return normalise
 
 
 @cache

@@ -15,6 +15,7 @@ from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.normalise import normaliser
 from speechprep.models.evaluation.score import Score, paired
 from speechprep.tokenizers.alignment.edit_distance import Alternation, edit_counts
+from speechprep.tokenizers.text.error_units import characters, split_unspaced
 
 Units = Callable[[str], Sequence[str | Alternation]]
 
@@ -28,12 +29,12 @@ def wer(
     alternations: bool = False,
     bootstrap: Bootstrap | None = None,
 ) -> Score:
-    """Word error rate.
+    """Word error rate. In scripts without spaces between words, each sign with its marks is a word, unless `none`.
 
     Args:
         references: id -> text.
         hypotheses: id -> text of the same ids.
-        normalise: normalisation `none`, `librispeech` or `whisper`, see the module `normalise`.
+        normalise: name of a normalisation, see the module `normalise`.
         spellings: spelling table for `whisper`, see `normaliser`.
         alternations: read `{ A / B }` in references as in sclite: the better alternative counts, `@` is an empty one.
         bootstrap: parameters of the interval; None for no interval.
@@ -47,9 +48,14 @@ def wer(
         ConfigError, MissingBackend: see `normaliser`.
     """
     clean = normaliser(normalise, spellings)
-    split: Units = (lambda text: _alternatives(text, clean)) if alternations else (lambda text: clean(text).split())
+    plain = str.split if normalise == "none" else split_unspaced
+
+    def words(text: str) -> list[str]:
+        return plain(clean(text))
+
+    split: Units = (lambda text: _alternatives(text, words)) if alternations else words
     how = {"unit": "word", "normalisation": normalise} | ({"alternations": "sclite"} if alternations else {})
-    return _score("wer", "words", references, hypotheses, split, lambda text: clean(text).split(), how, bootstrap)
+    return _score("wer", "words", references, hypotheses, split, words, how, bootstrap)
 
 
 def cer(
@@ -60,12 +66,15 @@ def cer(
     spellings: str | None = None,
     bootstrap: Bootstrap | None = None,
 ) -> Score:
-    """Character error rate: `wer` over characters. A run of white space counts as one character."""
+    """Character error rate: `wer` over characters. A run of white space counts as one character.
+
+    White space between signs of scripts without spaces does not count, unless `none`.
+    """
     clean = normaliser(normalise, spellings)
     how = {"unit": "character", "normalisation": normalise}
 
     def split(text: str) -> str:
-        return " ".join(clean(text).split())
+        return " ".join(clean(text).split()) if normalise == "none" else characters(clean(text))
 
     return _score("cer", "characters", references, hypotheses, split, split, how, bootstrap)
 
@@ -105,14 +114,14 @@ def _score(
     return Score(metric, rate(sums.sum(0)), interval, counts, others, how=how)
 
 
-def _alternatives(text: str, clean: Callable[[str], str]) -> list[str | Alternation]:
+def _alternatives(text: str, words: Callable[[str], list[str]]) -> list[str | Alternation]:
     """Words and alternations of a reference in the `{ A / B }` format of sclite, without nesting."""
     items: list[str | Alternation] = []
     for outside, inside in re.findall(r"([^{}]*)(\{[^{}]*\})?", text):
-        items += clean(outside).split()
+        items += words(outside)
         if inside:
             ways = inside[1:-1].split(" / ")
-            items.append(tuple(() if way.strip() == "@" else tuple(clean(way).split()) for way in ways))
+            items.append(tuple(() if way.strip() == "@" else tuple(words(way)) for way in ways))
     if text.count("{") != text.count("}") or text.count("{") != sum(not isinstance(item, str) for item in items):
         raise BadInput("bad_alternation", f"{text!r}: broken alternation; write {{ A / B }} without nesting")
     return items

@@ -84,6 +84,10 @@ class Aligner(Backend):
         words = self.align(audio, passage.text).words
         return [replace(word, start=word.start + start, end=word.end + start) for word in words]
 
+    def in_language(self, code: str | None) -> Aligner:
+        """The aligner for transcripts of the corpus in a language, if it is known. Default: this one."""
+        return self
+
     def for_language(self, language: Language) -> Aligner:
         """The loaded aligner for speech in a language. Default: this one, for each language in `languages`.
 

@@ -46,7 +46,9 @@ from speechprep.pipelines.thresholds import Thresholds, verdict
 from speechprep.registry import make
 from speechprep.tokenizers.alignment import plausibility, transcript_scores
 from speechprep.tokenizers.alignment.edit_distance import word_error_rate
-from speechprep.tokenizers.english.spoken import spoken_forms, tokens
+from speechprep.tokenizers.english.compared import compared_words
+from speechprep.tokenizers.english.spoken import tokens
+from speechprep.tokenizers.text.error_units import characters
 
 Samples = NDArray[np.float32]
 
@@ -134,14 +136,14 @@ def monotone(words: Sequence[Word], duration: float) -> list[Word]:
     return result
 
 
-def spoken_errors(source_text: str, text: str) -> tuple[float, float]:
-    """Word and character error rate of `text` against `source_text`, both as spoken: case, punctuation and figures do
-    not count."""
+def spoken_errors(source_text: str, text: str, language: str | None = None) -> tuple[float, float]:
+    """Word and character error rate of `text` against `source_text`, both as spoken: case, punctuation and markup do
+    not count, and in English figures are words. In scripts without spaces, words are single characters."""
     if tokens(source_text) == tokens(text):
         return 0.0, 0.0
-    reference, hypothesis = ([word for form in spoken_forms(t) for word in form] for t in (source_text, text))
-    characters = transcript_scores.character_error_rate(" ".join(reference), " ".join(hypothesis))
-    return word_error_rate(reference, hypothesis), characters
+    reference, hypothesis = (compared_words(t, language) for t in (source_text, text))
+    spelled = (characters(" ".join(words)) for words in (reference, hypothesis))
+    return word_error_rate(reference, hypothesis), transcript_scores.character_error_rate(*spelled)
 
 
 def words_row(
@@ -151,7 +153,8 @@ def words_row(
     words = monotone(transcript.words, duration)
     scores = [word.score for word in words if word.score is not None]
     source = utterance["text"]
-    wer, cer = spoken_errors(source, transcript.text) if source is not None else (None, None)
+    language = transcript.language or utterance.get("language")
+    wer, cer = spoken_errors(source, transcript.text, language) if source is not None else (None, None)
     row = {
         "id": utterance["id"],
         "text": transcript.text,
@@ -169,8 +172,8 @@ def words_row(
         "compression_ratio": transcript_scores.compression_ratio(tokens(transcript.text)),
         "repeated_share": transcript_scores.repeated_share(tokens(transcript.text)),
         "level": plausibility.loudest_level(power),
-        **_trust(words, power),
-        "language": transcript.language or utterance.get("language"),
+        **_trust(words, power, language),
+        "language": language,
         "language_probability": transcript.language_probability,
         "no_speech_probability": transcript.no_speech_probability,
         "log_probability": transcript.log_probability,
@@ -180,11 +183,11 @@ def words_row(
     return {**row, "kept": reason is None, "reason": reason}
 
 
-def _trust(words: Sequence[Word], power: NDArray[np.float32]) -> dict[str, float | None]:
+def _trust(words: Sequence[Word], power: NDArray[np.float32], language: str | None) -> dict[str, float | None]:
     """Agreement of the word times with the loudness; null without words."""
     if not words:
         return {"uncovered": None, "trust": None}
-    letters = [sum(len(spoken) for form in spoken_forms(word.text) for spoken in form) for word in words]
+    letters = [sum(map(len, compared_words(word.text, language))) for word in words]
     evidence = plausibility.timing_evidence(
         [word.start for word in words], [word.end for word in words], letters, power
     )
@@ -214,7 +217,8 @@ def run(ctx: ShardContext) -> None:
         else:
             text = _text_to_align(config, row["text"])
             blank = text is not None and not tokens(text)
-            transcript = Transcript("", []) if blank else aligner.align_stream(stream, text)
+            speaking = aligner.in_language(row["language"] if text is not None else None)
+            transcript = Transcript("", []) if blank else speaking.align_stream(stream, text)
         duration = stream.count_samples() / rate
         result = words_row(limits, row, transcript, duration, stream.levels.power())
         timings = [word["timing"] for word in result["words"]]

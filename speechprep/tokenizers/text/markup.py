@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -62,12 +62,19 @@ class Marked(NamedTuple):
     unknown: bool
 
 
-def unmarked(text: str) -> list[Marked]:
-    """The spoken part of each token of `text.split()`."""
+def unmarked(text: str, spans: Sequence[tuple[int, int]] | None = None) -> list[Marked]:
+    """The spoken part of each token.
+
+    Args:
+        text: a transcript.
+        spans: first character of each token and the one after its last; None: the tokens of `text.split()`.
+    """
+    if spans is None:
+        spans = [match.span() for match in re.finditer(r"\S+", text)]
     if not _POSSIBLE.search(text):
-        return [Marked(token, unknown=False) for token in text.split()]
+        return [Marked(text[start:stop], unknown=False) for start, stop in spans]
     kinds = _kinds(text)
-    return [_token(text, kinds, match.start(), match.end()) for match in re.finditer(r"\S+", text)]
+    return [_token(text, kinds, start, stop) for start, stop in spans]
 
 
 def _token(text: str, kinds: bytearray, start: int, stop: int) -> Marked:

@@ -15,6 +15,7 @@ from speechprep.models.evaluation.files import Table
 from speechprep.models.evaluation.normalise import normaliser
 from speechprep.models.evaluation.wer import cer, wer
 from speechprep.tokenizers.alignment.edit_distance import edit_counts
+from speechprep.tokenizers.text.error_units import characters, split_unspaced
 
 FIGURES = ("hits", "substitutions", "deletions", "insertions")
 texts = st.dictionaries(
@@ -169,7 +170,9 @@ def test_whisper_folds_spelling_numbers_fillers_and_contractions(spellings):
 def test_what_cannot_normalise_says_what_is_missing(monkeypatch, tmp_path):
     from speechprep.models.evaluation import normalise
 
-    with pytest.raises(ConfigError, match="unknown normalisation 'nist'; set one of none, librispeech, whisper"):
+    with pytest.raises(
+        ConfigError, match="unknown normalisation 'nist'; set one of none, librispeech, unicode, whisper"
+    ):
         normaliser("nist")
     with pytest.raises(ConfigError, match="no effect on the normalisation"):
         normaliser("librispeech", "a.json")
@@ -220,3 +223,57 @@ def test_both_packages_that_bring_whispers_normaliser_agree(spellings, shared_da
     rows = (shared_data / "slue-voxpopuli" / "slue-voxpopuli_fine-tune.tsv").read_text().splitlines()[1:]
     for text in [row.split("\t")[1] for row in rows[:1500]]:
         assert one(text) == other(text)
+
+
+SCRIPTS = [
+    "привет мир",
+    "你好世界 hello",
+    "สวัสดีครับ",
+    "नमस्ते दुनिया",
+    "مرحبا بالعالم",
+    "한국어 텍스트",
+    "un été chaud",
+    "",
+]
+
+
+@pytest.mark.parametrize("normalise", ["librispeech", "unicode"])
+def test_errors_are_counted_in_every_script(normalise):
+    pairs = {
+        "ru": ("Привет мир", "совсем другое", 1.0),
+        "zh": ("你好世界", "你们世界", 0.25),
+        "th": ("สวัสดี", "สวัสดี", 0.0),
+    }
+    for id, (right, said, expected) in pairs.items():
+        assert wer({id: right}, {id: said}, normalise=normalise).score == expected, id
+    assert cer({"zh": "你 好 世 界"}, {"zh": "你好世界"}, normalise=normalise).score == 0
+    assert wer({"fr": "e\u0301te\u0301"}, {"fr": "ÉTÉ"}, normalise=normalise).score == 0
+    assert wer({"fr": "e\u0301te\u0301"}, {"fr": "été"}, normalise="none").score == 1
+
+
+def test_punctuation_counts_unless_the_normalisation_removes_it():
+    right, said = {"u": "Привет, мир!"}, {"u": "привет мир"}
+    assert wer(right, said, normalise="librispeech").score == 1
+    assert wer(right, said, normalise="unicode").score == 0
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("normalise", ["unicode", "whisper-basic"])
+@given(st.lists(st.tuples(st.sampled_from(SCRIPTS[:-1]), st.sampled_from(SCRIPTS)), min_size=1, max_size=5))
+def test_rates_of_every_script_are_those_of_jiwer(normalise, pairs):
+    jiwer = pytest.importorskip("jiwer")
+    right = {str(i): pair[0] for i, pair in enumerate(pairs)}
+    said = {str(i): pair[1] for i, pair in enumerate(pairs)}
+    clean = normaliser(normalise)
+    words = [[" ".join(split_unspaced(clean(text))) for text in side.values()] for side in (right, said)]
+    assert wer(right, said, normalise=normalise).score == pytest.approx(jiwer.wer(*words), abs=1e-12)
+    signs = [[characters(clean(text)) for text in side.values()] for side in (right, said)]
+    assert cer(right, said, normalise=normalise).score == pytest.approx(jiwer.cer(*signs), abs=1e-12)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_the_basic_normaliser_is_that_of_whisper(text):
+    whisper = pytest.importorskip("whisper.normalizers")
+    decorated = f"[Noise] {text}!"
+    assert normaliser("whisper-basic")(decorated) == whisper.BasicTextNormalizer()(decorated)

@@ -87,8 +87,67 @@ def test_a_token_without_letters_lies_between_its_neighbours():
 
 
 def test_in_other_languages_a_token_is_spelled_as_it_is_written():
-    found = aligner_of(language="de").align(spelled("um uhr"), "um 8 Uhr")
+    found = aligner_of(language="de").align(spelled("um uhr"), "um \u2014 Uhr")
     assert [w.timing for w in found.words] == ["aligned", "interpolated", "aligned"]
+
+
+def test_numbers_are_words_of_the_language():
+    pytest.importorskip("num2words")
+    for language, said, text in (("de", "um acht uhr", "um 8 Uhr"), ("es", "a mil pesos", "a 1.000 pesos")):
+        found = aligner_of(language=language).align(spelled(said), text)
+        assert [w.timing for w in found.words] == ["aligned"] * 3
+        starts = [0, said.index(" ") + 1, said.rindex(" ") + 1]
+        assert [w.start for w in found.words] == pytest.approx([s * 0.06 + 0.0025 for s in starts])
+
+
+def test_the_language_of_the_row_is_used_unless_the_option_names_one():
+    pytest.importorskip("num2words")
+    aligner = aligner_of()
+    audio = spelled("um acht uhr")
+    assert min(w.score for w in aligner.in_language("de").align(audio, "um 8 Uhr").words) > -0.01
+    assert min(w.score for w in aligner.in_language(None).align(audio, "um 8 Uhr").words) < -1
+    assert min(w.score for w in aligner_of(language="en").in_language("de").align(audio, "um 8 Uhr").words) < -1
+
+
+@pytest.mark.reference
+@pytest.mark.timeout(600)  # uroman reads its tables for seconds, on a busy machine for a minute
+def test_other_scripts_are_romanised_and_signs_without_spaces_are_words():
+    pytest.importorskip("uroman")
+    for language, said, text, words in (
+        ("ru", "privet mir", "Привет, мир!", ["Привет,", "мир!"]),
+        ("zh", "ni hao", "你好（笑）", ["你", "好（", "笑）"]),
+    ):
+        found = aligner_of(language=language).align(spelled(said), text)
+        assert [w.text for w in found.words] == words
+        timed = [w for w in found.words if w.timing == "aligned"]
+        starts = [0, said.index(" ") + 1]
+        assert [w.start for w in timed] == pytest.approx([s * 0.06 + 0.0025 for s in starts])
+        assert min(w.score for w in timed) > -0.01
+
+
+@pytest.mark.parametrize("mark", ["<unk>", "[inaudible]", "\u6771\u4eac", "(speaking French)"])
+def test_unknown_speech_does_not_stretch_its_neighbours(mark):
+    whole = aligner_of().align(spelled("we heard something else then left"), "we heard something else then left").words
+    words = aligner_of().align(spelled("we heard something else then left"), f"we heard {mark} then left").words
+    known = [w for w in words if w.text in ("we", "heard", "then", "left")]
+    expected = [w for w in whole if w.text in ("we", "heard", "then", "left")]
+    for word, right in zip(known, expected, strict=True):
+        assert (word.start, word.end) == pytest.approx((right.start, right.end), abs=0.021)
+    unknown = next(w for w in words if w.timing == "interpolated")
+    assert known[1].end <= unknown.start <= unknown.end <= known[2].start
+    assert unknown.score is None
+
+
+def test_speech_that_is_not_in_the_transcript_may_be_at_the_edges_or_anywhere():
+    audio = spelled("listen we heard something else then left again")
+    right = aligner_of().align(audio, "listen we heard something else then left again").words
+    for option, text in (("edges", "we heard something else then left"), ("anywhere", "we heard then left")):
+        found = aligner_of(untranscribed=option).align(audio, text).words
+        expected = [w for w in right if w.text in text.split()]
+        assert [w.start for w in found] == pytest.approx([w.start for w in expected], abs=0.021)
+        assert [w.end for w in found] == pytest.approx([w.end for w in expected], abs=0.021)
+    with pytest.raises(ConfigError, match="untranscribed"):
+        aligner_of(untranscribed="everywhere")
 
 
 def test_windows_change_no_frame_and_hold_no_more_than_a_window():

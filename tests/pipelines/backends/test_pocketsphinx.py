@@ -320,3 +320,32 @@ def test_word_starts_of_real_speech_are_where_the_labels_say(shared_data, aligne
     assert timed
     assert 100 * np.mean(found <= 0.05) >= near
     assert 100 * np.mean(found <= 0.1) >= far
+
+
+@pytest.mark.parametrize("mark", ["<unk>", "[inaudible 00:12]", "«привет»"])
+def test_unknown_speech_does_not_stretch_its_neighbours(aligner, aligned, mark):
+    compared = 0
+    for row, whole in list(zip(SPEECH, aligned, strict=True))[:6]:
+        words = row["text"].split()
+        first, stop = len(words) // 2 - 1, len(words) // 2 + 1
+        if first < 2 or stop > len(words) - 2:
+            continue
+        found = aligner.align(sound(row), " ".join([*words[:first], mark, *words[stop:]])).words
+        outside = [*whole.words[:first], *whole.words[stop:]]
+        count = len(mark.split())
+        known = [*found[:first], *found[first + count :]]
+        assert [w.timing for w in found[first : first + count]] == ["interpolated"] * count
+        off = [max(abs(a.start - b.start), abs(a.end - b.end)) for a, b in zip(known, outside, strict=True)]
+        assert max(off) <= 0.1, (row["text"], off)
+        compared += 1
+    assert compared >= 3
+
+
+def test_markup_of_several_tokens_has_no_spoken_form(aligner, aligned):
+    row, whole = SPEECH[0], aligned[0]
+    words = row["text"].split()
+    for span in ("[background noise]", "(laughs quietly)", "00:00:00.000 --> 00:00:03.500", "<font color='red'>"):
+        found = aligner.align(sound(row), " ".join([*words[:2], span, *words[2:]])).words
+        count = len(span.split())
+        assert [w.timing for w in found[2 : 2 + count]] == ["interpolated"] * count
+        assert [(w.start, w.end) for w in [*found[:2], *found[2 + count :]]] == [(w.start, w.end) for w in whole.words]

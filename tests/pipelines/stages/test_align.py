@@ -411,3 +411,18 @@ def test_two_options_that_do_not_fit_are_one_line(plain, options, message):
     with pytest.raises(ConfigError, match=message) as error:
         align.backend(config(**options), {})
     assert "\n" not in str(error.value)
+
+
+def test_errors_hold_for_every_script():
+    assert align.spoken_errors("Привет мир сегодня", "совсем другое", "ru")[0] == 1.0
+    assert align.spoken_errors("你好世界", "再见", "zh") == (1.0, 1.0)
+    assert align.spoken_errors("你 好 世 界", "你好，世界！") == (0, 0)
+    assert align.spoken_errors("Привет, мир!", "привет мир") == (0, 0)
+    assert align.spoken_errors("yes [background noise]", "Yes.") == (0, 0)
+
+
+def test_the_words_of_every_script_are_measured_against_the_loudness():
+    power = np.full(400, 1e-3, np.float32)
+    words = [Word(text, i, i + 1, None, "given") for i, text in enumerate(("привет", "мир"))]
+    latin = [Word(text, i, i + 1, None, "given") for i, text in enumerate(("privet", "mir"))]
+    assert align._trust(words, power, "ru") == align._trust(latin, power, "en")

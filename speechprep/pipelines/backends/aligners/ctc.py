@@ -1,9 +1,10 @@
 """Aligner `ctc`: word times by any CTC model for speech and the exact best path (`tokenizers.alignment.ctc`).
 
-With a transcript, every written token gets a time. Its spoken form (in English `tokenizers.english.spoken`, otherwise
-the token itself) is spelled in the letters of the model; other characters are left out. A token without any letter is
-placed between its neighbours ("interpolated", no score). The path covers all frames of the audio, so the position is
-never lost. Without a transcript, the best labels of the model are the words.
+With a transcript, every written token gets a time. Its spoken form (`ctc_models.text`) is spelled in the letters of the
+model; other characters are left out. A token without any letter is placed between its neighbours ("interpolated", no
+score). If it stands for sound (`<unk>`, a word in another script), it is a wildcard: any sound at the cost of
+`STAR_COST` nats a frame, so that its neighbours are not stretched. The path covers all frames of the audio, so the
+position is never lost. Without a transcript, the best labels of the model are the words.
 
 Memory: one window of audio in the model, and for each frame the log-probabilities of the letters of the transcript only
 (2 h: 40 MB); see `tokenizers.alignment.ctc` for the search.
@@ -16,30 +17,34 @@ frame, at the middle between two frames.
 
 from __future__ import annotations
 
-import unicodedata
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError
-from speechprep.pipelines.backends import Transcript, Word
+from speechprep.pipelines.backends import Aligner, Language, Transcript, Word
 from speechprep.pipelines.backends.aligners.ctc_models.huggingface import HuggingFaceModel
 from speechprep.pipelines.backends.aligners.ctc_models.model import RATE, CtcModel, LogProbs, too_short
+from speechprep.pipelines.backends.aligners.ctc_models.text import STAR, sequence, spell, spoken_text
 from speechprep.pipelines.backends.aligners.ctc_models.torchaudio import TorchaudioModel
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, written_words
 from speechprep.pipelines.backends.base import check_device
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.alignment.ctc import ctc_align, greedy_decode
-from speechprep.tokenizers.english.spoken import spoken_forms, tokens
+from speechprep.tokenizers.text import numbers, romanise
 
 VERSION = 3  # raise it if the same input gives other times
 
+STAR_COST = 0.2  # nats a frame below the best label: right letters and silence are cheaper, wrong letters are not
+
 Samples = NDArray[np.float32]
+Untranscribed = Literal["marked", "edges", "anywhere"]
 
 
 class CtcAligner(StreamAligner):
@@ -47,13 +52,15 @@ class CtcAligner(StreamAligner):
 
     Args:
         model: folder or hub name of a Hugging Face model with a CTC head, or the name of a torchaudio bundle.
-        language: "en" reads figures and symbols as English words; in other languages they have no letters.
+        language: language of all transcripts; None: that of the row, or English if it has none.
         window: seconds of audio in one forward pass; longer audio goes through windows.
         overlap: seconds of context at both ends of a window.
         device: torch device, "cpu" or "cuda".
         folder: folder with the weights of a torchaudio bundle; default: the cache of torchaudio.
         threads: threads of the model on a CPU in each worker process. More workers are more efficient, except for a
             single recording.
+        untranscribed: places of speech that is not in the transcript: "marked" (by `<unk>` and the like), also at the
+            "edges" of the text, or "anywhere" between words.
     """
 
     name = "ctc"
@@ -64,13 +71,16 @@ class CtcAligner(StreamAligner):
     def __init__(
         self,
         model: str,
-        language: str = "en",
+        language: str | None = None,
         window: float = 30.0,
         overlap: float = 2.0,
         device: str = "cpu",
         folder: str | None = None,
         threads: int = 1,
+        untranscribed: Untranscribed = "marked",
     ) -> None:
+        if untranscribed not in get_args(Untranscribed):
+            raise ConfigError(f"ctc: untranscribed = {untranscribed!r}; choose {', '.join(get_args(Untranscribed))}")
         if not (window >= 2 and 0 <= overlap <= window / 4):
             raise ConfigError(
                 f"window = {window!r}, overlap = {overlap!r}; choose at least 2 s, and at most a quarter of it"
@@ -78,7 +88,8 @@ class CtcAligner(StreamAligner):
         if threads < 1:
             raise ConfigError(f"ctc: threads = {threads!r}; choose at least 1")
         self.language = language
-        self.languages = (language,)
+        self.languages = None if language is None else (language,)
+        self.untranscribed = untranscribed
         self.window = float(window)
         self.overlap = float(overlap)
         self.device = device
@@ -92,6 +103,8 @@ class CtcAligner(StreamAligner):
             **self.model.identity(),
             "sample_rate": self.sample_rate,
             "language": self.language,
+            "untranscribed": [self.untranscribed, STAR_COST],
+            "text": {"num2words": numbers.installed(), "uroman": romanise.installed()},
             "window": self.window,
             "overlap": self.overlap,
             "device": self.device,
@@ -112,29 +125,49 @@ class CtcAligner(StreamAligner):
         """Read the model."""
         self.model.load()
 
+    def in_language(self, code: str | None) -> Aligner:
+        """This aligner for transcripts in a language, unless the option names one."""
+        if self.language is not None or code is None:
+            return self
+        aligner = copy.copy(self)
+        aligner.language, aligner.languages = code, (code,)
+        return aligner
+
+    def for_language(self, language: Language) -> Aligner:
+        """This aligner for a recognised language; see `Aligner.for_language`."""
+        return self.in_language(language.code) if self.language is None else super().for_language(language)
+
     def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
-        return self.timed(stream, text, self.language)
+        return self.timed(stream, text, self.language or "en")
 
     def timed(self, stream: SlidingWindow, text: str, language: str) -> Transcript:
         """`align` for audio in a sliding window, in any language of the model."""
-        written = tokens(text)
-        forms = spoken_tokens(text, language)
+        written, forms = spoken_text(text, language, self.model.letters())
         words = [word for form in forms for word in form]
         spelled = spell(words, self.model.letters())
-        if not any(spelled):
+        if not any(word != [STAR] for word in spelled if word):
+            hint = "" if romanise.installed() else "; other scripts need pip install 'speechprep[languages]'"
             raise BadInput(
                 "no_alignable_text",
                 f"no character of the transcript {text[:60]!r} is among the model's letters: does the model speak "
-                f"this language? (language = {language!r})",
+                f"this language? (language = {language!r}){hint}",
             )
-        ids, owners = sequence(spelled, self.model.delimiter())
-        columns, compact = np.unique(ids, return_inverse=True)
-        parts = [part[:, [self.model.blank, *columns]] for part in self._emissions(stream)]
+        anywhere = self.untranscribed == "anywhere"
+        edges = anywhere or self.untranscribed == "edges"
+        ids, owners = sequence(spelled, self.model.delimiter(), edges=edges, between=anywhere)
+        columns, compact = np.unique(ids, return_inverse=True)  # a wildcard is the first
+        parts = [self._columns(part, columns) for part in self._emissions(stream)]
         if not parts:
             raise too_short(stream.skip())
         path = ctc_align(np.concatenate(parts), compact.astype(np.int32) + np.int32(1))
         spoken = spoken_words(len(words), owners, path.starts, path.ends, path.scores)
         return Transcript(" ".join(written), self._written(written, forms, spoken, stream.skip()))
+
+    def _columns(self, part: LogProbs, columns: NDArray[np.int32]) -> LogProbs:
+        """(frames, 1 + columns) log-probabilities of the blank and of the labels in use; the wildcard is any label."""
+        used = part[:, [self.model.blank, *columns]]
+        used[:, 1:][:, columns == STAR] = part.max(axis=1, keepdims=True) - np.float32(STAR_COST)
+        return used
 
     def _emissions(self, stream: SlidingWindow) -> Iterator[LogProbs]:
         return self.model.stream(stream, self.window, self.overlap)
@@ -177,33 +210,6 @@ def ctc_model(model: str, device: str, folder: str | None = None, threads: int =
     chosen: CtcModel = TorchaudioModel(model, device, folder) if bundle else HuggingFaceModel(model, device)
     chosen.threads = threads
     return chosen
-
-
-def spoken_tokens(text: str, language: str) -> list[list[str]]:
-    """The spoken words of each token: English readings; in other languages the written token."""
-    if language == "en":
-        return spoken_forms(text)
-    return [[unicodedata.normalize("NFC", token)] for token in tokens(text)]
-
-
-def spell(words: Sequence[str], letters: dict[str, int]) -> list[list[int]]:
-    """The letter ids of each word; characters without a letter are left out."""
-    return [[letters[char] for char in word if char in letters] for word in words]
-
-
-def sequence(spelled: Sequence[Sequence[int]], delimiter: int | None) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """All letters with a delimiter between words, and the word number of each (-1 for a delimiter)."""
-    ids: list[int] = []
-    owners: list[int] = []
-    for number, word in enumerate(spelled):
-        if not word:
-            continue
-        if ids and delimiter is not None:
-            ids.append(delimiter)
-            owners.append(-1)
-        ids += word
-        owners += [number] * len(word)
-    return np.array(ids, np.int32), np.array(owners, np.int32)
 
 
 def spoken_words(

@@ -39,7 +39,7 @@ from speechprep.pipelines.backends.aligners.denoise import Mode, denoised, param
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
 from speechprep.pipelines.backends.aligners.timing import Spoken, moved, written_words
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
-from speechprep.tokenizers.english.spoken import spoken_forms, tokens
+from speechprep.tokenizers.english.spoken import readings, spoken_forms, tokens
 
 VERSION = 3  # raise it if the same input gives other times
 WORDS_PER_SECOND = 6.0  # maximal rate of spoken words in a window
@@ -135,6 +135,7 @@ class PocketSphinxAligner(StreamAligner):
             "beam": [sphinx.BEAM, sphinx.NO_BEAM],
             "silence": sphinx.SILENCE_ODDS,
             "gaussians": sphinx.GAUSSIANS,
+            "wildcard": sphinx.WILD_PHONE,
             "heard": [RECOGNISED_SCORE, RECOGNISED_RATE, sphinx.MAX_HMMS],
         }
 
@@ -158,9 +159,9 @@ class PocketSphinxAligner(StreamAligner):
 
     def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
         written = tokens(text)
-        forms = spoken_forms(text)
+        forms = _with_wildcards(text)
         words = [word for form in forms for word in form]
-        if not words:
+        if not set(words) - {sphinx.WILDCARD}:
             raise BadInput(
                 "no_alignable_text",
                 f"nothing in the transcript {_shown(text)} can be said in English: give an English transcript "
@@ -203,7 +204,7 @@ class PocketSphinxAligner(StreamAligner):
             stream.advance(cut * sphinx.HOP if cut < sphinx.num_frames(len(audio)) else len(audio))
         located += [None] * (len(words) - len(located))
         count = sum(spoken is not None for spoken in located)
-        if count < LEAST_LOCATED * len(words):
+        if count < LEAST_LOCATED * (len(words) - words.count(sphinx.WILDCARD)):
             raise BadInput(
                 "align_failed",
                 f"only {count} of the {len(words)} words of the transcript were found in the audio: "
@@ -221,7 +222,9 @@ class PocketSphinxAligner(StreamAligner):
         fits = fewest <= sphinx.num_frames(len(audio))
         closed = self._search.find(cleaned, words) if fits else None
         # In noise a low score does not mean another text, so noisy audio is not searched for passages.
-        if self.partial and cleaned is audio and (closed is None or partial_text.doubtful(closed)):
+        # Nor is a text with wildcards, which may hold any speech.
+        searched = self.partial and cleaned is audio and sphinx.WILDCARD not in words
+        if searched and (closed is None or partial_text.doubtful(closed)):
             located = partial_text.find_passages(self._search, audio, words, closed)
             if located is not None:
                 return located
@@ -292,6 +295,16 @@ class PocketSphinxAligner(StreamAligner):
             return [], []
         result = self._search.find(audio, words)
         return (words, result[0]) if result is not None and mean_score(result[0]) >= RECOGNISED_SCORE else ([], [])
+
+
+def _with_wildcards(text: str) -> list[list[str]]:
+    """Spoken words of each token, with one wildcard for adjacent tokens of unknown speech."""
+    forms: list[list[str]] = []
+    wild = False
+    for reading in readings(text):
+        forms.append([sphinx.WILDCARD] if reading.unknown and not wild else reading.words)
+        wild = reading.unknown or (wild and not reading.words)
+    return forms
 
 
 def _shown(text: str, most: int = 60) -> str:

@@ -68,6 +68,11 @@ class RecognisedAligner(StreamAligner):
         self.recogniser.load()
         self.aligner.load()
 
+    def in_language(self, code: str | None) -> Aligner:
+        """This recogniser with the aligner for a language."""
+        aligner = self.aligner.in_language(code)
+        return self if aligner is self.aligner else RecognisedAligner(self.recogniser, aligner)
+
     def align_stream(self, blocks: Iterable[Samples], text: str | None) -> Transcript:
         """`align` for audio in blocks; memory does not grow with the length of the audio.
 

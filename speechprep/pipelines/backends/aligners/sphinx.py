@@ -46,6 +46,8 @@ LOOP_BEAM = 1e-80
 LOOP_PHONE = -24.0  # log-probability of a phone in a loop
 LOOP_SKIP = -1.0  # log-probability of a word left out before or after a passage, for the nearest `LOOP_SKIPS` words
 LOOP_SKIPS = 20
+WILDCARD = "*"  # a word of unknown content: any phones, or none
+WILD_PHONE = -24.0  # log-probability of a phone in a wildcard
 LOOP_MARK = "~"  # first character of the names of the phones in loops
 MAX_HMMS = 3000  # active in a frame of recognition: twice as fast on speech, four times on noise, nearly as exact
 GAUSSIANS = 2  # evaluated for each senone: a fifth faster than the default of 4, and as exact
@@ -86,8 +88,11 @@ class ForcedSearch:
         self._added: dict[Any, set[str]] = {}
 
     def phones(self, word: str) -> list[str]:
-        """Pronunciation: the first one of the dictionary, otherwise by rule. A pure function of the word."""
-        return pronounce(word, self._lookup)
+        """Pronunciation: the first one of the dictionary, otherwise by rule. A pure function of the word.
+
+        A wildcard has no phones.
+        """
+        return [] if word == WILDCARD else pronounce(word, self._lookup)
 
     def fewest_frames(self, words: Iterable[str]) -> int:
         """Smallest number of frames for the words in the model."""
@@ -98,16 +103,17 @@ class ForcedSearch:
 
         Args:
             audio: (n,) at 16 kHz.
-            words: spoken words, all with letters.
+            words: spoken words, all with letters, or `WILDCARD`.
             ends: "closed": all words are spoken. "open": the audio may end after any word, or before the first.
                 "inside": any contiguous part of the words is spoken. "part": the same, and there may be any speech
                 before and after it.
 
         Returns:
-            One entry for each word (None for a word left out by an open end) and the pauses, or None without a path.
+            One entry for each word (None for a wildcard, and for a word left out by an open end) and the pauses, or
+            None without a path.
         """
         data = pcm(audio)
-        if ends == "part":
+        if ends == "part" or WILDCARD in words:
             self._looped = self._looped or _loop_decoder(self._model)
             return self._search(self._looped, data, words, ends)
         path = self._search(self._decoder, data, words, ends)
@@ -126,7 +132,7 @@ class ForcedSearch:
     def _search(self, decoder: Any, data: bytes, words: Sequence[str], ends: Ends) -> AlignedPath | None:
         self._add(decoder, words)
         arcs = _part_transitions(words) if ends == "part" else _transitions(words, ends)
-        decoder.add_fsg(FORCED, decoder.create_fsg(FORCED, 0, max(arc[1] for arc in arcs), arcs))
+        decoder.add_fsg(FORCED, decoder.create_fsg(FORCED, 0, len(words) + (3 if ends == "part" else 1), arcs))
         decoder.activate_search(FORCED)
         _process(decoder, data)
         if decoder.hyp() is None:
@@ -136,7 +142,7 @@ class ForcedSearch:
     def _add(self, decoder: Any, words: Sequence[str]) -> None:
         added = self._added.setdefault(decoder, set())
         for word in words:
-            if word not in added and decoder.lookup_word(word) is None:
+            if word != WILDCARD and word not in added and decoder.lookup_word(word) is None:
                 decoder.add_word(word, " ".join(self.phones(word)), True)  # noqa: FBT003 - positional in the library
                 added.add(word)
 
@@ -144,11 +150,28 @@ class ForcedSearch:
 def _transitions(words: Sequence[str], ends: Ends) -> list[tuple[Any, ...]]:
     """Grammar of the word sequence; in state i, i words are spoken. Only arcs without a word lead to the end."""
     n = len(words)
-    arcs: list[tuple[Any, ...]] = [(i, i + 1, 1.0, word) for i, word in enumerate(words)]
+    arcs = _word_arcs(words, first=0, extra=n + 2)
     arcs += [(i, n + 1, 1.0) for i in ([n] if ends == "closed" else range(n + 1))]
     if ends == "inside":
         arcs += [(0, i, 1.0) for i in range(1, n)]
     return arcs
+
+
+def _word_arcs(words: Sequence[str], first: int, extra: int) -> list[tuple[Any, ...]]:
+    """Arcs of a chain of words from state `first`. A wildcard is a loop over all phones, at a state from `extra` on."""
+    arcs: list[tuple[Any, ...]] = []
+    for start, word in enumerate(words, first):
+        if word != WILDCARD:
+            arcs.append((start, start + 1, 1.0, word))
+            continue
+        arcs += [(start, start + 1, 1.0), (start, extra, 1.0), (extra, start + 1, 1.0)]
+        arcs += _phone_loop(extra, WILD_PHONE)
+        extra += 1
+    return arcs
+
+
+def _phone_loop(state: int, log_probability: float) -> list[tuple[Any, ...]]:
+    return [(state, state, math.exp(log_probability), LOOP_MARK + name.lower()) for name in sorted(PHONES)]
 
 
 def _part_transitions(words: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -157,11 +180,7 @@ def _part_transitions(words: Sequence[str]) -> list[tuple[Any, ...]]:
     State 0 is the first loop, state 1 + i the chain after i words, state n + 2 the second loop, and n + 3 the end.
     """
     n = len(words)
-    phone = math.exp(LOOP_PHONE)
-    arcs: list[tuple[Any, ...]] = [
-        (s, s, phone, LOOP_MARK + name.lower()) for s in (0, n + 2) for name in sorted(PHONES)
-    ]
-    arcs += [(1 + i, 2 + i, 1.0, word) for i, word in enumerate(words)]
+    arcs = [*_phone_loop(0, LOOP_PHONE), *_phone_loop(n + 2, LOOP_PHONE), *_word_arcs(words, first=1, extra=n + 4)]
     arcs += [(0, 1 + i, _left_out(i)) for i in range(n)]
     arcs += [(1 + i, n + 2, _left_out(n - i)) for i in range(1, n + 1)]
     return [*arcs, (0, n + 2, _left_out(n)), (n + 2, n + 3, 1.0)]
@@ -185,12 +204,15 @@ def _placed(segments: Iterable[Any], words: Sequence[str]) -> AlignedPath | None
         else:
             spoken_words.append((segment.word.split("(")[0], spoken))
     names = [name for name, _ in spoken_words]
-    first = next((i for i in range(len(words) - len(names) + 1) if list(words[i : i + len(names)]) == names), None)
+    numbers = [number for number, word in enumerate(words) if word != WILDCARD]
+    known = [words[number] for number in numbers]
+    first = next((i for i in range(len(known) - len(names) + 1) if known[i : i + len(names)] == names), None)
     if first is None or not names:
         return None
-    before: list[Spoken | None] = [None] * first
-    after: list[Spoken | None] = [None] * (len(words) - first - len(names))
-    return [*before, *(spoken for _, spoken in spoken_words), *after], pauses
+    placed: list[Spoken | None] = [None] * len(words)
+    for number, (_, spoken) in zip(numbers[first:], spoken_words, strict=False):
+        placed[number] = spoken
+    return placed, pauses
 
 
 class SphinxRecogniser:
