@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from speechprep.artifacts import manifest, shards, storage
+from speechprep.artifacts import durable, manifest, shards, storage
 from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.pipelines.engine.context import ShardContext
@@ -106,11 +106,17 @@ def _artifact(stage: Stage, ctx: ShardContext, task: Task) -> list[Shard]:
     stage.run(ctx)
     rejects = _write_rejects(ctx, task)
     committed: list[Shard] = []
-    for path in sorted(p for p in ctx.out.rglob("*") if p.is_file()):
+    files = sorted(p for p in ctx.out.rglob("*") if p.is_file())
+    durable.flush_files(files)  # a rename keeps the flushed content; a copy to another disk is flushed again
+    for path in files:
         name = path.relative_to(ctx.out).as_posix()
         digest, size = shards.sha256_file(path), path.stat().st_size
-        with storage.replace(storage.join(task.folder, name), flush=True) as to:
-            path.rename(to) if path.stat().st_dev == to.parent.stat().st_dev else to.write_bytes(path.read_bytes())
+        with storage.replace(storage.join(task.folder, name)) as to:
+            if path.stat().st_dev == to.parent.stat().st_dev:
+                path.rename(to)
+            else:
+                to.write_bytes(path.read_bytes())
+                durable.flush_file(to)
         first = not committed
         committed.append(
             Shard(

@@ -42,10 +42,10 @@ def check_folder(folder: str, made_of: dict[str, Any], *, rebuild: bool) -> None
     complete = manifest.find_intact(folder)
     earlier = complete.made_of if complete is not None else _read_plan(folder)
     if earlier is None:
-        if not _is_free(folder):
+        if not _is_free(folder, rebuild=rebuild):
             raise ConfigError(
                 f"{folder} holds files that speechprep did not make: it has no {manifest.NAME}; choose another "
-                "--out, or delete the folder if an earlier run made it"
+                "--out, or --rebuild if an earlier run made its shards"
             )
     elif digest(earlier) != digest(made_of):
         if not rebuild:
@@ -57,11 +57,13 @@ def check_folder(folder: str, made_of: dict[str, Any], *, rebuild: bool) -> None
         _remove_output(folder, complete, made_of)
 
 
-def _is_free(folder: str) -> bool:
-    """True if a folder without a readable plan is empty, or was begun by speechprep."""
+def _is_free(folder: str, *, rebuild: bool) -> bool:
+    """True if a folder without a readable plan is empty, was begun by speechprep, or has shards only, to be rebuilt."""
     if storage.is_dir(storage.join(folder, STATE)) or any(map(storage.exists, manifest.places(folder))):
         return True  # the plan or the manifest is damaged; the folder is redone
     files = {name for name in storage.sizes(folder) if not is_lock(name) and storage.TEMPORARY not in name}
+    if rebuild:
+        files = {name for name in files if not is_output(name)}
     return not files and not set(storage.folders(folder)) - {STATE, WORK, REJECTS, EARLIER_REJECTS}
 
 
@@ -134,7 +136,11 @@ def _inner_folders(shards: list[Shard]) -> list[str]:
 
 
 def settle(folder: str) -> None:
-    """Flush the manifest of a complete folder to the disk, then remove the state of its computation."""
+    """Flush the manifest of a complete folder to the disk, then remove the state of its computation.
+
+    A manifest that was torn before counts as absent, and the state is still there.
+    """
+    storage.flush_files(storage.join(folder, manifest.NAME))
     storage.flush_folders(folder, storage.parent(folder))
     storage.remove(storage.join(folder, STATE))
 
