@@ -5,7 +5,7 @@ the record `_state/<task>.json` with their hashes. A task with an intact commit 
 run as a whole.
 
 A record counts only with its files, and a torn record counts as absent. Records and new names are therefore not flushed
-for each task: after a power loss, the newest tasks may run again. `recovery.folder` flushes all names before the
+for each task: after a power loss, the newest tasks may run again. `recovery.completion` flushes all names before the
 manifest declares the folder complete.
 """
 
@@ -25,14 +25,14 @@ from speechprep.pipelines.engine.loaded import loaded_backend
 from speechprep.pipelines.engine.recovery.attempts import Attempt, needs_attempts
 from speechprep.pipelines.engine.recovery.hashes import damaged_commits
 from speechprep.pipelines.engine.stage import Stage, find_stage
-from speechprep.pipelines.engine.task import Input, Task, Work, read_record, write_record
+from speechprep.pipelines.engine.task import Input, Task, Work, commit_of, read_record, write_record
 
 
 def execute(task: Task) -> list[Shard]:
     """Run a task and commit it, unless it is committed; return its shards."""
     # Some tasks have thousands of siblings, so the few files of one record are looked up without a listing.
     committed = read_record(task, lambda name: storage.size(storage.join(task.folder, name)))
-    if committed is not None and not damaged_commits([(task, committed)]):
+    if committed is not None and not damaged_commits([commit_of(task, committed)]):
         return committed
     stage = find_stage(task.stage)
     with _attempt(task) as attempt, _scratch(task) as scratch:
