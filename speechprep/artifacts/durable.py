@@ -22,6 +22,11 @@ def flush_file(path: Path) -> None:
     _flush(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
 
 
+def flush_files(paths: Iterable[Path]) -> None:
+    """Flush the contents of files, several files at once; see `flush_file`."""
+    _flush_all([*dict.fromkeys(paths)], os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+
+
 def flush_folders(paths: Iterable[Path]) -> None:
     """Flush the names in folders, several folders at once; absent folders are skipped.
 
@@ -29,11 +34,15 @@ def flush_folders(paths: Iterable[Path]) -> None:
         OSError: the disk is full or damaged; the message names the folder.
     """
     folders = [path for path in dict.fromkeys(paths) if path.is_dir()] if os.name == "posix" else []
-    if len(folders) == 1:
-        _flush(folders[0], os.O_RDONLY)
-    elif folders:
+    _flush_all(folders, os.O_RDONLY)
+
+
+def _flush_all(paths: list[Path], flags: int) -> None:
+    if len(paths) == 1:
+        _flush(paths[0], flags)
+    elif paths:
         with ThreadPoolExecutor(FLUSHES_AT_ONCE) as pool:
-            list(pool.map(lambda path: _flush(path, os.O_RDONLY), folders))
+            list(pool.map(lambda path: _flush(path, flags), paths))
 
 
 def _flush(path: Path, flags: int) -> None:

@@ -288,8 +288,8 @@ def digest_problem(folder: str) -> str:
 
 
 def write(folder: str, manifest: Manifest) -> None:
-    """Declare a folder complete. The content is flushed to the disk before the file takes its name."""
-    storage.write_bytes(storage.join(folder, NAME), manifest.to_json().encode(), flush=True)
+    """Declare a folder complete."""
+    storage.write_bytes(storage.join(folder, NAME), manifest.to_json().encode())
 
 
 def differences(old: Any, new: Any, at: str = "") -> list[str]:

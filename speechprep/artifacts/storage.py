@@ -191,6 +191,11 @@ def replace(uri: str, *, flush: bool = False) -> Iterator[Path]:
         fs.put_file(str(temporary), path)
 
 
+def flush_files(*uris: str) -> None:
+    """Flush the contents of local files to the disk; remote files are skipped."""
+    durable.flush_files(local_path(uri) for uri in uris if is_local(uri))
+
+
 def flush_folders(*uris: str) -> None:
     """Flush the names in local folders to the disk; absent and remote folders are skipped."""
     durable.flush_folders(local_path(uri) for uri in uris if is_local(uri))

@@ -52,7 +52,7 @@ COMMANDS = {
     ),
     "fit": Entry("analysis.fit", MODEL, "Fit offsets of word boundaries on labelled words"),
     "verify": Entry("commands.verify", CHECK, "Recompute checksums, schemas and cross-references of a folder"),
-    "repair": Entry("commands.repair", CHECK, "Make damaged files of a run again"),
+    "repair": Entry("commands.verify", CHECK, "Make damaged files of a run again"),
     "backends": Entry("commands.backends", CHECK, "List the backends, or try one"),
     "models": Entry("commands.models", CHECK, "Check a Whisper model, or convert it to another form"),
     "doctor": Entry("commands.doctor", CHECK, "Measure the effect of batches and precision on units"),

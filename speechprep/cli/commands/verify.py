@@ -1,4 +1,4 @@
-"""`speechprep verify`: check of folders against their manifests."""
+"""`speechprep verify` and `speechprep repair`: check of folders against their manifests, and repair of damaged files."""
 
 from __future__ import annotations
 
@@ -35,4 +35,39 @@ def verify(folder: opt.Folder, *, quiet: opt.Quiet = False, json: opt.Json = Fal
         checked = f"{plural(len(result.folders), 'folder')}, {plural(result.files, 'file')}, {result.rows:,} rows"
         console().print(f"[green]no problems:[/] {checked}, {result.bytes / 1e6:.1f} MB")
     if result.problems:
+        raise typer.Exit(1)
+
+
+REPAIR_EXAMPLES = """\b
+Examples:
+  speechprep repair out
+  speechprep repair out/tokens --workers 1
+
+Exit code 0 if no problem remains, 1 otherwise."""
+
+
+@app.command(epilog=REPAIR_EXAMPLES)
+def repair(
+    folder: opt.Folder, *, workers: opt.Workers = None, quiet: opt.Quiet = False, json: opt.Json = False
+) -> None:
+    """Remove the damaged files found by `verify`, and run their stages again with the same options."""
+    from speechprep.cli.commands.run import engine_options
+    from speechprep.cli.errors import stoppable
+    from speechprep.cli.progress import display
+    from speechprep.pipelines.inspect.repair import repair as mend
+
+    how = engine_options(runner="local", workers=workers, beam_args=None, rebuild=True, max_rejects=1.0, slice_=None)
+    with stoppable(), display(quiet=quiet, json=json) as progress:
+        result = mend(folder, how, progress)
+    problems = [{"folder": p.folder, "what": p.what} for p in result.problems]
+    if json:
+        print_json({"ok": not problems, "repaired": result.folders, "removed": result.removed, "problems": problems})
+    elif problems:
+        for problem in problems:
+            typer.echo(f"{problem['folder']}: {problem['what']}")
+        typer.echo(f"{plural(len(problems), 'problem')} remain", err=True)
+    elif not quiet:
+        made = f"{plural(len(result.folders), 'folder')} repaired, {plural(len(result.removed), 'file')} removed"
+        console().print(f"[green]no problems:[/] {made if result.folders else 'nothing to repair'}")
+    if problems:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ the record `_state/<task>.json` with their hashes. A task with an intact commit 
 run as a whole.
 
 A record counts only with its files, and a torn record counts as absent. Records and new names are therefore not flushed
-for each task: after a power loss, the newest tasks may run again. `recovery.folder` flushes all names before the
+for each task: after a power loss, the newest tasks may run again. `recovery.completion` flushes all names before the
 manifest declares the folder complete.
 """
 
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from speechprep.artifacts import manifest, shards, storage
+from speechprep.artifacts import durable, manifest, shards, storage
 from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.schemas import REJECTS
 from speechprep.pipelines.engine.context import ShardContext
@@ -25,14 +25,14 @@ from speechprep.pipelines.engine.loaded import loaded_backend
 from speechprep.pipelines.engine.recovery.attempts import Attempt, needs_attempts
 from speechprep.pipelines.engine.recovery.hashes import damaged_commits
 from speechprep.pipelines.engine.stage import Stage, find_stage
-from speechprep.pipelines.engine.task import Input, Task, Work, read_record, write_record
+from speechprep.pipelines.engine.task import Input, Task, Work, commit_of, read_record, write_record
 
 
 def execute(task: Task) -> list[Shard]:
     """Run a task and commit it, unless it is committed; return its shards."""
     # Some tasks have thousands of siblings, so the few files of one record are looked up without a listing.
     committed = read_record(task, lambda name: storage.size(storage.join(task.folder, name)))
-    if committed is not None and not damaged_commits([(task, committed)]):
+    if committed is not None and not damaged_commits([commit_of(task, committed)]):
         return committed
     stage = find_stage(task.stage)
     with _attempt(task) as attempt, _scratch(task) as scratch:
@@ -106,11 +106,17 @@ def _artifact(stage: Stage, ctx: ShardContext, task: Task) -> list[Shard]:
     stage.run(ctx)
     rejects = _write_rejects(ctx, task)
     committed: list[Shard] = []
-    for path in sorted(p for p in ctx.out.rglob("*") if p.is_file()):
+    files = sorted(p for p in ctx.out.rglob("*") if p.is_file())
+    durable.flush_files(files)  # a rename keeps the flushed content; a copy to another disk is flushed again
+    for path in files:
         name = path.relative_to(ctx.out).as_posix()
         digest, size = shards.sha256_file(path), path.stat().st_size
-        with storage.replace(storage.join(task.folder, name), flush=True) as to:
-            path.rename(to) if path.stat().st_dev == to.parent.stat().st_dev else to.write_bytes(path.read_bytes())
+        with storage.replace(storage.join(task.folder, name)) as to:
+            if path.stat().st_dev == to.parent.stat().st_dev:
+                path.rename(to)
+            else:
+                to.write_bytes(path.read_bytes())
+                durable.flush_file(to)
         first = not committed
         committed.append(
             Shard(

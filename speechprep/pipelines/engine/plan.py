@@ -16,7 +16,7 @@ from speechprep.pipelines.engine.recovery.hashes import damaged_commits
 from speechprep.pipelines.engine.recovery.time_limit import TIME_LIMIT
 from speechprep.pipelines.engine.retry import MAX_REJECT_FRACTION, retry_command, with_reject_limit
 from speechprep.pipelines.engine.stage import Stage, StageConfig
-from speechprep.pipelines.engine.task import FolderSizes, Task, intact, read_record
+from speechprep.pipelines.engine.task import FolderSizes, Task, commit_of, intact, read_record
 
 
 @dataclass(frozen=True)
@@ -254,11 +254,10 @@ def _compare_with_folder(prepared: Prepared, *, check_hashes: bool) -> Prepared:
         if committed:
             prepared.committed[task.shard] = committed
     if check_hashes and complete is None:  # the run before may have ended by a power loss
-        commits = [
-            (task, prepared.committed[task.shard]) for task in prepared.tasks if task.shard in prepared.committed
-        ]
-        for gone in damaged_commits(commits):
-            del prepared.committed[gone]
+        by_number = {task.shard: task for task in prepared.tasks}
+        commits = [commit_of(by_number[number], committed) for number, committed in prepared.committed.items()]
+        for number in damaged_commits(commits):
+            del prepared.committed[number]
     if complete and not prepared.todo and len(complete.shards) == sum(map(len, prepared.committed.values())):
         # A manifest of an earlier version has no facts about the sources; it stays.
         stated = {name: complete.extra.get(name, value) for name, value in prepared.facts.items()}

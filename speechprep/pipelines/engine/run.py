@@ -19,7 +19,8 @@ from speechprep.pipelines.engine.beam.runner import Engine
 from speechprep.pipelines.engine.plan import Prepared, Step, prepare
 from speechprep.pipelines.engine.progress import Listener, NoListener, StepResult
 from speechprep.pipelines.engine.recovery.attempts import crashed
-from speechprep.pipelines.engine.recovery.folder import begin, flush_names, has_leftovers, settle, stale_files
+from speechprep.pipelines.engine.recovery.completion import begin, flush_names, settle, stale_files
+from speechprep.pipelines.engine.recovery.folder import has_leftovers
 from speechprep.pipelines.engine.recovery.isolation import pop_crashes, run_todo, update_committed
 from speechprep.pipelines.engine.recovery.lock import DriverLock
 from speechprep.pipelines.engine.recovery.time_limit import TIME_LIMIT

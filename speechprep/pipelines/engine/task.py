@@ -11,16 +11,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from speechprep.artifacts import shards, storage
 from speechprep.artifacts.manifest import Manifest, Shard, canonical, digest, read
 from speechprep.artifacts.run import EARLIER_REJECTS, REJECTS
-from speechprep.pipelines.engine.recovery.hashes import check_file
+from speechprep.pipelines.engine.recovery.hashes import Commit, check_file
 from speechprep.pipelines.engine.recovery.time_limit import TIME_LIMIT
-
-if TYPE_CHECKING:
-    from speechprep.pipelines.engine.recovery.attempts import Attempt
 
 STATE = "_state"
 WORK = "_work"
@@ -143,7 +140,7 @@ class Work:
         inputs: role -> input.
         backend: loaded backend of the stage, None if it has none.
         scratch: local folder for the files of this task; it is removed after the task.
-        attempt: its mark in the output folder, for a worker without the driver's disk.
+        attempt: its mark in the output folder (`recovery.attempts.Attempt`), for a worker without the driver's disk.
     """
 
     task: Task
@@ -151,7 +148,7 @@ class Work:
     inputs: dict[str, Input]
     backend: Any
     scratch: Path
-    attempt: Attempt | None = None
+    attempt: Any = None
 
     @property
     def progress_file(self) -> Path | None:
@@ -213,6 +210,11 @@ def read_body(task: Task) -> dict[str, Any] | None:
         return None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # torn by a power loss, or edited
         return None
+
+
+def commit_of(task: Task, committed: list[Shard]) -> Commit:
+    """The files of the commit of a task, for a comparison with their hashes."""
+    return Commit(task.shard, task.folder, task.rejects_name.rpartition("/")[2], committed)
 
 
 def read_record(task: Task, size_of: SizeOf) -> list[Shard] | None:

@@ -7,12 +7,13 @@ from `run.json` of the run folder. Files of the user are never removed.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from speechprep.artifacts import manifest, storage
+from speechprep.artifacts import manifest, shards, storage
 from speechprep.artifacts.manifest import Manifest
 from speechprep.artifacts.run import Dataset, rejects_folder, run_record
 from speechprep.errors import ConfigError, SpeechprepError, StaleArtifact, TooManyRejects
@@ -69,12 +70,12 @@ def repair(place: str, options: Options, listener: Listener | None = None) -> Re
         if not broken:
             break
         steps = _steps(run_folder, broken)
+        limits = {folder: _reject_limit(run_folder, folder) for folder in broken}
         for folder in broken:
             result.removed += _remove_damage(folder, steps[folder])
-        # The retry commands of rejects name the limit of the run.
-        limit = run_record(run_folder).get("max_reject_fraction", MAX_REJECT_FRACTION)
         for step in _in_order(list(steps.values())):
             with suppress(TooManyRejects):  # the first run has ended with this error already
+                limit = limits[step.folder]
                 run_steps([step], replace(options, rebuild=True, max_reject_fraction=limit), listener)
         result.folders += broken
     return result
@@ -102,6 +103,18 @@ def _steps(run_folder: str, broken: list[str]) -> dict[str, Step]:
             )
         steps[folder] = step
     return steps
+
+
+def _reject_limit(run_folder: str, folder: str) -> float:
+    """The limit of rejects of the first run: it is in the retry commands of the rejects, and in `run.json`."""
+    rejects = rejects_folder(folder)
+    for name in shards.shard_names(list(storage.sizes(rejects))):
+        with suppress(SpeechprepError):
+            for batch in shards.read_batches(storage.join(rejects, name), ["retry"]):
+                stated = re.search(r" --max-reject-fraction (\S+)$", batch.column("retry")[0].as_py() or "")
+                return float(stated[1]) if stated else MAX_REJECT_FRACTION
+    limit = run_record(run_folder).get("max_reject_fraction", MAX_REJECT_FRACTION)
+    return float(limit) if isinstance(limit, int | float) else MAX_REJECT_FRACTION
 
 
 def _neighbours(run_folder: str) -> Neighbours:

@@ -24,6 +24,7 @@ from speechprep.artifacts import manifest, schemas, shards, storage
 from speechprep.artifacts.cards import run as run_card
 from speechprep.artifacts.datasets import find_kind
 from speechprep.artifacts.run import EARLIER_FILES, RECORD, Dataset
+from speechprep.artifacts.shards import shard_names
 from speechprep.errors import DamagedFile, SchemaMismatch, SpeechprepError, StaleArtifact, first_line
 from speechprep.pipelines.engine.recovery.folder import is_output
 from speechprep.pipelines.engine.recovery.lock import holder, is_lock
@@ -74,8 +75,12 @@ def verify(folder: str) -> Verdict:
     verdict.problems += [Problem(storage.join(place, name), error) for name, error in around.unreadable.items()]
     for name in sorted(set(names) - around.unreadable.keys(), key=lambda n: _depth(around, n)):
         _folder(storage.join(place, name), around, verdict)
+    lost = {n for n in set(folders) - set(names) if shard_names(list(storage.sizes(storage.join(place, n))))}
+    lost -= around.unreadable.keys()
+    missing = f"it has no {manifest.NAME}; {REPAIR}"
+    verdict.problems += [Problem(storage.join(place, name), missing) for name in sorted(lost)]
     files = {name for name in storage.sizes(place) if not is_lock(name)}
-    strays = set(folders) - set(names) - around.unreadable.keys() | files - RUN_FILES
+    strays = set(folders) - set(names) - lost - around.unreadable.keys() | files - RUN_FILES
     verdict.problems += [Problem(place, f"{name!r} is not of speechprep; move it away") for name in sorted(strays)]
     return verdict
 

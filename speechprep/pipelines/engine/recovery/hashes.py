@@ -13,16 +13,13 @@ import shlex
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from speechprep.artifacts import shards, storage
 from speechprep.artifacts.manifest import Shard
 from speechprep.artifacts.run import rejects_folder
 from speechprep.errors import BadInput, DamagedFile
-
-if TYPE_CHECKING:
-    from speechprep.pipelines.engine.task import Task
 
 MOST_KEPT = 100_000  # hashes in memory
 MOST_FETCHED = 64 << 20  # bytes of an audio file on object storage
@@ -102,22 +99,36 @@ def checked_audio(source: str | bytes, sha256: str | None) -> str | bytes:
     return content
 
 
-def damaged_commits(commits: Iterable[tuple[Task, list[Shard]]]) -> set[int]:
+@dataclass(frozen=True)
+class Commit:
+    """The files of a commit record.
+
+    Attributes:
+        number: number of the task.
+        folder: output folder.
+        rejects: name of the file of rejects in its folder.
+        shards: committed shards.
+    """
+
+    number: int
+    folder: str
+    rejects: str
+    shards: list[Shard]
+
+
+def damaged_commits(commits: Iterable[Commit]) -> set[int]:
     """Numbers of the tasks with a local file of another content than in their commit record."""
     rejects: dict[str, str] = {}
 
     def files() -> Iterator[tuple[int, Path, str]]:
-        for task, committed in commits:
-            for shard in committed:
-                uri = storage.join(task.folder, shard.name)
-                if not storage.is_local(uri):
-                    continue
-                yield task.shard, storage.local_path(uri), shard.sha256
+        for commit in commits:
+            for shard in commit.shards if storage.is_local(commit.folder) else ():
+                yield commit.number, storage.local_path(storage.join(commit.folder, shard.name)), shard.sha256
                 if shard.rejects:
-                    if task.folder not in rejects:
-                        rejects[task.folder] = rejects_folder(task.folder)
-                    name = task.rejects_name.rpartition("/")[2]
-                    yield task.shard, storage.local_path(storage.join(rejects[task.folder], name)), shard.rejects
+                    if commit.folder not in rejects:
+                        rejects[commit.folder] = rejects_folder(commit.folder)
+                    uri = storage.join(rejects[commit.folder], commit.rejects)
+                    yield commit.number, storage.local_path(uri), shard.rejects
 
     def is_damaged(file: tuple[int, Path, str]) -> bool:
         try:
