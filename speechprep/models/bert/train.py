@@ -37,15 +37,11 @@ def training_job(data: list[str], options: BertOptions) -> TrainingJob:
     from speechprep.models.bert.model import Bert
     from speechprep.models.encoder.batches import MaskedBatches
     from speechprep.models.encoder.masking import Masking
-    from speechprep.models.encoder.shapes import bert_config, check_tokenizer, find_tokenizer, load_bert, provenance
+    from speechprep.models.encoder.shapes import bert_config, provenance, starting_point
     from speechprep.models.encoder.texts import encode_texts, load_texts, sides
     from speechprep.models.training.run import TrainingJob
 
-    tokenizer = find_tokenizer(data, options.tokenizer, options.init)
-    start = None
-    if options.init is not None:
-        start = load_bert(options.init, dropout=options.dropout, context=options.context)
-        check_tokenizer(start, tokenizer, options.init)
+    tokenizer, start = starting_point(data, options)
     texts = load_texts(data, rows=options.texts, split=options.split)
     training, validation = sides(encode_texts(texts, tokenizer, options.context, options.long), options)
     masking = Masking(tokenizer, options.mask_share, options.whole_words)

@@ -9,6 +9,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM
 
 from speechprep.errors import ConfigError, StaleArtifact
+from speechprep.models.encoder.options import EncoderOptions
 from speechprep.models.losses import IGNORE
 from speechprep.tokenizers.wordpiece.tokenizer import WordPiece
 
@@ -133,6 +134,20 @@ def find_tokenizer(sources: list[str], tokenizer: str | None, init: str | None) 
             f"{', '.join(sources)} has no folder wordpiece; run the stage 'wordpiece', or set tokenizer=FOLDER"
         )
     return WordPiece.load(folder)
+
+
+def starting_point(sources: list[str], options: EncoderOptions) -> tuple[WordPiece, BertForMaskedLM | None]:
+    """The tokenizer of a training, and the model with its initial weights; None: random weights.
+
+    Raises:
+        ConfigError, StaleArtifact: no tokenizer, or an initial model that fits neither the options nor the tokenizer.
+    """
+    tokenizer = find_tokenizer(sources, options.tokenizer, options.init)
+    if options.init is None:
+        return tokenizer, None
+    start = load_bert(options.init, dropout=options.dropout, context=options.context)
+    check_tokenizer(start, tokenizer, options.init)
+    return tokenizer, start
 
 
 def masked_loss(model: BertForMaskedLM, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

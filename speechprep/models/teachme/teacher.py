@@ -41,6 +41,7 @@ class Teacher:
         part, row: (n,) run, and row in its vectors, of each text; row -1: no vector.
         column: "mean" or "mean_all".
         extractor: description of the extractor, for comparison.
+        contents: content hash of each artifact of vectors.
         dim: dimension.
     """
 
@@ -49,6 +50,7 @@ class Teacher:
     row: NDArray[np.int64]
     column: Literal["mean", "mean_all"]
     extractor: dict[str, Any]
+    contents: list[str]
     dim: int
 
     def take(self, texts: NDArray[np.int64]) -> F32:
@@ -109,8 +111,9 @@ def load_teacher(
         )
     present = np.flatnonzero(~absent)
     kept = Texts([texts.rows[i] for i in present.tolist()], texts.facts)
-    first = parts[0].facts
-    teacher = Teacher(parts, of_part[present], of_row[present], column, first.get("extractor") or {}, int(first["dim"]))
+    extractor, dim = parts[0].facts.get("extractor") or {}, int(parts[0].facts["dim"])
+    contents = [open_run(source)["vectors"].manifest.content for source in sources]
+    teacher = Teacher(parts, of_part[present], of_row[present], column, extractor, contents, dim)
     return kept, teacher
 
 

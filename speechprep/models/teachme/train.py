@@ -113,14 +113,10 @@ def training_job(data: list[str], options: TeachMeOptions) -> TrainingJob:
     """
     from speechprep.models.encoder.batches import MaskedBatches
     from speechprep.models.encoder.masking import Masking
-    from speechprep.models.encoder.shapes import check_tokenizer, find_tokenizer, load_bert
+    from speechprep.models.encoder.shapes import starting_point
     from speechprep.models.training.run import TrainingJob
 
-    tokenizer = find_tokenizer(data, options.tokenizer, options.init)
-    start = None
-    if options.init is not None:
-        start = load_bert(options.init, dropout=options.dropout, context=options.context)
-        check_tokenizer(start, tokenizer, options.init)
+    tokenizer, start = starting_point(data, options)
     loaded = load_texts(data, rows=options.texts, split=options.split)
     texts, teacher = load_teacher(data, loaded, options.vector, options.missing)
     examples = encode_texts(texts, tokenizer, options.context, options.long)
@@ -130,19 +126,7 @@ def training_job(data: list[str], options: TeachMeOptions) -> TrainingJob:
     validation_batches = _teacher_batches(
         texts.rows, validation, teacher, options, training.rows, clips, validation=True
     )
-    centre = np.zeros(teacher.dim)
-    if options.audio in ("own", "shuffled"):
-        centre = teacher.mean(training.rows)
-    elif options.audio == "duration":
-        centre = training_batches.vectors(np.arange(clips)).astype(np.float64).mean(0)
-    settings = {
-        **options.model_dump(include={"distill", "form", "gamma", "temperature", "head", "dim"}),
-        "teacher_dim": teacher.dim,
-        "clips": clips,
-        "audio": options.audio,
-        "vector": options.vector,
-        "extractor": teacher.extractor,
-    }
+    settings, centre = _settings(options, teacher, training_batches, training.rows)
     masking = Masking(tokenizer, options.mask_share, options.whole_words)
     facts = {"distillation": settings, "held_out": options.held_out, "split": options.split}
 
@@ -161,6 +145,7 @@ def training_job(data: list[str], options: TeachMeOptions) -> TrainingJob:
             "tokenizer": tokenizer.fingerprint,
             "data": texts.facts,
             "extractor": teacher.extractor,
+            "vectors": teacher.contents,
             "texts": {"used": len(texts.rows), "without_vector": len(loaded.rows) - len(texts.rows),
                       "longer": examples.longer, "unpaired": int((training_batches.source < 0).sum())},
         },
@@ -200,6 +185,25 @@ def _teacher_batches(
     if options.distill == "crd_bank":
         bank = (options.seed, clips, min(options.negatives, clips), not validation)
     return TeacherBatches(own, vectors, source, text_hashes(own), bank)
+
+
+def _settings(
+    options: TeachMeOptions, teacher: Teacher, batches: TeacherBatches, training: NDArray[np.int64]
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """`config.speechprep["distillation"]`, and the centre (dim,) of the vectors of the training side."""
+    clips = len(training)
+    centre = np.zeros(teacher.dim)
+    if options.audio in ("own", "shuffled"):
+        centre = teacher.mean(training)
+    elif options.audio == "duration":
+        centre = batches.vectors(np.arange(clips)).astype(np.float64).mean(0)
+    settings = {
+        **options.model_dump(include={"distill", "form", "gamma", "temperature", "head", "dim", "audio", "vector"}),
+        "teacher_dim": teacher.dim,
+        "clips": clips,
+        "extractor": teacher.extractor,
+    }
+    return settings, centre
 
 
 def _model(start: Any, tokenizer: Any, options: TeachMeOptions, facts: dict[str, Any], centre: Any) -> TeachMe:

@@ -123,8 +123,8 @@ def _scores(model: Any, tokenizer: Any, method: str, sentences: list[Sentence], 
         start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         if start is None and any(not s.scored[0] for s in sentences):
             raise ConfigError("the tokenizer has no token for the begin of a sentence; take another model")
-        found: F64 = log_likelihoods(model, sentences, start, batch_tokens=options.batch_tokens, advance=advance)
-        return found
+        likelihoods: F64 = log_likelihoods(model, sentences, start, batch_tokens=options.batch_tokens, advance=advance)
+    return likelihoods
 
 
 @contextmanager
