@@ -1,4 +1,4 @@
-"""`speechprep verify` and `speechprep repair`: check of folders against their manifests, and repair of damaged files."""
+"""`speechprep verify` and `speechprep repair`: check of folders against their manifests, and repair of damage."""
 
 from __future__ import annotations
 

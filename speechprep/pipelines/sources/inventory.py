@@ -12,6 +12,7 @@ import posixpath
 import re
 from array import array
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts import storage
+from speechprep.artifacts.manifest import Shard
 from speechprep.pipelines.sources.entry import printable
 from speechprep.pipelines.sources.files import Omitted, walk
 from speechprep.pipelines.sources.trees import tree
@@ -158,6 +160,15 @@ def _reason(kind: str, name: str, audio_keys: set[str]) -> str:
     if _BESIDE_AUDIO.fullmatch(name):
         return "another_transcript_read" if name.split(".")[0] in audio_keys else "no_audio_of_this_name"
     return "form_not_read"
+
+
+def transcript_counts(shards: Iterable[Shard]) -> dict[str, int]:
+    """Rows with and without a transcript, from the counters of the shards of `ingest`."""
+    rows = with_transcript = 0
+    for shard in shards:
+        rows += shard.rows
+        with_transcript += int(shard.counters.get("with_transcript", 0))
+    return {"with_transcript": with_transcript, "without_transcript": rows - with_transcript}
 
 
 def sentence(facts: dict[str, Any]) -> str:

@@ -46,12 +46,12 @@ from speechprep.artifacts.schemas import UTTERANCES
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines import sources
 from speechprep.pipelines.engine.recovery.time_limit import limited, limited_blocks, result_or_reject
-from speechprep.pipelines.engine.stage import Finished, ShardPlan, Stage
+from speechprep.pipelines.engine.stage import ShardPlan, Stage
 from speechprep.pipelines.sources import listing
 from speechprep.pipelines.sources.config import Config
 from speechprep.pipelines.sources.dialect import ArchiveReader, find_dialect
 from speechprep.pipelines.sources.entry import Options, Record
-from speechprep.pipelines.sources.inventory import Inventory, names_of, sentence, warning
+from speechprep.pipelines.sources.inventory import Inventory, names_of, sentence, transcript_counts, warning
 from speechprep.pipelines.sources.timed.word_times import check_words
 
 if TYPE_CHECKING:
@@ -292,13 +292,6 @@ def _write(ctx: ShardContext, block: list[dict[str, Any]], rows: list[dict[str, 
     )
 
 
-def facts(finished: Finished) -> dict[str, Any]:
-    """Rows with and without a transcript, from the counters of the shards."""
-    with_transcript = sum(int(shard.counters.get("with_transcript", 0)) for shard in finished.shards)
-    rows = sum(shard.rows for shard in finished.shards)
-    return {"with_transcript": with_transcript, "without_transcript": rows - with_transcript}
-
-
 STAGE = Stage(
     name="ingest",
     version=2,
@@ -308,7 +301,7 @@ STAGE = Stage(
     run=run,
     schema=UTTERANCES,
     plan=plan,
-    facts=facts,
+    facts=lambda finished: transcript_counts(finished.shards),
     note=sentence,
     warning=warning,
     help=(

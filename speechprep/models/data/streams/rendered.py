@@ -3,7 +3,7 @@
 A piece is a shard of `units`. Its utterances are placed in rows once, when the stream is opened, by the lengths of a
 trial rendering. Rows of kinds with random lengths (`ast`) are filled to `FILL` of the context. In an epoch each
 utterance is rendered anew. A row that is then too long is drawn again, up to `TRIES` times; after that it has the trial
-rendering, which fits. The number of rows of an epoch is therefore fixed, as for stored rows.
+rendering, which fits. So the number of rows of an epoch is fixed, as that of stored rows.
 """
 
 from __future__ import annotations
