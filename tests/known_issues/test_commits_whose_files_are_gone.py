@@ -92,7 +92,7 @@ def test_the_same_command_repairs_a_complete_folder(tmp_path, name, made, damage
     before = tree(tmp_path)
     damage(tmp_path / name)
     (problem,) = verify(str(tmp_path)).problems
-    assert "run the same command again" in problem.what
+    assert "run speechprep repair on the run folder" in problem.what
     assert run(steps(tmp_path)) == made
     assert tree(tmp_path) == before
 

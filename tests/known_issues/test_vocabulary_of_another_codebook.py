@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers import manifest_edits
 
 import speechprep
 from speechprep.demo import corpus_path
@@ -41,7 +42,7 @@ def test_a_vocabulary_without_the_name_of_its_codebook_still_works(runs, tmp_pat
     path = tmp_path / "run" / "subword" / "_manifest.json"
     body = json.loads(path.read_text())
     assert body["extra"].pop("codebook")
-    path.write_text(json.dumps(body))
+    manifest_edits.write(path, body)
     inputs = [runs[0] / "words", runs[0] / "units", tmp_path / "run" / "subword"]
     assert speechprep.stage("interleave", inputs=inputs, out=tmp_path / "tokens").results[-1].rows > 5
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers import manifest_edits
 from helpers.zoo_run import write_run
 
 from speechprep.artifacts import manifest
@@ -24,7 +25,7 @@ def changed(folder: Path, **extra) -> None:
     body = json.loads(path.read_text())
     body["extra"] |= extra
     body["extra"] = {name: value for name, value in body["extra"].items() if value is not None}
-    path.write_text(json.dumps(body))
+    manifest_edits.write(path, body)
 
 
 @pytest.fixture

@@ -61,8 +61,8 @@ class SutlmOptions(TrainOptions):
     )
     rendering: Literal["stored", "epoch"] = Field(
         "stored",
-        description="source of the rows; stored: tokens or packed; epoch: words and units of the run. With epoch, kinds "
-        "and spans are drawn anew in each epoch, and each utterance occurs once in each part of the mixture",
+        description="source of the rows; stored: tokens or packed; epoch: words and units of the run. With epoch, "
+        "kinds and spans are drawn anew in each epoch, and each utterance occurs once in each part of the mixture",
     )
     interleave: dict[str, str | float] = Field(
         default_factory=dict,

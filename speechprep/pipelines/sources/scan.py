@@ -2,11 +2,15 @@
 
 Manifests and corpus releases are found at any level. Their folders belong to them: other audio files there are counted
 as not read. Audio files and archives that belong to no manifest are read for themselves.
+
+A `manifest.*` or `metadata.*` covers its folder and the folders below: other lists there, often parts of it or lists of
+a split, would name its recordings again. They are not read, and counted. Deeper `manifest.*` and `metadata.*` are read.
 """
 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +27,8 @@ from speechprep.pipelines.sources.trees.audio_names import is_audio
 from speechprep.pipelines.sources.trees.search import Search
 
 _LFS = b"version https://git-lfs"
+_COVERING = re.compile(r"(manifest|metadata)\.(jsonl?|csv|tsv|parquet)(\.(gz|bz2|xz))?", re.IGNORECASE)
+_LISTS = ("jsonl", "table", "filelist")  # dialects of lists that may be parts of another list
 
 
 @dataclass
@@ -36,6 +42,7 @@ class Layout:
         owned: folders that belong to a part, with all folders below.
         alone: folders that belong to a part, without the folders below.
         releases: folders of corpus releases; nothing below them is scanned.
+        covered: folders with a `manifest.*` or `metadata.*`.
         companions: files that may describe recordings in other folders, or several recordings.
     """
 
@@ -45,11 +52,16 @@ class Layout:
     owned: set[str] = field(default_factory=set)
     alone: set[str] = field(default_factory=set)
     releases: set[str] = field(default_factory=set)
+    covered: set[str] = field(default_factory=set)
     companions: list[str] = field(default_factory=list)
 
     def in_release(self, folder: str) -> bool:
         """Whether a folder is below the folder of a corpus release."""
         return bool(self.releases) and self._below(folder, self.releases)
+
+    def is_covered(self, folder: str) -> bool:
+        """Whether a `manifest.*` or `metadata.*` covers a folder."""
+        return bool(self.covered) and self._below(folder, self.covered)
 
     def _below(self, folder: str, owners: set[str]) -> bool:
         while len(folder) >= len(self.root):
@@ -108,7 +120,7 @@ def scan(root: str, options: Options) -> Layout:
             if dialect.subtree:
                 layout.releases.add(place)
             continue
-        for name in names:
+        for name in sorted(names, key=lambda name: _COVERING.fullmatch(name) is None):
             uri = storage.join(place, name)
             if is_audio(name) or is_sidecar(name, folder.audio_keys):
                 continue
@@ -127,6 +139,11 @@ def _add_file(layout: Layout, uri: str, options: Options) -> bool:
     dialect = None if head.data.startswith(_LFS) else dialect_of_file(head)
     if dialect is None:
         return False
+    covering, place = _COVERING.fullmatch(head.name) is not None, posixpath.dirname(uri)
+    if dialect.name in _LISTS and not covering and layout.is_covered(place):
+        return False
+    if covering:
+        layout.covered.add(place)
     if dialect.name in ("tar", "zip"):
         layout.archives.append((dialect.name, uri))
     else:

@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from helpers import manifest_edits
 from helpers import rowmaking as made
 from helpers.zoo_run import write_run
 
@@ -179,11 +180,11 @@ def test_what_cannot_be_rendered_is_refused(tmp_path, run, vocabulary):
         path = other / folder / manifest.NAME
         body = json.loads(path.read_text())
         body["extra"] |= extra
-        path.write_text(json.dumps(body))
+        manifest_edits.write(path, body)
         path = other / "subword" / manifest.NAME
         body = json.loads(path.read_text())
         body["extra"] |= {"codebook": "y" * 64}
-        path.write_text(json.dumps(body))
+        manifest_edits.write(path, body)
     with pytest.raises(StaleArtifact, match="codebook"):
         reader(str(other), vocabulary)
     shards = write_run(tmp_path / "shards", count=4)

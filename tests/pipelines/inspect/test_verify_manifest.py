@@ -78,6 +78,8 @@ def unverified(folder: str, place: Place) -> bool:
 
 def named(place: Place, folder: str) -> list[str]:
     """Texts of which one must be in the line of the problem."""
+    if place == ("format",):  # a manifest of the present form has a digest
+        return ["digest is missing"]
     if place[0] == "made_of":
         return ["fingerprint is"]
     if place[0] != "shards":
@@ -199,7 +201,7 @@ def test_the_file_of_rejects_is_compared_with_the_counters(run):
     assert any("rejected.audio_unreadable is null in the manifest, recomputed 1" in line for line in problems)
 
 
-@pytest.mark.parametrize(("place", "value"), [(("counters", "kept"), 9), (("licences",), "CC0"), (("format",), 2)])
+@pytest.mark.parametrize(("place", "value"), [(("counters", "kept"), 9), (("licences",), "CC0"), (("format",), 3)])
 def test_the_command_ends_with_an_error_and_without_a_traceback(run, place, value, tmp_path):
     folder = shutil.copytree(RUN, tmp_path / "run") / "words"
     (folder / manifest.EARLIER_NAME).write_text(edited("words", place, lambda _: value))

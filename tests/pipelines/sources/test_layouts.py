@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -124,3 +125,29 @@ def test_the_ids_are_the_same_beside_another_corpus(tmp_path: Path, name: str):
     after = {row["id"] for row in planned(tmp_path, tmp_path / "in")[1]}
     assert before < after
     assert len(after) == len(before) + 1
+
+
+@pytest.mark.parametrize("value", ["hand-verified (TIMIT)", "MFA per clip, shifted", "by hand", "none"])
+def test_a_description_of_the_alignment_is_no_file(tmp_path: Path, value: str):
+    sound = io.BytesIO()
+    soundfile.write(sound, [0.0] * 1600, 16_000, format="WAV")
+    record = json.dumps({"id": "a", "audio": "a.wav", "text": "hello", "alignment": value})
+    place = write(tmp_path / "in", {"a.wav": sound.getvalue(), "manifest.jsonl": record.encode()})
+    _, rows = planned(tmp_path, place)
+    assert [(row["id"], row["text"]) for row in rows] == [("a", "hello")]
+
+
+def test_lists_of_splits_beside_a_manifest_do_not_double_its_rows(tmp_path: Path):
+    sound = io.BytesIO()
+    soundfile.write(sound, [0.0] * 1600, 16_000, format="WAV")
+    names = ["a.wav", "b.wav"]
+    lines = [json.dumps({"audio": f"{'../' * up}{name}", "text": name}) for up in (0, 1) for name in names]
+    files = {
+        "manifest.jsonl": "\n".join(lines[:2]).encode(),
+        "train.jsonl": lines[0].encode(),
+        "splits/dev.jsonl": lines[3].encode(),
+        **dict.fromkeys(names, sound.getvalue()),
+    }
+    plan, rows = planned(tmp_path, write(tmp_path / "in", files))
+    assert [row["text"] for row in rows] == names
+    assert plan.facts["files"]["not_read"]

@@ -14,6 +14,7 @@ from helpers import toy_embedder as toy
 
 from speechprep import registry
 from speechprep.artifacts import manifest
+from speechprep.artifacts.shards import sha256_file
 from speechprep.pipelines.stages.index import stage
 
 SEGMENTS = [("a", 0.0, 1.5), ("b", 1.5, 2.25), ("c", 4.0, 0.5), ("d", 0.0, 4.5)]  # id, offset, duration
@@ -39,8 +40,9 @@ def build(
     monkeypatch.setitem(registry.FAMILIES["embedders"], "toy", "helpers.toy_embedder:ToyEmbedder")
 
     def run(name: str, segments: list = SEGMENTS, shards: int = 2, **options: Any) -> Path:
+        sha256 = sha256_file(recording[0])
         rows = [
-            {"id": id, "audio": str(recording[0]), "offset": offset, "duration": duration, "audio_sha256": "0" * 64}
+            {"id": id, "audio": str(recording[0]), "offset": offset, "duration": duration, "audio_sha256": sha256}
             for id, offset, duration in segments
         ]
         corpus = make_corpus(rows, shards, name=f"in-{name}")

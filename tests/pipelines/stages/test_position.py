@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers import manifest_edits
 from helpers.clock_extractor import DIM, WINDOW, ClockExtractor
 
 from speechprep import registry
@@ -304,7 +305,7 @@ def test_verify_recomputes_the_facts_of_a_window_where_the_extractor_is_known(
     stored = manifest.read(str(made))
     body = json.loads((made / manifest.NAME).read_text())
     body["extra"]["shift_leads"][1] += 1
-    (made / manifest.NAME).write_text(json.dumps(body))
+    manifest_edits.write(made / manifest.NAME, body)
     assert [problem.what.split()[0] for problem in verify(str(made)).problems] == ["extra.shift_leads"]
     monkeypatch.setattr(ClockExtractor, "identity", lambda self: {"name": "another"})
     assert not verify(str(made)).problems, "without the extractor of the sample the facts of its window stay unchecked"
@@ -320,5 +321,5 @@ def test_verify_knows_the_facts_of_a_codebook_of_frames_with_positions(
     assert not verify(str(folder)).problems
     body = json.loads((folder / manifest.NAME).read_text())
     body["extra"]["shift"]["kept"]["3"] = 0.99
-    (folder / manifest.NAME).write_text(json.dumps(body))
+    manifest_edits.write(folder / manifest.NAME, body)
     assert [problem.what.split()[0] for problem in verify(str(folder)).problems] == ["extra.shift.kept.3"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import manifest_edits
 from helpers import rowmaking as made
 
 import speechprep
@@ -118,5 +119,5 @@ def test_verify_names_a_changed_array(pooled: Callable, run_stage: Callable) -> 
         if shard["name"] == "mean.npy":
             shard["sha256"] = sha256_file(folder / "mean.npy")
     stored["content"] = manifest.digest([shard["sha256"] for shard in stored["shards"]])
-    (folder / manifest.NAME).write_text(json.dumps(stored))
+    manifest_edits.write(folder / manifest.NAME, stored)
     assert ["mean.npy has other vectors than pooled" in p.what for p in verify(str(folder)).problems] == [True]

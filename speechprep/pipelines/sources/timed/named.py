@@ -48,21 +48,25 @@ def to_records(row: Mapping[str, Any], base: Base, where: str, options: Options)
 
 
 def _transcript(fields: Fields, base: Base) -> str | None:
-    """The path of the transcript file of a record; it is removed from the fields."""
+    """The path of the transcript file of a record; it is removed from the fields.
+
+    A value without the suffix of a transcript and without a file is a description, for example "alignment": "by hand".
+    """
     path = fields.pop("transcript_file", None)
-    if isinstance(path, str) and path.strip():
+    if isinstance(path, str) and path.strip() and (_FILE.fullmatch(path.strip()) or _is_file(path.strip(), base)):
         return path
     text = fields.get("text")
-    if not isinstance(text, str) or _FILE.fullmatch(text.strip()) is None:
-        return None
-    try:
-        exists = tree.is_file(base.resolve(text.strip()))
-    except BadInput:
-        return None
-    if not exists:
+    if not isinstance(text, str) or _FILE.fullmatch(text.strip()) is None or not _is_file(text.strip(), base):
         return None
     del fields["text"]
     return text.strip()
+
+
+def _is_file(path: str, base: Base) -> bool:
+    try:
+        return tree.is_file(base.resolve(path))
+    except BadInput:
+        return False
 
 
 def _inside(timed: Timed, entry: Entry) -> Timed:

@@ -59,6 +59,4 @@ def _check_complete(text: str, tiers: list[dict[str, Any]]) -> None:
         return
     sizes, read = [int(size) for size in _SIZES.findall(text)], [len(tier["entries"]) for tier in tiers]
     if int(stated[1]) != len(tiers) or sizes != read:
-        raise ValueError(
-            f"it states {sum(sizes)} entries in {stated[1]} tiers, {sum(read)} in {len(tiers)} are there"
-        )
+        raise ValueError(f"it states {sum(sizes)} entries in {stated[1]} tiers, {sum(read)} in {len(tiers)} are there")
