@@ -73,6 +73,7 @@ def load(
     split: str | None = None,
     dedup: bool = False,
     translations: Mapping[str, str] | None = None,
+    ids: Container[str] | None = None,
 ) -> Corpus:
     """Read the corpus of runs.
 
@@ -82,6 +83,7 @@ def load(
         split: only utterances of this split.
         dedup: remove repeats of a unit.
         translations: language -> JSONL file of {"id", "text"}.
+        ids: only these utterances and images; None: all.
 
     Raises:
         StaleArtifact: units of different codebooks, an id in two runs, or no units and no image codes.
@@ -98,6 +100,9 @@ def load(
                 coded.extra.get("codebook", coded.extra["k"]), coded.extra["k"], run, coded.extra.get("grid")
             )
             chosen = _split(opened, split)
+            if ids is not None:
+                every = chosen or {row["id"] for row in coded.records(("id",))}
+                chosen = {id for id in every if id in ids}
             for batch in coded.batches(("id", "units")):
                 units.add(batch, "units", chosen, run)
             texts |= {id: t for id, t in transcripts(run).items() if chosen is None or id in chosen}
@@ -106,6 +111,7 @@ def load(
             for batch in pictures.batches(("id", "codes", "captions", "split")):
                 rows = batch.select(["id", "captions", "split"]).to_pylist()
                 rows = [row for row in rows if split is None or row["split"] == split]
+                rows = [row for row in rows if ids is None or row["id"] in ids]
                 images.add(batch, "codes", {row["id"] for row in rows}, run)
                 captions += [(row["id"], caption) for row in rows for caption in row["captions"] or []]
     if not (units.ids or images.ids):
