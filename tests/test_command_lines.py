@@ -27,7 +27,8 @@ LINES = list({line.words: line for line in (*in_pages(), *in_help())}.values())
 # EDIT HERE for a line that cannot run in this test: a pattern of the line -> the reason.
 NOT_RUN = {
     r"aligner_options\.boundaries=": "needs the artifact of the command before it",
-    r"^train |^grid |^eval (cra|pelm|asr|slue-transfer) ": "needs torch; tests/models runs these commands",
+    r"^train |^grid |^generate ": "needs torch; tests/models runs these commands",
+    r"^eval (cra|pelm|asr|s2tt|i2t|slue-transfer) ": "needs torch; tests/models runs these commands",
     r"options\.model=|model: |--extractor hubert|--preset|--model ": "needs a model folder",
     r"--audio ": "needs a CLAP model folder",
     r"center=position": "needs a sample of Whisper frames",

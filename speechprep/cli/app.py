@@ -47,6 +47,7 @@ COMMANDS = {
     "push": Entry("commands.push", LOOK, "Upload a run to a dataset repository of the Hugging Face Hub"),
     "train": Entry("zoo.train", MODEL, "Train a model of the zoo on a run"),
     "grid": Entry("zoo.grid", MODEL, "Train and evaluate every combination of some options"),
+    "generate": Entry("zoo.generate", MODEL, "Continue prompts of text or units with a trained model"),
     "eval": Entry(
         "zoo.evaluate", MODEL, "Score texts (WER, BLEU, ...), word times, units (ABX) or a model (ASR, CRA, PELM)"
     ),

@@ -91,3 +91,22 @@ def test_every_direction_is_judged_beside_the_true_continuations(run, external, 
 def test_a_judge_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(MissingBackend, match="no causal language model"):
         ExternalLM.load(str(tmp_path / "none"))
+
+
+def test_the_transcriber_has_its_word_error_rate_and_every_row_its_interval(run, vocab, external):
+    pairs = load_pairs(str(run), vocab, min_words=8)[:6]
+    right = iter([pair.continuation.words for pair in pairs])
+
+    def knows(units):
+        return [next(right, "you") for _ in units]
+
+    fingerprint = manifest.read(str(run / "subword")).content
+    model = SutlmForCausalLM(SutlmConfig.for_vocabulary(vocab, fingerprint, size="tiny", context=512)).eval()
+    scores = pelm(model, vocab, pairs, external, directions=("u2u",), samples=2, transcribe=knows,
+                  how=Decoding(max_new_tokens=4, sample=True))  # fmt: skip
+    true = next(score for score in scores if score.metric == "pelm.true.units")
+    assert true.others["transcriber_wer"] == 0
+    assert true.score == pytest.approx(scores[0].score)
+    for score in scores:
+        assert score.interval.groups == 6
+        assert score.interval.low <= score.score <= score.interval.high

@@ -73,6 +73,7 @@ def load(
     split: str | None = None,
     dedup: bool = False,
     translations: Mapping[str, str] | None = None,
+    ids: Container[str] | None = None,
 ) -> Corpus:
     """Read the corpus of runs.
 
@@ -82,6 +83,7 @@ def load(
         split: only utterances of this split.
         dedup: remove repeats of a unit.
         translations: language -> JSONL file of {"id", "text"}.
+        ids: only these utterances and images; None: all.
 
     Raises:
         StaleArtifact: units of different codebooks, an id in two runs, or no units and no image codes.
@@ -93,21 +95,9 @@ def load(
     for run in runs:
         opened = open_run(run)
         facts += [opened[kind].manifest.content for kind in KINDS if kind in opened]
-        if (coded := opened.get("units")) is not None:
-            units.start_run(
-                coded.extra.get("codebook", coded.extra["k"]), coded.extra["k"], run, coded.extra.get("grid")
-            )
-            chosen = _split(opened, split)
-            for batch in coded.batches(("id", "units")):
-                units.add(batch, "units", chosen, run)
-            texts |= {id: t for id, t in transcripts(run).items() if chosen is None or id in chosen}
-        if (pictures := opened.get("image_codes")) is not None:
-            images.start_run(manifest.digest(pictures.extra["codec"]), pictures.extra["vocab"], run)
-            for batch in pictures.batches(("id", "codes", "captions", "split")):
-                rows = batch.select(["id", "captions", "split"]).to_pylist()
-                rows = [row for row in rows if split is None or row["split"] == split]
-                images.add(batch, "codes", {row["id"] for row in rows}, run)
-                captions += [(row["id"], caption) for row in rows for caption in row["captions"] or []]
+        chosen = _read_units(opened, run, units, split, ids)
+        texts |= {id: t for id, t in transcripts(run).items() if chosen is None or id in chosen}
+        captions += _read_images(opened, run, images, split, ids)
     if not (units.ids or images.ids):
         where = f" in split {split!r}" if split else ""
         raise StaleArtifact(f"{', '.join(runs)} has no units and no image_codes{where}; run the stage 'units'")
@@ -128,6 +118,42 @@ def load(
         image_codes=images.codebook,
         facts=facts,
     )
+
+
+def _read_units(
+    run: Run, uri: str, units: _CodeCollector, split: str | None, ids: Container[str] | None
+) -> Container[str] | None:
+    """Add the units of a run; returns the ids of its utterances, None for all, nothing without units."""
+    coded = run.get("units")
+    if coded is None:
+        return ()
+    known = coded.extra
+    units.start_run(known.get("codebook", known["k"]), known["k"], uri, known.get("grid"))
+    chosen = _split(run, split)
+    if ids is not None:
+        every = {row["id"] for row in coded.records(("id",))} if chosen is None else chosen
+        chosen = {id for id in every if id in ids}
+    for batch in coded.batches(("id", "units")):
+        units.add(batch, "units", chosen, uri)
+    return chosen
+
+
+def _read_images(
+    run: Run, uri: str, images: _CodeCollector, split: str | None, ids: Container[str] | None
+) -> list[tuple[str, str]]:
+    """Add the image codes of a run; returns (id, caption) of its captions."""
+    captions: list[tuple[str, str]] = []
+    pictures = run.get("image_codes")
+    if pictures is None:
+        return captions
+    images.start_run(manifest.digest(pictures.extra["codec"]), pictures.extra["vocab"], uri)
+    for batch in pictures.batches(("id", "codes", "captions", "split")):
+        rows = batch.select(["id", "captions", "split"]).to_pylist()
+        rows = [row for row in rows if split is None or row["split"] == split]
+        rows = [row for row in rows if ids is None or row["id"] in ids]
+        images.add(batch, "codes", {row["id"] for row in rows}, uri)
+        captions += [(row["id"], caption) for row in rows for caption in row["captions"] or []]
+    return captions
 
 
 class _CodeCollector:

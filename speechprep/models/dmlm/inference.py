@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+
+import numpy as np
 
 from speechprep.errors import StaleArtifact
 from speechprep.models.dmlm.config import DmlmConfig
@@ -31,15 +33,20 @@ def load_model(folder: str) -> tuple[DmlmForCausalLM, TextTokenizer]:
 
 
 def load_corpus(
-    model: DmlmForCausalLM, text: TextTokenizer, runs: Sequence[str], *, split: str | None = None
+    model: DmlmForCausalLM,
+    text: TextTokenizer,
+    runs: Sequence[str],
+    *,
+    split: str | None = None,
+    ids: Container[str] | None = None,
 ) -> Corpus:
-    """The corpus of runs, checked against the codebooks of a model.
+    """The corpus of runs, checked against the codebooks of a model. With `ids`, only these items.
 
     Raises:
         StaleArtifact: units or image codes of another codebook than in training; the message names both.
     """
     config = model.config
-    corpus = load(runs, text, split=split, dedup=config.dedup)
+    corpus = load(runs, text, split=split, dedup=config.dedup, ids=ids)
     for name, codebook, trained in (
         ("units", corpus.codebook, config.codebook),
         ("image codes", corpus.image_codes, config.image_codes),
@@ -86,3 +93,42 @@ def generate_texts(
     prompts = [task.prompt(i) for i in range(len(task))]
     outputs = generate(model, prompts, allowed, close, how, keys=task.ids, batch=batch)
     return {id: text.decode(ids) for id, ids in zip(task.ids, outputs, strict=True)}
+
+
+def unit_transcriber(folder: str, vocab: Any, codebook: str) -> Callable[[Sequence[Sequence[int]]], list[str]]:
+    """Transcriber of unit tokens of a joint vocabulary by a DMLM with the task asr.
+
+    Args:
+        folder: folder of the trained DMLM.
+        vocab: joint vocabulary of the unit tokens.
+        codebook: codebook of the units; "" if unknown.
+
+    Raises:
+        StaleArtifact: another codebook, or a DMLM trained on units with repeats.
+        ConfigError: a DMLM without the task asr.
+    """
+    model, text = load_model(folder)
+    config = cast(DmlmConfig, model.config)
+    config.token(task_token("asr"))
+    if codebook and config.codebook != codebook:
+        raise StaleArtifact(
+            f"{folder} was trained on codebook {config.codebook[:12]}, the units are of {codebook[:12]}; use a "
+            "transcriber with the codebook of the model"
+        )
+    if not config.dedup:
+        raise StaleArtifact(f"{folder} was trained on units with repeats; train the transcriber with dedup=true")
+
+    def transcribe(units: Sequence[Sequence[int]]) -> list[str]:
+        parts = [vocab.decode_units(np.asarray(ids, np.int64)) for ids in units]
+        spoken = {i: part for i, part in enumerate(parts) if len(part)}
+        close = config.token("</TEXT>")
+        allowed = allowed_tokens(config.vocab_size, [], [close, *text.text_ids.tolist()])
+        start = config.ranges["speech"][0]
+        opened = [config.eos_token_id, config.token(task_token("asr")), config.token("<SPEECH>")]
+        ends = [config.token("</SPEECH>"), config.token("<TEXT>")]
+        prompts = [[*opened, *(part.astype(np.int64) + start).tolist(), *ends] for part in spoken.values()]
+        outputs = generate(model, prompts, allowed, close, Decoding(max_new_tokens=128))
+        texts = dict(zip(spoken, (text.decode(ids) for ids in outputs), strict=True))
+        return [texts.get(i, "") for i in range(len(parts))]
+
+    return transcribe

@@ -146,7 +146,8 @@ class TaskSequences:
 
         speech, text = side(corpus.speech, "speech"), side(corpus.transcripts, "text")
         if self.name.startswith("s2tt_"):
-            return [speech, side(corpus.translations[self.name[5:]], "text")]
+            none = Items([], np.zeros(0, np.int32), np.zeros(1, np.int64))
+            return [speech, side(corpus.translations.get(self.name[5:], none), "text")]
         return {
             "asr": [speech, text],
             "t2s": [text, speech],

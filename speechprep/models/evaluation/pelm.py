@@ -12,12 +12,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from speechprep.errors import ConfigError, MissingBackend, first_line
+from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.context_pairs import DIRECTIONS, Half, Pair, prompt
 from speechprep.models.evaluation.score import Score
+from speechprep.models.evaluation.wer import wer
 from speechprep.models.generation import Decoding, allowed_tokens, generate
 
 Transcriber = Callable[[Sequence[Sequence[int]]], list[str]]  # unit token ids of each item -> its text
@@ -109,7 +114,9 @@ def pelm(
     scores = [score_texts("pelm.true.text", pairs, true, external)]
     if any(direction[2] == "u" for direction in directions):
         transcripts = transcriber([pair.continuation.units.tolist() for pair in pairs])
-        scores.append(score_texts("pelm.true.units", pairs, transcripts, external))
+        score = score_texts("pelm.true.units", pairs, transcripts, external)
+        errors = _word_errors(pairs, transcripts)
+        scores.append(replace(score, others=score.others | {"transcriber_wer": errors}))
     repeated_pairs = [pair for pair in pairs for _ in range(samples)]
     for direction in directions:
         tokens = continuations(model, pairs, direction, how, samples, join)
@@ -138,8 +145,6 @@ def sutlm_transcriber(model: Any, vocab: Any, how: Decoding | None = None) -> Tr
     allowed = allowed_tokens(config.vocab_size, [config.ranges["text"]], [stop])
 
     def transcribe(units: Sequence[Sequence[int]]) -> list[str]:
-        import numpy as np
-
         empty = np.zeros(0, np.int32)
         halves = [Half(np.asarray(ids, np.int32), empty, "") for ids in units]
         prompts = [prompt(half, "u2t", "cst", config.markers) for half in halves]
@@ -149,21 +154,33 @@ def sutlm_transcriber(model: Any, vocab: Any, how: Decoding | None = None) -> Tr
     return transcribe
 
 
+def _word_errors(pairs: Sequence[Pair], transcripts: Sequence[str]) -> float:
+    """Word error rate of transcripts of the true continuations, with folded case."""
+    references = {f"{i} {pair.id}": pair.continuation.words for i, pair in enumerate(pairs)}
+    return wer(references, dict(zip(references, transcripts, strict=True))).score
+
+
 def score_texts(metric: str, pairs: Sequence[Pair], texts: Sequence[str], external: ExternalLM) -> Score:
     """PELM of texts after the contexts of pairs. Empty texts are counted and excluded from the perplexity."""
+    sums: dict[str, list[float]] = {}
     total, tokens, empty, copied, repeated, grams, words, true_words = 0.0, 0, 0, 0, 0, 0, 0, 0
     for pair, text in zip(pairs, texts, strict=True):
         log_p, n = external.log_likelihood(pair.context.words, text) if text else (0.0, 0)
         total, tokens, empty = total + log_p, tokens + n, empty + (n == 0)
+        before = sums.setdefault(pair.id, [0.0, 0.0])
+        sums[pair.id] = [before[0] + log_p, before[1] + n]
         context_grams, text_grams = set(ngrams(pair.context.words)), ngrams(text)
         copied += sum(gram in context_grams for gram in text_grams)
         repeated += len(text_grams) - len(set(text_grams))
         grams += len(text_grams)
         words += len(text.split())
         true_words += len(pair.continuation.words.split())
+    ids = sorted(sums)
+    interval = Bootstrap().interval(ids, np.array([sums[id] for id in ids]), _perplexity) if tokens else None
     return Score(
         metric,
         math.exp(-total / tokens) if tokens else math.nan,
+        interval,
         scale="points",
         counts={"continuations": len(texts), "empty": empty, "tokens": tokens},
         others={
@@ -173,6 +190,11 @@ def score_texts(metric: str, pairs: Sequence[Pair], texts: Sequence[str], extern
         },
         how={"copied, repeated": f"share of {NGRAM}-grams of words", "length": "words, over those of the true ones"},
     )
+
+
+def _perplexity(sums: NDArray[np.float64]) -> float:
+    """exp of minus the mean log p, from the sums of log p and of tokens."""
+    return math.exp(min(-sums[0] / max(sums[1], 1.0), 700.0))
 
 
 def ngrams(text: str) -> list[tuple[str, ...]]:

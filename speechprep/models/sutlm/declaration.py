@@ -88,6 +88,12 @@ class PelmOptions(PairOptions):
         description="Folder of the external causal language model, or its id in the local cache.",
         json_schema_extra={"metavar": "FOLDER"},
     )
+    transcriber: str | None = Field(
+        None,
+        description="Folder of the model that transcribes units: a SUTLM trained with CST rows, or a DMLM trained on "
+        "asr with dedup.  [default: the evaluated model]",
+        json_schema_extra={"metavar": "FOLDER"},
+    )
     samples: int = Field(3, ge=1, description="Number of continuations sampled for each prompt.")
     temperature: float = Field(
         1.0,
@@ -139,7 +145,8 @@ PELM = Evaluation(
     name="pelm",
     help="Perplexity of an external language model on continuations of a SUTLM (PELM).\n\nEach row also has the "
     "fractions of copied and of repeated words, and the length. The SUTLM itself transcribes units, so its training "
-    "needs CST rows. The rows `true` score the true continuations, as text and as transcribed units.",
+    "needs CST rows, or --transcriber names another model. Its word error rate is printed. The rows `true` score the "
+    "true continuations, as text and as transcribed units.",
     options=PelmOptions,
     evaluate=f"{MODULE}.evaluations:evaluate_pelm",
     examples=(

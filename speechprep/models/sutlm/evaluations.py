@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import BadInput, ConfigError, StaleArtifact
 from speechprep.models.evaluation.context_pairs import DIRECTIONS, Pair, load_pairs
-from speechprep.models.evaluation.pelm import ExternalLM, pelm
+from speechprep.models.evaluation.pelm import ExternalLM, Transcriber, pelm, sutlm_transcriber
 from speechprep.models.evaluation.retrieval.candidates import POOLS
 from speechprep.models.evaluation.retrieval.cra import TASKS, Retrieval, cra
 from speechprep.models.evaluation.score import Score
@@ -16,9 +17,9 @@ from speechprep.models.generation import Decoding
 from speechprep.models.split import unseen_of
 from speechprep.models.sutlm.declaration import CraOptions, PairOptions, PelmOptions, TransferOptions
 from speechprep.models.sutlm.load import load_model
-from speechprep.models.sutlm.transfer import transfer
+from speechprep.models.sutlm.transfer import MODALITIES, transfer
 from speechprep.models.training.run import PLAN
-from speechprep.models.zoo import EvaluationResult
+from speechprep.models.zoo import EvaluationResult, load
 
 
 def evaluate_cra(models: list[str], runs: list[str], options: CraOptions) -> EvaluationResult:
@@ -123,31 +124,68 @@ def evaluate_pelm(models: list[str], runs: list[str], options: PelmOptions) -> E
         how=decoding,
         samples=options.samples,
         join=options.join,
+        transcribe=None if options.transcriber is None else transcriber(options.transcriber, vocab, model.config),
     )
     rows = [
         (
             score.metric.removeprefix("pelm."),
             f"{score.score:,.1f}",
+            f"{score.interval.low:,.1f} to {score.interval.high:,.1f}" if score.interval else "none",
             f"{score.others['copied']:.1%}",
             f"{score.others['repeated']:.1%}",
             f"{score.others['length']:.2f}",
             f"{score.counts['tokens']:,}",
             f"{score.counts['empty']:,}",
+            f"{score.counts['continuations']:,}",
         )
         for score in scores
     ]
-    return EvaluationResult(scores, ("continuation", "PELM", "copied", "repeated", "length", "tokens", "empty"), rows)
+    notes = [
+        f"95 % intervals by bootstrap over {len(pairs):,} utterances; seed {options.seed or 0}; training seed "
+        f"{training_seed(models[0])}"
+    ]
+    errors = next((score.others for score in scores if "transcriber_wer" in score.others), None)
+    if errors is not None:
+        who = options.transcriber or f"{models[0]} itself"
+        notes.append(f"transcriber {who}: word error rate {errors['transcriber_wer']:.1%} on true continuations")
+    columns = ("continuation", "PELM", "95 %", "copied", "repeated", "length", "tokens", "empty", "n")
+    return EvaluationResult(scores, columns, rows, notes=notes)
+
+
+def transcriber(folder: str, vocab: Any, config: Any) -> Transcriber:
+    """Transcriber of units by a trained model: a SUTLM with CST rows, or a DMLM with the task asr.
+
+    Args:
+        folder: folder of the transcriber.
+        vocab: vocabulary of the unit tokens to transcribe.
+        config: configuration of their model.
+
+    Raises:
+        StaleArtifact: another codebook, or a SUTLM with another vocabulary.
+    """
+    if (Path(folder) / "text").is_dir():
+        by_units: Callable[..., Transcriber] = load("speechprep.models.dmlm.inference:unit_transcriber")
+        return by_units(folder, vocab, config.codebook)
+    model, _ = load_model(folder)
+    if model.config.vocabulary != config.vocabulary:
+        raise StaleArtifact(
+            f"{folder} has the vocabulary {model.config.vocabulary[:12]}, the model {config.vocabulary[:12]}; use a "
+            "transcriber with the vocabulary of the model"
+        )
+    return sutlm_transcriber(model, vocab)
 
 
 def evaluate_transfer(models: list[str], runs: list[str], options: TransferOptions) -> EvaluationResult:
     """The transfer matrix of SLUE."""
     cells = transfer(models, runs[0], options.labels, column=options.column)
     rows = []
-    for trained, modality, score in cells:
+    seeds = [training_seed(model) for model in models for _ in MODALITIES]
+    for (trained, modality, score), seed in zip(cells, seeds, strict=True):
         span = f"{score.interval.low:.1%} to {score.interval.high:.1%}" if score.interval else ""
-        rows.append((trained, modality, score.metric, f"{score.score:.1%}", span))
+        n = f"{score.counts['utterances']:,}"
+        rows.append((trained, modality, score.metric, f"{score.score:.1%}", span, n, seed))
     json = [{"trained_on": a, "asked_in": b, **score.as_dict()} for a, b, score in cells]
-    columns = ("trained on", "evaluated on", "score", "", "95 % interval")
+    columns = ("trained on", "evaluated on", "score", "", "95 % interval", "n", "training seed")
     return EvaluationResult([score for _, _, score in cells], columns, rows, json=json)
 
 

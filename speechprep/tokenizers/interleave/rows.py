@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import BadInput, ConfigError
-from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys, salted
+from speechprep.tokenizers.arrays.keyed_random import Draws, Hashes, record_keys, salted
 from speechprep.tokenizers.arrays.ragged import Ints, offsets_of, ranges
 from speechprep.tokenizers.interleave.policies import POLICIES, PolicyOptions
 from speechprep.tokenizers.interleave.render import (
@@ -116,23 +116,30 @@ class Interleaver:
         """All rows of a batch, sorted by utterance, then by kind in the order of `KINDS`."""
         batch, codes, irreversible, untimed = self._usable(batch)
         spans = span_table(batch.starts, batch.word_offsets, np.diff(batch.unit_offsets), self.grid)
-        draws = Draws(record_keys(self.seed, "interleave", batch.ids.to_pylist()))
+        draws = Draws(self.keys(batch.ids))
         tokens = render(batch, self._plan(batch, spans, draws), self.words.tokens(codes), self.vocab, self.grid)
         return Rows(tokens, irreversible, untimed)
 
-    def drawn(self, batch: Utterances, turn: int) -> tuple[NDArray[np.int32], Ints, NDArray[np.int8]]:
+    def keys(self, ids: pa.StringArray) -> Hashes:
+        """(n,) key of the random numbers of each utterance. It depends on the seed and the id."""
+        return record_keys(self.seed, "interleave", ids.to_pylist())
+
+    def drawn(
+        self, batch: Utterances, turn: int, keys: Hashes | None = None
+    ) -> tuple[NDArray[np.int32], Ints, NDArray[np.int8]]:
         """One row of each utterance, with its kind and its spans drawn for this turn.
 
         Args:
             batch: n utterances, each `renderable`.
             turn: number of the drawing, for example of the epoch. Turns are independent.
+            keys: (n,) result of `keys`, which is slow; None: computed.
 
         Returns:
             Tokens (t,), row offsets (n + 1,), and index in `KINDS` of each row (n,).
         """
         batch, codes, _, _ = self._usable(batch)
         spans = span_table(batch.starts, batch.word_offsets, np.diff(batch.unit_offsets), self.grid)
-        draws = Draws(salted(record_keys(self.seed, "interleave", batch.ids.to_pylist()), turn))
+        draws = Draws(salted(self.keys(batch.ids) if keys is None else keys, turn))
         rows, zeros = np.arange(len(batch.ids)), np.zeros(len(batch.ids), np.int64)
         choices = np.array(self._choices())
         chosen = choices[(draws.uniform(_KIND_STREAM, rows, zeros) * len(choices)).astype(np.int64)]

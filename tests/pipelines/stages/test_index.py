@@ -345,3 +345,9 @@ class TestHeard:
             main(["search", str(folder), "--audio", str(folder.parent / "audio" / "s3.wav"), "-k", "1", "--json"])
         (hit,) = json.loads(capsys.readouterr().out)
         assert (hit["id"], hit["t0"], hit["t1"], hit["score"]) == ("s3", 0.0, 10.0, pytest.approx(1, abs=1e-5))
+
+
+def test_a_low_recall_is_a_warning() -> None:
+    assert "finds 50% of the 10 nearest" in stage.STAGE.warning({"recall_at_10": 0.5})
+    assert stage.STAGE.warning({"recall_at_10": 0.95}) == ""
+    assert stage.STAGE.warning({"probes": 0}) == ""

@@ -23,7 +23,7 @@ from speechprep.models.data.streams.base import empty_source_message
 from speechprep.models.data.streams.rows import Rows, RowStream, Window
 from speechprep.models.data.vocabulary import VocabularyMetadata
 from speechprep.models.split import held_out
-from speechprep.tokenizers.arrays.keyed_random import salted
+from speechprep.tokenizers.arrays.keyed_random import Hashes, salted
 from speechprep.tokenizers.arrays.ragged import Ints, gather, offsets_of, ranges
 from speechprep.tokenizers.interleave.render import KINDS, Utterances
 from speechprep.tokenizers.packing import best_fit
@@ -61,11 +61,13 @@ class RenderedStream(RowStream):
         self.key = source_key(seed, repr(sorted(self.identity.items())))
         self.with_names = names
         self.bins: list[tuple[Ints, Ints]] = []  # of each piece: utterances in row order, and row offsets
+        self.draw_keys: list[Hashes] = []  # of the utterances in row order
         self.pieces: list[int] = []
         self.tokens = 0
         for piece in range(len(self.run)):
-            order, offsets, tokens = self._fit(piece)
+            order, offsets, keys, tokens = self._fit(piece)
             if len(order):
+                self.draw_keys.append(keys)
                 self.pieces.append(piece)
                 self.bins.append((order, offsets))
                 self.tokens += tokens
@@ -86,14 +88,16 @@ class RenderedStream(RowStream):
         rows = self._rows(pieces.tolist(), int(order.key[0] >> np.uint64(32)))
         return Window(rows, order.within(window, len(samples)), samples)
 
-    def _fit(self, piece: int) -> tuple[Ints, Ints, int]:
-        """Utterances of a piece in row order, row offsets, and their tokens in the trial rendering."""
+    def _fit(self, piece: int) -> tuple[Ints, Ints, Hashes, int]:
+        """Utterances of a piece in row order, row offsets, their keys, and their tokens in the trial rendering."""
         batch = self.run.piece(piece)
         chosen = np.flatnonzero(self.run.interleaver.renderable(batch) & self._on_side(batch.ids))
         chosen = chosen[permutation(salted(self.key, _PACKING_SALT + piece), len(chosen))]
         if not len(chosen):
-            return chosen, np.zeros(1, np.int64), 0
-        _, offsets, _ = self.run.interleaver.drawn(batch.take(chosen), _TRIAL)
+            return chosen, np.zeros(1, np.int64), np.zeros(0, np.uint64), 0
+        chosen_batch = batch.take(chosen)
+        keys = self.run.interleaver.keys(chosen_batch.ids)
+        _, offsets, _ = self.run.interleaver.drawn(chosen_batch, _TRIAL, keys)
         lengths = np.diff(offsets)
         long = lengths > self.context
         if long.any():
@@ -103,13 +107,14 @@ class RenderedStream(RowStream):
                     f"{self.run.uri}: {batch.ids[int(chosen[which])].as_py()!r} has {int(lengths[which])} tokens, the "
                     f"context is {self.context}; set a longer context, or drop such utterances with long='cut'"
                 )
-            chosen, lengths = chosen[~long], lengths[~long]
+            chosen, lengths, keys = chosen[~long], lengths[~long], keys[~long]
         if self.source.documents == "single":
-            return chosen, np.arange(len(chosen) + 1), int(lengths.sum())
+            return chosen, np.arange(len(chosen) + 1), keys, int(lengths.sum())
         capacity = self.context if "ast" not in self.run.interleaver.kinds else int(FILL * self.context)
         bins = best_fit(np.minimum(lengths, capacity), np.zeros(len(lengths), bool), capacity)
         order = np.concatenate([np.asarray(row, np.int64) for row in bins]) if bins else np.zeros(0, np.int64)
-        return chosen[order], offsets_of(np.array([len(row) for row in bins], np.int64)), int(lengths.sum())
+        offsets = offsets_of(np.array([len(row) for row in bins], np.int64))
+        return chosen[order], offsets, keys[order], int(lengths.sum())
 
     def _on_side(self, ids: pa.StringArray) -> NDArray[np.bool_]:
         if self.source.part is None:
@@ -122,7 +127,7 @@ class RenderedStream(RowStream):
         for piece in pieces:
             order, offsets = self.bins[piece]
             batch = self.run.piece(self.pieces[piece]).take(order)
-            flat, at, kinds = self._fitting(batch, offsets, epoch)
+            flat, at, kinds = self._fitting(batch, offsets, self.draw_keys[piece], epoch)
             token_rows, document_rows = self._padded(flat, at, offsets)
             tokens.append(token_rows)
             documents.append(document_rows)
@@ -133,17 +138,18 @@ class RenderedStream(RowStream):
         return Rows(np.concatenate(tokens), np.concatenate(documents), pa.concat_arrays(names) if names else None)
 
     def _fitting(
-        self, batch: Utterances, offsets: Ints, epoch: int | None
+        self, batch: Utterances, offsets: Ints, keys: Hashes, epoch: int | None
     ) -> tuple[NDArray[np.int32], Ints, NDArray[np.int8]]:
         """Tokens, document offsets and kinds of a rendering in which every row fits the context."""
         turn = _TRIAL if epoch is None else 1 + epoch * (TRIES + 1)
-        flat, at, kinds = self.run.interleaver.drawn(batch, turn)
+        flat, at, kinds = self.run.interleaver.drawn(batch, turn, keys)
         for again in range(1, TRIES + 1):
             long = np.flatnonzero(at[offsets[1:]] - at[offsets[:-1]] > self.context)
             if not len(long):
                 break
             index = ranges(offsets[:-1][long], np.diff(offsets)[long])
-            redrawn = self.run.interleaver.drawn(batch.take(index), _TRIAL if again == TRIES else turn + again)
+            other = _TRIAL if again == TRIES else turn + again
+            redrawn = self.run.interleaver.drawn(batch.take(index), other, keys[index])
             flat, at = _replaced(flat, at, index, redrawn[0], redrawn[1])
             kinds[index] = redrawn[2]
         return flat, at, kinds

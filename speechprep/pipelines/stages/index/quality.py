@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from speechprep.pipelines.backends import Embedder
 
 PROBES = 1000  # evenly spaced items for the measurement of recall and self-retrieval
 NEIGHBOURS = 10
+LOW_RECALL = 0.9  # below, `index` warns
 
 F32 = NDArray[np.float32]
 Blocks = Callable[[], Iterator[F32]]
@@ -65,3 +67,14 @@ def _measures(index: VectorIndex, queries: F32, blocks: Blocks) -> dict[str, flo
         "self_retrieval_at_1": round(sum(first) / len(first), 6),
         "probes": len(first),
     }
+
+
+def warning(facts: dict[str, Any]) -> str:
+    """Warning for a low recall of an approximate index."""
+    recall = facts.get(f"recall_at_{NEIGHBOURS}")
+    if recall is None or recall >= LOW_RECALL:
+        return ""
+    return (
+        f"the index finds {recall:.0%} of the {NEIGHBOURS} nearest items of exact search; set factory=Flat for an "
+        "exact index, or fewer cells"
+    )

@@ -51,15 +51,13 @@ from speechprep.pipelines.backends import Embedder
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.stages.index.audio_vectors import PerRow, PreviousIndex, embed_sounds, embed_utterances
-from speechprep.pipelines.stages.index.quality import NEIGHBOURS, measure, measure_sounds
+from speechprep.pipelines.stages.index.quality import measure, measure_sounds, warning
 from speechprep.registry import make
 
 EMBEDDER = "embedder.json"
 EMBEDDINGS = shards.shard_name(0, 1)
 COLUMNS = ("id", "audio", "duration", "captions", "labels", "text")
 ROWS = 1024
-RECALL = f"recall_at_{NEIGHBOURS}"
-LOW_RECALL = 0.9  # below, `index` warns
 
 Description = Literal["auto", "captions", "transcript"]
 F32 = NDArray[np.float32]
@@ -283,17 +281,6 @@ def load_embedder(folder: Path) -> Embedder:
     if changes:
         raise StaleArtifact(f"{folder} is of another embedder ({'; '.join(changes)}); build the index again")
     return embedder
-
-
-def warning(facts: dict[str, Any]) -> str:
-    """Warning for a low recall of an approximate index."""
-    recall = facts.get(RECALL)
-    if recall is None or recall >= LOW_RECALL:
-        return ""
-    return (
-        f"the index finds {recall:.0%} of the {NEIGHBOURS} nearest items of exact search; set factory=Flat for an "
-        "exact index, or fewer cells"
-    )
 
 
 def make_embedder(config: Config) -> Embedder:
