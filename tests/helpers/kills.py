@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ def forked(work: Callable[[], None]) -> int:
     pid = os.fork()
     if pid == 0:
         code = 1
+        faulthandler.disable()
         try:
             work()
             code = 0

@@ -1,4 +1,4 @@
-"""`speechprep verify` and `speechprep repair`: check of folders against their manifests, and repair of damage."""
+"""`speechprep verify` and `speechprep repair`: check of folders against their manifests, and their repair."""
 
 from __future__ import annotations
 
