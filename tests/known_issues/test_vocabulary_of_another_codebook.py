@@ -48,11 +48,11 @@ def test_a_vocabulary_without_the_name_of_its_codebook_still_works(runs, tmp_pat
 
 
 def test_training_on_units_of_two_codebooks_is_refused_by_name(runs, tmp_path):
-    from speechprep.models.sutlm.train import _check_compatible
+    from speechprep.models.data.unit_identity import check_same_units
 
     shutil.copytree(runs[1], tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "subword")
     shutil.copytree(runs[0] / "subword", tmp_path / "run" / "subword")
-    with pytest.raises(StaleArtifact, match=r"have codebook .*, the units of the run of"):
-        _check_compatible([str(runs[0] / "subword"), str(tmp_path / "run" / "subword")])
-    _check_compatible([str(runs[0] / "subword")] * 2)
+    with pytest.raises(StaleArtifact, match=r"have codebook .*, the units of"):
+        check_same_units([str(runs[0] / "units"), str(tmp_path / "run" / "units")])
+    check_same_units([str(runs[0] / "units")] * 2)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.manifest import Manifest
+from speechprep.artifacts.shards import parquet_file
 from speechprep.errors import ConfigError, SchemaMismatch, StaleArtifact
 from speechprep.models.data import parquet_pages
 from speechprep.models.data.vocabulary import VocabularyMetadata
@@ -67,7 +68,9 @@ class Folder:
             StaleArtifact: the shard was removed or replaced after the folder was opened.
         """
         group = int(self.group[number])
-        with self._opened(number) as (f, footer), pq.ParquetFile(f, metadata=footer, pre_buffer=False) as file:
+        with self._opened(number) as (f, footer), pq.ParquetFile(
+            f, metadata=footer, pre_buffer=False, page_checksum_verification=True
+        ) as file:
             yield from file.iter_batches(rows, row_groups=[group], columns=list(columns), use_threads=False)
 
     def fixed(self, number: int, column: str, out: NDArray[np.int32]) -> bool:
@@ -105,7 +108,7 @@ class Folder:
         if f.seek(0, os.SEEK_END) != self.manifest.shards[shard].size:
             return None
         if shard not in self._footers:
-            with pq.ParquetFile(f, pre_buffer=False) as file:
+            with parquet_file(f) as file:
                 self._footers[shard] = file.metadata
             if len(self._footers) > _MAX_FOOTERS:
                 del self._footers[next(iter(self._footers))]
@@ -169,7 +172,7 @@ def _row_groups(
     uri: str, number: int, rows: int, kind: str, vocabulary: VocabularyMetadata
 ) -> list[tuple[int, int, int, int]]:
     """(shard number, row group, rows, tokens) of each row group with rows."""
-    with storage.open(uri) as f, pq.ParquetFile(f, pre_buffer=False) as file:
+    with storage.open(uri) as f, parquet_file(f) as file:
         _check_columns(file.schema_arrow, kind, uri)
         meta = file.metadata
         if meta.num_rows != rows:

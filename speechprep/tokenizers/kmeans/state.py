@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from io import BytesIO
+from zipfile import BadZipFile
+from zlib import error
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,15 +97,18 @@ class Checkpoint:
         self.uri, self.key = uri, key
 
     def load(self) -> FitState:
-        """The stored state; without one, the state before the first iteration."""
+        """The stored state; without one, or after damage to it, the state before the first iteration."""
         if not storage.exists(self.uri):
             return FitState()
-        with np.load(BytesIO(storage.read_bytes(self.uri)), allow_pickle=False) as body:
-            facts = json.loads(bytes(body["facts"]))
-            if facts.pop("key") != self.key:
-                return FitState()
-            arrays = {name: body[name] for name in ("centroids", "best") if name in body.files}
-        return FitState(**facts, **arrays)
+        try:
+            with np.load(BytesIO(storage.read_bytes(self.uri)), allow_pickle=False) as body:
+                facts = json.loads(bytes(body["facts"]))
+                if facts.pop("key") != self.key:
+                    return FitState()
+                arrays = {name: body[name] for name in ("centroids", "best") if name in body.files}
+            return FitState(**facts, **arrays)
+        except (ValueError, LookupError, TypeError, EOFError, OSError, BadZipFile, error):  # torn by a power loss
+            return FitState()
 
     def save(self, state: FitState) -> None:
         """Replace the file."""

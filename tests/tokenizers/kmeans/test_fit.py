@@ -328,6 +328,14 @@ def test_a_fit_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path: Pa
     assert again == []
 
 
+@pytest.mark.parametrize("kept", [0, 1, 100, -1])
+def test_a_state_torn_by_a_power_loss_is_passed_over(tmp_path: Path, kept: int) -> None:
+    frames, path = blobs(500, 6, 20), tmp_path / "state.npz"
+    whole = KMeans(3).fit(frames, 5, seed=0, checkpoint=Checkpoint(str(path), "one"))
+    path.write_bytes(path.read_bytes()[:kept])
+    assert same(KMeans(3).fit(frames, 5, seed=0, checkpoint=Checkpoint(str(path), "one")), whole)
+
+
 def test_the_state_of_another_fit_is_passed_over(tmp_path: Path) -> None:
     frames = blobs(500, 6, 20)
     path = str(tmp_path / "state.npz")

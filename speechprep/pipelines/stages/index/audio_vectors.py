@@ -61,7 +61,7 @@ class PreviousIndex:
         changes = differences({"identity": metadata["identity"], "rows": metadata.get("rows")}, expected)
         if changes:
             raise StaleArtifact(f"index.previous = {folder} has other options ({'; '.join(changes[:4])}); leave it out")
-        self._vectors = vectors.flatten().to_numpy().reshape(items.num_rows, -1)
+        self._vectors = vectors.flatten().to_numpy().reshape(items.num_rows, -1 if items.num_rows else 0)
         self._times = list(zip(items.column("t0").to_pylist(), items.column("t1").to_pylist(), strict=True))
         self._rows = _groups(items)
 

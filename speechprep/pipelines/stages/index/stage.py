@@ -217,7 +217,7 @@ def vectors(folder: Path) -> Iterator[F32]:
     """The vectors of an index folder in order, (some, dim) at a time."""
     for batch in shards.read_batches(str(folder / EMBEDDINGS), ["vector"], rows=ROWS):
         column = batch.column("vector")
-        yield column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+        yield column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1 if len(column) else 0)
 
 
 def search(index: str, query: str | None = None, k: int = 10, audio: str | None = None) -> list[Hit]:
