@@ -119,7 +119,7 @@ class Display(AbstractContextManager["Display"]):
         with self._lock:
             self.results.append(result)
             self.state = None
-        if result.warning and self.warnings is not None:
+        if result.warning and result.tasks_run and self.warnings is not None:
             print(f"warning: {result.name}: {result.warning}", file=self.warnings, flush=True)
 
     def working(self, name: str, seconds: float = 0.0) -> None:
@@ -197,7 +197,7 @@ class Live(Display):
         super().finished(result)
         mark, style = ("+", "green") if result.tasks_run else ("=", "dim")
         self.console.print(f"[{style}]{mark} {result.name:<12}[/] {summary(result)}")
-        if result.warning:
+        if result.warning and result.tasks_run:
             self.console.print(f"warning: {result.name}: {result.warning}", style="yellow", markup=False)
         self.state = State("preparing")
 
