@@ -38,6 +38,7 @@ from speechprep.pipelines.report import build_report, render
 from speechprep.pipelines.report.doubtful import LOW, REJECTED, SECONDS, SILENT, clips_to_check
 from speechprep.pipelines.report.facts import gather
 from speechprep.pipelines.report.rows import MOST, choose_rows
+from speechprep.pipelines.stages.cluster.quality import UNIT_LABELS
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 HOSTILE = (
@@ -129,6 +130,9 @@ def full_run(run: Path, names: tuple[str, ...] = ("a", "b", "c", "d"), shards: i
     )
     write(run, "units", schemas.units_schema(K), [{"id": ids[0], "units": [1, 1, 2], "codebook": "c"}], k=K)
     parts = [("unit", 20, 0.5), ("text", 9, 0.5)]
+    declare(run, "codebook", k=3)
+    counts = {"labels": ["", *several[1:]], "frames": [[9, 0, 0], [1, 4, 0], [0, 4, 0], [0, 2, 0]], "other": [0, 0, 0]}
+    (run / "codebook" / UNIT_LABELS).write_text(json.dumps(counts))
     write(run, "tokens", schemas.TOKENS, [token_row(ids[0], kind, parts, 4) for kind in ("ast", "cst_ut", several[0])])
     stages = [{"name": name, "seconds": 1.5, "workers": name, "rejected": name} for name in several]
     (run / "run.json").write_text(json.dumps({"recipe": several[0], "description": several[1], "stages": stages}))
@@ -140,6 +144,7 @@ SECTIONS = {
     "input": lambda run: shutil.rmtree(run / "utterances"),
     "check": lambda run: [shutil.rmtree(run / kind) for kind in ("words", "utterances")],
     "breakdown": lambda run: shutil.rmtree(run / "utterances"),
+    "labels": lambda run: (run / "codebook" / UNIT_LABELS).unlink(),
     "rows": lambda run: shutil.rmtree(run / "tokens"),
 }
 
@@ -359,3 +364,21 @@ def test_a_damaged_vocabulary_leaves_the_ids(tmp_path: Path) -> None:
     declare(run, "subword", size=50)
     (run / "subword/vocab.json").write_text("{")
     assert "<b>#3</b>" in section(render(str(run)), "rows")
+
+
+def test_the_map_of_units_and_labels_has_the_shares_of_the_frames(tmp_path: Path) -> None:
+    page = render(str(full_run(tmp_path / "run")))
+    trace = data_of(page)["figures"]["units-by-label"]["data"][0]
+    assert trace["x"] == ["0", "1"]  # unit 2 has no frame
+    assert trace["z"] == [[90.0, 0.0], [10.0, 40.0], [0.0, 40.0], [0.0, 20.0]]
+    rows = rows_of(downloads(page)["units-by-label.csv"])
+    assert rows[0] == ["label", "0", "1"]
+    assert [row[0] for row in rows[1:]] == ["(no label)", "b", "c", "d"]
+    assert len(boxes(downloads(page)["units-by-label.svg"])) == 5
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"labels": ["a"], "frames": [[1, 2], [3]], "other": []}', "null"])
+def test_a_damaged_map_of_units_and_labels_is_left_out(content: str, tmp_path: Path) -> None:
+    run = full_run(tmp_path / "run")
+    (run / "codebook" / UNIT_LABELS).write_text(content)
+    assert not section(render(str(run)), "labels")
