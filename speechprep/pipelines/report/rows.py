@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 KINDS = ("ast", "cst_ut", "cst_tu")
 MOST = 240  # tokens of a row on the page
 _FEW = 24  # a shorter row shows little
+_SPANS = 3  # an AST row with more spans shows the switches
 
 
 @dataclass
@@ -73,7 +74,8 @@ def _best(tokens: Dataset) -> dict[str, tuple[tuple[int, bytes], str, str]]:
                 if kind not in KINDS or not runs:
                     continue
                 medium = _FEW <= runs[-1]["stop"] <= MOST
-                rank = (2 - medium - (len({run["modality"] for run in runs}) > 1), digest(ident))
+                spans = min(len({run["modality"] for run in runs}) + (len(runs) > _SPANS), 3)
+                rank = (4 - medium - spans, digest(ident))
                 if kind not in best or rank < best[kind][0]:
                     best[kind] = (rank, ident, shard)
     return best

@@ -215,12 +215,12 @@ def _heatmap(trace: dict[str, Any], layout: dict[str, Any], height: float) -> It
     names, columns = trace["y"], trace["x"]
     right, top, bottom = WIDTH - 24.0, 16.0, height - 44.0
     across, down = Scale(0, len(columns) or 1, _left(names), right), Scale(0, len(names) or 1, top, bottom)
-    most = max((value for row in trace["z"] for value in row), default=0.0) or 1.0
+    most = trace["zmax"]
     wide, high = across(1) - across(0), down(1) - down(0)
     cells: dict[int, list[str]] = {}
     for i, row in enumerate(trace["z"]):
         for j, value in enumerate(row):
-            shade = math.ceil(_SHADES * value / most - 1e-9)
+            shade = math.ceil(_SHADES * min(value / most, 1.0) - 1e-9)
             if shade > 0:
                 cells.setdefault(shade, []).append(_rect(across(j), down(i), wide, high))
     for shade, parts in sorted(cells.items()):

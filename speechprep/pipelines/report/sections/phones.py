@@ -32,8 +32,8 @@ def section(page: Page, run: Run, facts: Facts) -> None:
     share = np.round(share[:, order], 1)
     figure = label_map(names, shown[order].tolist(), share.tolist())
     caption = (
-        "A column is a unit, a row a label; the darker a cell, the more of the sampled frames of the unit have this "
-        "label. The labels are in the order of their frequency. Units of one label only have one dark cell."
+        "A column is a unit, a row is a label. The stronger the colour of a cell, the more of the sampled frames of "
+        "the unit have this label. The labels are in the order of their frequency."
     )
     if len(used) > len(shown):
         caption += f" The {len(shown)} most frequent of {len(used):,} used units are drawn."
