@@ -8,13 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from html import escape
 from importlib import resources
 from string import Template
 from typing import Any
 
-from speechprep.pipelines.report.figures import THEME
 from speechprep.pipelines.report.page import Page
+from speechprep.pipelines.report.plots.style import THEME
+
+_NOT_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def document(page: Page, *, title: str, lead: str = "", header: str = "", cards: str = "", footer: str = "") -> str:
@@ -35,18 +38,23 @@ def document(page: Page, *, title: str, lead: str = "", header: str = "", cards:
     }
     menu = "".join(f'<a href="#{anchor}">{name}</a>' for anchor, name in page.menu)
     return Template(_asset("template.html")).substitute(
-        title=escape(title),
-        intro=f'<p class="lead">{escape(lead)}</p>' if lead else "",
-        header=header,
+        title=_printable(escape(title)),
+        intro=f'<p class="lead">{_printable(escape(lead))}</p>' if lead else "",
+        header=_printable(header),
         menu=menu,
-        cards=cards,
-        sections="\n".join(page.html),
-        footer=footer,
+        cards=_printable(cards),
+        sections=_printable("\n".join(page.html)),
+        footer=_printable(footer),
         style=_asset("style.css"),
         data=_json({"figures": page.figures, "theme": THEME, "utterances": page.players}),
         hashes=" ".join(_hash(script) for script in scripts.values()),
         **scripts,
     )
+
+
+def _printable(text: str) -> str:
+    """The text with a replacement for each character that HTML does not allow."""
+    return _NOT_HTML.sub("\ufffd", text)
 
 
 def _json(data: dict[str, Any]) -> str:

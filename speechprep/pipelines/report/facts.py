@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,21 @@ from numpy.typing import NDArray
 from speechprep.artifacts.run import Dataset, Run
 from speechprep.artifacts.scores import figures
 from speechprep.pipelines.report.histogram import Histogram
+from speechprep.pipelines.report.messages import without_folders
 from speechprep.tokenizers.arrays import ragged
 from speechprep.tokenizers.arrays.runlength import dedup_ragged
 
 SCORES = tuple(figures())
+_EXAMPLES = 2  # of each reason
 _LONGEST_RUN = 32  # frames; longer runs share the last bar
+
+
+class Example(NamedTuple):
+    """A rejected or dropped utterance; `audio`: its file, if a reject names one."""
+
+    id: str
+    message: str
+    audio: str | None = None
 
 
 @dataclass
@@ -31,8 +41,7 @@ class Loss:
     count: int = 0
     seconds: float = 0.0
     unknown: int = 0  # of `count`: utterances of unknown length
-    id: str = ""
-    message: str = ""
+    examples: list[Example] = field(default_factory=list)  # the first ids
     kept_out: bool = False  # True: a filter's decision in `words`; False: a row of `rejects`
 
 
@@ -191,13 +200,14 @@ def _read_words(words: Dataset, yields: Yield, speech: Speech) -> None:
         speech.timings.update({str(entry["values"]): entry["counts"] for entry in timings.to_pylist()})
         for row in np.flatnonzero(~kept):
             loss = yields.loss("align", batch.column("reason")[row].as_py() or "not kept")
-            _count(loss, batch.column("id")[row].as_py(), float(seconds[row]), "a filter of this stage decided")
+            ident = batch.column("id")[row].as_py()
+            _count(loss, Example(ident, "a filter of this stage decided"), float(seconds[row]))
             loss.kept_out = True
 
 
-def _count(loss: Loss, ident: str, seconds: float | None, message: str) -> None:
-    if not loss.count or ident < loss.id:  # the first id: independent of the shards
-        loss.id, loss.message = ident, message
+def _count(loss: Loss, example: Example, seconds: float | None) -> None:
+    if len(loss.examples) < _EXAMPLES or example < loss.examples[-1]:  # the first ids: independent of the shards
+        loss.examples = sorted([*loss.examples, example])[:_EXAMPLES]
     loss.count += 1
     loss.seconds += seconds or 0.0
     loss.unknown += seconds is None
@@ -206,7 +216,8 @@ def _count(loss: Loss, ident: str, seconds: float | None, message: str) -> None:
 def _read_rejects(folder: Dataset, utterances: Dataset | None, yields: Yield) -> None:
     """Count the rejects of a stage; their lengths come from the utterances shard of the same name."""
     for shard in folder.reject_shards:
-        rows = [row for batch in folder.rejects(["id", "stage", "code", "message"], shard) for row in batch.to_pylist()]
+        columns = ["id", "stage", "code", "message", "audio"]
+        rows = [row for batch in folder.rejects(columns, shard) for row in batch.to_pylist()]
         if not rows:
             continue
         lengths = {}
@@ -214,7 +225,8 @@ def _read_rejects(folder: Dataset, utterances: Dataset | None, yields: Yield) ->
             lengths = _lengths(utterances, {row["id"] for row in rows}, shard)
         for row in rows:
             loss = yields.loss(row["stage"] or folder.kind, row["code"] or "unknown")
-            _count(loss, row["id"] or "", lengths.get(row["id"]), row["message"] or "")
+            message = without_folders(row["message"] or "", row["audio"])
+            _count(loss, Example(row["id"] or "", message, row["audio"]), lengths.get(row["id"]))
 
 
 def _lengths(utterances: Dataset, wanted: set[str | None], shard: str) -> dict[str, float]:

@@ -1,11 +1,7 @@
-"""The plots, as plotly figure specifications (plain dicts: small, ordered, the same bytes for the same numbers).
-
-The colours belong to the light theme; for a dark theme the script of the page replaces them by `THEME`.
-"""
+"""The plots, as plotly figure specifications (plain dicts: small, ordered, the same bytes for the same numbers)."""
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -13,87 +9,38 @@ import numpy as np
 from speechprep.pipelines.report.compression import FRAMES, RUNS, SUBWORDS
 from speechprep.pipelines.report.facts import Kind, Packed, Units, Yield
 from speechprep.pipelines.report.histogram import Histogram
-
-Figure = dict[str, Any]
-
-MINUS = "\u2212"
-_LONGEST_LABEL = 36
-
-SPEECH, TEXT, MARKER, KEPT, LOST, LINE = "#2f6f9f", "#c07a1e", "#8a8f98", "#3d8b6d", "#b5484b", "#5b616b"
-INK, GRID, PAPER = "#2b2f36", "#e4e6ea", "#ffffff"
-THEME = {
-    SPEECH: "#6fb1e0",
-    TEXT: "#e5ab5c",
-    MARKER: "#9aa1ac",
-    KEPT: "#6fc3a2",
-    LOST: "#e58485",
-    LINE: "#aab1bd",
-    INK: "#dfe3e8",
-    GRID: "#343a44",
-    PAPER: "#1d2128",
-}
-MODALITY_COLOURS = {"unit": SPEECH, "text": TEXT, "switch": LINE, "marker": MARKER, "special": MARKER, "padding": GRID}
-MODALITY_NAMES = {
-    "unit": "speech units",
-    "marker": "markers",
-    "switch": "modality switches",
-    "special": "special tokens",
-}
-
-
-def _layout(height: int = 300, **more: Any) -> dict[str, Any]:
-    axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True, "fixedrange": True}
-    base: dict[str, Any] = {
-        "height": height,
-        "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},
-        "hoverlabel": {"bgcolor": PAPER, "bordercolor": LINE, "font": {"color": INK}},
-        "showlegend": False,
-        "bargap": 0.06,
-        "dragmode": False,
-    }
-    for name in ("xaxis", "yaxis"):
-        base[name] = {**axis, **more.pop(name, {})}
-    return {**base, **more}
-
-
-def _title(text: str) -> dict[str, Any]:
-    return {"text": text, "standoff": 8, "font": {"size": 12, "color": LINE}}
-
-
-_CATEGORIES = {"autorange": "reversed", "type": "category", "showgrid": False, "ticksuffix": " "}
-
-
-def _label(text: str) -> str:
-    """Text of the data as a label: short, and without plotly's markup characters."""
-    return escape(text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "\u2026", quote=False)
-
-
-def clock(seconds: float) -> str:
-    """A length for people: 12 s, 21.9 min, 3.42 h."""
-    if seconds < 60:
-        return f"{seconds:.3g} s" if seconds else "0 s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:,.2f} h"
-
-
-def number(value: float) -> str:
-    """A count for people: 950, 12,345, 3.2 M."""
-    if value >= 1e6:
-        return f"{value / 1e6:,.3g} M" if value < 1e9 else f"{value / 1e9:,.3g} G"
-    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.3g}"
+from speechprep.pipelines.report.plots.style import (
+    CATEGORIES,
+    KEPT,
+    LINE,
+    LOST,
+    MARKER,
+    MINUS,
+    MODALITY_COLOURS,
+    MODALITY_NAMES,
+    PAPER,
+    SPEECH,
+    TEXT,
+    Figure,
+    clock,
+    hours,
+    labels,
+    layout,
+    number,
+    title,
+)
 
 
 def waterfall(yields: Yield) -> Figure:
     """From ingested hours down to kept hours, one step for each reason, then the rejects of later stages."""
     longest = max(yields.seconds, yields.kept_seconds, 1e-9)
-    scale, unit = (3600, "hours") if longest >= 5400 else (60, "minutes") if longest >= 60 else (1, "seconds")
+    scale, unit = hours(longest)
     steps = _steps(yields)
+    names = [name for name, *_ in steps]
     bars = {
         "type": "bar",
         "orientation": "h",
-        "y": [_label(name) for name, *_ in steps],
+        "y": labels(names),
         "base": [round(base / scale, 6) for _, base, *_ in steps],
         "x": [round(value / scale, 6) for _, _, value, *_ in steps],
         "text": [text for *_, text in steps],
@@ -105,12 +52,14 @@ def waterfall(yields: Yield) -> Figure:
     }
     return {
         "data": [bars],
-        "layout": _layout(
+        "layout": layout(
             80 + 42 * len(steps),
-            xaxis={"title": _title(unit), "range": [0, longest / scale * (1.02 if len(steps) < 3 else 1.26)]},
-            yaxis=_CATEGORIES,
+            xaxis={"title": title(unit), "range": [0, longest / scale * (1.02 if len(steps) < 3 else 1.26)]},
+            yaxis=CATEGORIES,
             bargap=0.25,
         ),
+        "columns": ["step", "start", unit],
+        "names": names,
     }
 
 
@@ -153,10 +102,10 @@ def histogram(values: Histogram, axis: str, colour: str = SPEECH, counted: str =
     place = {"x": median, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
     return {
         "data": [data],
-        "layout": _layout(
+        "layout": layout(
             260,
-            xaxis={"title": _title(axis)},
-            yaxis={"title": _title(counted)},
+            xaxis={"title": title(axis)},
+            yaxis={"title": title(counted)},
             shapes=[{**mark, "line": {"color": LINE, "width": 1.5, "dash": "dot"}}],
             annotations=[{**place, "text": f"median {median:.3g}", "font": {"color": LINE, "size": 12}}],
             margin={"l": 8, "r": 12, "t": 24, "b": 8},
@@ -182,14 +131,15 @@ def unit_ranks(units: Units) -> Figure:
     note = {"x": 1, "xref": "paper", "xanchor": "right", "y": even, "yanchor": "bottom", "showarrow": False}
     return {
         "data": [bars],
-        "layout": _layout(
+        "layout": layout(
             260,
-            xaxis={"title": _title("units, most frequent first")},
-            yaxis={"title": _title("% of frames"), "rangemode": "tozero"},
+            xaxis={"title": title("units, most frequent first")},
+            yaxis={"title": title("% of frames"), "rangemode": "tozero"},
             shapes=[{**line, "line": {"color": LINE, "width": 1.5, "dash": "dot"}}],
             annotations=[{**note, "text": "even use", "font": {"color": LINE, "size": 12}}],
             bargap=0 if len(order) > 60 else 0.1,
         ),
+        "columns": ["rank", "% of frames", "unit"],
     }
 
 
@@ -209,7 +159,8 @@ def run_lengths(units: Units) -> Figure:
     }
     return {
         "data": [bars],
-        "layout": _layout(260, xaxis={"title": _title("frames in a run")}, yaxis={"title": _title("% of runs")}),
+        "layout": layout(260, xaxis={"title": title("frames in a run")}, yaxis={"title": title("% of runs")}),
+        "columns": ["frames in a run", "% of runs", "frames"],
     }
 
 
@@ -230,12 +181,13 @@ def compression(rates: dict[str, float]) -> Figure:
     most = max(rates.values(), default=1.0)
     return {
         "data": [bars],
-        "layout": _layout(
+        "layout": layout(
             80 + 42 * len(rates),
-            xaxis={"title": _title("for each second of speech"), "range": [0, most * 1.12]},
-            yaxis=_CATEGORIES,
+            xaxis={"title": title("for each second of speech"), "range": [0, most * 1.12]},
+            yaxis=CATEGORIES,
             bargap=0.3,
         ),
+        "columns": ["form", "tokens for each second of speech"],
     }
 
 
@@ -244,7 +196,7 @@ def measure(names: list[str], values: list[float | None], axis: str) -> Figure:
     bars = {
         "type": "bar",
         "orientation": "h",
-        "y": [_label(name) for name in names],
+        "y": labels(names),
         "x": [None if value is None else float(f"{value:.4g}") for value in values],
         "text": ["" if value is None else f"{value:.3g}" for value in values],
         "textposition": "outside",
@@ -255,12 +207,14 @@ def measure(names: list[str], values: list[float | None], axis: str) -> Figure:
     most = max((value for value in values if value is not None), default=1.0)
     return {
         "data": [bars],
-        "layout": _layout(
+        "layout": layout(
             80 + 30 * len(names),
-            xaxis={"title": _title(axis), "range": [0, 1.2 * most or 1.0]},
-            yaxis=_CATEGORIES,
+            xaxis={"title": title(axis), "range": [0, 1.2 * most or 1.0]},
+            yaxis=CATEGORIES,
             bargap=0.3,
         ),
+        "columns": ["name", axis],
+        "names": names,
     }
 
 
@@ -283,7 +237,7 @@ def _shares(rows: list[str], counts: list[Any], counted: str) -> Figure:
             "type": "bar",
             "orientation": "h",
             "name": MODALITY_NAMES.get(part, part),
-            "y": [_label(row) for row in rows],
+            "y": labels(rows),
             "x": [int(count.get(part, 0)) for count in counts],
             "marker": {"color": MODALITY_COLOURS.get(part, MARKER)},
             "hovertemplate": f"%{{y}} %{{fullData.name}}: %{{x:,}} {counted}<extra></extra>",
@@ -292,11 +246,13 @@ def _shares(rows: list[str], counts: list[Any], counted: str) -> Figure:
     ]
     return {
         "data": data,
-        "layout": _layout(
+        "names": rows,
+        "columns": ["row"],
+        "layout": layout(
             84 + 42 * len(rows),
             barmode="stack",
-            xaxis={"title": _title(counted)},
-            yaxis=_CATEGORIES,
+            xaxis={"title": title(counted)},
+            yaxis=CATEGORIES,
             bargap=0.3,
         ),
     }

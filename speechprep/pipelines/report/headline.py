@@ -8,8 +8,8 @@ from html import escape
 from speechprep.artifacts.run import Run
 from speechprep.pipelines.report.compression import FRAMES, SUBWORDS, rates
 from speechprep.pipelines.report.facts import Facts
-from speechprep.pipelines.report.figures import clock, number
 from speechprep.pipelines.report.page import TIMES, by_timing, card, counted, percent
+from speechprep.pipelines.report.plots.style import clock, number
 
 
 def cards(facts: Facts, run: Run) -> str:

@@ -8,7 +8,8 @@ from html import escape
 from typing import Any
 
 from speechprep.pipelines.report.facts import Speech
-from speechprep.pipelines.report.figures import THEME, Figure, number
+from speechprep.pipelines.report.plots.downloads import PRIVATE, links
+from speechprep.pipelines.report.plots.style import THEME, Figure, number
 
 TIMES, UNBROKEN = "\u00d7", "\u00a0"  # the sign of multiplication; a non-breaking space
 
@@ -31,15 +32,15 @@ class Page:
         self.html.append(f'<section id="{anchor}"><h2>{title}</h2>{intro}{"".join(body)}</section>')
 
     def figure(self, name: str, title: str, figure: Figure, caption: str, says: str, *, wide: bool = False) -> str:
-        """A plot with its title, a caption on how to read it, and its content in words."""
-        self.figures[name] = figure
+        """A plot with its title, a caption on how to read it, its content in words, and its files."""
+        self.figures[name] = {key: value for key, value in figure.items() if key not in PRIVATE}
         height = figure["layout"]["height"]
         named = [trace for trace in figure["data"] if "name" in trace]
         place = f'id="plot-{name}" role="img" aria-label="{escape(says)}" style="height:{height}px"'
         return (
             f'<figure class="card{" wide" if wide else ""}"><h3>{title}</h3>{legend(named)}'
             f'<div class="plot" {place}></div>'
-            f"<figcaption><strong>{escape(says)}</strong> {caption}</figcaption></figure>"
+            f"<figcaption><strong>{escape(says)}</strong> {caption}</figcaption>{links(name, figure, title)}</figure>"
         )
 
 

@@ -81,10 +81,7 @@
       const box = lanes.getBoundingClientRect();
       return found.seconds * Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
     };
-    audio.addEventListener("play", () => {
-      document.querySelectorAll("audio").forEach((other) => other !== audio && other.pause());
-      play();
-    });
+    audio.addEventListener("play", play);
     audio.addEventListener("seeked", () => show(audio.currentTime));
     track.addEventListener("click", (event) => seek(timeAt(event)));
     track.addEventListener("pointermove", (event) => event.pointerType === "mouse" && audio.paused && say(timeAt(event)));
@@ -116,5 +113,9 @@
     show(0);
   }
 
+  // Events of players do not bubble, so the document captures them: one player at a time, in every section.
+  document.addEventListener("play", (event) => {
+    document.querySelectorAll("audio").forEach((other) => other !== event.target && other.pause());
+  }, true);
   document.querySelectorAll(".utterance").forEach(utterance);
 })();

@@ -6,7 +6,7 @@
 
   function themed(value) {
     if (typeof value === "string") return (dark.matches && data.theme[value]) || value;
-    if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map(themed);
+    if (Array.isArray(value)) return value.some((inner) => typeof inner !== "number") ? value.map(themed) : value;
     if (value === null || typeof value !== "object") return value;
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, themed(inner)]));
   }

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from speechprep.artifacts.media import audio
 from speechprep.errors import BadInput
 from speechprep.pipelines.report.histogram import nice_step
+from speechprep.pipelines.report.messages import without_folders
 from speechprep.pipelines.report.selection import Chosen
 
 SAMPLE_RATE = 16000
@@ -52,7 +53,15 @@ def draw(chosen: Chosen, index: int, rate: float | None, scores: tuple[float, fl
             sample_rate=SAMPLE_RATE,
         )
     except BadInput as error:
-        return Drawn(_frame(chosen, index, f'<p class="note">No audio: {escape(str(error))}</p>', row["duration"]), {})
+        return Drawn(
+            _frame(
+                chosen,
+                index,
+                f'<p class="note">No audio: {escape(without_folders(str(error), row["audio"]))}</p>',
+                row["duration"],
+            ),
+            {},
+        )
     length = max(len(samples) / SAMPLE_RATE, 1e-3)
     words = [word for word in (chosen.words or {}).get("words") or [] if word["start"] < length]
     starts, ids = _runs((chosen.units or {}).get("units") or [], rate or _FRAME_RATE, length)
@@ -65,7 +74,7 @@ def draw(chosen: Chosen, index: int, rate: float | None, scores: tuple[float, fl
         '<div class="cursor"></div>',
     ]
     body = (
-        f'<audio controls preload="metadata" src="{_embed(samples)}"></audio>'
+        f'<audio controls preload="metadata" src="{embed(samples)}"></audio>'
         '<div class="zoom" role="group" aria-label="zoom"><button type="button" data-zoom="0.5">&minus;</button>'
         '<button type="button" data-zoom="2">+</button></div>'
         '<div class="track" tabindex="0" role="slider" aria-valuemin="0" aria-valuenow="0" '
@@ -98,7 +107,7 @@ def _frame(chosen: Chosen, index: int, body: str, duration: float) -> str:
     )
 
 
-def _embed(samples: NDArray[np.float32]) -> str:
+def embed(samples: NDArray[np.float32]) -> str:
     """A data URI. FLAC: exact to the sample, the same bytes every time, and every browser plays it."""
     import soundfile
 

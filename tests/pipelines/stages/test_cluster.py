@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -236,6 +237,20 @@ def test_an_utterance_without_words_is_all_gap() -> None:
     assert quality.frame_labels(frame_sample([2, 1]), rows, GRID).tolist() == [0, 0, 0]
 
 
+def test_frames_of_labels_and_units_are_counted_with_the_rest_in_one_row() -> None:
+    rng = np.random.default_rng(2)
+    k, names = 7, [f"l{i}" for i in range(quality.MAX_LABELS + 20)]
+    units, labels = rng.integers(0, k, 5000), rng.integers(-1, len(names), 5000)
+    numbers = {name: i for i, name in enumerate(names)} | {"never": len(names)}
+    counts = quality.label_counts(units, labels, numbers, k)
+    expected = Counter(zip(labels.tolist(), units.tolist(), strict=True))
+    by_label = {name: [expected[i, unit] for unit in range(k)] for i, name in enumerate(names)}
+    order = sorted(names, key=lambda name: (-sum(by_label[name]), name))
+    assert counts["labels"] == order[: quality.MAX_LABELS]
+    assert counts["frames"] == [by_label[name] for name in order[: quality.MAX_LABELS]]
+    assert counts["other"] == np.sum([by_label[name] for name in order[quality.MAX_LABELS :]], axis=0).tolist()
+
+
 def test_units_that_are_the_labels_agree_fully_and_random_ones_hardly() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, 20_000)
@@ -320,8 +335,12 @@ def test_phones_of_timit_agree_with_units(shared_data: Path, run_stage: Callable
     table.write_text("\n".join(["id,start,end,label", *rows]) + "\n")
     corpus = run_stage(ingest.STAGE, {}, sources=[shared_data / "timit-sample/manifest.jsonl"])
     made = run_stage(sample.STAGE, {}, {"utterances": corpus, "corpus": corpus})
-    report = json.loads((run_stage(stage.STAGE, {"labels": str(table)}, {"sample": made}) / "quality.json").read_text())
+    folder = run_stage(stage.STAGE, {"labels": str(table)}, {"sample": made})
+    report = json.loads((folder / "quality.json").read_text())
     found = report["labels"]
+    counts = json.loads((folder / "unit_labels.json").read_text())
+    assert set(counts["labels"]) == {p["p"] for x in lines for p in x["phones"]} | {""}
+    assert np.sum(counts["frames"], axis=0).tolist() == report["counts"]
     assert found["labels"] == len({p["p"] for x in lines for p in x["phones"]}) + 1  # and what lies outside
     assert found["labelled_frames"] == report["frames_used"]
     assert 0.2 < found["pnmi"] < 0.6  # chance is some 0.02

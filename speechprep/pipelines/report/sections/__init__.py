@@ -11,11 +11,15 @@ from speechprep.artifacts.run import Run
 from speechprep.pipelines.report.facts import Facts
 from speechprep.pipelines.report.page import Page
 from speechprep.pipelines.report.sections import (
+    breakdown,
     clips,
     compression,
+    doubtful,
     index,
     inputs,
     listen,
+    phones,
+    sequences,
     speech,
     stages,
     tokens,
@@ -27,11 +31,15 @@ SECTIONS: tuple[Callable[[Page, Run, Facts], None], ...] = (
     stages.section,
     inputs.section,
     listen.section,
+    doubtful.section,
     yields.section,
+    breakdown.section,
     speech.section,
     units.section,
+    phones.section,
     compression.section,
     tokens.section,
+    sequences.section,
     clips.section,
     index.section,
 )

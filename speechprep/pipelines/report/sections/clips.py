@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from speechprep.artifacts.run import Run
 from speechprep.pipelines.report.facts import Facts
-from speechprep.pipelines.report.figures import number
 from speechprep.pipelines.report.page import Page, percent, table
+from speechprep.pipelines.report.plots.style import number
 
 
 def section(page: Page, run: Run, facts: Facts) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from speechprep.artifacts.run import Run
 from speechprep.pipelines.report.facts import Facts
-from speechprep.pipelines.report.figures import number
 from speechprep.pipelines.report.page import Page, facts_table, percent, table
+from speechprep.pipelines.report.plots.style import number
 from speechprep.pipelines.report.retrieval import measure
 
 _INDEX_FACTS = {

@@ -7,8 +7,8 @@ from typing import Any
 
 from speechprep.artifacts.run import Run
 from speechprep.pipelines.report.facts import Facts
-from speechprep.pipelines.report.figures import number
 from speechprep.pipelines.report.page import Page, counted, table
+from speechprep.pipelines.report.plots.style import number
 from speechprep.pipelines.sources.inventory import names_of
 
 NAMES = 20  # names of unused transcripts on the page

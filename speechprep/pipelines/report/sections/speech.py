@@ -10,6 +10,7 @@ from speechprep.pipelines.report import figures
 from speechprep.pipelines.report.facts import Facts
 from speechprep.pipelines.report.histogram import BEYOND, Histogram
 from speechprep.pipelines.report.page import Page, by_timing, counted, percent
+from speechprep.pipelines.report.plots import style
 
 
 def section(page: Page, run: Run, facts: Facts) -> None:
@@ -23,11 +24,11 @@ def section(page: Page, run: Run, facts: Facts) -> None:
             body.append(page.figure(name, title, figures.histogram(values, axis, colour), caption, says))
 
     ends = f"The outermost bars also hold the {percent(BEYOND)} beyond them."
-    add("durations", "Length of the utterances", speech.durations, "seconds", ends, figures.SPEECH)
+    add("durations", "Length of the utterances", speech.durations, "seconds", ends, style.SPEECH)
     for name, figure in scores.figures().items():
         values = speech.scores[name]
         if not figure.errors or values.high > 0:
-            add(name, figure.title, values, figure.axis, figure.caption, getattr(figures, figure.colour))
+            add(name, figure.title, values, figure.axis, figure.caption, getattr(style, figure.colour))
     lead = ""
     if speech.words:
         origins = escape(", ".join(by_timing(speech)))

@@ -7,8 +7,8 @@ from html import escape
 from speechprep.artifacts.run import Run
 from speechprep.pipelines.report import figures
 from speechprep.pipelines.report.facts import Facts
-from speechprep.pipelines.report.figures import number
 from speechprep.pipelines.report.page import Page, counted, percent
+from speechprep.pipelines.report.plots.style import number
 
 
 def section(page: Page, run: Run, facts: Facts) -> None:

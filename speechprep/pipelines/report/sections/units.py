@@ -7,8 +7,8 @@ from typing import Any
 from speechprep.artifacts.run import Run
 from speechprep.pipelines.report import figures
 from speechprep.pipelines.report.facts import Facts
-from speechprep.pipelines.report.figures import number
 from speechprep.pipelines.report.page import Page, counted, facts_table, percent
+from speechprep.pipelines.report.plots.style import number
 from speechprep.pipelines.stages.cluster.quality import quality_lines
 
 

@@ -7,8 +7,8 @@ from html import escape
 from speechprep.artifacts.run import Run
 from speechprep.pipelines.report import figures
 from speechprep.pipelines.report.facts import Facts
-from speechprep.pipelines.report.figures import clock, number
 from speechprep.pipelines.report.page import Page, table
+from speechprep.pipelines.report.plots.style import clock, number
 
 
 def section(page: Page, run: Run, facts: Facts) -> None:
@@ -32,7 +32,7 @@ def section(page: Page, run: Run, facts: Facts) -> None:
                 f"<code>{escape(loss.code)}</code>",
                 number(loss.count),
                 clock(loss.seconds) if loss.unknown < loss.count else "unknown",
-                f"<code>{escape(loss.id)}</code> <span>{escape(loss.message)}</span>",
+                f"<code>{escape(loss.examples[0].id)}</code> <span>{escape(loss.examples[0].message)}</span>",
             )
             for loss in losses
         ]

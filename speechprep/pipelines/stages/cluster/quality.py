@@ -17,6 +17,8 @@ from speechprep.tokenizers.kmeans.nearest import perplexity
 from speechprep.tokenizers.kmeans.state import KMeansFit
 
 DUPLICATE = 0.05  # of the root mean square distance of a frame to its centroid: two centroids closer than this are one
+UNIT_LABELS = "unit_labels.json"
+MAX_LABELS = 100  # of `unit_labels.json`: more than the phones of any language
 GAP = ""  # the label of frames outside all words
 
 F32 = NDArray[np.float32]
@@ -42,15 +44,19 @@ def word_rows(batches: Iterator[Any]) -> Iterator[Labelled]:
             yield id, starts, ends, [w["text"].casefold() for w in spans]
 
 
-def frame_labels(sample: FrameSample, rows: Iterator[Labelled], grid: FrameGrid) -> NDArray[np.int64]:
+def frame_labels(
+    sample: FrameSample, rows: Iterator[Labelled], grid: FrameGrid, numbers: dict[str, int] | None = None
+) -> NDArray[np.int64]:
     """Number of the label at the centre of each sampled frame; 0 outside all labels, -1 for utterances without `rows`.
 
     Args:
         sample: the frames.
         rows: for each utterance its id, starts and ends in seconds (starts rise), and labels.
         grid: of the frames.
+        numbers: receives the number of each label; an empty dict.
     """
-    numbers = {GAP: 0}
+    numbers = {} if numbers is None else numbers
+    numbers[GAP] = 0
     row_of = {id: i for i, id in enumerate(sample.ids)}
     first = np.searchsorted(sample.utterance, np.arange(len(sample.ids) + 1))
     labels = np.full(len(sample.frame), -1, np.int64)
@@ -97,6 +103,34 @@ def agreement_of_counts(pairs: NDArray[np.int64], counts: NDArray[np.int64]) -> 
         "pnmi": float(information / entropy) if entropy > 0 else 0.0,
         "labelled_frames": int(total),
         "labels": int((of_label > 0).sum()),
+    }
+
+
+def label_counts(units: NDArray[Any], labels: NDArray[np.int64], numbers: dict[str, int], k: int) -> dict[str, Any]:
+    """Frames of each label and unit, for `unit_labels.json`.
+
+    Args:
+        units: (n,) units of the frames.
+        labels: (n,) numbers of their labels; -1: no label, not counted.
+        numbers: of each label.
+        k: number of units.
+
+    Returns:
+        `labels`: the `MAX_LABELS` labels with the most frames, the most frequent first ("": outside all labels).
+        `frames`: for each of them the frames of each unit. `other`: frames of all other labels by unit.
+    """
+    names = sorted(numbers)
+    rank = np.full(len(numbers) + 1, -1)
+    rank[[numbers[name] for name in names]] = np.arange(len(names))
+    known = labels >= 0
+    cells = rank[labels[known]] * k + units[known].astype(np.int64)
+    frames = np.bincount(cells, minlength=len(names) * k).reshape(len(names), k)
+    totals = frames.sum(axis=1)
+    order = [int(i) for i in np.argsort(-totals, kind="stable") if totals[i]]
+    return {
+        "labels": [names[i] for i in order[:MAX_LABELS]],
+        "frames": [frames[i].tolist() for i in order[:MAX_LABELS]],
+        "other": frames[order[MAX_LABELS:]].sum(axis=0).tolist(),
     }
 
 

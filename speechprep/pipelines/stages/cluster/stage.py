@@ -4,7 +4,8 @@ Reads all shards of `sample` and, if present, of `words`. Writes the artifact `c
 
 The folder holds the codebook (centroids and metadata) and `quality.json`: dead units, duplicates, perplexity, bit
 rate, inertia by iteration. With `words` or a table of labels it also has purity and PNMI of the units, as in HuBERT
-(arXiv 2106.07447, section IV-C), with silence as one more class.
+(arXiv 2106.07447, section IV-C), with silence as one more class. With a table of labels, `unit_labels.json` has the
+sampled frames of each label and unit.
 
 The sample is copied into one raw file in the scratch folder and read by blocks, so memory does not hold the features.
 All sampled frames are used, except for silent frames beyond a share of `max_silence`. The state is saved after each
@@ -38,7 +39,15 @@ from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.engine.task import STATE
 from speechprep.pipelines.labels import read_labels
 from speechprep.pipelines.stages.cluster.position import Batches, Normalisation, learn, position_pnmi, shift_test
-from speechprep.pipelines.stages.cluster.quality import agreement, frame_labels, gate, quality, word_rows
+from speechprep.pipelines.stages.cluster.quality import (
+    UNIT_LABELS,
+    agreement,
+    frame_labels,
+    gate,
+    label_counts,
+    quality,
+    word_rows,
+)
 from speechprep.pipelines.stages.cluster.selection import FrameSample, limit_silence, places, read_frames, spill
 from speechprep.tokenizers.kmeans.fit import Device, Init, schedule
 from speechprep.tokenizers.kmeans.frames import FrameFile
@@ -158,7 +167,11 @@ def run(ctx: ShardContext) -> None:
         rows = word_rows(ctx.batches("words", ["id", "words"]))
         report["words"] = agreement(fit.units, frame_labels(sample, rows, grid))
     if config.labels is not None:
-        report["labels"] = agreement(fit.units, frame_labels(sample, read_labels(config.labels), grid))
+        numbers: dict[str, int] = {}
+        labels = frame_labels(sample, read_labels(config.labels), grid, numbers)
+        report["labels"] = agreement(fit.units, labels)
+        counts = label_counts(fit.units, labels, numbers, config.k)
+        (ctx.out / UNIT_LABELS).write_text(json.dumps(counts, ensure_ascii=False) + "\n", encoding="utf-8")
     position = position_facts(ctx, sample, fit, normalisation)
     report.update(position)
     text = json.dumps(report, indent=1, sort_keys=True) + "\n"

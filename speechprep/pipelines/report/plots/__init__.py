@@ -1,0 +1,1 @@
+"""Plots: colours and layout, the figures of the breakdowns, and downloads as SVG and CSV."""
