@@ -37,7 +37,7 @@ NOT_RUN = {
     r"gs://": "needs cloud storage",
     r"^push (?!.*--dry-run)": "uploads to the Hub",
     r"/shared/|/data": "needs a disk shared by several machines",
-    r"docs/experiments/": "needs corpora outside of the package",
+    r"docs/experiments/|\bruns/|ljspeech-aligned": "needs corpora outside of the package",
 }
 
 NEEDED_BEFORE: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -68,6 +68,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a corpus and the small files that lines name."""
     shutil.copytree(corpus_path(), tmp_path / "corpus")
     shutil.copytree(corpus_path() / "speech", tmp_path / "my-recordings")
+    shutil.copytree(corpus_path(), tmp_path / "corpora" / "one")
+    with tarfile.open(tmp_path / "cv-corpus-17.0.tar.gz", "w:gz") as archive:
+        archive.add(corpus_path(), "cv-corpus")
+    (tmp_path / "corpus.txt").write_text("the cat sat on the mat\nthe dog ran\n" * 20)
     first, second = sorted((tmp_path / "my-recordings").iterdir())[:2]
     (tmp_path / "a.jsonl").write_text(json.dumps({"id": "one", "audio": str(first), "text": "one"}) + "\n")
     (tmp_path / "textgrids").mkdir()

@@ -131,7 +131,10 @@ def test_entities_are_read_from_tagged_text_and_from_the_release(files, tmp_path
     [
         (("--reference-column", "txt"), "has no column 'txt'; name one of 'id', 'text', 'speaker'"),
         (("--speaker-column", "spk"), "has no column 'spk'"),
-        (("--normalise", "nist"), "unknown normalisation 'nist'; set one of none, librispeech, whisper"),
+        (
+            ("--normalise", "nist"),
+            "unknown normalisation 'nist'; set one of none, librispeech, unicode, whisper, whisper-basic",
+        ),
         (("--level", "95"), "level 95"),
     ],
 )

@@ -68,9 +68,10 @@ class Folder:
             StaleArtifact: the shard was removed or replaced after the folder was opened.
         """
         group = int(self.group[number])
-        with self._opened(number) as (f, footer), pq.ParquetFile(
-            f, metadata=footer, pre_buffer=False, page_checksum_verification=True
-        ) as file:
+        with (
+            self._opened(number) as (f, footer),
+            pq.ParquetFile(f, metadata=footer, pre_buffer=False, page_checksum_verification=True) as file,
+        ):
             yield from file.iter_batches(rows, row_groups=[group], columns=list(columns), use_threads=False)
 
     def fixed(self, number: int, column: str, out: NDArray[np.int32]) -> bool:

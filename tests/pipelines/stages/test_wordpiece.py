@@ -28,7 +28,7 @@ def utterances(folder: Path, n: int, texts: list[str | None] = TEXTS) -> Path:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir() if p.name != "manifest.json"}
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir() if p.name != "_manifest.json"}
 
 
 def test_the_bytes_do_not_depend_on_the_shards(run_stage, tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from speechprep.artifacts.score import Figure, Limit, Score
+from speechprep.artifacts.scores.score import Figure, Limit, Score
 
 AUDIO_WITHOUT_TEXT = "drop rows with more seconds of speech without a word; null: off"
 TEXT_WITHOUT_AUDIO = "drop rows with more words not found in the audio; null: off"
