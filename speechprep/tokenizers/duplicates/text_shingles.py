@@ -3,7 +3,7 @@
 The similarity of two texts is the Jaccard index of their sets of shingles. MinHash (Broder, "On the resemblance and
 containment of documents", 1997) estimates it: two sets have an equal smallest hash with this probability. The
 signature is that of the package datasketch. Its values are grouped into bands; a key is a hash of a band. Texts with
-similarity s share a key with probability 1 - (1 - s^ROWS)^BANDS: 0.9996 for s = 0.8, 0.06 for s = 0.3.
+similarity s share a key with probability 1 - (1 - s^ROWS)^BANDS: 0.99995 for s = 0.8, 0.06 for s = 0.3.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ rate. Texts are equal if their normalised forms are, or if the Jaccard index of 
 near duplicates may be less similar.
 
 Candidates share a key (locality-sensitive hashing), so the work does not grow with the square of the corpus. Keys,
-codes and shingles go through files in the scratch folder. Memory holds the ids, and about 100 bytes for each row.
+codes and shingles go through files in the scratch folder. Memory holds the ids, and some numbers for each row.
 
 The ids are ranked in ascending order first, and all later steps work on ranks. The rows are therefore the same for any
 shards and any order of the corpus.
