@@ -5,7 +5,8 @@ m of frame n is 1 if the energy difference of the neighbouring bands m and m + 1
 earlier frame. A gain changes no bit. Two differences from the paper suit short speech. The bands reach 3.4 kHz, still
 within a copy at 8 kHz. The earlier frame is `LAG` frames back, because neighbouring frames overlap by 15/16.
 
-Copies agree in most bits at one offset. Unrelated sounds agree in half of them by chance. The share of different bits is the bit error rate.
+Copies agree in most bits at one offset. Unrelated sounds agree in half of them by chance.
+The share of different bits is the bit error rate.
 
 Keys find candidates of copies. A key is a hash of two coarse codes (fewer and wider bands, so a codec changes fewer
 bits) and of the second in which they lie. Copies share some keys unless their offset is above about a second.
