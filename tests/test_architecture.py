@@ -151,6 +151,7 @@ TOKENIZER_ROOMS = {  # room or module of `tokenizers` -> those it may import
     "kmeans": {"arrays"},
     "alignment": {"arrays"},
     "subword": {"arrays"},
+    "duplicates": {"arrays"},
     "wordpiece": {"arrays"},
     "packing": {"arrays"},
     "clips": {"arrays"},

@@ -100,6 +100,22 @@ KINDS = (  # in the order of the chain
         check_folder="speechprep.pipelines.inspect.verify_clips:check_pairing",
     ),
     Kind(
+        "fingerprints",
+        "fingerprints of audio and text, for the search of duplicates",
+        schemas.FINGERPRINTS,
+        ids_from="utterances",
+        complete=True,
+        unique_ids=True,
+    ),
+    Kind(
+        "duplicates",
+        "for each utterance the smallest id with the same audio, and with the same text",
+        schemas.DUPLICATES,
+        ids_from="fingerprints",
+        complete=True,
+        unique_ids=True,
+    ),
+    Kind(
         "pooled",
         "one teacher vector for each utterance or clip",
         schemas.POOLED,

@@ -131,6 +131,27 @@ CLIPS = pa.schema(
         ("tolerance", pa.float32()),  # smallest of the option `tolerances` that the two durations keep
     ]
 )
+FINGERPRINTS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("samples_digest", pa.binary(16)),  # of the decoded samples and their rate; null without audio
+        ("audio_codes", pa.list_(pa.uint32())),  # one for each 16 ms, 0 where it is quiet
+        ("audio_keys", pa.list_(pa.uint64())),
+        ("audio_places", pa.list_(pa.int32())),  # frame of each key
+        ("text_digest", pa.binary(16)),  # of the normalised text; null without words
+        ("text_shingles", pa.list_(pa.uint64())),
+        ("text_keys", pa.list_(pa.uint64())),
+    ]
+)
+DUPLICATES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("audio_duplicate_of", pa.string()),  # smallest id of the group; null for this id, and without duplicates
+        ("audio_similarity", pa.float32()),  # largest similarity to another one in the group
+        ("text_duplicate_of", pa.string()),
+        ("text_similarity", pa.float32()),
+    ]
+)
 POOLED = pa.schema(
     [
         ("id", pa.string()),  # of an utterance or a clip

@@ -63,6 +63,21 @@ _OF = {
         "partner": "clip with the audio in the unmatched pairing",
         "tolerance": "relative difference of the two durations, at most",
     },
+    "fingerprints": {
+        "samples_digest": "digest of the decoded samples and their rate",
+        "audio_codes": "audio fingerprint: one code for each 16 ms, 0 where it is quiet",
+        "audio_keys": "hashes of the audio, to find candidates",
+        "audio_places": "frame of each key",
+        "text_digest": "digest of the normalised text",
+        "text_shingles": "hashes of runs of words",
+        "text_keys": "hashes of the text, to find candidates",
+    },
+    "duplicates": {
+        "audio_duplicate_of": "smallest id with the same audio; null for this id itself and for other audio",
+        "audio_similarity": "largest similarity of the audio to another one in the group; 1 for equal samples",
+        "text_duplicate_of": "smallest id with the same text; null for this id itself and for other texts",
+        "text_similarity": "largest similarity of the text to another one in the group; 1 for equal words",
+    },
     "pooled": {
         "id": "id of the utterance or clip",
         "mean": "mean over the valid frames",

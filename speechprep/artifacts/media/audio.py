@@ -204,7 +204,7 @@ def decode(
 
 def resample(samples: Samples, rate_in: int, rate_out: int) -> Samples:
     """Mono samples (n,) at another rate in Hz (soxr, HQ)."""
-    return np.concatenate([*_resample(iter([samples]), rate_in, rate_out)])
+    return np.concatenate([*resample_blocks(iter([samples]), rate_in, rate_out)])
 
 
 def decode_blocks(
@@ -231,7 +231,7 @@ def decode_blocks(
         stop = min(start + max(num_samples(duration, reader.sample_rate), 1), reader.frames)
         mix = _mixer(reader, start, stop, channel)
         mono = (mix(block) for block in _whole(reader, start, stop))
-        resampled = _resample(mono, reader.sample_rate, sample_rate or reader.sample_rate)
+        resampled = resample_blocks(mono, reader.sample_rate, sample_rate or reader.sample_rate)
         for block in resampled:
             yield np.clip(block, -1.0, 1.0, out=block)
 
@@ -297,8 +297,8 @@ def _mixer(reader: Reader, start: int, stop: int, channel: int | None) -> Callab
     return lambda block: block.mean(axis=1, dtype=np.float32) * gain
 
 
-def _resample(blocks: Iterator[Samples], rate_in: int, rate_out: int) -> Iterator[Samples]:
-    """The stream at another rate (soxr, HQ)."""
+def resample_blocks(blocks: Iterator[Samples], rate_in: int, rate_out: int) -> Iterator[Samples]:
+    """A stream of mono samples at another rate in Hz (soxr, HQ); blocks of any length give the same samples."""
     if rate_in == rate_out:
         yield from blocks
         return

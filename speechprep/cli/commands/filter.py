@@ -22,6 +22,7 @@ Examples:
   speechprep filter out --set min_trust=0.5 --set max_cer=0.3    hours kept by these thresholds
   speechprep filter out --sweep score=-6:-1                      hours kept at each value of a threshold
   speechprep filter out --set min_trust=0.5 --out out/filtered   write words with new verdicts
+  speechprep filter out --set duplicates=audio                   hours kept without repeated audio; run dedup first
 
 The scores were stored by `speechprep align`: no audio is read."""
 
@@ -49,16 +50,19 @@ def filter(  # noqa: A001 - name of the command
     json: opt.Json = False,
 ) -> None:
     """Show the hours kept by thresholds on the scores of words, and the hours lost by each reason."""
+    from speechprep.pipelines.duplicate_marks import duplicates_folder, read_folder
     from speechprep.pipelines.stages import filter as view
 
     options, _ = stage_settings("filter", None, settings or [])
     config = view.STAGE.configure(options)
     spans = [view.parse_sweep(text) for text in sweeps or []]
     folder = view.words_folder(source)
-    scored = view.load(folder)
+    rivals = None if config.duplicates == "off" else duplicates_folder(source, folder)  # type: ignore[attr-defined]
+    scored = view.load(folder, read_folder(rivals, config.duplicates) if rivals else None)  # type: ignore[attr-defined]
     summary = view.survey(scored, config) if settings or out else view.stored(scored)  # type: ignore[arg-type]
     swept = [(option, view.sweep(scored, config, option, values)) for option, values in spans]  # type: ignore[arg-type]
-    written = _write(folder, options, out, workers, Show(quiet, json), rebuild=rebuild) if out else None
+    inputs = [folder, *([rivals] if rivals else [])]
+    written = _write(inputs, options, out, workers, Show(quiet, json), rebuild=rebuild) if out else None
     if json:
         body = {"folder": folder, "thresholds": config.model_dump(exclude_none=True), **summary}
         body["sweeps"] = [{"option": option, "values": rows} for option, rows in swept]
@@ -68,7 +72,7 @@ def filter(  # noqa: A001 - name of the command
 
 
 def _write(
-    folder: str, options: dict[str, Any], out: str, workers: int | None, show: Show, *, rebuild: bool
+    inputs: list[str], options: dict[str, Any], out: str, workers: int | None, show: Show, *, rebuild: bool
 ) -> Outcome:
     from speechprep.artifacts import storage
     from speechprep.cli.commands.run import engine_options
@@ -76,10 +80,10 @@ def _write(
     from speechprep.pipelines.engine.recipe import single
     from speechprep.pipelines.stages.filter import STAGE
 
-    if storage.absolute(out) == storage.absolute(folder):
+    if storage.absolute(out) in map(storage.absolute, inputs):
         raise ConfigError(f"--out {out!r} is the input; choose another folder, for example {out.rstrip('/')}-filtered")
     how = engine_options(runner="local", workers=workers, beam_args=None, rebuild=rebuild, max_rejects=0.0, slice_=None)
-    outcome = run_stage(single(STAGE, options, 0, [folder], out), out, how, show)
+    outcome = run_stage(single(STAGE, options, 0, inputs, out), out, how, show)
     if not show.json:
         print_outcome(outcome, show)
     return outcome

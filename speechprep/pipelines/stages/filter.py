@@ -2,7 +2,8 @@
 
 Reads `words`, shard by shard. Writes `words`: the same rows in the same shards, with `kept` and `reason` by these
 thresholds. It needs no audio and no model. Unset thresholds are off, also if `align` had them on. With `refine`,
-dropped rows stay dropped, with their reason.
+dropped rows stay dropped, with their reason. With `duplicates` it also reads the dataset of this name, and rows with
+a mark there are not kept.
 
 Rejected: nothing.
 
@@ -11,8 +12,9 @@ Rejected: nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +26,8 @@ from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.run import open_dataset
 from speechprep.artifacts.schemas import LATER, WORDS
 from speechprep.errors import ConfigError, StaleArtifact
+from speechprep.pipelines import duplicate_marks
+from speechprep.pipelines.duplicate_marks import Marked, Which
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage
 from speechprep.pipelines.thresholds import (
@@ -44,25 +48,39 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 class Config(Thresholds):
     """Options of `filter`."""
 
+    ADDED_LATER: ClassVar[frozenset[str]] = frozenset({"duplicates"})
+
     refine: bool = Field(
         default=False, description="judge only the kept rows; dropped rows stay dropped, with their reason"
     )
+    duplicates: Which = Field(
+        "off", description="drop rows that repeat the audio, the text, or any of the two of another row; see `dedup`"
+    )
+
+
+def choose_reads(options: Mapping[str, Any], kinds: Container[str]) -> tuple[Read, ...]:
+    """`duplicates` is an input if the option of this name is on."""
+    return (WORDS_READ, DUPLICATES_READ) if options.get("duplicates", "off") != "off" else (WORDS_READ,)
 
 
 def run(ctx: ShardContext) -> None:
     """One shard."""
     config: Config = ctx.config
     check_columns(ctx.input_schema("words"), ctx.work.inputs["words"].folder)
+    marked: Marked = {}
+    if config.duplicates != "off":
+        marked = duplicate_marks.read(ctx.batches("duplicates", rows=BATCH), config.duplicates)
     for batch in ctx.batches("words", rows=BATCH):
-        rows = judged(config, batch)
+        rows = judged(config, batch, marked)
         ctx.write(rows)
         kept = rows.column("kept")
         ctx.done(utterances=batch.num_rows, seconds=float(seconds_of(batch).sum()), kept=kept.true_count)
 
 
-def judged(config: Config, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The rows of `words` with the verdict of these thresholds."""
+def judged(config: Config, batch: pa.RecordBatch, marked: Marked | None = None) -> pa.RecordBatch:
+    """The rows of `words` with the verdict of these thresholds and of the marks of duplicates."""
     failed = failures(config, {name: floats(batch, name) for name in COLUMNS}, batch.column("language"))
+    failed |= duplicate_marks.failures(marked or {}, batch.column("id"))
     reasons = pa.array([*failed, None], pa.string()).take(pa.array(first_failure(failed)))
     if config.refine:
         before = _kept(batch)
@@ -116,13 +134,17 @@ def check_columns(schema: pa.Schema, folder: str) -> None:
 
 @dataclass(frozen=True)
 class Scored:
-    """The score columns of a dataset: (rows,) each, NaN where there is no value; the others as they stand."""
+    """The score columns of a dataset: (rows,) each, NaN where there is no value; the others as they stand.
+
+    `duplicates`: reason -> (rows,) True for duplicates.
+    """
 
     seconds: NDArray[np.float64]
     scores: dict[str, NDArray[np.float32]]
     language: pa.ChunkedArray
     kept: NDArray[np.bool_]
     reason: pa.ChunkedArray
+    duplicates: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def words_folder(source: str) -> str:
@@ -138,13 +160,19 @@ def words_folder(source: str) -> str:
     raise StaleArtifact(f"{source}: no finished words here; give a run folder or a folder that align or filter wrote")
 
 
-def load(folder: str) -> Scored:
+def load(folder: str, marked: Marked | None = None) -> Scored:
     """The scores of a `words` dataset; texts and word times are not read.
+
+    Args:
+        folder: the dataset.
+        marked: ids of duplicates by reason; see `duplicate_marks`.
 
     Raises:
         StaleArtifact: the dataset of a version without the scores.
     """
-    names = [*COLUMNS, "language", "kept", "reason"]
+    marked = marked or {}
+    duplicates: dict[str, list[NDArray[np.bool_]]] = {reason: [np.zeros(0, np.bool_)] for reason in marked}
+    names = [*COLUMNS, "language", "kept", "reason", *(["id"] if marked else [])]
     seconds, kept = [np.zeros(0)], [np.zeros(0, np.bool_)]
     strings: dict[str, list[pa.Array]] = {"language": [], "reason": []}
     scores: dict[str, list[NDArray[np.float32]]] = {name: [np.zeros(0, np.float32)] for name in COLUMNS}
@@ -157,6 +185,9 @@ def load(folder: str) -> Scored:
         kept.append(_kept(batch).to_numpy(zero_copy_only=False).astype(np.bool_))
         for name, columns in strings.items():
             columns.append(batch.column(name))
+        if marked:
+            for reason, mask in duplicate_marks.failures(marked, batch.column("id")).items():
+                duplicates[reason].append(mask)
         for name, parts in scores.items():
             parts.append(floats(batch, name))
     return Scored(
@@ -165,6 +196,7 @@ def load(folder: str) -> Scored:
         pa.chunked_array(strings["language"], pa.string()),
         np.concatenate(kept),
         pa.chunked_array(strings["reason"], pa.string()),
+        {reason: np.concatenate(parts) for reason, parts in duplicates.items()},
     )
 
 
@@ -176,13 +208,14 @@ def survey(scored: Scored, config: Config) -> dict[str, Any]:
         alone_seconds, unscored_rows}]. A row counts for its first reason. `alone`: rows with this reason alone, back
         without it. `unscored`: rows without the score; they pass.
     """
-    failed = failures(config, scored.scores, scored.language)
+    failed = failures(config, scored.scores, scored.language) | scored.duplicates
     first, times = first_failure(failed), sum(f.astype(np.int8) for f in failed.values())
     limits: dict[str, tuple[str, float | str, int]] = {
         check.reason: (check.option, limit, int(np.isnan(scored.scores[check.column]).sum()))
         for check, limit in config.limits()
     }
     limits[OTHER_LANGUAGE] = ("language", ", ".join(config.languages()), scored.language.null_count)
+    limits |= dict.fromkeys(scored.duplicates, ("duplicates", config.duplicates, 0))
     open_rows = scored.kept if config.refine else np.ones(len(scored.kept), np.bool_)
     reasons = _earlier(scored, ~open_rows)
     for number, (reason, holds) in enumerate(failed.items()):
@@ -268,10 +301,12 @@ def sweep(scored: Scored, config: Config, option: str, values: list[float]) -> l
     return rows
 
 
+WORDS_READ, DUPLICATES_READ = Read("words", "words"), Read("duplicates", "duplicates")
 STAGE = Stage(
     name="filter",
     version=2,
-    reads=(Read("words", "words"),),
+    reads=(WORDS_READ, Read("duplicates", "duplicates", optional=True)),
+    choose_reads=choose_reads,
     writes="words",
     config=Config,
     run=run,

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechprep.artifacts import manifest, shards
-from speechprep.artifacts.schemas import WORDS
+from speechprep.artifacts.schemas import DUPLICATES, WORDS
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.pipelines import thresholds
+from speechprep.pipelines import duplicate_marks, thresholds
 from speechprep.pipelines.engine.recipe import single
 from speechprep.pipelines.stages import filter as stage
 from speechprep.pipelines.stages.align import STAGE as ALIGN
@@ -254,3 +254,40 @@ def test_a_million_rows_are_surveyed_and_swept_in_seconds(tmp_path):
     took = time.process_time() - began
     assert found["kept_rows"] == pytest.approx(1e6 * 0.8 * 0.8 * 0.9, rel=0.01)
     assert took < 10
+
+
+@pytest.fixture
+def duplicates(tmp_path):
+    marks = {"good": (None, None), "noisy": ("good", None), "shifted": (None, "good"), "both": ("good", "good")}
+    rows = [
+        {**dict.fromkeys(DUPLICATES.names), "id": id, "audio_duplicate_of": audio, "text_duplicate_of": text}
+        for id, (audio, text) in marks.items()
+    ]
+    return made.write_dataset(tmp_path / "duplicates", "duplicates", DUPLICATES, [rows[:2], rows[2:]])
+
+
+@pytest.mark.parametrize(
+    ("which", "dropped"),
+    [
+        ("audio", {"noisy": "duplicate_audio", "both": "duplicate_audio"}),
+        ("text", {"shifted": "duplicate_text", "both": "duplicate_text"}),
+        ("any", {"noisy": "duplicate_audio", "both": "duplicate_audio", "shifted": "duplicate_text"}),
+    ],
+)
+def test_marked_duplicates_are_not_kept(run_stage, words, duplicates, tmp_path, which, dropped):
+    inputs = {"words": words, "duplicates": duplicates}
+    out = run_stage(stage.STAGE, {"duplicates": which}, inputs, tmp_path / "out")
+    reasons = {r["id"]: r["reason"] for r in read(out) if not r["kept"]}
+    assert reasons == {**dropped, "silent": "no_words"}
+    folder = duplicate_marks.duplicates_folder(str(tmp_path), str(words))
+    scored = stage.load(str(words), duplicate_marks.read_folder(folder, which))
+    survey = stage.survey(scored, config(duplicates=which))
+    assert survey["kept_rows"] == len(ROWS) - len(reasons)
+    assert {r["reason"] for r in survey["reasons"] if r["rows"]} == set(reasons.values())
+
+
+def test_without_marks_the_option_names_the_command(words, tmp_path):
+    with pytest.raises(StaleArtifact, match="speechprep dedup"):
+        duplicate_marks.duplicates_folder(str(tmp_path), str(words))
+    with pytest.raises(ConfigError, match="duplicates"):
+        single(stage.STAGE, {"duplicates": "audio"}, 0, [str(words)], str(tmp_path / "out"))

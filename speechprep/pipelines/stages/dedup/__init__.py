@@ -1,0 +1,1 @@
+"""Stages `fingerprint` and `dedup`: marks of exact and near duplicates of audio and text across the corpus."""
