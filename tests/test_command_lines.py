@@ -31,6 +31,8 @@ NOT_RUN = {
     r"^eval (cra|pelm|asr|s2tt|i2t|slue-transfer) ": "needs torch; tests/models runs these commands",
     r"options\.model=|model: |--extractor hubert|--preset|--model ": "needs a model folder",
     r"--audio ": "needs a CLAP model folder",
+    r"duplicates=": "needs the dataset of the command before it",
+    r"transcripts=required": "is an error for the demo corpus, which has sounds without a transcript",
     r"center=position": "needs a sample of Whisper frames",
     r"^images ": "needs a model folder",
     r"^eval alignment run --reference run\b": "needs a corpus with word times",

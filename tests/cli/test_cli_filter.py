@@ -75,7 +75,7 @@ def test_json_is_one_document_with_everything(run_folder, capsys, tmp_path):
     assert call("filter", run_folder / "words", *arguments) == 0
     body = json.loads(capsys.readouterr().out)
     assert (body["rows"], body["kept_rows"], body["kept_seconds"]) == (20, 10, 3600.0)
-    assert body["thresholds"] == {"min_trust": 0.5, "refine": False}
+    assert body["thresholds"] == {"min_trust": 0.5, "refine": False, "duplicates": "off"}
     assert body["sweeps"][0]["option"] == "min_score"
     assert len(body["sweeps"][0]["values"]) == 11
     assert body["run"]["stages"][0]["name"] == "filter"

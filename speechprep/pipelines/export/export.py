@@ -55,6 +55,16 @@ class Exported:
         return asdict(self)
 
 
+def _thresholds(filters: Mapping[str, Any]) -> Any:
+    thresholds: Any = find_stage("filter").configure(dict(filters))
+    if thresholds.duplicates != "off":
+        raise ConfigError(
+            f"export: duplicates={thresholds.duplicates} is not read here; write the verdicts first, with: "
+            f"speechprep filter RUN --set duplicates={thresholds.duplicates} --out RUN/filtered"
+        )
+    return thresholds
+
+
 def export(
     run: str | Path | Run,
     *,
@@ -88,12 +98,7 @@ def export(
     """
     source = Source.of(run if isinstance(run, Run) else open_run(str(run)))
     form, copied = find_format(to), _audio(audio)
-    thresholds = None if filters is None else find_stage("filter").configure(dict(filters))
-    if thresholds is not None and thresholds.duplicates != "off":  # type: ignore[attr-defined]
-        raise ConfigError(
-            f"export: duplicates={thresholds.duplicates} is not read here; write the verdicts first, with: "  # type: ignore[attr-defined]
-            f"speechprep filter RUN --set duplicates={thresholds.duplicates} --out RUN/filtered"  # type: ignore[attr-defined]
-        )
+    thresholds = None if filters is None else _thresholds(filters)
     tiers = choose_tiers(form, tuple(rows), source.tiers)
     writer_class, final = form.load(), _place(str(out))
     folder = final.with_name(f"{final.name}{storage.TEMPORARY}{uuid.uuid4().hex}")
