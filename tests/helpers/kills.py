@@ -1,16 +1,20 @@
-"""Runs in a forked process that is killed (SIGKILL) at one of its operations on the disk, or at a moment."""
+"""Runs in a process that is killed (SIGKILL) at one of its operations on the disk, or at a moment."""
 
 from __future__ import annotations
 
-import faulthandler
+import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 OPERATIONS = ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir")
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["helpers.toy_chain", "apache_beam", "grpc"])
 
 
 class KillAt:
@@ -39,33 +43,43 @@ class KillAt:
         return counted
 
 
-def forked(work: Callable[[], None]) -> int:
-    """Run a function in a fork of this process; returns its exit code, negative for a signal."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        faulthandler.disable()
-        try:
-            work()
-            code = 0
-        except BaseException as error:  # noqa: BLE001 - the edge of the process
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+def forked(work: Callable[..., None], *arguments: Any) -> int:
+    """Run a function in a new process; returns its exit code, negative for a signal.
+
+    The process is a fork of a server without threads: a fork of the test process would take over the locks of its
+    gRPC threads, and could wait for them without end. The function and its arguments are pickled.
+    """
+    process = _SERVER.Process(target=_quietly, args=(work, *arguments))
+    process.start()
+    process.join()
+    code = process.exitcode
+    process.close()
+    assert code is not None
+    return code
 
 
-def operations(work: Callable[[], None]) -> int:
-    """Number of operations of a function, run in a fork of this process."""
-    reading, writing = os.pipe()
+def _quietly(work: Callable[..., None], *arguments: Any) -> None:
+    """Run a function; a failure is one line, and none of the exit handlers of the libraries run."""
+    code = 1
+    try:
+        work(*arguments)
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - the edge of the process
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
-    def counted() -> None:
-        counter = KillAt()
-        work()
-        os.write(writing, str(counter.count).encode())
 
-    assert forked(counted) == 0
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        return int(pipe.read())
+def operations(work: Callable[..., None], *arguments: Any) -> int:
+    """Number of operations of a function, run in a new process."""
+    with tempfile.TemporaryDirectory() as folder:
+        counted = Path(folder) / "operations"
+        assert forked(_count, counted, work, *arguments) == 0
+        return int(counted.read_text())
+
+
+def _count(counted: Path, work: Callable[..., None], *arguments: Any) -> None:
+    counter = KillAt()
+    work(*arguments)
+    counted.write_text(str(counter.count))

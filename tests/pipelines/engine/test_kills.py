@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import shutil
@@ -12,13 +13,20 @@ import pytest
 from helpers.kills import KillAt, forked, operations
 from helpers.toy_chain import chain, run
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+pytestmark = pytest.mark.skipif(
+    "forkserver" not in multiprocessing.get_all_start_methods(), reason="no fork server on this system"
+)
 KILLS = int(os.environ.get("SPEECHPREP_KILLS", "100"))
 
 
-def command(out: Path, workers: int, *, later: bool) -> None:
+def command(out: Path, workers: int, later: bool) -> None:
     options = {"times": 3} if later else {}
     run(chain(out, count={"bad": 10, "upto": 60}, options=options), workers=workers, rebuild=later)
+
+
+def killed(at: int, after: bool, out: Path, workers: int, later: bool) -> None:
+    KillAt(at, after=after)
+    command(out, workers, later)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -28,13 +36,10 @@ def tree(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> tuple[Path, dict[bool, dict[str, bytes]], int]:
     """A run folder, its files after the first command and after the second, and the operations of the first."""
-    import apache_beam  # noqa: F401 - imported once, before the forks
-    import grpc  # noqa: F401
-
     out = tmp_path_factory.mktemp("kills") / "run"
-    number = operations(lambda: command(out, 1, later=False))
+    number = operations(command, out, 1, False)
     files = {False: tree(out)}
-    assert forked(lambda: command(out, 1, later=True)) == 0
+    assert forked(command, out, 1, True) == 0
     files[True] = tree(out)
     return out, files, number
 
@@ -52,13 +57,8 @@ def kill(made, number: int) -> None:
             (out / name).write_bytes(content)
     for _ in range(rng.choice([1, 1, 2])):
         at, after = rng.randrange(1, count), rng.random() < 0.5
-
-        def killed(at=at, after=after) -> None:
-            KillAt(at, after=after)
-            command(out, workers, later=later)
-
-        assert forked(killed) in (-signal.SIGKILL, 0)
-    assert forked(lambda: command(out, workers, later=later)) == 0, f"kill {number}"
+        assert forked(killed, at, after, out, workers, later) in (-signal.SIGKILL, 0)
+    assert forked(command, out, workers, later) == 0, f"kill {number}"
     found = tree(out)
     assert found.keys() == files[later].keys(), f"kill {number}"
     assert found == files[later], f"kill {number}"

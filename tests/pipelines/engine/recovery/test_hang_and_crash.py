@@ -77,7 +77,7 @@ def remote_task(out: Path, kill: int):
 
 def test_a_record_that_kills_its_process_is_rejected_when_an_engine_repeats_the_task(tmp_path):
     task = remote_task(tmp_path, kill=33)
-    codes = [forked(lambda: execute(task)) for _ in range(4)]
+    codes = [forked(execute, task) for _ in range(4)]
     assert codes == [-9, -9, -9, 0]  # with the whole shard, then twice with this record
     (written,) = shards.read_batches(f"{task.folder}/part-00001-of-00004.parquet")
     rows = written.column("id").to_pylist()
@@ -100,6 +100,6 @@ def test_a_copy_of_a_task_that_still_runs_is_no_crash(tmp_path):
 def test_a_process_that_dies_outside_of_any_record_ends_with_the_shard(tmp_path):
     task = remote_task(tmp_path, kill=-1)
     late = replace(task, config={**task.config, "late": True})
-    assert [forked(lambda: execute(late)) for _ in range(3)] == [-11, -11, -11]
+    assert [forked(execute, late) for _ in range(3)] == [-11, -11, -11]
     with pytest.raises(StorageError, match=r"shard 1: its process dies, on none of its records"):
         execute(late)
