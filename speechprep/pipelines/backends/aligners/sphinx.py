@@ -24,7 +24,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -83,9 +83,20 @@ class ForcedSearch:
     def __init__(self, model: Path) -> None:
         self._model = model
         self._decoder = _decoder(model, BEAM)
-        self._wide: Any = None
-        self._looped: Any = None
         self._added: dict[Any, set[str]] = {}
+
+    # Loaded at first use: with and without loops over phones, with and without a beam.
+    @cached_property
+    def _wide(self) -> Any:
+        return _decoder(self._model, NO_BEAM)
+
+    @cached_property
+    def _looped(self) -> Any:
+        return _loop_decoder(self._model, LOOP_BEAM)
+
+    @cached_property
+    def _looped_wide(self) -> Any:
+        return _loop_decoder(self._model, NO_BEAM)
 
     def phones(self, word: str) -> list[str]:
         """Pronunciation: the first one of the dictionary, otherwise by rule. A pure function of the word.
@@ -113,13 +124,10 @@ class ForcedSearch:
             None without a path.
         """
         data = pcm(audio)
-        if ends == "part" or WILDCARD in words:
-            self._looped = self._looped or _loop_decoder(self._model)
-            return self._search(self._looped, data, words, ends)
-        path = self._search(self._decoder, data, words, ends)
-        if path is None:
-            self._wide = self._wide or _decoder(self._model, NO_BEAM)
-            path = self._search(self._wide, data, words, ends)
+        loops = ends == "part" or WILDCARD in words
+        path = self._search(self._looped if loops else self._decoder, data, words, ends)
+        if path is None and ends != "part":  # a passage is searched within the beam alone
+            path = self._search(self._looped_wide if loops else self._wide, data, words, ends)
         return path
 
     def _lookup(self, word: str) -> str | None:
@@ -251,9 +259,9 @@ def _decoder(model: Path, beam: float | None, **options: Any) -> Any:
     )
 
 
-def _loop_decoder(model: Path) -> Any:
+def _loop_decoder(model: Path, beam: float) -> Any:
     """A decoder with a word for each phone."""
-    decoder = _decoder(model, LOOP_BEAM)
+    decoder = _decoder(model, beam)
     for number, name in enumerate(sorted(PHONES)):
         decoder.add_word(LOOP_MARK + name.lower(), name, number == len(PHONES) - 1)  # the last one updates the search
     return decoder
