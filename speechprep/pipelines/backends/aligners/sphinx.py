@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import MissingBackend
-from speechprep.pipelines.backends.aligners.timing import Spoken
+from speechprep.pipelines.backends.aligners.timing import WILDCARD, Spoken
 from speechprep.tokenizers.english.letter_to_sound import PHONES, pronounce
 
 FRAME_RATE = 100  # frames of the acoustic model in a second
@@ -46,7 +46,6 @@ LOOP_BEAM = 1e-80
 LOOP_PHONE = -24.0  # log-probability of a phone in a loop
 LOOP_SKIP = -1.0  # log-probability of a word left out before or after a passage, for the nearest `LOOP_SKIPS` words
 LOOP_SKIPS = 20
-WILDCARD = "*"  # a word of unknown content: any phones, or none
 WILD_PHONE = -24.0  # log-probability of a phone in a wildcard
 LOOP_MARK = "~"  # first character of the names of the phones in loops
 MAX_HMMS = 3000  # active in a frame of recognition: twice as fast on speech, four times on noise, nearly as exact
