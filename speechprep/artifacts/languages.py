@@ -10,6 +10,11 @@ _OLD = {"iw": "he", "in": "id", "ji": "yi"}  # replaced codes of ISO 639-1
 _NAMED_IN = ("en", "de", "fr", "es", "it", "pt", "nl", "ru", "zh", "ja")  # languages of the names beside the own name
 
 
+def without_region(code: str) -> str:
+    """de of de-AT, in small letters."""
+    return re.split("[-_]", code.lower())[0]
+
+
 @lru_cache(maxsize=4096)
 def language_code(name: str | None) -> str | None:
     """The code of a language: ISO 639-1 if it has one, else ISO 639-3, without region and script.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -25,6 +26,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from speechprep.errors import ConfigError
+from speechprep.models.data.masks import cu_seqlens
 
 NAME = "speechprep_documents"  # of `attend` among the attention functions of transformers
 Kernel = Literal["auto", "dense", "split", "flex"]
@@ -104,12 +106,10 @@ def dense_mask(document_ids: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 @torch.compiler.disable
 def spans(document_ids: torch.Tensor) -> list[tuple[int, int, int]]:
     """(row, start, stop) of each document of (b, l) document ids; a stretch of padding counts as a document."""
-    rows, length = document_ids.shape
-    begins = torch.ones_like(document_ids, dtype=torch.bool)
-    begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-    starts = begins.flatten().nonzero().flatten().tolist()
-    edges = zip(starts, [*starts[1:], rows * length], strict=True)
-    return [(start // length, start % length, stop - start // length * length) for start, stop in edges]
+    length = document_ids.shape[1]
+    edges, _ = cu_seqlens(document_ids.cpu().numpy())
+    pairs = pairwise(edges.tolist())
+    return [(start // length, start % length, stop - start // length * length) for start, stop in pairs]
 
 
 def attend(
@@ -131,10 +131,10 @@ def attend(
         ConfigError: dropout in the attention with FlexAttention, which has none.
     """
     if documents is None:
-        out, _ = sdpa_attention_forward(
+        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **other
         )
-        return out, None
+        return plain
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = (states.repeat_interleave(groups, dim=1) for states in (key, value))

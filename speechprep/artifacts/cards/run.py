@@ -17,6 +17,7 @@ import yaml
 from speechprep.artifacts import storage
 from speechprep.artifacts.cards.meanings import meaning
 from speechprep.artifacts.datasets import find_kind
+from speechprep.artifacts.languages import without_region
 from speechprep.artifacts.run import Dataset, Run, open_run
 
 NAME = "README.md"
@@ -111,7 +112,7 @@ def _totals(utterances: Dataset | None) -> _Totals:
 
 
 def _front(totals: _Totals, datasets: list[Dataset]) -> dict[str, Any]:
-    codes = sorted({re.split("[-_]", language.lower())[0] for language in totals.languages})
+    codes = sorted({without_region(language) for language in totals.languages})
     named = {_LICENCES.get(re.sub(r"[\s_-]+", " ", name.lower()).strip()) for name in totals.licences}
     licence = named.pop() if len(named) == 1 else None
     size = next((name for limit, name in _SIZES if totals.rows < limit), "n>10M")

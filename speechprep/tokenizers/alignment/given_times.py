@@ -54,13 +54,16 @@ def anchors(tokens: Sequence[str], words: Sequence[str], times: Sequence[Span]) 
 
 def _fill(spans: list[Span | None], bounds: list[tuple[float | None, float | None]]) -> None:
     """Bounds of the tokens without words in their place: the neighbours with a time."""
+    after: list[float | None] = [None] * len(spans)
+    for at in range(len(spans) - 2, -1, -1):
+        following = spans[at + 1]
+        after[at] = after[at + 1] if following is None else following[0]
     before: float | None = None
     for at, span in enumerate(spans):
-        if span is None and bounds[at] == (None, None):
-            after = next((s[0] for s in spans[at:] if s is not None), None)
-            bounds[at] = before, after
-        elif span is not None:
+        if span is not None:
             before = span[1]
+        elif bounds[at] == (None, None):
+            bounds[at] = before, after[at]
 
 
 def gaps(found: Anchors) -> list[tuple[int, int, float | None, float | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from speechprep.artifacts.languages import without_region
 from speechprep.tokenizers.english.spoken import readings
 from speechprep.tokenizers.text.error_units import unicode_words
 from speechprep.tokenizers.text.markup import unmarked
@@ -9,7 +10,7 @@ from speechprep.tokenizers.text.markup import unmarked
 
 def is_english(language: str | None) -> bool:
     """True for English, and for an unknown language."""
-    return language is None or language.lower().replace("_", "-").split("-")[0] in ("en", "eng", "english")
+    return language is None or without_region(language) in ("en", "eng", "english")
 
 
 def compared_words(text: str, language: str | None = None) -> list[str]:

@@ -25,7 +25,7 @@ UNITS = {
     **_regular(hr="hour", hrs="hour", yr="year", yrs="year", wk="week", wks="week", mo="month"),
     **_regular(kw="kilowatt", mw="megawatt", gw="gigawatt", W="watt", V="volt", kv="kilovolt", kwh="kilowatt hour"),
     **_regular(mah="milliamp hour", kj="kilojoule", kcal="kilocalorie", cal="calorie", kpa="kilopascal", px="pixel"),
-    **_regular(db="decibel", ha="hectare", ac="acre", mpg="mile per gallon", rpm="revolution per minute"),
+    **_regular(db="decibel", ha="hectare", ac="acre"),
     "µm": Unit("micrometer", "micrometers"),
     "µg": Unit("microgram", "micrograms"),
     "µs": Unit("microsecond", "microseconds"),

@@ -6,6 +6,8 @@ import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from speechprep.artifacts.languages import without_region
+
 _NUMBER = re.compile(r"[-+\u2212]?\d+(?:[.,'\u2019]\d+)*%?")
 _POINT = frozenset("am ar bn en he hi ja kn ko ne te th ur zh".split())  # noqa: SIM905 - a decimal point, not a comma
 _PERCENT = {
@@ -28,12 +30,7 @@ def with_words(token: str, language: str) -> str:
     """The token with its numbers as words; unchanged without num2words, and in languages that it does not know."""
     if not any(c.isdigit() for c in token) or installed() is None:
         return token
-    return _NUMBER.sub(lambda match: _spoken(match[0], base(language)), token)
-
-
-def base(language: str) -> str:
-    """de of de-AT."""
-    return re.split("[-_]", language.lower())[0]
+    return _NUMBER.sub(lambda match: _spoken(match[0], without_region(language)), token)
 
 
 @cache

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from speechprep.tokenizers.text.numbers import base
+from speechprep.artifacts.languages import without_region
 
 # ISO 639-1 -> 639-3, for languages with rules of their own in uroman
 _CODES = {
@@ -34,7 +34,7 @@ def romanised(word: str, language: str) -> str:
         word: in any script.
         language: ISO 639-1 or 639-3 code.
     """
-    code = base(language)
+    code = without_region(language)
     latin = _uroman().romanize_string(word, lcode=_CODES.get(code, code)) if installed() else word
     plain = unicodedata.normalize("NFKD", latin).replace("\u2019", "'").lower()
     return re.sub("[^a-z']", "", plain)

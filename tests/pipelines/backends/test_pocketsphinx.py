@@ -13,7 +13,7 @@ from speechprep.demo import corpus_path
 from speechprep.errors import BadInput, ConfigError
 from speechprep.pipelines.backends.aligners import sphinx
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
-from speechprep.pipelines.backends.aligners.timing import Spoken, interpolated, written_words
+from speechprep.pipelines.backends.aligners.timing import WILDCARD, Spoken, interpolated, written_words
 from speechprep.pipelines.backends.aligners.webrtc_vad import VoiceActivity
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 
@@ -349,3 +349,12 @@ def test_markup_of_several_tokens_has_no_spoken_form(aligner, aligned):
         count = len(span.split())
         assert [w.timing for w in found[2 : 2 + count]] == ["interpolated"] * count
         assert [(w.start, w.end) for w in [*found[:2], *found[2 + count :]]] == [(w.start, w.end) for w in whole.words]
+
+
+def test_a_transcript_with_unknown_speech_is_searched_again_without_a_beam():
+    """As one without: a text that hardly fits gets times and a low score, so that its score rejects it."""
+    search = sphinx.ForcedSearch(sphinx.model_folder())
+    audio, words = sound(ROWS[0])[: 24 * 1600], ["nineteen", "eighty", "four", "five", "dollars", "and", "fifty"]
+    assert search.find(audio, words) is not None
+    placed, _ = search.find(audio, [*words, WILDCARD])
+    assert [spoken is None for spoken in placed] == [*[False] * len(words), True]

@@ -37,7 +37,7 @@ from speechprep.pipelines.backends.aligners.acceptance import PAUSE_FRAMES, TRUS
 from speechprep.pipelines.backends.aligners.boundaries import Boundaries
 from speechprep.pipelines.backends.aligners.denoise import Mode, denoised, parameters
 from speechprep.pipelines.backends.aligners.stream import StreamAligner
-from speechprep.pipelines.backends.aligners.timing import Spoken, moved, written_words
+from speechprep.pipelines.backends.aligners.timing import WILDCARD, Spoken, moved, with_wildcards, written_words
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import readings, spoken_forms, tokens
 
@@ -159,9 +159,10 @@ class PocketSphinxAligner(StreamAligner):
 
     def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
         written = tokens(text)
-        forms = _with_wildcards(text)
+        read = readings(text)
+        forms = with_wildcards((r.words for r in read), (r.unknown for r in read))
         words = [word for form in forms for word in form]
-        if not set(words) - {sphinx.WILDCARD}:
+        if not set(words) - {WILDCARD}:
             raise BadInput(
                 "no_alignable_text",
                 f"nothing in the transcript {_shown(text)} can be said in English: give an English transcript "
@@ -204,7 +205,7 @@ class PocketSphinxAligner(StreamAligner):
             stream.advance(cut * sphinx.HOP if cut < sphinx.num_frames(len(audio)) else len(audio))
         located += [None] * (len(words) - len(located))
         count = sum(spoken is not None for spoken in located)
-        if count < LEAST_LOCATED * (len(words) - words.count(sphinx.WILDCARD)):
+        if count < LEAST_LOCATED * (len(words) - words.count(WILDCARD)):
             raise BadInput(
                 "align_failed",
                 f"only {count} of the {len(words)} words of the transcript were found in the audio: "
@@ -223,7 +224,7 @@ class PocketSphinxAligner(StreamAligner):
         closed = self._search.find(cleaned, words) if fits else None
         # In noise a low score does not mean another text, so noisy audio is not searched for passages.
         # Nor is a text with wildcards, which may hold any speech.
-        searched = self.partial and cleaned is audio and sphinx.WILDCARD not in words
+        searched = self.partial and cleaned is audio and WILDCARD not in words
         if searched and (closed is None or partial_text.doubtful(closed)):
             located = partial_text.find_passages(self._search, audio, words, closed)
             if located is not None:
@@ -295,16 +296,6 @@ class PocketSphinxAligner(StreamAligner):
             return [], []
         result = self._search.find(audio, words)
         return (words, result[0]) if result is not None and mean_score(result[0]) >= RECOGNISED_SCORE else ([], [])
-
-
-def _with_wildcards(text: str) -> list[list[str]]:
-    """Spoken words of each token, with one wildcard for adjacent tokens of unknown speech."""
-    forms: list[list[str]] = []
-    wild = False
-    for reading in readings(text):
-        forms.append([sphinx.WILDCARD] if reading.unknown and not wild else reading.words)
-        wild = reading.unknown or (wild and not reading.words)
-    return forms
 
 
 def _shown(text: str, most: int = 60) -> str:

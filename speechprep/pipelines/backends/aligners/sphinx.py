@@ -24,7 +24,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import MissingBackend
-from speechprep.pipelines.backends.aligners.timing import Spoken
+from speechprep.pipelines.backends.aligners.timing import WILDCARD, Spoken
 from speechprep.tokenizers.english.letter_to_sound import PHONES, pronounce
 
 FRAME_RATE = 100  # frames of the acoustic model in a second
@@ -46,7 +46,6 @@ LOOP_BEAM = 1e-80
 LOOP_PHONE = -24.0  # log-probability of a phone in a loop
 LOOP_SKIP = -1.0  # log-probability of a word left out before or after a passage, for the nearest `LOOP_SKIPS` words
 LOOP_SKIPS = 20
-WILDCARD = "*"  # a word of unknown content: any phones, or none
 WILD_PHONE = -24.0  # log-probability of a phone in a wildcard
 LOOP_MARK = "~"  # first character of the names of the phones in loops
 MAX_HMMS = 3000  # active in a frame of recognition: twice as fast on speech, four times on noise, nearly as exact
@@ -83,9 +82,20 @@ class ForcedSearch:
     def __init__(self, model: Path) -> None:
         self._model = model
         self._decoder = _decoder(model, BEAM)
-        self._wide: Any = None
-        self._looped: Any = None
         self._added: dict[Any, set[str]] = {}
+
+    # Loaded at first use: with and without loops over phones, with and without a beam.
+    @cached_property
+    def _wide(self) -> Any:
+        return _decoder(self._model, NO_BEAM)
+
+    @cached_property
+    def _looped(self) -> Any:
+        return _loop_decoder(self._model, LOOP_BEAM)
+
+    @cached_property
+    def _looped_wide(self) -> Any:
+        return _loop_decoder(self._model, NO_BEAM)
 
     def phones(self, word: str) -> list[str]:
         """Pronunciation: the first one of the dictionary, otherwise by rule. A pure function of the word.
@@ -113,13 +123,10 @@ class ForcedSearch:
             None without a path.
         """
         data = pcm(audio)
-        if ends == "part" or WILDCARD in words:
-            self._looped = self._looped or _loop_decoder(self._model)
-            return self._search(self._looped, data, words, ends)
-        path = self._search(self._decoder, data, words, ends)
-        if path is None:
-            self._wide = self._wide or _decoder(self._model, NO_BEAM)
-            path = self._search(self._wide, data, words, ends)
+        loops = ends == "part" or WILDCARD in words
+        path = self._search(self._looped if loops else self._decoder, data, words, ends)
+        if path is None and ends != "part":  # a passage is searched within the beam alone
+            path = self._search(self._looped_wide if loops else self._wide, data, words, ends)
         return path
 
     def _lookup(self, word: str) -> str | None:
@@ -251,9 +258,9 @@ def _decoder(model: Path, beam: float | None, **options: Any) -> Any:
     )
 
 
-def _loop_decoder(model: Path) -> Any:
+def _loop_decoder(model: Path, beam: float) -> Any:
     """A decoder with a word for each phone."""
-    decoder = _decoder(model, LOOP_BEAM)
+    decoder = _decoder(model, beam)
     for number, name in enumerate(sorted(PHONES)):
         decoder.add_word(LOOP_MARK + name.lower(), name, number == len(PHONES) - 1)  # the last one updates the search
     return decoder

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from speechprep.pipelines.backends import Word
 from speechprep.tokenizers.alignment.boundary_offsets import BoundaryOffset, TimedWord, shifted
 
 DECIMALS = 4  # times are rounded to 0.1 ms, so text formats keep them unchanged
+WILDCARD = "*"  # the spoken word of a token of unknown content: any sounds, or none
 EDGE_SECONDS = 0.5  # maximal length of an untimed token before the first or after the last timed one
 
 
@@ -19,6 +20,21 @@ class Spoken:
     start: int
     end: int
     score: float
+
+
+def with_wildcards(forms: Iterable[list[str]], unknown: Iterable[bool]) -> list[list[str]]:
+    """The spoken words of each token, with one `WILDCARD` for tokens of unknown content that follow each other.
+
+    Args:
+        forms: the spoken words of each token; none for a token without a spoken form.
+        unknown: for each token, True if it stands for speech of unknown content; it has no spoken words then.
+    """
+    result: list[list[str]] = []
+    wild = False
+    for form, is_unknown in zip(forms, unknown, strict=True):
+        result.append([WILDCARD] if is_unknown and not wild else form)
+        wild = is_unknown or (wild and not form)
+    return result
 
 
 def written_words(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from speechprep.pipelines.backends.aligners.timing import WILDCARD, with_wildcards
 from speechprep.tokenizers.english.compared import is_english
 from speechprep.tokenizers.english.spoken import readings
 from speechprep.tokenizers.text import numbers, romanise
@@ -17,7 +18,6 @@ from speechprep.tokenizers.text.markup import Marked, unmarked
 from speechprep.tokenizers.text.scripts import is_unspaced, pieces
 
 STAR = -1  # letter id of a wildcard: any sound
-WILDCARD = "*"  # the spoken word of a token of unknown content
 
 
 class SpokenText(NamedTuple):
@@ -49,15 +49,15 @@ def spoken_text(text: str, language: str, letters: Mapping[str, int]) -> SpokenT
     else:
         words = [_plain_words(token, language) for token in marked]
     forms: list[list[str]] = []
-    wild = False
     for token, form in zip(marked, words, strict=True):
         form = form or _plain_words(token, language)
         form = [_in_letters(word, language, letters, latin=latin) for word in form]
-        form = [word for word in form if any(c in letters for c in word)]
-        unknown = not form and (token.unknown or any(c.isalnum() for c in token.text))
-        forms.append([WILDCARD] if unknown and not wild else form)
-        wild = unknown or (wild and not form)
-    return SpokenText([text[start:stop] for start, stop in spans], forms)
+        forms.append([word for word in form if any(c in letters for c in word)])
+    unknown = [
+        not form and (token.unknown or any(c.isalnum() for c in token.text))
+        for token, form in zip(marked, forms, strict=True)
+    ]
+    return SpokenText([text[start:stop] for start, stop in spans], with_wildcards(forms, unknown))
 
 
 def _spans(text: str, *, split: bool) -> list[tuple[int, int]]:
