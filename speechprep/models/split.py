@@ -36,16 +36,16 @@ def held_out(ids: Sequence[str], share: float, group: str | None = None) -> NDAr
     return validation
 
 
-def unseen_of(config: Any) -> Callable[[Sequence[str]], NDArray[np.bool_]]:
+def unseen_of(split: dict[str, Any]) -> Callable[[Sequence[str]], NDArray[np.bool_]]:
     """Function of ids that selects the validation split of a trained model.
 
     Args:
-        config: configuration of the model.
+        split: arguments of `held_out` in the configuration of the model; empty without a split.
 
     Raises:
         ConfigError: the model was trained without a validation split.
     """
-    if not config.held_out:
+    if not split:
         raise ConfigError("the model was trained on all utterances (validation = 0); evaluate it on another run")
 
-    return lambda ids: held_out(ids, **config.held_out)
+    return lambda ids: held_out(ids, **split)

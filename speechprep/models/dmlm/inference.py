@@ -87,7 +87,8 @@ def generate_texts(
     """
     config = cast(DmlmConfig, model.config)
     config.token(task_token(name))  # raises ConfigError for a task without a token
-    task = TaskSequences(name, corpus, config, needs_target=False, selects=unseen_of(config) if unseen else None)
+    selects = unseen_of(config.held_out) if unseen else None
+    task = TaskSequences(name, corpus, config, needs_target=False, selects=selects)
     close = config.token("</TEXT>")
     allowed = allowed_tokens(config.vocab_size, [], [close, *text.text_ids.tolist()])
     prompts = [task.prompt(i) for i in range(len(task))]

@@ -212,7 +212,7 @@ def _pairs(folder: str, runs: list[str], options: PairOptions) -> tuple[Any, Any
         )
     ]
     if options.unseen:
-        keep = unseen_of(model.config)([pair.id for pair in pairs])
+        keep = unseen_of(model.config.held_out)([pair.id for pair in pairs])
         pairs = [pair for pair, kept in zip(pairs, keep, strict=True) if kept]
         if not pairs:
             listed = ", ".join(runs)

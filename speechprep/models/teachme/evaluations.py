@@ -67,8 +67,7 @@ def agreements(model: str, runs: list[str], options: MatchOptions) -> tuple[list
         )
     kept = np.ones(len(texts.rows), np.bool_)
     if options.unseen:
-        config = replace_held_out(student.config)
-        kept = unseen_of(config)(texts.ids)
+        kept = unseen_of(student.config.speechprep.get("held_out") or {})(texts.ids)
     numbers = np.flatnonzero(kept)
     if len(numbers) < 2:
         raise BadInput("too_few_texts", f"{runs[0]} has {len(numbers)} texts to match; at least two are needed")
@@ -86,12 +85,6 @@ def agreements(model: str, runs: list[str], options: MatchOptions) -> tuple[list
     agreement = np.full((len(rows), len(rows)), np.nan)
     agreement[examples.rows] = np.concatenate(parts)
     return rows, agreement, np.isfinite(agreement).all(1)
-
-
-def replace_held_out(config: Any) -> Any:
-    """The configuration with the validation split where `unseen_of` looks for it."""
-    config.held_out = config.speechprep.get("held_out") or {}
-    return config
 
 
 def match(name: str, rows: list[Any], agreement: F64, usable: NDArray[np.bool_], options: MatchOptions) -> Score:
