@@ -25,7 +25,7 @@ demo: $(STAMP)   ## real speech to training shards, in under a minute: look at d
 
 test: $(STAMP)   ## all tests, fast ones first
 	$(BIN)/python -m pytest -n auto -m "not slow and not long"
-	$(BIN)/python -m pytest -m "slow and not long"
+	$(BIN)/python -m pytest -n auto -m "slow and not long"
 
 test-long: $(STAMP) ## tests marked `long`, then the property tests ROUNDS times with new random examples
 	$(BIN)/python -m pytest -n auto -m long --timeout 3600 || test $$? -eq 5  # 5: no test has the marker

@@ -63,12 +63,17 @@ def read_rows(path: str) -> Iterator[tuple[int, Any]]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     is_json = lower.removesuffix(".gz").endswith(".jsonl")
-                    yield number, _object(path, number, line) if is_json else line.strip()
+                    yield number, json_object(path, number, line) if is_json else line.strip()
         except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, OSError) as error:
             raise BadInput("bad_row", f"{path}: after line {number}: {error}; restore the file") from error
 
 
-def _object(path: str, number: int, line: str) -> dict[str, Any]:
+def json_object(path: str, number: int, line: str) -> dict[str, Any]:
+    """The object in a line of a JSONL file.
+
+    Raises:
+        BadInput: `bad_row`: not JSON, or not an object.
+    """
     try:
         row = json.loads(line)
     except ValueError as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from speechprep.artifacts import storage
+from speechprep.artifacts.text_files import json_object
 from speechprep.errors import BadInput, ConfigError
 
 _TRN = re.compile(r"(.*)\(([^()\s]+)\)\s*")
@@ -124,13 +124,7 @@ def _cells(path: str, reader: csv.DictReader[str]) -> Iterator[tuple[int, Row]]:
 def _json(path: str, number: int, line: str) -> Row:
     if not line.strip():
         return {}
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise BadInput("bad_row", f"{path}:{number}: not JSON ({error}); correct the line") from error
-    if not isinstance(row, dict):
-        raise BadInput("bad_row", f"{path}:{number}: not a JSON object; write one object in each line")
-    return row
+    return json_object(path, number, line)
 
 
 def _trn(path: str, number: int, line: str) -> Row:
