@@ -143,13 +143,13 @@ def _made_of(step: Step, inputs: dict[str, Manifest]) -> dict[str, Any]:
         "seed": step.seed,
         "backend": backend,
         "inputs": {role: source.fingerprint for role, source in inputs.items()},
-        "sources": [storage.absolute(source) for source in step.sources] if step.stage.plan else [],
+        "sources": sorted(map(storage.absolute, step.sources)) if step.stage.plan else [],
     }
 
 
 def _base_task(step: Step, work: str | None) -> Task:
     """The fields shared by all tasks of a step."""
-    inputs = step.inputs.values() or step.sources
+    inputs = step.inputs.values() or sorted(step.sources, key=storage.absolute)
     return Task(
         stage=step.stage.name,
         config=step.config.stored(),

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -107,6 +108,24 @@ def test_order_and_workers_never_show(run_stage, tmp_path: Path, shards: int):
     assert len(found[0]) == shards
     assert found[0] == found[1] == found[2]
     assert [row["id"] for row in table(tmp_path / "w1")] == [f"u{i:03d}" for i in range(40)]
+
+
+def test_the_order_of_the_inputs_changes_no_byte_of_the_folder(run_stage, tmp_path: Path):
+    """Rows, rejects with their retry commands, commit records and the manifest; a run goes on in another order."""
+    inputs = [corpus(tmp_path / name, n) for name, n in (("a", 3), ("b", 2), ("c", 1))]  # their ids collide
+    (tmp_path / "other").mkdir()
+    for n in range(4):
+        (tmp_path / "other" / f"own{n}.flac").write_bytes(sound(n))
+    inputs.append(tmp_path / "other")
+    runs = []
+    for order in (inputs, inputs[::-1], random.Random(1).sample(inputs, 4)):
+        out = run_stage(STAGE, {"shards": 2}, sources=order)
+        runs.append({p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()})
+        assert len(table(out, "_rejects")) == 3 + 2  # u000 in three inputs, u001 in two
+        shutil.rmtree(out)
+    assert runs[0] == runs[1] == runs[2]
+    run_stage(STAGE, {"shards": 2}, sources=inputs)
+    assert run_stage(STAGE, {"shards": 2}, sources=inputs[::-1]) == out  # complete in the other order, too
 
 
 def test_a_second_run_does_nothing_and_a_changed_file_is_noticed(run_stage, tmp_path: Path):
