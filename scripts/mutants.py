@@ -11,6 +11,7 @@ import ast
 import random
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from mutation_operators import LOGGING, OPERATORS, PACKAGE, Mutation, Source, name_of
@@ -86,8 +87,9 @@ def candidates(source: Source) -> list[Mutation]:
     return sorted(set(mutations))
 
 
+@cache
 def rooms(root: Path) -> dict[str, list[Mutation]]:
-    """Candidates by room; rooms without any are left out."""
+    """Candidates by room; rooms without any are left out. The files are read once."""
     by_room: dict[str, list[Mutation]] = {}
     for path in sorted((root / PACKAGE).rglob("*.py")):
         relative = path.relative_to(root)
@@ -111,7 +113,7 @@ def draw(root: Path, n: int, seed: int, only: tuple[str, ...] = ()) -> list[Muta
 
     Within a room the operator is drawn first, so that rare operators have their share.
     """
-    left = {room: sites for room, sites in rooms(root).items() if not only or room in only}
+    left = {room: list(sites) for room, sites in rooms(root).items() if not only or room in only}
     order = random.Random(seed)
     drawn: list[Mutation] = []
 

@@ -1,7 +1,7 @@
 """Units of error rates for every script: words, with single signs where a script has no spaces, and characters.
 
 Text is in the composed form NFC, without case. Punctuation and symbols separate words, except an apostrophe or hyphen
-inside a word. Marks (vowel signs, tones, accents) belong to their word.
+inside a word of a script with spaces. Marks (vowel signs, tones, accents) belong to their word.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def unicode_words(text: str) -> list[str]:
     kept = [c if _in_word(c) else " " for c in text]
     for i in range(1, len(text) - 1):
         if text[i] in "'-\u2010\u2011" and kept[i - 1] != " " and _in_word(text[i + 1]):
-            kept[i] = text[i]
+            kept[i] = " " if is_unspaced(text[i - 1 : i + 2]) else text[i]
     return split_unspaced("".join(kept))
 
 

@@ -26,6 +26,7 @@ TABLE = """
 Cafe\u0301 don’t well-known => café don't well-known
 co\u00adoperate – yes => cooperate yes
 2024年5月 => 2024 年 5 月
+0'㐀 あ-a => 0 㐀 あ a
 'quoted' => quoted
 STRASSE Straße => strasse strasse
 """.strip().splitlines()
@@ -41,7 +42,7 @@ def test_white_space_between_unspaced_signs_is_no_character():
     assert characters("你 好  世界 hello  you") == "你好世界 hello you"
 
 
-@given(st.text(max_size=40))
+@given(st.text(max_size=40) | st.text(alphabet="'-\u2010a0e\u0301㐀あーเี้. ", max_size=12))
 def test_the_form_of_composition_and_case_do_not_matter(text):
     words = unicode_words(text)
     assert unicode_words(unicodedata.normalize("NFD", text)) == words
