@@ -6,6 +6,7 @@ A change shows here first. After a wanted one: SPEECHPREP_UPDATE_SURFACE=1 pytes
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ GOLDEN = Path(__file__).with_name("surface.txt")
 SHARED_NAMES = {"--input", "--out", "--set", "--seed", "--json"}
 
 
+@cache
 def commands() -> dict:
     program = app.build()
     found = {"": program}
