@@ -6,11 +6,13 @@ All access goes through the command line and public functions. The run folder is
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from speechprep.artifacts.manifest import digest
+from speechprep.cli import main
 from speechprep.models.data import Reader, Source, VocabularyMetadata
 from speechprep.pipelines.report import build_report
 
@@ -58,15 +61,10 @@ TEXTS = {
 
 def speechprep(*arguments: object) -> Any:
     """Standard output of a command, which must succeed, as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "speechprep", *map(str, arguments), "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.strip()
+    with redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit) as left:
+        main([*map(str, arguments), "--json"])
+    assert not left.value.code
+    lines = printed.getvalue().strip()
     return json.loads(lines) if arguments[0] != "decode" else [json.loads(line) for line in lines.splitlines()]
 
 
