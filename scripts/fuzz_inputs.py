@@ -7,19 +7,23 @@
 Each input is one layout of `tests/helpers/layouts.py` with one to three changed files. An input passes if `ingest`
 lists it and examines its audio within the time limit, and if each record is a row or a reject with a reason. An error
 for the user (`ConfigError`) also passes: it names an input that cannot be read at all. The exit code is 1 for any other
-error, and for a time limit.
+error, for a time limit, and for a crash of the process. The inputs run in a child process; after a crash, another one
+goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import faulthandler
+import json
+import os
 import random
 import signal
 import sys
 import tempfile
 import traceback
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -33,6 +37,7 @@ from speechprep.errors import BadInput, ConfigError  # noqa: E402
 from speechprep.pipelines.sources.dialect import find_dialect  # noqa: E402
 from speechprep.pipelines.stages import ingest  # noqa: E402
 
+FAULTS = ("error", "hang", "crash")
 LIMIT = 10  # seconds of CPU time for one input
 WALL = 120  # seconds for one input, for waiting without an end
 TOKENS = (
@@ -107,7 +112,7 @@ def ingested(place: Path, scratch: Path) -> tuple[int, int]:
             except BadInput as error:
                 source = error
         file = ingest.examine(source, keep=entry["archive"] is not None)
-        row = ingest._row(entry, file, verify=False)
+        row = ingest._row(entry, file, time_limit=float(LIMIT), verify=False)
         rejects += isinstance(row, BadInput)
         rows += not isinstance(row, BadInput)
     return rows, rejects
@@ -146,6 +151,32 @@ def outcome(number: int, seed: int, folder: Path) -> tuple[str, str]:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
+def outcomes(numbers: list[int], seed: int) -> Iterator[tuple[int, str, str]]:
+    """(number, result, detail) of each input, computed in child processes; the result of a crash is crash."""
+    while numbers:
+        receive, send = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(receive)
+            with os.fdopen(send, "w") as pipe:
+                for number in numbers:
+                    with tempfile.TemporaryDirectory() as folder:
+                        print(json.dumps([number, *outcome(number, seed, Path(folder))]), file=pipe, flush=True)
+            os._exit(0)
+        os.close(send)
+        done = 0
+        with os.fdopen(receive) as pipe:
+            for line in pipe:
+                number, result, detail = json.loads(line)
+                done += 1
+                yield number, result, detail
+        _, status = os.waitpid(child, 0)
+        if status and done < len(numbers):
+            yield numbers[done], "crash", f"{drawn(numbers[done], seed)[0]}: status {status}"
+            done += 1
+        numbers = numbers[done:]
+
+
 def main() -> None:
     """Run the inputs and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -157,14 +188,14 @@ def main() -> None:
     signal.signal(signal.SIGALRM, _stop)
     signal.signal(signal.SIGPROF, _stop)
     faulthandler.enable()
-    numbers = [options.only] if options.only is not None else range(options.first, options.first + options.count)
+    numbers = [options.only] if options.only is not None else [*range(options.first, options.first + options.count)]
     counts: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
-    for number in numbers:
-        with tempfile.TemporaryDirectory() as folder:
-            result, detail = outcome(number, options.seed, Path(folder))
+    for number, result, detail in outcomes(numbers, options.seed):
         counts[result] += 1
-        if result in ("error", "hang"):
+        if counts.total() % 1000 == 0:
+            print(f"{counts.total():,} inputs, up to number {number}", flush=True)
+        if result in FAULTS:
             lines = detail.strip().splitlines()
             kinds[f"{lines[-1]} {lines[-3].strip() if len(lines) > 3 else ''}"[:300]] += 1
             if kinds.total() <= 40 or options.only is not None:
@@ -174,7 +205,7 @@ def main() -> None:
     print(", ".join(f"{count:,} {result}" for result, count in sorted(counts.items())))
     for kind, count in kinds.most_common():
         print(f"{count:,} x {kind}")
-    sys.exit(1 if counts["error"] or counts["hang"] else 0)
+    sys.exit(1 if any(counts[fault] for fault in FAULTS) else 0)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def vector_schema(dim: int) -> pa.Schema:
 UTTERANCES = pa.schema(
     [
         ("id", pa.string()),
-        ("audio", pa.string()),  # URI; null where audio_bytes holds the encoded file
+        ("audio", pa.string()),  # URI; null where audio_bytes holds the encoded file, and in text without audio
         ("audio_bytes", pa.large_binary()),
         ("offset", pa.float64()),  # where the utterance starts in its audio
         ("duration", pa.float64()),

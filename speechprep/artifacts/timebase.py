@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +29,11 @@ class FrameGrid:
     stride: int
     window: int
     padded: bool = False
+
+    @classmethod
+    def of_extra(cls, extra: Mapping[str, Any]) -> FrameGrid:
+        """The grid in `extra` of a manifest. Token rows of text without units have none: 1 s, used for no time."""
+        return cls(**extra["grid"]) if extra.get("grid") else cls(1, 1, 1)
 
     @property
     def rate(self) -> float:

@@ -8,7 +8,7 @@ _ANY = {  # the same in each dataset
     "id": "id of the utterance",
     "audio": "URI of the audio file; null if the audio is stored",
     "offset": "start in the audio file, in seconds",
-    "duration": "seconds",
+    "duration": "seconds; null: text without audio",
     "speaker": "speaker of the corpus",
     "language": "language, detected or of the corpus",
     "split": "split of the corpus",

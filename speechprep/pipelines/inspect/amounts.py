@@ -183,9 +183,9 @@ def _import_codebook(folder: CheckedFolder, task: list[Shard]) -> Amounts:
 
 
 def _subword(folder: CheckedFolder, task: list[Shard]) -> Amounts:
-    units = folder.input("units")
+    units, texts = folder.input("units"), folder.input("utterances")
     if units is None:
-        return Amounts({"utterances": None, "frames": None})
+        return Amounts({"utterances": texts.rows if texts is not None else None, "frames": None})
     counts: Counter[str] = Counter(utterances=0, frames=0)
     for batch in units.batches(["units"], rows=ROWS):
         counts.update(utterances=batch.num_rows, frames=list_items(batch, "units"))
@@ -205,9 +205,20 @@ def _interleave(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     joined: dict[str, float | None] = dict.fromkeys(
         ("utterances", "words", "without_words", "without_units", "words_not_kept")
     )
-    if not folder.absent("units", "words"):
+    if not folder.absent("utterances") and folder.input("utterances") is not None:
+        joined |= _texts_alone(folder.input("utterances"), task)
+    elif not folder.absent("units", "words"):
         joined |= _joined(folder.input("units"), folder.input("words"), task)
     return Amounts({**counts, **joined})
+
+
+def _texts_alone(utterances: Dataset | None, task: list[Shard]) -> dict[str, int]:
+    """Counts of text without audio, as in the stage `interleave`."""
+    counts: Counter[str] = Counter(utterances=0, words=0, without_words=0, without_units=0, words_not_kept=0)
+    for batch in batches_of(utterances, task, ["text"]) if utterances is not None else ():
+        words = sum(len(text.split()) for text in batch.column("text").to_pylist() if text)
+        counts.update(utterances=batch.num_rows, without_units=batch.num_rows, words=words)
+    return dict(counts)
 
 
 def _joined(units: Dataset | None, words: Dataset | None, task: list[Shard]) -> dict[str, int]:

@@ -29,6 +29,7 @@ _ROWS = 512
 _SOURCE_COLUMNS = {
     "words": ["id", "words.list.element.text", "words.list.element.start", "words.list.element.end"],
     "units": ["id", "units"],
+    "utterances": ["id", "text"],
 }
 
 
@@ -106,7 +107,7 @@ def load_vocabulary(folder: str) -> Vocabulary:
 def _decode_tokens(
     tokens: Dataset, vocab: Vocabulary, wanted: frozenset[str] | None, words: str | None
 ) -> Iterator[Decoded]:
-    grid = FrameGrid(**tokens.extra["grid"])
+    grid = FrameGrid.of_extra(tokens.extra)
     spoken = open_dataset(words) if words is not None else None
     for shard in tokens.shards:
         spelled = _spellings(spoken, shard) if spoken is not None else {}
@@ -203,16 +204,17 @@ def verify_tokens(tokens: Dataset, shard: str, inputs: Mapping[str, Dataset]) ->
     Args:
         tokens: the folder of `tokens`.
         shard: file name in it.
-        inputs: the folders of "units" and "subword", and of "words" if the tokens have words.
+        inputs: the folders of "units" and "subword", and of "words" if the tokens have words; or the folders of
+            "utterances" and "subword", for text without audio.
     """
-    grid = FrameGrid(**tokens.extra["grid"])
+    grid = FrameGrid.of_extra(tokens.extra)
     vocab = load_vocabulary(inputs["subword"].uri)
-    units = _SourceRows(inputs["units"], shard, "units")
-    words = _SourceRows(inputs["words"], shard, "words") if "words" in inputs else None
+    units = _SourceRows(inputs["units"], shard, "units") if "units" in inputs else None
+    words = next((_SourceRows(inputs[kind], shard, kind) for kind in ("words", "utterances") if kind in inputs), None)
     for batch in tokens.batches(shard=shard, rows=_ROWS):
         rows = batch.to_pylist()
         ids = list(dict.fromkeys(row["id"] for row in rows))
-        unit_rows, word_rows = units.of(ids), words.of(ids) if words is not None else {}
+        unit_rows, word_rows = (source.of(ids) if source is not None else {} for source in (units, words))
         for row in rows:
             error = mismatch(row, word_rows.get(row["id"]), unit_rows.get(row["id"]), vocab, grid)
             if error:
@@ -233,6 +235,11 @@ class _SourceRows:
         new = [id for id in ids if id not in self._last]
         where = positions(pa.chunked_array([new], pa.string()), self._ids)
         rows = (row for batch in self._window.take(where[where >= 0]) for row in batch.to_pylist())
-        new_rows = {row["id"]: row[self.kind] or [] for row in rows}
+        new_rows = {row["id"]: self._values(row) for row in rows}
         self._last = {**new_rows, **{id: self._last[id] for id in ids if id in self._last}}
         return self._last
+
+    def _values(self, row: dict[str, Any]) -> list[Any]:
+        if self.kind == "utterances":
+            return [{"text": word, "start": 0.0, "end": 0.0} for word in (row["text"] or "").split()]
+        return row[self.kind] or []

@@ -104,10 +104,13 @@ class RowChecks:
                 yield f"{shard.name}: {len(lost)} {role} are neither here nor rejected, for example {lost[0].as_py()!r}"
 
     def check_utterances(self, shard: Shard) -> None:
-        """Durations and offsets are finite and not negative."""
-        for batch in self._batches(shard, ["id", "duration", "offset", "audio"]):
+        """Durations and offsets are finite and not negative; a row without audio has none, and a text."""
+        for batch in self._batches(shard, ["id", "duration", "offset", "audio", "sample_rate", "text"]):
             duration, offset = (_floats(batch.column(name)) for name in ("duration", "offset"))
             bad = ~(np.isfinite(duration) & (duration >= 0) & (np.nan_to_num(offset) >= 0))
+            columns = [batch.column(name).is_valid() for name in ("audio", "duration", "sample_rate")]
+            without_audio = ~np.logical_or.reduce([np.asarray(column) for column in columns])
+            bad &= ~(without_audio & np.asarray(batch.column("text").is_valid()))
             self.count(batch, bad, "have no usable duration or offset")
 
     def check_words(self, shard: Shard) -> None:
@@ -163,9 +166,9 @@ class RowChecks:
         """Each row decodes to the words, units and times of its inputs."""
         from speechprep.pipelines.inspect.decode import verify_tokens
 
-        inputs = {role: self.input(role) for role in ("words", "units", "subword")}
+        inputs = {role: self.input(role) for role in ("words", "units", "utterances", "subword")}
         datasets = {role: dataset for role, dataset in inputs.items() if dataset is not None}
-        if "units" not in datasets or "subword" not in datasets:
+        if not {"units", "utterances"} & datasets.keys() or "subword" not in datasets:
             return
         try:
             yield from verify_tokens(self.dataset, shard.name, datasets)

@@ -48,7 +48,7 @@ def choose(run: Run, speech: Speech) -> list[Chosen]:
     chosen = []
     for why, because, ident, shard in picked:
         row = utterances.find(ident, shard)
-        if row is not None:
+        if row is not None and row["duration"] is not None:  # text without audio has nothing to draw
             spoken = words.find(ident, shard) if words else None
             if spoken and not spoken["kept"]:
                 because += f" It was not kept: {spoken['reason']}."

@@ -106,7 +106,7 @@ def locate(uri: str, format: str = "auto", options: Options | None = None) -> li
     dialect = find_dialect(format)
     if not folder:
         return [(AUDIO if dialect.name == "folder" else dialect.name, uri)]
-    if dialect.name == "folder":
+    if dialect.whole:
         return [(dialect.name, uri)]
     places = _folders_below(uri, dialect) or [storage.join(uri, n) for n in tree.names_in(uri) if dialect.matches(n)]
     places = places or _files_below(uri, dialect) or ([uri] if dialect.folder is not None else [])

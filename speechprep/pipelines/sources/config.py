@@ -38,7 +38,7 @@ class Config(StageConfig):
         "auto",
         description="form of the input; auto: recognised by its content. Folders: folder, librispeech, ljspeech, "
         "commonvoice, vctk, timit, kaldi, shar. Files: jsonl, table, filelist, parquet, arrow, tar, zip, nemo_tarred, "
-        "lhotse, fairseq, timed. Installed packages add others",
+        "lhotse, fairseq, timed. Text without audio: text, never recognised by itself. Installed packages add others",
     )
     shards: int | None = Field(
         None, ge=1, description="number of output shards; default: up to 16, then one for 512 utterances"

@@ -152,6 +152,7 @@ class Dialect:
         folder: True for a folder of this dialect; `read` then gets the folder.
         subtree: the folders below a folder of this dialect belong to it.
         general: recognises a syntax, and no particular form.
+        whole: reads a folder with all folders below at once if the user names this dialect, and reports its files.
         archive: URI -> open reader, for container files.
     """
 
@@ -163,6 +164,7 @@ class Dialect:
     folder: Callable[[Folder], bool] | None = None
     subtree: bool = False
     general: bool = False
+    whole: bool = False
     archive: Callable[[str], AbstractContextManager[ArchiveReader]] | None = None
 
     def matches(self, name: str) -> bool:

@@ -138,7 +138,7 @@ class Entry:
     Attributes:
         id: unique in the dataset. Empty: derived from `place`.
         where: its place in the input ("manifest.jsonl:12"), for messages.
-        audio: URI of the audio file, or of its archive.
+        audio: URI of the audio file, or of its archive; empty: text without audio.
         offset: seconds from the start of the file; None: the whole file is the utterance, and `duration` is unverified.
         words: {text, start, end} in seconds from the start of the utterance.
         archive: dialect of the container ("tar", "zip", "parquet", "arrow") if `audio` is one; `member` is then the

@@ -66,7 +66,7 @@ def in_folder(
         chosen: names of the files to read; None: all of the audio.
     """
     place = storage.join(root, folder) if folder else root
-    audio = [n for n in (names if chosen is None else chosen) if chosen is not None or _is_audio(place, n)]
+    audio = [n for n in (names if chosen is None else chosen) if chosen is not None or is_audio_file(place, n)]
     if not audio:
         return
     beside = _Beside(names)
@@ -161,7 +161,8 @@ def is_sidecar(name: str, audio_keys: set[str]) -> bool:
     return is_sidecar_form(name) and _nfc(name).split(".")[0] in audio_keys
 
 
-def _is_audio(place: str, name: str) -> bool:
+def is_audio_file(place: str, name: str) -> bool:
+    """Whether a file of a folder is audio: by its suffix, else by its first bytes."""
     if is_audio(name):
         return True
     suffix = posixpath.splitext(name)[1]
@@ -170,7 +171,7 @@ def _is_audio(place: str, name: str) -> bool:
 
 def holds_audio(place: str, names: list[str]) -> bool:
     """Whether a folder has an audio file."""
-    return any(_is_audio(place, name) for name in names)
+    return any(is_audio_file(place, name) for name in names)
 
 
 def _is_sound(uri: str) -> bool:
@@ -188,4 +189,5 @@ DIALECT = Dialect(
     read=read,
     file=lambda head: sounds_like_audio(head.data) or is_audio(head.name),
     general=True,
+    whole=True,
 )

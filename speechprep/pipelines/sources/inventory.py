@@ -14,13 +14,16 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.manifest import Shard
+from speechprep.errors import ConfigError
 from speechprep.pipelines.sources.entry import printable
 from speechprep.pipelines.sources.files import Omitted, walk
 from speechprep.pipelines.sources.trees import tree
@@ -169,6 +172,31 @@ def transcript_counts(shards: Iterable[Shard]) -> dict[str, int]:
         rows += shard.rows
         with_transcript += int(shard.counters.get("with_transcript", 0))
     return {"with_transcript": with_transcript, "without_transcript": rows - with_transcript}
+
+
+def require_transcripts(payloads: Iterable[Path], inventory: Inventory) -> None:
+    """The check of the option `transcripts=required`.
+
+    Args:
+        payloads: the listings of the shards.
+        inventory: the files of the inputs.
+
+    Raises:
+        ConfigError: a record without a transcript, or a transcript in an unknown form.
+    """
+    missing = total = 0
+    for payload in payloads:
+        texts = pq.read_table(payload, columns=["text"]).column("text")
+        missing += texts.null_count
+        total += len(texts)
+    if not missing and not inventory.not_understood:
+        return
+    unused = inventory.facts()["unused_transcripts"]
+    names = f"; not used: {names_of(unused)}" if unused["count"] else ""
+    raise ConfigError(
+        f"transcripts=required: {missing:,} of {total:,} records have no transcript{names}; "
+        "add the transcripts, convert them to a form that is read, or set transcripts=optional"
+    )
 
 
 def sentence(facts: dict[str, Any]) -> str:

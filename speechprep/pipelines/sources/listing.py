@@ -68,6 +68,7 @@ def plan(
     *,
     forms: str,
     thing: str,
+    remedy: str = "",
     inventory: Inventory | None = None,
 ) -> ShardPlan:
     """The records of all inputs, dealt to shards; see `deal`.
@@ -78,6 +79,7 @@ def plan(
         shards, scratch: see `deal`.
         forms: possible inputs, for the message.
         thing: name of a record, for the message.
+        remedy: end of the message for inputs without a record.
         inventory: receives the audio files; its counts become facts of the plan.
 
     Raises:
@@ -87,7 +89,7 @@ def plan(
         raise ConfigError(f"no input; give {forms} with --input")
     planned = deal(chain.from_iterable(map(records, inputs)), shards, scratch, inventory, common_folder(inputs))
     if not planned.rejects and not any(pq.read_metadata(path).num_rows for path in planned.payloads):
-        raise ConfigError(f"no {thing} in {', '.join(inputs)}; give another input")
+        raise ConfigError(f"no {thing} in {', '.join(inputs)}; give another input{remedy}")
     if inventory is None:
         return planned
     inventory.finish(inputs)

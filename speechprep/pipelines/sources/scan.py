@@ -211,7 +211,7 @@ def has_plain_audio(layout: Layout) -> bool:
 def read_part(name: str, place: str, options: Options) -> Iterator[Record]:
     """The records of one part: a file or folder in one dialect."""
     dialect = find_dialect(name)
-    if not tree.is_dir(place):
+    if not dialect.whole and not tree.is_dir(place):
         options.ledger.use(place, "archive" if name in ("tar", "zip") else "manifest")
     for record in dialect.read(place, options):
         yield placed(record, options)
@@ -219,7 +219,7 @@ def read_part(name: str, place: str, options: Options) -> Iterator[Record]:
 
 def placed(record: Record, options: Options) -> Record:
     """The record; audio inside an archive as a member of the archive."""
-    if not isinstance(record, Entry) or record.archive is not None:
+    if not isinstance(record, Entry) or record.archive is not None or not record.audio:
         return record
     try:
         found = tree.member_of(record.audio)

@@ -20,6 +20,8 @@ Rejected, one row each:
 Absolute paths and URIs in a manifest are read unchanged, because the user wrote them. Relative paths start from the
 manifest's folder, or from `audio_root` and stay below it. Those of a remote manifest lead to its parent at most.
 
+With `format=text` each record is a text without audio; its columns of the audio are null.
+
 A record with a channel is one channel of its segment. It is stored as embedded FLAC.
 """
 
@@ -36,14 +38,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.languages import language_code
 from speechprep.artifacts.media import audio
 from speechprep.artifacts.media.audio import AudioInfo
 from speechprep.artifacts.schemas import UTTERANCES
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import BadInput
 from speechprep.pipelines import sources
 from speechprep.pipelines.engine.recovery.time_limit import limited, limited_blocks, result_or_reject
 from speechprep.pipelines.engine.stage import ShardPlan, Stage
@@ -51,8 +52,9 @@ from speechprep.pipelines.sources import listing
 from speechprep.pipelines.sources.config import Config
 from speechprep.pipelines.sources.dialect import ArchiveReader, find_dialect
 from speechprep.pipelines.sources.entry import Options, Record
-from speechprep.pipelines.sources.inventory import Inventory, names_of, sentence, transcript_counts, warning
+from speechprep.pipelines.sources.inventory import Inventory, require_transcripts, sentence, transcript_counts, warning
 from speechprep.pipelines.sources.timed.word_times import check_words
+from speechprep.pipelines.text_rows import text_row
 
 if TYPE_CHECKING:
     from speechprep.pipelines.engine.context import ShardContext
@@ -90,29 +92,15 @@ def plan(config: Config, inputs: list[str], scratch: Path) -> ShardPlan:
         return listing.with_defaults(sources.read(uri, config.format, options), stated)
 
     forms = "a folder, manifest, table or archive"
+    thing, remedy = "audio and no record", ", or set --set format=text for text without audio"
+    if config.format == "text":
+        thing, remedy = "text", ", or name the column of the text with --set columns.text=NAME"
     planned = listing.plan(
-        inputs, records, config.shards, scratch, forms=forms, thing="audio and no record", inventory=inventory
+        inputs, records, config.shards, scratch, forms=forms, thing=thing, remedy=remedy, inventory=inventory
     )
     if config.transcripts == "required":
-        _require_transcripts(planned, inventory)
+        require_transcripts(planned.payloads, inventory)
     return planned
-
-
-def _require_transcripts(planned: ShardPlan, inventory: Inventory) -> None:
-    """Raise a ConfigError for records without a transcript, and for transcripts in an unknown form."""
-    missing = total = 0
-    for payload in planned.payloads:
-        texts = pq.read_table(payload, columns=["text"]).column("text")
-        missing += texts.null_count
-        total += len(texts)
-    if not missing and not inventory.not_understood:
-        return
-    unused = inventory.facts()["unused_transcripts"]
-    names = f"; not used: {names_of(unused)}" if unused["count"] else ""
-    raise ConfigError(
-        f"transcripts=required: {missing:,} of {total:,} records have no transcript{names}; "
-        "add the transcripts, convert them to a form that is read, or set transcripts=optional"
-    )
 
 
 @dataclass(frozen=True)
@@ -203,6 +191,10 @@ def run(ctx: ShardContext) -> None:
     read = partial(examine, keep=config.embed_audio)
     cache: dict[str, AudioFile | BadInput] = {}  # of the previous block, because segments of one file are adjacent
     for archive, entries in groupby(listing.dealt(ctx), key=_place):
+        if archive == _NO_AUDIO:
+            while block := list(islice(entries, FILES_AHEAD)):
+                _write(ctx, block, [text_row(entry) for entry in block])
+            continue
         with _archive(archive) as reader:
             size = BYTES_AHEAD if archive or config.embed_audio else FILES_AHEAD
             while block := list(islice(entries, 1 if ctx.one_by_one else size)):
@@ -215,7 +207,12 @@ def run(ctx: ShardContext) -> None:
                 _write(ctx, block, rows)
 
 
+_NO_AUDIO = ("", "")
+
+
 def _place(entry: dict[str, Any]) -> tuple[str, str] | None:
+    if not entry["audio"]:
+        return _NO_AUDIO
     return (entry["archive"], entry["audio"]) if entry["archive"] else None
 
 
@@ -279,14 +276,14 @@ def _write(ctx: ShardContext, block: list[dict[str, Any]], rows: list[dict[str, 
             ctx.reject(entry["id"], BadInput(row.code, f"{entry['where']}: {row}"), entry["audio"])
             continue
         good.append(row)
-        if entry["duration"] is not None:
+        if entry["duration"] is not None and row["duration"] is not None:
             off = abs(entry["duration"] - row["duration"])
             wrong += off > max(CLAIM_TOLERANCE[0], CLAIM_TOLERANCE[1] * row["duration"])
     columns = [pa.array([row[field.name] for row in good], field.type) for field in UTTERANCES]
     ctx.write(pa.RecordBatch.from_arrays(columns, schema=UTTERANCES))
     ctx.done(
         utterances=len(good),
-        seconds=sum(row["duration"] for row in good),
+        seconds=sum(row["duration"] or 0.0 for row in good),
         stated_duration_wrong=wrong,
         with_transcript=sum(row["text"] is not None for row in good),
     )

@@ -5,13 +5,16 @@ Reads `words` (optional: speech without transcripts gives unit rows) and `units`
 joined by id: units without words give unit rows, words without units give text rows. Words dropped by the thresholds
 of `align` are not used.
 
+Text without audio gives text rows from `utterances` alone, without `words` and `units`. Its words stand between blanks,
+and their times are 0.
+
 Rejected: `word_not_reversible` (decoding its text tokens gives another word) and `word_without_time`. Such utterances
 still have their unit rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,6 +27,7 @@ from speechprep.artifacts.timebase import FrameGrid
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.pipelines.engine.join import RowWindow, positions, read_ids, unmatched
 from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
+from speechprep.pipelines.text_rows import text_rows
 from speechprep.tokenizers.arrays import ragged
 from speechprep.tokenizers.interleave.policies import LengthRule, PolicyOptions
 from speechprep.tokenizers.interleave.render import Utterances
@@ -85,14 +89,17 @@ def run(ctx: ShardContext) -> None:
     """The work of one shard."""
     config: InterleaveConfig = ctx.config
     vocab = Vocabulary.load(ctx.path("subword"))
-    facts = ctx.extra("units")  # noqa: S610
+    speech = ctx.has("units")
+    facts = ctx.extra("units" if speech else "subword")  # noqa: S610
     if facts["k"] != vocab.k:
         raise ConfigError(
             f"the vocabulary has {vocab.k} units, the codebook of the units has {facts['k']}; run subword again"
         )
-    _check_codebook(ctx)
-    interleaver = Interleaver(vocab, FrameGrid(**facts["grid"]), config.kinds, config.policy, config.options, ctx.seed)
-    for batch, counted in utterances(ctx):
+    if speech:
+        _check_codebook(ctx)
+    grid = FrameGrid.of_extra(facts)
+    interleaver = Interleaver(vocab, grid, config.kinds, config.policy, config.options, ctx.seed)
+    for batch, counted in utterances(ctx) if speech else texts_alone(ctx):
         rows = interleaver.rows(batch)
         for i in np.flatnonzero(rows.irreversible | rows.untimed):
             problem = rows.problem(int(i))
@@ -149,6 +156,19 @@ def utterances(ctx: ShardContext) -> Iterator[tuple[Utterances, dict[str, int]]]
         yield from _words_only(ctx, alone)
 
 
+def texts_alone(ctx: ShardContext) -> Iterator[tuple[Utterances, dict[str, int]]]:
+    """Text without audio in batches, each with its counts."""
+    for batch in text_rows(ctx, ["id", "text"], BATCH):
+        words = [text.split() for text in batch.column("text").to_pylist()]
+        flat = pa.array([word for of_text in words for word in of_text], pa.string())
+        times, n = np.zeros(len(flat)), batch.num_rows
+        offsets = ragged.offsets_of(np.array([len(of_text) for of_text in words], np.int64))
+        rows = Utterances(
+            batch.column("id"), flat, times, times, offsets, np.zeros(0, np.uint16), np.zeros(n + 1, np.int64)
+        )
+        yield rows, {"words": len(flat), "without_words": 0, "without_units": n, "words_not_kept": 0}
+
+
 def _words(ctx: ShardContext) -> Iterator[pa.RecordBatch]:
     return ctx.batches("words", WORD_COLUMNS, BATCH)
 
@@ -195,19 +215,28 @@ def _floats(array: pa.Array) -> NDArray[np.float64]:
 
 def facts(done: Finished) -> dict[str, Any]:
     """Entries of the manifest for the inverse of the rows."""
-    units = done.inputs["units"].extra
+    units = done.inputs["units" if "units" in done.inputs else "subword"].extra
     codebook = {"codebook": units["codebook"]} if units.get("codebook") else {}
-    return {"grid": units["grid"], "k": units["k"], "vocabulary": done.inputs["subword"].content, **codebook}
+    return {"grid": units.get("grid"), "k": units["k"], "vocabulary": done.inputs["subword"].content, **codebook}
+
+
+UNITS = Read("units", "units")
+WORDS = Read("words", "words", optional=True)
+UTTERANCES = Read("utterances", "utterances", optional=True)
+SUBWORD = Read("subword", "subword", sharded=False)
+
+
+def choose_reads(options: Mapping[str, Any], kinds: Container[str]) -> tuple[Read, ...]:
+    """Words and units; `utterances` for a corpus of text without audio, if there are no units and words."""
+    text_only = "utterances" in kinds and "units" not in kinds and "words" not in kinds
+    return (UTTERANCES, SUBWORD) if text_only else (WORDS, UNITS, SUBWORD)
 
 
 STAGE = Stage(
     name="interleave",
     version=1,
-    reads=(
-        Read("words", "words", optional=True),
-        Read("units", "units"),
-        Read("subword", "subword", sharded=False),
-    ),
+    reads=(WORDS, UNITS, UTTERANCES, SUBWORD),
+    choose_reads=choose_reads,
     writes="tokens",
     config=InterleaveConfig,
     run=run,

@@ -11,14 +11,16 @@ The models are trained on units without repeats and on kept transcripts. Memory 
 (`max_characters` for text), training uses the utterances with the lowest hashes of their ids. The choice depends on
 the seed and the ids, not on shards or order.
 
+Text without audio needs no units: from `utterances` alone the vocabulary has markers and text pieces.
+
 Rejected: nothing.
 """
 
 from __future__ import annotations
 
-import heapq
 import json
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -28,9 +30,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from speechprep.artifacts.timebase import FrameGrid
+from speechprep.errors import ConfigError
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
-from speechprep.tokenizers.arrays.keyed_random import digest
+from speechprep.pipelines.hash_sample import HashSample
+from speechprep.pipelines.text_rows import text_rows
 from speechprep.tokenizers.arrays.ragged import of_arrow, offsets_of
 from speechprep.tokenizers.arrays.runlength import dedup_ragged
 from speechprep.tokenizers.subword.train import train_text, train_units
@@ -60,42 +64,6 @@ class Config(StageConfig):
     language: str = Field("en", description="language code in the names of the marker tokens")
 
 
-@dataclass
-class HashSample:
-    """The records with the lowest hashes of their ids, up to `limit` by total size, at least one.
-
-    The result depends on the set of records, not on their order.
-    """
-
-    limit: int
-    salt: str
-    n_read: int = 0
-    size_read: int = 0
-    total: int = 0
-    _heap: list[tuple[int, str, int, Any]] = field(default_factory=list)
-    _bound: int = 1 << 256
-
-    def add(self, id: str, size: int, record: Any) -> None:
-        """Add a record; records with higher hashes are dropped beyond the limit."""
-        self.n_read, self.size_read = self.n_read + 1, self.size_read + size
-        place = int.from_bytes(digest(self.salt, id), "big")
-        if place >= self._bound:
-            return
-        heapq.heappush(self._heap, (-place, id, size, record))
-        self.total += size
-        while self.total > self.limit and len(self._heap) > 1:
-            dropped, _, size, _ = heapq.heappop(self._heap)
-            self.total, self._bound = self.total - size, -dropped
-
-    def records(self) -> list[Any]:
-        """The records kept, in the order of their hashes."""
-        return [record for *_, record in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
-
-    def coverage(self) -> dict[str, int]:
-        """Used and read records, with their sizes."""
-        return {"seen": self.n_read, "used": len(self._heap), "size_seen": self.size_read, "size_used": self.total}
-
-
 def sample_units(ctx: ShardContext) -> HashSample:
     """Units without repeats, uint16 or uint32 (m,), and the number of frames, of each utterance of the sample."""
     sample = HashSample(ctx.config.max_units, f"{ctx.seed}\0{ctx.stage}")
@@ -113,6 +81,12 @@ def sample_units(ctx: ShardContext) -> HashSample:
 def sample_texts(ctx: ShardContext) -> HashSample:
     """Transcript, and seconds of its speech, of each kept utterance of the sample."""
     sample = HashSample(ctx.config.max_characters, f"{ctx.seed}\0{ctx.stage}")
+    if not ctx.has("words"):
+        for rows in text_rows(ctx, ["id", "text"], rows=_ROWS):
+            for id, text in zip(rows.column("id").to_pylist(), rows.column("text").to_pylist(), strict=True):
+                sample.add(id, len(text), (text, 0.0))
+            ctx.done(utterances=rows.num_rows)
+        return sample
     for batch in ctx.batches("words", ["id", "text", "duration", "kept"], rows=_ROWS):
         kept = batch.filter(pc.fill_null(batch.column("kept"), pa.scalar(value=False)))
         for id, text, duration in zip(*(kept.column(i).to_pylist() for i in range(3)), strict=True):
@@ -205,9 +179,13 @@ def warning(facts: dict[str, Any]) -> str:
 
 def run(ctx: ShardContext) -> None:
     """The whole corpus."""
-    config, facts = ctx.config, ctx.extra("units")  # noqa: S610
+    config: Config = ctx.config
     models = ctx.scratch / "models"
     models.mkdir(exist_ok=True)
+    if not ctx.has("units"):
+        run_text_only(ctx, config, models)
+        return
+    facts = ctx.extra("units")  # noqa: S610
     units = sample_units(ctx)
     unit_records, text_records = units.records(), []
     coverage: dict[str, Any] = {"units": units.coverage()}
@@ -234,19 +212,55 @@ def run(ctx: ShardContext) -> None:
     if text_records:
         coverage["compression"]["text"] = compression_of_text(vocabulary, text_records, seen)
     (ctx.out / COVERAGE).write_text(json.dumps(coverage, indent=2) + "\n", encoding="utf-8")
-    described = vocabulary.describe()
-    ctx.facts.update({name: described[name] for name in ("size", "k", "language", "ranges", "unit_algorithm")})
-    ctx.facts.update(coverage=coverage, transformers=vocabulary.has_tokenizer)
-    ctx.facts["pieces"] = pieces(vocabulary, config, seen)
+    _describe(ctx, vocabulary, coverage, seen)
     ctx.facts["grid"] = facts["grid"]
     if facts.get("codebook"):  # `interleave` refuses units of another codebook
         ctx.facts["codebook"] = facts["codebook"]
 
 
+def run_text_only(ctx: ShardContext, config: Config, models: Path) -> None:
+    """The vocabulary of a corpus of text without audio: markers and text pieces, no units.
+
+    Raises:
+        ConfigError: the option `text_vocab_size` is 0.
+    """
+    if not config.text_vocab_size:
+        raise ConfigError("subword: there are no units and text_vocab_size is 0; set text_vocab_size, or give units")
+    texts = sample_texts(ctx)
+    records = texts.records()
+    coverage: dict[str, Any] = {"text": texts.coverage()}
+    coverage["text"] |= train_text((text for text, _ in records), config.text_vocab_size, models / TEXT_MODEL)
+    vocabulary = Vocabulary.build(models / TEXT_MODEL, None, 0, config.language)
+    vocabulary.save(ctx.out)
+    seen = np.zeros(vocabulary.size, np.int64)
+    coverage["compression"] = {"text": compression_of_text(vocabulary, records, seen)}
+    (ctx.out / COVERAGE).write_text(json.dumps(coverage, indent=2) + "\n", encoding="utf-8")
+    _describe(ctx, vocabulary, coverage, seen)
+
+
+def _describe(ctx: ShardContext, vocabulary: Vocabulary, coverage: dict[str, Any], seen: NDArray[np.int64]) -> None:
+    """Entries of the manifest that are the same with and without units."""
+    described = vocabulary.describe()
+    ctx.facts.update({name: described[name] for name in ("size", "k", "language", "ranges", "unit_algorithm")})
+    ctx.facts.update(coverage=coverage, transformers=vocabulary.has_tokenizer)
+    ctx.facts["pieces"] = pieces(vocabulary, ctx.config, seen)
+
+
+def choose_reads(options: Mapping[str, Any], kinds: Container[str]) -> tuple[Read, ...]:
+    """Units with the transcripts; `utterances` for a corpus of text without audio, if there are no units and words."""
+    text_only = "utterances" in kinds and "units" not in kinds and "words" not in kinds
+    return (UTTERANCES,) if text_only else (UNITS, WORDS)
+
+
+UNITS = Read("units", "units", sharded=False)
+WORDS = Read("words", "words", sharded=False, optional=True)
+UTTERANCES = Read("utterances", "utterances", sharded=False, optional=True)
+
 STAGE = Stage(
     name="subword",
     version=1,
-    reads=(Read("units", "units", sharded=False), Read("words", "words", sharded=False, optional=True)),
+    reads=(UNITS, WORDS, UTTERANCES),
+    choose_reads=choose_reads,
     writes="subword",
     config=Config,
     run=run,

@@ -27,7 +27,7 @@ from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Backend
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
-from speechprep.pipelines.stages.subword import HashSample
+from speechprep.pipelines.hash_sample import HashSample
 from speechprep.tokenizers.wordpiece.tokenizer import WordPiece, save_tokenizer
 from speechprep.tokenizers.wordpiece.train import train_pieces
 

@@ -47,7 +47,7 @@ class Vocabulary:
     """The joint vocabulary of text and units. Create it with `build` or `load`.
 
     Attributes:
-        k: number of units of the codebook.
+        k: number of units of the codebook; 0: text only.
         language: BCP 47 code in the names of the markers.
         text: subword model of text; None: no text.
         units: subword model of units; None: each unit is one token.
@@ -66,13 +66,14 @@ class Vocabulary:
     def build(
         cls, text_model: str | Path | None, unit_model: str | Path | None, k: int, language: str = "en"
     ) -> Vocabulary:
-        """Join the models at two paths. None: no text, or units without subwords.
+        """Join the models at two paths. None: no text, or units without subwords; k = 0: a vocabulary of text only.
 
         Raises:
             ConfigError: an invalid language or `k`.
             StaleArtifact: a model file is missing, or it was trained on a different number of units.
         """
-        check_k(k)
+        if k or text_model is None or unit_model is not None:
+            check_k(k)
         if not _LANGUAGE.fullmatch(language):
             raise ConfigError(f"language {language!r} is no BCP 47 code; use a code like 'en' or 'pt-BR'")
         text = None if text_model is None else TextSubword.load(text_model)

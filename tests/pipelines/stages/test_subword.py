@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from speechprep.artifacts import manifest, shards
 from speechprep.artifacts.schemas import WORDS, units_schema
 from speechprep.errors import ConfigError
-from speechprep.pipelines.stages.subword import STAGE, HashSample
+from speechprep.pipelines.hash_sample import HashSample
+from speechprep.pipelines.stages.subword import STAGE
 from speechprep.tokenizers.arrays.runlength import dedup
 from speechprep.tokenizers.subword.vocabulary import Vocabulary
 

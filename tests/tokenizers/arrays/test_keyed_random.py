@@ -100,7 +100,7 @@ def test_the_outputs_of_splitmix64_are_indexed_from_zero():
 def test_the_choices_made_by_keys_equal_the_recorded_ones():
     from speechprep.models.data.order import permutation, source_key
     from speechprep.models.split import held_out
-    from speechprep.pipelines.stages.subword import HashSample
+    from speechprep.pipelines.hash_sample import HashSample
 
     assert permutation(source_key(1, "a"), 12).tolist() == [10, 9, 1, 6, 8, 0, 11, 3, 4, 7, 5, 2]
     validation = np.flatnonzero(held_out([f"u{i}" for i in range(40)], 0.2))

@@ -75,14 +75,16 @@ def check_copy(folder: Path, origin: str, files: Iterable[Shard]) -> None:
             )
 
 
-def checked_audio(source: str | bytes, sha256: str | None) -> str | bytes:
+def checked_audio(source: str | bytes | None, sha256: str | None) -> str | bytes:
     """Encoded audio, or the URI of an audio file with the content that was ingested.
 
     A file on object storage of at most `MOST_FETCHED` bytes is read, by one request. A larger one is not compared.
 
     Raises:
-        BadInput: `audio_changed`.
+        BadInput: `audio_changed`; `no_audio` without a source.
     """
+    if source is None:
+        raise BadInput("no_audio", "the row is text without audio; run this stage on speech only")
     if isinstance(source, bytes) or sha256 is None or not re.fullmatch("[0-9a-f]{64}", sha256):
         return source
     content: str | bytes = source

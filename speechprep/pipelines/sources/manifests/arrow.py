@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -27,22 +27,31 @@ from speechprep.pipelines.sources.manifests.parquet import (
 )
 from speechprep.pipelines.sources.timed.named import to_records
 
-_DAMAGE = (pa.ArrowException, OSError, ValueError)
+DAMAGE = (pa.ArrowException, OSError, ValueError)
 
 
 @contextmanager
-def _batches(uri: str) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
-    """Schema and record batches of an Arrow file, in the stream or the file format."""
+def opened(uri: str) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+    """Schema and record batches of an Arrow file, in the stream or the file format.
+
+    Each batch is validated: reading the values of a damaged one would end the process.
+    """
     with ExitStack() as stack:
         raw = stack.enter_context(open_regular(uri))
         is_file = raw.read(6) == b"ARROW1"
         raw.seek(0)
         if is_file:
             file = stack.enter_context(pa.ipc.open_file(raw))
-            yield file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
+            yield file.schema, _validated(file.get_batch(i) for i in range(file.num_record_batches))
         else:
             stream = stack.enter_context(pa.ipc.open_stream(raw))
-            yield stream.schema, iter(stream)
+            yield stream.schema, _validated(stream)
+
+
+def _validated(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        batch.validate(full=True)
+        yield batch
 
 
 def read(uri: str, options: Options) -> Iterator[Record]:
@@ -50,7 +59,7 @@ def read(uri: str, options: Options) -> Iterator[Record]:
     name, position = posixpath.basename(uri), 0
     base = Base.of(uri, options.audio_root, options.search)
     try:
-        with _batches(uri) as (schema, batches):
+        with opened(uri) as (schema, batches):
             column = audio_column(schema, options, name)
             classes = class_names(schema)
             columns = [c for c in listed_columns(schema, column, options) if c.partition(".")[0] != column]
@@ -67,7 +76,7 @@ def read(uri: str, options: Options) -> Iterator[Record]:
                     else:
                         yield from to_records(row, base, where, options)
                     position += 1
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = f"{uri} cannot be read as Arrow from row {position}: {error}; save it again"
         yield Rejected(name, BadInput("archive_damaged", reason))
 
@@ -118,7 +127,7 @@ class ArrowReader(AbstractContextManager["ArrowReader"]):
             if pa.types.is_struct(values.type):
                 values = pc.struct_field(values, "bytes")
             value: bytes | None = values[row - self._first].as_py()
-        except (*_DAMAGE, StopIteration, KeyError) as error:
+        except (*DAMAGE, StopIteration, KeyError) as error:
             raise BadInput("archive_damaged", f"{self._uri}: row {row} cannot be read: {error}") from None
         if value is None:
             raise BadInput("missing_field", f"{self._uri}: row {row} has no audio bytes; add them or remove the row")
@@ -127,7 +136,7 @@ class ArrowReader(AbstractContextManager["ArrowReader"]):
     def _batch_of(self, row: int) -> pa.RecordBatch:
         if self._batch is None or row < self._first:
             self._stack.close()
-            self._iterator = self._stack.enter_context(_batches(self._uri))[1]
+            self._iterator = self._stack.enter_context(opened(self._uri))[1]
             self._first, self._batch = 0, next(self._iterator)
         batch = self._batch
         while row >= self._first + batch.num_rows:
@@ -153,9 +162,9 @@ def _is_arrow(head: FileHead) -> bool:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # no `save_to_disk`, or a damaged one
     try:
-        with _batches(head.uri) as (schema, _):
+        with opened(head.uri) as (schema, _):
             return bool(head.audio_columns & {name.lower() for name in schema.names})
-    except _DAMAGE:
+    except DAMAGE:
         return False
 
 

@@ -23,6 +23,7 @@ from speechprep.pipelines.sources.files import Base
 from speechprep.pipelines.sources.lines import open_regular
 from speechprep.pipelines.sources.timed.named import to_records
 
+DAMAGE = (pa.ArrowException, OSError)
 _ROWS = 1024
 _MIXED_ROWS = 32  # rows with their encoded audio, read together
 
@@ -32,7 +33,7 @@ def read(uri: str, options: Options) -> Iterator[Record]:
     name, position = posixpath.basename(uri), 0
     base = Base.of(uri, options.audio_root, options.search)
     try:
-        with _open(uri) as file:
+        with opened(uri) as file:
             column = audio_column(file.schema_arrow, options, name)
             classes = class_names(file.schema_arrow)
             columns = listed_columns(file.schema_arrow, column, options)
@@ -45,14 +46,15 @@ def read(uri: str, options: Options) -> Iterator[Record]:
                     else:
                         yield from to_records(row, base, where, options)
                     position += 1
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGE as error:
         yield Rejected(
             name, BadInput("archive_damaged", f"{uri} cannot be read as Parquet from row {position}: {error}")
         )
 
 
 @contextmanager
-def _open(uri: str) -> Iterator[pq.ParquetFile]:
+def opened(uri: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file; `DAMAGE` has the errors of a damaged one."""
     with open_regular(uri) as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
         yield file
 
@@ -175,7 +177,7 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self._opened = _open(uri)
+        self._opened = opened(uri)
         self._file = self._opened.__enter__()
         metadata = self._file.metadata
         self._stops = list(accumulate(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)))
@@ -197,7 +199,7 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
             if group != self._group:
                 self._values = _values(self._file, group, column)
                 self._group = group
-        except (pa.ArrowException, OSError) as error:
+        except DAMAGE as error:
             raise BadInput("archive_damaged", f"{self._uri}: row {row} cannot be read: {error}") from None
         value: bytes | None = self._values[row - (self._stops[group - 1] if group else 0)].as_py()
         if value is None:
@@ -221,9 +223,9 @@ def _is_parquet(head: FileHead) -> bool:
     if head.named:
         return True
     try:
-        with _open(head.uri) as file:
+        with opened(head.uri) as file:
             return bool(head.audio_columns & {name.lower() for name in file.schema_arrow.names})
-    except (pa.ArrowException, OSError):
+    except DAMAGE:
         return True  # damaged: a reject names it
 
 

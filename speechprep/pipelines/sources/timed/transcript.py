@@ -67,7 +67,11 @@ def utterances(entry: Entry, timed: Timed, place: str, *, use_words: bool) -> It
     words = sorted(timed.words, key=lambda word: (word[1], word[2]))
     language = entry.language or language_code(timed.language)
     if not segments:
-        yield _whole(entry, words, timed, language, use_words=use_words)
+        try:
+            yield _whole(entry, words, timed, language, use_words=use_words)
+        except BadInput as error:
+            where = entry.id or entry.where
+            yield Rejected(where, BadInput(error.code, f"{printable(place)}: {error}"), entry.audio, bool(entry.id))
         return
     if words:
         _distribute(segments, words)
@@ -86,7 +90,7 @@ def _whole(entry: Entry, words: list[Word], timed: Timed, language: str | None, 
     if not text and words:
         text = clean_text(" ".join(word[0] for word in words))
     given = _relative(words, 0.0) if use_words else None
-    speaker = entry.speaker or timed.speaker
+    speaker = entry.speaker or (clean_text(timed.speaker) if timed.speaker else None)
     return replace(entry, text=text or None, words=entry.words or given, language=language, speaker=speaker)
 
 

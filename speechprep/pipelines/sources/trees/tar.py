@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
@@ -24,6 +24,17 @@ def read(uri: str, options: Options) -> Iterator[Record]:
     """The records of the files in an archive, in any dialect; a damaged archive ends with a reject."""
     from speechprep.pipelines.sources.scan import read_tree
 
+    yield from members_of(uri, options, read_tree)
+
+
+def members_of(uri: str, options: Options, read_folder: Callable[[str, Options], Iterator[Record]]) -> Iterator[Record]:
+    """The records of the files in an archive, and a reject for repeated members and for damage.
+
+    Args:
+        uri: URI of the archive.
+        options: options of the stage.
+        read_folder: reads the root of the archive.
+    """
     name = posixpath.basename(uri)
     try:
         archive = tree.mounted(uri)
@@ -31,7 +42,7 @@ def read(uri: str, options: Options) -> Iterator[Record]:
         yield Rejected(name, BadInput("archive_damaged", f"{uri} cannot be opened: {error.strerror or error}"))
         return
     options.ledger.archive(uri)
-    yield from read_tree(tree.root_of_archive(uri), options)
+    yield from read_folder(tree.root_of_archive(uri), options)
     for member in archive.repeated:
         where = f"{name}:{member}"
         yield Rejected(where, BadInput("bad_member", f"{where} is there twice; the last one is read"))
