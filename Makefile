@@ -24,8 +24,8 @@ demo: $(STAMP)   ## real speech to training shards, in under a minute: look at d
 	$(BIN)/speechprep demo --out demo-out
 
 test: $(STAMP)   ## all tests, fast ones first
-	$(BIN)/python -m pytest -n auto -m "not slow and not long"
-	$(BIN)/python -m pytest -n auto -m "slow and not long"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not long"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow and not long"
 
 test-long: $(STAMP) ## tests marked `long`, then the property tests ROUNDS times with new random examples
 	$(BIN)/python -m pytest -n auto -m long --timeout 3600 || test $$? -eq 5  # 5: no test has the marker
@@ -35,7 +35,7 @@ test-all:        ## with every extra installed (9 GB): the comparisons with torc
 	$(MAKE) --no-print-directory reference VENV=.venv-all EXTRAS=all
 
 reference: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m "reference and not long"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "reference and not long"
 
 test-gpu:        ## the tests of models, backends and k-means that need a GPU, under 2 minutes
 	$(BIN)/python -m pytest -m gpu

@@ -54,7 +54,7 @@ def reference(corpus, tmp_path_factory) -> Path:
     return run(corpus, tmp_path_factory.mktemp("reference") / "run", workers=1)
 
 
-@pytest.mark.parametrize("workers", [2, 7])
+@pytest.mark.parametrize("workers", [pytest.param(2, marks=pytest.mark.long), 7])
 def test_the_number_of_workers_changes_no_byte(corpus, reference, tmp_path, workers):
     other = run(corpus, tmp_path / "run", workers=workers)
     assert files(other) == files(reference)
@@ -81,7 +81,7 @@ def test_the_order_of_the_files_changes_no_byte(corpus, reference, tmp_path):
     assert rejects == expected
 
 
-@pytest.mark.parametrize("count", [1, 3, 16])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.long), 3, 16])
 def test_the_number_of_shards_changes_no_row(corpus, reference, tmp_path, count):
     other = run(corpus, tmp_path / "run", f"ingest.shards={count}")
     assert len(list((other / "words").glob("part-*.parquet"))) == count

@@ -297,7 +297,7 @@ run(chain(Path({out!r}), count={{"upto": 400, "shards": 16}}, double=toy_stages.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("double", ["DOUBLE", "FRAGILE"])
+@pytest.mark.parametrize("double", [pytest.param("DOUBLE", marks=pytest.mark.long), "FRAGILE"])
 def test_a_run_killed_anywhere_and_started_again_gives_the_same_bytes(tmp_path, double):
     run(chain(tmp_path / "calm", count={"upto": 400, "shards": 16}, double=getattr(toy, double)))
     code = DRIVER.format(out=str(tmp_path / "killed"), double=double)
