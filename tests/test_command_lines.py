@@ -42,9 +42,12 @@ NOT_RUN = {
     r"docs/experiments/|\bruns/|ljspeech-aligned": "needs corpora outside of the package",
 }
 
-NEEDED_BEFORE: dict[str, tuple[tuple[str, ...], ...]] = {
-    "pool": (("clips", "--input", "run", "--out", "run/clips"),),
-    "interleave": (("filter", "out", "--set", "min_trust=0.5", "--out", "out/filtered"),),
+TEXT = ("ingest", "--input", "books", "--out", "text/utterances", "--set", "format=text")
+NEEDED_BEFORE: dict[str, tuple[tuple[str, ...], ...]] = {  # pattern of a line -> lines before it
+    r"^pool ": (("clips", "--input", "run", "--out", "run/clips"),),
+    r"^interleave .*out/filtered": (("filter", "out", "--set", "min_trust=0.5", "--out", "out/filtered"),),
+    r"--input text\b": (TEXT,),
+    r"--input text/subword": (("subword", "--input", "text/utterances", "--out", "text/subword"),),
 }
 
 ROW = {
@@ -73,6 +76,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(corpus_path(), tmp_path / "corpora" / "one")
     with tarfile.open(tmp_path / "cv-corpus-17.0.tar.gz", "w:gz") as archive:
         archive.add(corpus_path(), "cv-corpus")
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "one.txt").write_text("the cat sat on the mat\nthe dog ran to the house\n" * 20)
+    (tmp_path / "wiki.jsonl").write_text(json.dumps({"body": "the cat sat on the mat"}) + "\n")
+    with tarfile.open(tmp_path / "wiki.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "wiki.jsonl", "wiki.jsonl")
     (tmp_path / "corpus.txt").write_text("the cat sat on the mat\nthe dog ran\n" * 20)
     first, second = sorted((tmp_path / "my-recordings").iterdir())[:2]
     (tmp_path / "a.jsonl").write_text(json.dumps({"id": "one", "audio": str(first), "text": "one"}) + "\n")
@@ -113,8 +121,8 @@ def word_table() -> str:
 
 @pytest.fixture
 def workspace(files: Path, finished: Path) -> Path:
-    """The same, with two copies of a finished run of the corpus: `run` and `out`."""
-    for name in ("run", "out"):
+    """The same, with copies of a finished run of the corpus: `run`, `out` and `speech`."""
+    for name in ("run", "out", "speech"):
         shutil.copytree(finished, files / name)
     return files
 
@@ -212,8 +220,9 @@ def test_a_line_runs(line: CommandLine, workspace: Path, capsys: pytest.CaptureF
     out = output(line)
     if out is not None and line.words[0] != "plan":
         shutil.rmtree(workspace / out, ignore_errors=True)
-    for needed in NEEDED_BEFORE.get(line.words[0], ()):
-        assert app.run(list(needed)) == 0
+    for pattern, lines in NEEDED_BEFORE.items():
+        for needed in lines if re.search(pattern, " ".join(line.words)) else ():
+            assert app.run(list(needed)) == 0
     try:
         assert app.run(list(line.words)) == 0
     except MissingBackend as error:
