@@ -167,6 +167,22 @@ READERS: dict[str, Callable[[Path], dict[str, list[Label]]]] = {
 }
 
 
+def ingested_labels(folder: Path) -> dict[str, list[Label]]:
+    """Name of a recording -> the words that `ingest` has read, in seconds of the recording.
+
+    A row with a text and no words is one word: a cue of subtitles of words.
+    """
+    result: dict[str, list[Label]] = {}
+    for row in open_run(str(folder))["utterances"].records():
+        start = row["offset"] or 0.0
+        labels = [(start + w["start"], start + w["end"], w["text"]) for w in row["words"] or []]
+        if not labels and row["text"]:
+            labels = [(start, start + row["duration"], row["text"])]
+        if labels:
+            result.setdefault(Path(row["audio"]).stem, []).extend(labels)
+    return {name: sorted(labels) for name, labels in result.items()}
+
+
 def same_labels(got: dict[str, list[Label]], wanted: dict[str, list[Label]], tolerance: float = 0.001) -> None:
     """The same texts at the same places, times within the tolerance in seconds."""
     assert got.keys() == wanted.keys()

@@ -35,7 +35,7 @@ UNDERSTOOD = ("no_audio_of_this_name", "another_transcript_read")  # reasons of 
 
 _DOCUMENTATION = re.compile(
     r"(readme|licen[cs]e|copying|changelog|changes|notice|citation|authors|requirements|about)\b.*"
-    r"|.*\.(md|rst|pdf|html?|docx?|bib|css|js|py|sh)",
+    r"|_export\.json|.*\.(md|rst|pdf|html?|docx?|bib|css|js|py|sh)",
     re.IGNORECASE,
 )
 _TRANSCRIPT = re.compile(

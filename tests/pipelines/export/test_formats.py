@@ -14,6 +14,7 @@ import soundfile
 from helpers import export_runs as runs
 
 import speechprep
+from speechprep.artifacts import manifest
 from speechprep.artifacts.run import open_run
 from speechprep.pipelines.export.formats import FORMATS
 from speechprep.pipelines.stages.ingest import STAGE as INGEST
@@ -70,6 +71,42 @@ def test_ingest_reads_the_words_texts_and_speakers(run, tmp_path, run_stage, to)
         got[id] = [(w["start"], w["end"], w["text"]) for w in row["words"] or []]
     assert not rows
     runs.same_labels({k: v for k, v in got.items() if v}, {k: v for k, v in wanted.items() if v})
+
+
+LABELS = ("textgrid", "ctm", "srt", "vtt", "audacity", "kaldi")  # labels of recordings, which are copied beside them
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("to", LABELS)
+def test_ingest_reads_the_words_of_labels_beside_the_audio(tmp_path, run_stage, to):
+    rows = [row for row in runs.corpus(tmp_path / "corpus") if row["id"] != "missing"]
+    run = runs.write_run(tmp_path / "run", rows, 2)
+    export(run, to, tmp_path / "out", rows=["words"], audio="copy")
+    again = run_stage(INGEST, {}, out=tmp_path / "again", sources=[tmp_path / "out"])
+    assert not list((again / "_rejects").glob("*"))
+    wanted = runs.by_recording(run, tmp_path / "out", runs.expected(run))
+    if to == "srt":  # most readers of SRT drop what stands in angle brackets
+        wanted = {name: [(a, b, text.replace("<b>", "")) for a, b, text in labels] for name, labels in wanted.items()}
+    runs.same_labels(runs.ingested_labels(again), wanted)
+    facts = manifest.read(str(again)).extra
+    assert facts["unused_transcripts"]["count"] == 0
+
+
+def test_a_word_of_two_overlapping_segments_of_kaldi_belongs_to_one(tmp_path, run_stage):
+    sound = runs.write_audio(tmp_path / "corpus/a.wav", 8.0)
+    rows = [
+        runs.row("u1", sound, 4.0, "one two", runs.words((0.0, 1.0, "one"), (3.0, 3.5, "two"))),
+        runs.row("u2", sound, 4.0, "three one two", offset=3.0,
+                 spoken=runs.words((0.2, 0.6, "three"), (0.7, 0.9, "one"), (3.0, 3.5, "two"))),
+    ]  # fmt: skip
+    run = runs.write_run(tmp_path / "run", rows)
+    export(run, "kaldi", tmp_path / "out")
+    again = run_stage(INGEST, {}, out=tmp_path / "again", sources=[tmp_path / "out"])
+    read = {row["text"]: row["words"] for row in open_run(str(again))["utterances"].records()}
+    assert {text: [word["text"] for word in words] for text, words in read.items()} == {
+        "one two": ["one", "two"],
+        "three one two": ["three", "one", "two"],
+    }
 
 
 @pytest.mark.reference

@@ -8,6 +8,8 @@ from speechprep.pipelines.export.recording import Recording
 from speechprep.pipelines.export.rows import Span, Utterance
 from speechprep.pipelines.export.writer import LabelWriter
 
+SHORTEST = 1  # milliseconds of a cue: players and `ingest` refuse a cue without a length
+
 
 class Srt(LabelWriter):
     """A SubRip file for each recording and tier; a cue for each row, in milliseconds."""
@@ -23,7 +25,8 @@ class Srt(LabelWriter):
             for _, span in rows:
                 text = self.cue(span.text)
                 self.counts.changed["backslash"] += "\\" in span.text
-                subtitles.append(SSAEvent(round(span.start * 1000), round(span.end * 1000), text))
+                start = round(span.start * 1000)
+                subtitles.append(SSAEvent(start, max(round(span.end * 1000), start + SHORTEST), text))
             text = subtitles.to_string(self.form, keep_ssa_tags=True)
             self.lines(self.file_name(recording, tier, self.form), text.splitlines())
 

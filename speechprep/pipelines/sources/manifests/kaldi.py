@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,15 +44,17 @@ def read(uri: str, options: Options) -> Iterator[Record]:
         if tree.is_file(storage.join(uri, name)):
             options.ledger.use(storage.join(uri, name), "manifest")
     base = Base.of(storage.join(uri, "wav.scp"), options.audio_root, options.search)
-    words = _words(uri, options)
     recorded = tables["wav.scp"]
+    segments = list(_segments(uri, recorded, options))
+    good = [segment for _, segment in segments if not isinstance(segment, BadInput)]
+    words = _words_by_segment(good, _words(uri, options), {id: text for id, (text, _) in tables["text"].items()})
     used: set[str] = set()
-    for where, segment in _segments(uri, recorded, options):
+    for where, segment in segments:
         if isinstance(segment, BadInput):
             yield Rejected(where, segment)
             continue
         used.add(segment["id"])
-        yield _record(segment, where, tables, words, base, options)
+        yield _record(segment, where, tables, words.get(segment["id"], []), base, options)
     for id in sorted(tables["text"].keys() - used):
         where = tables["text"][id][1]
         reason = f"{where}: no line for {printable(id)!r} in {'segments or ' if used else ''}wav.scp; add it"
@@ -61,7 +65,7 @@ def _record(
     segment: dict[str, Any],
     where: str,
     tables: dict[str, dict[str, tuple[str, str]]],
-    words: dict[str, list[Word]],
+    spoken: list[Word],
     base: Base,
     options: Options,
 ) -> Record:
@@ -78,14 +82,44 @@ def _record(
     told = tables["reco2file_and_channel"].get(recording)
     if told is not None and (channel := told[0].split()[-1:]) and {"A", "B"} <= _channels(tables):
         row["channel"] = channel[0]
-    start = segment.get("start", 0.0)
-    end = segment.get("end", float("inf"))
-    spoken = [w for w in words.get(recording, ()) if start <= (w[1] + w[2]) / 2 < end]
-    if spoken and "start" in segment:
+    if spoken:
+        start = segment.get("start", 0.0)
         row["words"] = [{"w": w, "start": max(a - start, 0.0), "end": b - start} for w, a, b in spoken]
-    elif spoken:
-        row["words"] = [{"w": w, "start": a, "end": b} for w, a, b in spoken]
     return to_record(row, base, where, Options(options.audio_root, options.words))
+
+
+def _words_by_segment(
+    segments: list[dict[str, Any]], words: dict[str, list[Word]], texts: dict[str, str]
+) -> dict[str, list[Word]]:
+    """Id of a segment -> the words with their midpoint in it, in order.
+
+    A file `ctm` names recordings only. A word in two overlapping segments belongs to the first one whose text has this
+    word more often than the words that it already has.
+    """
+    of_recording: dict[str, list[dict[str, Any]]] = {}
+    for segment in segments:
+        of_recording.setdefault(segment["recording"], []).append(segment)
+    lacking = {segment["id"]: Counter(texts.get(segment["id"], "").split()) for segment in segments}
+    owned: dict[str, list[Word]] = {}
+    for recording, spoken in words.items():
+        shared: list[tuple[Word, list[str]]] = []
+        for word in spoken:
+            middle = (word[1] + word[2]) / 2
+            holders = [
+                segment["id"]
+                for segment in of_recording.get(recording, ())
+                if segment.get("start", 0.0) <= middle < segment.get("end", math.inf)
+            ]
+            if len(holders) == 1:
+                owned.setdefault(holders[0], []).append(word)
+                lacking[holders[0]][word[0]] -= 1
+            elif holders:
+                shared.append((word, holders))
+        for word, holders in shared:
+            owner = next((id for id in holders if lacking[id][word[0]] > 0), holders[0])
+            owned.setdefault(owner, []).append(word)
+            lacking[owner][word[0]] -= 1
+    return {id: sorted(spoken, key=lambda word: word[1:]) for id, spoken in owned.items()}
 
 
 def _channels(tables: dict[str, dict[str, tuple[str, str]]]) -> set[str]:
