@@ -57,6 +57,8 @@ def test_the_fitted_offset_is_applied_and_changes_the_identity(run, labels, tmp_
     assert body["evaluation"]["before"] == pytest.approx(40, abs=0.1)
     assert body["evaluation"]["after"] == pytest.approx(0, abs=0.1)
     assert body["licence"] == "CC0"
+    assert (body["refiner"], body["evaluation"]["over"]) == (False, "speakers")
+    assert "a refiner needs 300" in body["no_refiner_because"]
     first = (out / "boundaries.json").read_bytes()
     assert call(*arguments) == 0
     assert "mean absolute error of a border" in capsys.readouterr().out
@@ -113,7 +115,7 @@ def test_offsets_fitted_on_some_speakers_of_timit_help_the_others(shared_data, t
     assert call("align", "--input", run, "--out", run / "words", "--quiet") == 0
     labels = write_labels(tmp_path / "words.csv", table)
     arguments = ("--labels", labels, "--licence", "CC BY-NC-SA", "--out", tmp_path / "b")
-    assert call("fit", "boundaries", run, *arguments) == 0
+    assert call("fit", "boundaries", run, *arguments, "--offsets-only") == 0
     errors = {}
     for name, aligner in {
         "plain": PocketSphinxAligner(),

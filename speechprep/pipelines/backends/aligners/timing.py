@@ -13,18 +13,26 @@ EDGE_SECONDS = 0.5  # maximal length of an untimed token before the first or aft
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """A spoken word in a search result: [start, end) in frames of the search, score in nats per frame."""
+class Position:
+    """Position of a spoken word: [start, end) in frames or fractions of frames, score in nats per frame."""
+
+    start: float
+    end: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken(Position):
+    """A spoken word in a search result: [start, end) in whole frames of the search."""
 
     start: int
     end: int
-    score: float
 
 
 def written_words(
     tokens: Sequence[str],
     forms: Sequence[Sequence[str]],
-    spoken: Sequence[Spoken | None],
+    spoken: Sequence[Position | None],
     frame_rate: float,
     offset: float,
     duration: float,
