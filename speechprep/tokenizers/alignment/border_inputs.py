@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.tokenizers.alignment.boundary_offsets import CLASSES, PAUSE, SILENCE, TimedWord, kinds
-from speechprep.tokenizers.english.letter_to_sound import PHONES
+from speechprep.tokenizers.alignment.boundary_offsets import CLASSES, PAUSE, SILENCE, VOWELS, TimedWord, kinds
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -31,7 +30,7 @@ MARGIN = 20  # frames of spectrum on both sides of a candidate
 BLOCK = 4096  # frames in one transform
 
 _CLASS_NAMES = [*CLASSES, "vowel", SILENCE]
-_PHONE_NAMES = sorted({phone.rstrip("012") for phone in PHONES})
+_PHONE_NAMES = sorted(" ".join([*CLASSES.values(), VOWELS]).split())
 FACTS = 2 * len(_CLASS_NAMES) + 5 + 2 * len(_PHONE_NAMES)
 
 

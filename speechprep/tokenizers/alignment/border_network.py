@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.tokenizers.alignment.border_inputs import BANDS, F32, FACTS, MARGIN, REACH, STEP
+from speechprep.tokenizers.arrays.keyed_random import generator
 
 VERSION = 1  # raise it if the same weights give other times; `border_inputs` counts too
 CANDIDATES = 2 * REACH + 1
@@ -111,7 +112,7 @@ def targets(moves: NDArray[np.float64]) -> F32:
 
 
 def trained(
-    strips: Sequence[F32], facts: Sequence[F32], moves: NDArray[np.float64], steps: int, seed: int = 0
+    strips: Sequence[F32], facts: Sequence[F32], moves: NDArray[np.float64], steps: int, seed: int = 0, number: int = 0
 ) -> Weights:
     """Weights after training.
 
@@ -119,9 +120,9 @@ def trained(
         strips, facts: of at least one border.
         moves: (n,) seconds from the grid point of each border to the true border.
         steps: number of batches.
-        seed: of the first weights, the order and the dropout.
+        seed, number: of the first weights, the order and the dropout; networks of one refiner differ in `number`.
     """
-    random = np.random.default_rng(seed)
+    random = generator(seed, "boundary refiner", str(number))
     shaped = zip(SHAPES, SPREADS, strict=True)
     weights = tuple(random.normal(0, spread, shape).astype(np.float32) for shape, spread in shaped)
     means, squares = ([np.zeros_like(array) for array in weights] for _ in range(2))

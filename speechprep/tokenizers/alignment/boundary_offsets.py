@@ -22,7 +22,8 @@ CLASSES = {
     "fricative": "S Z SH ZH F V TH DH HH CH JH",
     "nasal": "M N NG",
     "liquid": "L R W Y",
-}  # all other phones are vowels
+}
+VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"  # and all other phones
 SILENCE = "silence"
 ANY = "any"  # kind for all borders without a kind of their own
 PAUSE = 0.005  # seconds between two words; more is a pause

@@ -24,7 +24,7 @@ from speechprep.tokenizers.alignment.boundary_offsets import LEVEL, LabelledBord
 
 F64 = NDArray[np.float64]
 
-TRUST = 0.05  # probability of the border as aligned
+TRUST = 0.2  # probability of the border as aligned
 SHORTEST = 0.02  # seconds; no longer word becomes shorter
 NETWORKS = 3
 FOLDS = 5
@@ -155,32 +155,43 @@ def fit(
     clean = np.array([border.snr is None for border in borders])
     misses = np.maximum(low - true, true - high)  # negative inside
     widenings = [_widening(misses[clean & (fold != number)]) for number in range(folds)]
-    covered = misses <= np.array(widenings)[fold]
+    levels = _evaluation(borders, times, by_offsets, misses <= np.array(widenings)[fold])
+    refiner = Refiner(_trained(borders, seed), round(_widening(misses[clean]), 6))
+    if progress is not None:
+        progress(folds + 1, folds + 1)
+    return refiner, {"folds": folds, "levels": levels}
+
+
+def _evaluation(
+    borders: Sequence[TrueBorder], refined: F64, by_offsets: F64, covered: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
+    """Errors at each level of noise, the clean one first.
+
+    Args:
+        borders: in order.
+        refined, by_offsets: (n,) times in seconds.
+        covered: (n,) true borders in their intervals.
+    """
+    true = np.array([border.true for border in borders])
     aligned = np.array([border.border.time for border in borders])
     onset = np.array([border.border.kind.startswith("onset") for border in borders])
     levels = []
     for snr in sorted({border.snr for border in borders}, key=lambda snr: -math.inf if snr is None else -snr):
         level = np.array([border.snr == snr for border in borders])
-        errors = {
-            "before": aligned[level] - true[level],
-            "offsets": by_offsets[level] - true[level],
-            "after": times[level] - true[level],
-        }
-        first = onset[level]
+        times = {"before": aligned, "offsets": by_offsets, "after": refined}
+        errors = {name: np.abs(time - true) for name, time in times.items()}
+        near = {name: round(float((errors[name][level & onset] <= FAR).mean()), 4) for name in ("before", "after")}
         levels.append(
             {
                 "snr": snr,
                 "borders": int(level.sum()),
-                **{name: round(1000 * float(np.abs(error).mean()), 3) for name, error in errors.items()},
+                **{name: round(1000 * float(error[level].mean()), 3) for name, error in errors.items()},
                 "coverage": round(float(covered[level].mean()), 4),
-                "near_before": round(float((np.abs(errors["before"][first]) <= FAR).mean()), 4),
-                "near_after": round(float((np.abs(errors["after"][first]) <= FAR).mean()), 4),
+                "near_before": near["before"],
+                "near_after": near["after"],
             }
         )
-    refiner = Refiner(_trained(borders, seed), round(_widening(misses[clean]), 6))
-    if progress is not None:
-        progress(folds + 1, folds + 1)
-    return refiner, {"folds": folds, "levels": levels}
+    return levels
 
 
 def _trained(borders: Sequence[TrueBorder], seed: int) -> tuple[network.Weights, ...]:
@@ -188,7 +199,7 @@ def _trained(borders: Sequence[TrueBorder], seed: int) -> tuple[network.Weights,
     strips = [border.border.strip for border in borders]
     facts = [border.border.facts for border in borders]
     moves = np.array([border.true - border.border.grid * STEP for border in borders])
-    return tuple(network.trained(strips, facts, moves, steps, seed * NETWORKS + number) for number in range(NETWORKS))
+    return tuple(network.trained(strips, facts, moves, steps, seed, number) for number in range(NETWORKS))
 
 
 def _with_offsets(rest: Sequence[TrueBorder], held_out: Sequence[TrueBorder]) -> F64:
