@@ -16,6 +16,7 @@ from speechprep.pipelines.labels import read_labels
 from speechprep.pipelines.stages.align import aligner_of
 from speechprep.tokenizers.alignment import boundary_offsets, boundary_refiner
 from speechprep.tokenizers.alignment.boundary_offsets import LabelledBorder, TimedWord
+from speechprep.tokenizers.alignment.boundary_refiner import Refiner, TrueBorder
 from speechprep.tokenizers.english.word_pairs import word_groups
 
 FEWEST_WORDS = 50  # labelled words for offsets
@@ -70,7 +71,38 @@ def fit_boundaries(words: Dataset, utterances: Dataset | None, labels: str, lice
             f"{words.uri}: its times already contain boundaries = {aligner.boundaries!r}; align without boundaries"
         )
     table = _read(labels)
-    speakers = _speakers(utterances)
+    found, texts = _found(aligner, words, table, _speakers(utterances))
+    count = sum(map(len, found.values())) // 2
+    if count < FEWEST_WORDS:
+        raise ConfigError(f"labels = {labels!r} have {count} words of {words.uri}; label at least {FEWEST_WORDS} words")
+    speakers = len({borders[0].group for borders in found.values()})
+    groups = {id: borders[0].group if speakers > 1 else id for id, borders in found.items()}
+    borders = [border._replace(group=groups[id]) for id, borders in found.items() for border in borders]
+    evaluation: dict[str, Any] = {
+        "over": "speakers" if speakers > 1 else "utterances",
+        **(boundary_offsets.cross_validated(borders) or {}),
+    }
+    refiner, reason = None, _reason(options, utterances, count, len(set(groups.values())))
+    if reason is None and utterances is not None:
+        labelled = labelled_borders(aligner, utterances, texts, table, groups, options.levels, options.seed)
+        refiner, errors, reason = _refiner(labelled, options)
+        evaluation |= {"refiner": errors} if errors else {}
+    sha256 = hashlib.sha256(storage.read_bytes(labels)).hexdigest()
+    artifact = Boundaries(
+        boundary_offsets.fit(borders),
+        aligner.timing_identity(),
+        licence,
+        {"sha256": sha256, "utterances": len(found), "words": count, "speakers": speakers},
+        evaluation,
+        refiner,
+    )
+    return Fit(artifact, reason)
+
+
+def _found(
+    aligner: PocketSphinxAligner, words: Dataset, table: Labels, speakers: dict[str, str | None]
+) -> tuple[dict[str, list[LabelledBorder]], dict[str, str]]:
+    """Borders and text of each utterance with labelled words, by id."""
     found: dict[str, list[LabelledBorder]] = {}
     texts: dict[str, str] = {}
     for row in words.records(["id", "text", "words"]):
@@ -84,44 +116,21 @@ def fit_boundaries(words: Dataset, utterances: Dataset | None, labels: str, lice
         borders = _labelled(timed, names, *table[row["id"]], speakers.get(row["id"]) or row["id"])
         if borders:
             found[row["id"]], texts[row["id"]] = borders, row["text"]
-    count = sum(map(len, found.values())) // 2
-    if count < FEWEST_WORDS:
-        raise ConfigError(f"labels = {labels!r} have {count} words of {words.uri}; label at least {FEWEST_WORDS} words")
-    number_of_speakers = len({borders[0].group for borders in found.values()})
-    by_speaker = number_of_speakers > 1
-    groups = {id: borders[0].group if by_speaker else id for id, borders in found.items()}
-    offset_borders = [border._replace(group=groups[id]) for id, borders in found.items() for border in borders]
-    evaluation: dict[str, Any] = {
-        "over": "speakers" if by_speaker else "utterances",
-        **(boundary_offsets.cross_validated(offset_borders) or {}),
-    }
-    refiner, reason = None, _reason(options, utterances, count, len(set(groups.values())))
-    if reason is None and utterances is not None:
-        refiner_borders = labelled_borders(aligner, utterances, texts, table, groups, options.levels, options.seed)
-        result = boundary_refiner.fit(refiner_borders, options.seed, options.progress)
-        if result is None:
-            reason = "no labelled utterance has readable audio"
-        else:
-            clean = result[1]["levels"][0]
-            evaluation["refiner"] = result[1]
-            if clean["after"] < clean["offsets"]:
-                refiner = result[0]
-            else:
-                reason = f"a refiner has {clean['after']:.1f} ms on others, offsets have {clean['offsets']:.1f} ms"
-    artifact = Boundaries(
-        boundary_offsets.fit(offset_borders),
-        aligner.timing_identity(),
-        licence,
-        {
-            "sha256": hashlib.sha256(storage.read_bytes(labels)).hexdigest(),
-            "utterances": len(found),
-            "words": count,
-            "speakers": number_of_speakers,
-        },
-        evaluation,
-        refiner,
-    )
-    return Fit(artifact, reason)
+    return found, texts
+
+
+def _refiner(
+    borders: Sequence[TrueBorder], options: Options
+) -> tuple[Refiner | None, dict[str, Any] | None, str | None]:
+    """A refiner with its errors, or the reason against it."""
+    result = boundary_refiner.fit(borders, options.seed, options.progress)
+    if result is None:
+        return None, None, "fewer than two speakers have readable audio"
+    clean = result[1]["levels"][0]
+    if clean["after"] < clean["offsets"]:
+        return *result, None
+    reason = f"a refiner has {clean['after']:.1f} ms on others, offsets have {clean['offsets']:.1f} ms"
+    return None, result[1], reason
 
 
 def _reason(options: Options, utterances: Dataset | None, words: int, groups: int) -> str | None:

@@ -44,13 +44,13 @@ def boundaries(
         typer.Option(
             "--licence",
             metavar="TEXT",
-            help="Licence of the labels. It is stored with the offsets: the licence of the labels holds for them too.",
+            help="Licence of the labels. It is stored in the result: the licence of the labels holds for it too.",
         ),
     ],
     out: Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to write.")],
     offsets_only: Annotated[
         bool,
-        typer.Option("--offsets-only", help="Fit only the offsets, in seconds. A refiner takes minutes."),
+        typer.Option("--offsets-only", help="Fit only the offsets. This takes seconds, a refiner minutes."),
     ] = False,
     snr: Annotated[
         str,
