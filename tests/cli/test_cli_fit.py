@@ -57,6 +57,8 @@ def test_the_fitted_offset_is_applied_and_changes_the_identity(run, labels, tmp_
     assert body["evaluation"]["before"] == pytest.approx(40, abs=0.1)
     assert body["evaluation"]["after"] == pytest.approx(0, abs=0.1)
     assert body["licence"] == "CC0"
+    assert (body["refiner"], body["evaluation"]["over"]) == (False, "speakers")
+    assert "a refiner needs 300" in body["no_refiner_because"]
     first = (out / "boundaries.json").read_bytes()
     assert call(*arguments) == 0
     assert "mean absolute error of a border" in capsys.readouterr().out
@@ -113,7 +115,7 @@ def test_offsets_fitted_on_some_speakers_of_timit_help_the_others(shared_data, t
     assert call("align", "--input", run, "--out", run / "words", "--quiet") == 0
     labels = write_labels(tmp_path / "words.csv", table)
     arguments = ("--labels", labels, "--licence", "CC BY-NC-SA", "--out", tmp_path / "b")
-    assert call("fit", "boundaries", run, *arguments) == 0
+    assert call("fit", "boundaries", run, *arguments, "--offsets-only") == 0
     errors = {}
     for name, aligner in {
         "plain": PocketSphinxAligner(),
@@ -133,3 +135,46 @@ def test_offsets_fitted_on_some_speakers_of_timit_help_the_others(shared_data, t
             )
         ]
     assert np.mean(errors["fitted"]) < 0.95 * np.mean(errors["plain"])
+
+
+@pytest.mark.slow
+def test_a_refiner_of_some_speakers_of_timit_helps_the_others(shared_data, tmp_path, capsys, monkeypatch):
+    """Clean only, one network and two folds, so that it takes less than a minute."""
+    for name, value in {"NETWORKS": 1, "FOLDS": 2}.items():
+        monkeypatch.setattr(f"speechprep.tokenizers.alignment.boundary_refiner.{name}", value)
+        monkeypatch.setattr(f"speechprep.pipelines.backends.aligners.boundaries.artifact.{name}", value, raising=False)
+    folder = shared_data / "timit-sample"
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    speakers = sorted({row["speaker"] for row in rows})
+    first = [row for row in rows if row["speaker"] in speakers[:6]]
+    lines = [
+        json.dumps({"id": r["id"], "audio": str(folder / r["audio"]), "text": r["text"], "speaker": r["speaker"]})
+        for r in first
+    ]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(lines))
+    run, out = tmp_path / "run", tmp_path / "b"
+    assert call("ingest", "--input", tmp_path / "corpus.jsonl", "--out", run / "utterances", "--quiet") == 0
+    assert call("align", "--input", run, "--out", run / "words", "--quiet") == 0
+    labels = write_labels(
+        tmp_path / "words.csv", [(r["id"], w["start"], w["end"], w["w"]) for r in first for w in r["words"]]
+    )
+    capsys.readouterr()
+    arguments = ("--labels", labels, "--licence", "CC BY-NC-SA", "--out", out, "--snr", "none", "--json")
+    assert call("fit", "boundaries", run, *arguments) == 0
+    body = json.loads(capsys.readouterr().out)
+    level = body["evaluation"]["refiner"]["levels"][0]
+    assert (body["refiner"], body["no_refiner_because"]) == (True, None)
+    assert level["after"] < level["offsets"] < level["before"]
+    assert 0.84 <= level["coverage"] <= 0.96
+    plain, fitted = PocketSphinxAligner(), PocketSphinxAligner(boundaries=str(out))
+    errors: dict[str, list[float]] = {}
+    for name, aligner in {"plain": plain, "fitted": fitted}.items():
+        aligner.load()
+        for row in rows:
+            if row["speaker"] in speakers[6:]:
+                samples = audio.decode(folder / row["audio"], sample_rate=16_000)
+                words = aligner.align(samples, " ".join(w["w"] for w in row["words"])).words
+                assert all(word.start < word.end for word in words)
+                for word, true in zip(words, row["words"], strict=True):
+                    errors.setdefault(name, []).append(abs(word.start - true["start"]) + abs(word.end - true["end"]))
+    assert np.mean(errors["fitted"]) < 0.85 * np.mean(errors["plain"])

@@ -58,7 +58,7 @@ def alignment(
     from speechprep.models.evaluation.alignment.summary import summary
     from speechprep.models.evaluation.bootstrap import Bootstrap
 
-    ratios = _ratios(snr)
+    ratios = opt.signal_to_noise_ratios(snr) if snr is not None else []
     run = RunWords(source)
     references = run.references(read_references(reference))
     bootstrap = Bootstrap(samples, level, seed, run.speakers(references)) if samples else None
@@ -72,26 +72,6 @@ def alignment(
         _print(body)
 
 
-def _ratios(text: str | None) -> list[float]:
-    """Signal-to-noise ratios of the option `--snr`.
-
-    Raises:
-        ConfigError: not a number from -50 to 100.
-    """
-    from speechprep.errors import ConfigError
-
-    ratios = []
-    for part in text.split(",") if text is not None else []:
-        try:
-            ratio = float(part)
-        except ValueError:
-            ratio = float("nan")
-        if not -50 <= ratio <= 100:
-            raise ConfigError(f"--snr: {part!r} is not a ratio in dB; give numbers from -50 to 100, such as 20,10,5,0")
-        ratios.append(ratio)
-    return ratios
-
-
 def _noisy(
     run: RunWords, ratios: list[float], seed: int, ids: set[str]
 ) -> Iterator[tuple[float, dict[str, AlignedWords]]]:
@@ -99,7 +79,8 @@ def _noisy(
     from speechprep.errors import ConfigError
     from speechprep.models.evaluation.alignment.boundaries import AlignedWords
     from speechprep.models.evaluation.alignment.textgrid import Timed
-    from speechprep.pipelines.noisy_alignment import aligner_of, realigned
+    from speechprep.pipelines.noisy_alignment import realigned
+    from speechprep.pipelines.stages.align import aligner_of
 
     if not ratios:
         return

@@ -28,12 +28,13 @@ Rejected: undecodable audio, word times of another text (`words_differ`), and re
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from speechprep.artifacts.run import Dataset
 from speechprep.artifacts.schemas import WORDS
 from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Aligner, Transcript, Word
@@ -295,3 +296,19 @@ STAGE = Stage(
         "speechprep align --input run --out run/words --set min_score=-6 --workers 8",
     ),
 )
+
+
+def aligner_of(words: Dataset) -> Aligner:
+    """The loaded aligner of a `words` dataset, with its options.
+
+    Raises:
+        ConfigError: the dataset was not written by `align`.
+        MissingBackend: a package or model of the aligner is absent.
+    """
+    made_of = words.manifest.made_of
+    if made_of.get("stage") != STAGE.name:
+        raise ConfigError(f"{words.uri} was written by {made_of.get('stage')!r}; name the folder written by 'align'")
+    aligner = backend(cast(Config, STAGE.configure(made_of["config"])), {})
+    aligner.check()
+    aligner.load()
+    return aligner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from speechprep.pipelines.backends import Word
 from speechprep.tokenizers.alignment.boundary_offsets import BoundaryOffset, TimedWord, shifted
@@ -14,12 +14,25 @@ EDGE_SECONDS = 0.5  # maximal length of an untimed token before the first or aft
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """A spoken word in a search result: [start, end) in frames of the search, score in nats per frame."""
+class Position:
+    """Position of a spoken word: [start, end) in frames or fractions of frames, score in nats per frame."""
+
+    start: float
+    end: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken(Position):
+    """A spoken word in a search result: [start, end) in whole frames of the search."""
 
     start: int
     end: int
-    score: float
+
+
+def later(placed: Iterable[Position | None], frames: int) -> list[Position | None]:
+    """The positions, moved later by a number of frames."""
+    return [None if one is None else replace(one, start=one.start + frames, end=one.end + frames) for one in placed]
 
 
 def with_wildcards(forms: Iterable[list[str]], unknown: Iterable[bool]) -> list[list[str]]:
@@ -40,7 +53,7 @@ def with_wildcards(forms: Iterable[list[str]], unknown: Iterable[bool]) -> list[
 def written_words(
     tokens: Sequence[str],
     forms: Sequence[Sequence[str]],
-    spoken: Sequence[Spoken | None],
+    spoken: Sequence[Position | None],
     frame_rate: float,
     offset: float,
     duration: float,
