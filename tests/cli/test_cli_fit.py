@@ -49,6 +49,27 @@ def labels(run, tmp_path_factory):
     return write_labels(tmp_path_factory.mktemp("labels") / "words.csv", rows)
 
 
+def check_intervals(run, fitted, capsys):
+    """`words` has an interval for each aligned word, and `eval alignment` counts the true borders in them."""
+    count = 0
+    for row in open_run(str(fitted))["words"].records(["words", "border_intervals"]):
+        spans = row["border_intervals"] or [None] * len(row["words"])  # null without an aligned word
+        for word, span in zip(row["words"], spans, strict=True):
+            assert (span is None) == (word["timing"] != "aligned")
+            assert span is None or span["start_low"] <= span["start_high"] <= span["end_high"]
+            count += 2 * (span is not None)
+    assert count > 100
+    capsys.readouterr()
+    assert call("eval", "alignment", fitted / "words", "--reference", run / "words", "--json") == 0
+    (stored,) = json.loads(capsys.readouterr().out)["levels"]
+    assert 0.9 * count < stored["intervals"]["borders"] <= count
+    assert stored["intervals"]["coverage"] < 0.1  # the borders of the run are 40 ms outside
+    assert call("eval", "alignment", fitted / "words", "--reference", run / "words") == 0
+    assert "90 % intervals" in capsys.readouterr().out
+    assert call("eval", "alignment", run / "words", "--reference", run / "words") == 0
+    assert "90 % intervals" not in capsys.readouterr().out
+
+
 def test_the_fitted_offset_is_applied_and_changes_the_identity(run, labels, tmp_path, capsys):
     out = tmp_path / "boundaries"
     arguments = ("fit", "boundaries", run, "--labels", labels, "--licence", "CC0", "--out", out)
@@ -73,6 +94,7 @@ def test_the_fitted_offset_is_applied_and_changes_the_identity(run, labels, tmp_
         if old["timing"] == "aligned" and old["start"] > 0.1
     ]
     assert np.median(shifts) == pytest.approx(LATE, abs=1e-3)
+    check_intervals(run, tmp_path, capsys)
     assert PocketSphinxAligner(boundaries=str(out)).identity() != PocketSphinxAligner().identity()
     capsys.readouterr()
     arguments = (

@@ -94,6 +94,7 @@ def _noisy(
                 id: AlignedWords(
                     [Timed(word.text, word.start, word.end) for word in words],
                     sum(word.timing == "interpolated" for word in words),
+                    intervals=[word.interval for word in words],
                 )
                 for id, words in realigned(run.utterances, texts, aligner, ratio, seed)
             },
@@ -105,6 +106,8 @@ def _print(body: dict[str, Any]) -> None:
     levels = body["levels"]
     screen.print(_headline(levels))
     screen.print(_sides(levels))
+    if any("intervals" in level for level in levels):
+        screen.print(_intervals(levels))
     if "by_speaker" in levels[0]:
         screen.print(_speakers(levels))
     if body["unused_references"]:
@@ -148,6 +151,18 @@ def _sides(levels: list[dict[str, Any]]) -> Any:
                 figures += [f"{one['quantiles'][q]:.0f}" for q in ("0.5", "0.9", "0.99")]
                 figures += [f"{100 * one['within'][str(limit)]:.1f} %" for limit in WITHIN]
                 grid.add_row(_name(level), side, *figures)
+    return grid
+
+
+def _intervals(levels: list[dict[str, Any]]) -> Any:
+    """Share of the true borders in the intervals of the aligner."""
+    columns = ("borders", "inside", "mean width, ms")
+    grid = table("audio", *columns, right=columns, title="true borders in the 90 % intervals of the aligner")
+    for level in levels:
+        if "intervals" in level:
+            one = level["intervals"]
+            figures = (f"{one['borders']:,}", f"{100 * one['coverage']:.1f} %", f"{one['mean_width']:.0f}")
+            grid.add_row(_name(level), *figures)
     return grid
 
 

@@ -104,6 +104,24 @@ def shifted(
     return result
 
 
+def intervals(
+    words: Sequence[TimedWord], offsets: Mapping[str, BoundaryOffset], duration: float
+) -> list[tuple[float, float, float, float] | None]:
+    """Lowest and highest start, lowest and highest end of each word in [0, duration]; None without a time of its own.
+
+    The share `LEVEL` of true borders is inside.
+    """
+    result: list[tuple[float, float, float, float] | None] = []
+    for word, pair in zip(words, kinds(words), strict=True):
+        spans = []
+        for time, kind in zip((word.start, word.end), pair, strict=True):
+            offset = of_kind(offsets, kind)
+            corrected = time - offset.seconds
+            spans += [min(max(corrected - error, 0.0), duration) for error in (offset.high, offset.low)]
+        result.append((spans[0], spans[1], spans[2], spans[3]) if word.aligned else None)
+    return result
+
+
 def of_kind(offsets: Mapping[str, BoundaryOffset], kind: str) -> BoundaryOffset:
     """Offset of a kind, or of all borders."""
     return offsets[kind] if kind in offsets else offsets[ANY]

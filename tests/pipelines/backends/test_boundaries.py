@@ -141,6 +141,12 @@ def test_borders_are_moved_by_the_refiner_in_short_and_in_long_audio(tmp_path, e
     assert [word.text for word in after] == [word.text for word in before]
     moves = [new.start - old.start for old, new in zip(before, after, strict=True)]
     assert np.median(moves) == pytest.approx(4 * STEP, abs=STEP / 2)
+    for word in after:
+        if word.timing == "aligned":
+            span = word.interval
+            assert span.start_low <= word.start <= span.start_high
+            assert span.end_low <= word.end <= span.end_high
+            assert 0.02 <= span.start_high - span.start_low <= 0.2 or span.start_low == 0
     ends = [0.0]
     for word in after:
         assert ends[-1] - 1e-4 <= word.start < word.end

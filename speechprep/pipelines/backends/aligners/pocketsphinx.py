@@ -42,7 +42,6 @@ from speechprep.pipelines.backends.aligners.timing import (
     WILDCARD,
     Position,
     Spoken,
-    later,
     moved,
     with_wildcards,
     written_words,
@@ -222,7 +221,8 @@ class PocketSphinxAligner(StreamAligner):
                 break
             remaining = words[len(located) :]
             placed, cut = self._step(audio, remaining, last)
-            located += later(self._refined(audio, placed, remaining, cut), stream.start // sphinx.HOP)
+            positions = self._refined(audio, placed, remaining, cut)
+            located += [one and one.later(stream.start // sphinx.HOP) for one in positions]
             stream.advance(cut * sphinx.HOP if cut < sphinx.num_frames(len(audio)) else len(audio))
         located += [None] * (len(words) - len(located))
         count = sum(spoken is not None for spoken in located)
@@ -301,7 +301,7 @@ class PocketSphinxAligner(StreamAligner):
             recognised, placed = self._recognised(audio[:cut])
             words += recognised
             positions = self._refined(audio[:cut], placed, recognised, sphinx.num_frames(cut))
-            located += later(positions, stream.start // sphinx.HOP)
+            located += [one and one.later(stream.start // sphinx.HOP) for one in positions]
             stream.advance(cut)
         return Transcript(" ".join(words), self._written(words, [[w] for w in words], located, stream.start))
 

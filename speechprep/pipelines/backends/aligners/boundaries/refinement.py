@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.pipelines.backends.aligners.timing import Position, Spoken
+from speechprep.pipelines.backends.transcript import Interval
 from speechprep.tokenizers.alignment.border_inputs import border_inputs
 from speechprep.tokenizers.alignment.boundary_offsets import TimedWord
 from speechprep.tokenizers.alignment.boundary_refiner import SHORTEST, Refiner, ordered
@@ -45,8 +47,13 @@ def refined(
         ((start.time - offset) * frame_rate, (end.time - offset) * frame_rate)
         for start, end in zip(places[::2], places[1::2], strict=True)
     ]
+    intervals = [
+        Interval(start.low, start.high, end.low, end.high).scaled(frame_rate, -offset * frame_rate, math.inf)
+        for start, end in zip(places[::2], places[1::2], strict=True)
+    ]
     shortest = [min(SHORTEST * frame_rate, word.end - word.start) for word in words]
     result: list[Position | None] = list(placed)
-    for number, word, (start, end) in zip(numbers, words, ordered(moved, shortest, limit), strict=True):
-        result[number] = Position(start, end, word.score)
+    times = ordered(moved, shortest, limit)
+    for number, word, (start, end), interval in zip(numbers, words, times, intervals, strict=True):
+        result[number] = Position(start, end, word.score, interval)
     return result
