@@ -51,7 +51,7 @@ STAGES = {
     "pool": "pooled",
     "index": "index",
 }
-RESUMED = [stage for stage in STAGES if stage != "align"]  # align has version 5 today, with four more columns
+RESUMED = [stage for stage in STAGES if stage != "align"]  # align has a later version today, with more columns
 TEXTS = {
     "02-slt": "Dr. Harper counted twenty-one white boats before the fog came in.",
     "08-slt": "The Zambonari sisters sing quietly while the bread is baking.",

@@ -23,6 +23,7 @@ _WORD = pa.struct(
         pa.field("timing", pa.string()),  # aligned | interpolated | given
     ]
 )
+_BORDERS = pa.struct([pa.field(name, pa.float64()) for name in ("start_low", "start_high", "end_low", "end_high")])
 _RUN = pa.struct(
     [
         pa.field("modality", pa.string()),  # unit | text
@@ -87,6 +88,7 @@ WORDS = pa.schema(
         ("language_probability", pa.float32()),
         ("kept", pa.bool_()),
         ("reason", pa.string()),
+        ("border_intervals", pa.list_(_BORDERS)),  # 90 % of each border; null without fitted boundaries
     ]
 )
 TOKENS = pa.schema(
@@ -185,7 +187,7 @@ REJECTS = pa.schema(
 )
 
 
-LATER = frozenset(score.column for score in SCORES if score.later)
+LATER = frozenset(score.column for score in SCORES if score.later) | {"border_intervals"}
 """Columns of `words` absent from datasets of earlier versions."""
 
 

@@ -133,3 +133,23 @@ def check_beam_args(runner: str, arguments: list[str] | None) -> list[str]:
             f"{options[0]!r} is an option of a Beam runner; name the runner by --runner, for example FlinkRunner"
         )
     return options
+
+
+def signal_to_noise_ratios(text: str) -> list[float]:
+    """Ratios of an option `--snr`, in dB.
+
+    Raises:
+        ConfigError: not a number from -50 to 100.
+    """
+    from speechprep.errors import ConfigError
+
+    ratios = []
+    for part in text.split(","):
+        try:
+            ratio = float(part)
+        except ValueError:
+            ratio = float("nan")
+        if not -50 <= ratio <= 100:
+            raise ConfigError(f"--snr: {part!r} is not a ratio in dB; give numbers from -50 to 100, such as 20,10,5,0")
+        ratios.append(ratio)
+    return ratios

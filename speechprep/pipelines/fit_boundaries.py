@@ -1,35 +1,64 @@
-"""Offsets of word boundaries from a run and a table of labelled words: the artifact `boundaries`."""
+"""Corrections of word boundaries from a run and a table of labelled words: the artifact `boundaries`."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from speechprep.artifacts import storage
 from speechprep.artifacts.run import Dataset
 from speechprep.errors import ConfigError
-from speechprep.pipelines.backends.aligners.boundaries import Boundaries
+from speechprep.pipelines.backends.aligners.boundaries.artifact import Boundaries
 from speechprep.pipelines.backends.aligners.pocketsphinx import PocketSphinxAligner
+from speechprep.pipelines.labelled_borders import labelled_borders
 from speechprep.pipelines.labels import read_labels
-from speechprep.pipelines.noisy_alignment import aligner_of
-from speechprep.tokenizers.alignment import boundary_offsets
+from speechprep.pipelines.stages.align import aligner_of
+from speechprep.tokenizers.alignment import boundary_offsets, boundary_refiner
 from speechprep.tokenizers.alignment.boundary_offsets import LabelledBorder, TimedWord
+from speechprep.tokenizers.alignment.boundary_refiner import Refiner, TrueBorder
 from speechprep.tokenizers.english.word_pairs import word_groups
 
-FEWEST_WORDS = 50  # labelled words for a fit
+FEWEST_WORDS = 50  # labelled words for offsets
+FEWEST_REFINED = 300  # and for a refiner
+LEVELS = (20.0, 10.0, 5.0, 0.0)  # dB, of the noise in the training of a refiner
 
 Labels = dict[str, tuple[list[str], list[tuple[float, float]]]]
 """Utterance id -> its words, and the start and end of each in seconds."""
 
 
-def fit_boundaries(words: Dataset, utterances: Dataset | None, labels: str, licence: str) -> Boundaries:
-    """Fit offsets and intervals on the utterances with labels.
+class Options(NamedTuple):
+    """Options of the refiner.
+
+    Attributes:
+        refine: fit one; without it, only offsets are fitted.
+        levels: signal-to-noise ratios of the training, dB; clean speech comes first.
+        seed: of the training and of the noise.
+        progress: called with the number of finished and of all trainings.
+    """
+
+    refine: bool = True
+    levels: Sequence[float] = LEVELS
+    seed: int = 0
+    progress: Callable[[int, int], None] | None = None
+
+
+class Fit(NamedTuple):
+    """The artifact, and the reason for offsets instead of a refiner (None: it has a refiner)."""
+
+    boundaries: Boundaries
+    reason: str | None
+
+
+def fit_boundaries(words: Dataset, utterances: Dataset | None, labels: str, licence: str, options: Options) -> Fit:
+    """Fit offsets, intervals and the refiner on the utterances with labels.
 
     Args:
         words: aligned words of `pocketsphinx`.
-        utterances: for the speakers; without them, or without speakers in them, each utterance is its own group.
+        utterances: for the speakers and the audio; without speakers, or with one, each utterance is its own group.
         labels: table of words with id, start, end and label.
         licence: of the labels.
+        options: of the refiner.
 
     Raises:
         ConfigError: another aligner, a fitted one, or too few labelled words in the run.
@@ -42,9 +71,40 @@ def fit_boundaries(words: Dataset, utterances: Dataset | None, labels: str, lice
             f"{words.uri}: its times already contain boundaries = {aligner.boundaries!r}; align without boundaries"
         )
     table = _read(labels)
-    speakers = _speakers(utterances)
-    borders: list[LabelledBorder] = []
-    ids, groups = [], set()
+    found, texts = _found(aligner, words, table, _speakers(utterances))
+    count = sum(map(len, found.values())) // 2
+    if count < FEWEST_WORDS:
+        raise ConfigError(f"labels = {labels!r} have {count} words of {words.uri}; label at least {FEWEST_WORDS} words")
+    speakers = len({borders[0].group for borders in found.values()})
+    groups = {id: borders[0].group if speakers > 1 else id for id, borders in found.items()}
+    borders = [border._replace(group=groups[id]) for id, borders in found.items() for border in borders]
+    evaluation: dict[str, Any] = {
+        "over": "speakers" if speakers > 1 else "utterances",
+        **(boundary_offsets.cross_validated(borders) or {}),
+    }
+    refiner, reason = None, _reason(options, utterances, count, len(set(groups.values())))
+    if reason is None and utterances is not None:
+        labelled = labelled_borders(aligner, utterances, texts, table, groups, options.levels, options.seed)
+        refiner, errors, reason = _refiner(labelled, options)
+        evaluation |= {"refiner": errors} if errors else {}
+    sha256 = hashlib.sha256(storage.read_bytes(labels)).hexdigest()
+    artifact = Boundaries(
+        boundary_offsets.fit(borders),
+        aligner.timing_identity(),
+        licence,
+        {"sha256": sha256, "utterances": len(found), "words": count, "speakers": speakers},
+        evaluation,
+        refiner,
+    )
+    return Fit(artifact, reason)
+
+
+def _found(
+    aligner: PocketSphinxAligner, words: Dataset, table: Labels, speakers: dict[str, str | None]
+) -> tuple[dict[str, list[LabelledBorder]], dict[str, str]]:
+    """Borders and text of each utterance with labelled words, by id."""
+    found: dict[str, list[LabelledBorder]] = {}
+    texts: dict[str, str] = {}
     for row in words.records(["id", "text", "words"]):
         if row["id"] not in table:
             continue
@@ -52,28 +112,36 @@ def fit_boundaries(words: Dataset, utterances: Dataset | None, labels: str, lice
             TimedWord(word["start"], word["end"], phones, word["timing"] == "aligned")
             for word, phones in zip(row["words"], aligner.phones(row["text"]), strict=True)
         ]
-        group = speakers.get(row["id"]) or row["id"]
-        found = _labelled(timed, [word["text"] for word in row["words"]], *table[row["id"]], group)
-        if found:
-            borders += found
-            ids.append(row["id"])
-            groups.add(group)
-    if len(borders) < 2 * FEWEST_WORDS:
-        raise ConfigError(
-            f"labels = {labels!r} have {len(borders) // 2} words of {words.uri}; label at least {FEWEST_WORDS} words"
-        )
-    return Boundaries(
-        boundary_offsets.fit(borders),
-        aligner.timing_identity(),
-        licence,
-        {
-            "sha256": hashlib.sha256(storage.read_bytes(labels)).hexdigest(),
-            "utterances": len(ids),
-            "words": len(borders) // 2,
-            "speakers": len(groups),
-        },
-        boundary_offsets.cross_validated(borders) or {},
-    )
+        names = [word["text"] for word in row["words"]]
+        borders = _labelled(timed, names, *table[row["id"]], speakers.get(row["id"]) or row["id"])
+        if borders:
+            found[row["id"]], texts[row["id"]] = borders, row["text"]
+    return found, texts
+
+
+def _refiner(
+    borders: Sequence[TrueBorder], options: Options
+) -> tuple[Refiner | None, dict[str, Any] | None, str | None]:
+    """A refiner with its errors, or the reason against it."""
+    result = boundary_refiner.fit(borders, options.seed, options.progress)
+    if result is None:
+        return None, None, "fewer than two speakers have readable audio"
+    clean = result[1]["levels"][0]
+    if clean["after"] < clean["offsets"]:
+        return *result, None
+    reason = f"a refiner has {clean['after']:.1f} ms on others, offsets have {clean['offsets']:.1f} ms"
+    return None, result[1], reason
+
+
+def _reason(options: Options, utterances: Dataset | None, words: int, groups: int) -> str | None:
+    """Reason against the training of a refiner."""
+    if not options.refine:
+        return "option --offsets-only"
+    if utterances is None:
+        return "a refiner needs the audio: name the run, with utterances and words"
+    if words < FEWEST_REFINED:
+        return f"{words} labelled words; a refiner needs {FEWEST_REFINED}"
+    return "all labels are in one utterance" if groups < 2 else None
 
 
 def _read(labels: str) -> Labels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,10 +130,7 @@ def _aligned(
         except BadInput:
             made = nothing
         if len(made.words) == len(texts):
-            shifted = [
-                Word(t, w.start + begin, w.end + begin, w.score, w.timing)
-                for t, w in zip(texts, made.words, strict=True)
-            ]
+            shifted = [replace(w.later(begin), text=t) for t, w in zip(texts, made.words, strict=True)]
             return list(shifted), made
     step = length / len(texts)
     return [

@@ -6,17 +6,15 @@ the levels differ by nothing else. The signal power is the mean square over the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Container, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.artifacts.media import audio
 from speechprep.artifacts.run import Dataset
-from speechprep.errors import BadInput, ConfigError
+from speechprep.errors import BadInput
 from speechprep.pipelines.backends import Aligner, Word
-from speechprep.pipelines.engine.stage import find_stage
 from speechprep.pipelines.stages import align
 from speechprep.tokenizers.arrays.keyed_random import generator
 
@@ -40,21 +38,21 @@ def with_noise(samples: Samples, snr: float, seed: int, id: str) -> Samples:
     return noisy
 
 
-def aligner_of(words: Dataset) -> Aligner:
-    """The loaded aligner of a `words` dataset, with its options.
+def utterance_audio(utterances: Dataset, ids: Container[str], rate: int) -> Iterator[tuple[str, Samples]]:
+    """(id, samples at `rate`) of the wanted utterances in the order of the dataset, one at a time in memory.
 
-    Raises:
-        ConfigError: the dataset was not written by `align`.
-        MissingBackend: a package or model of the aligner is absent.
+    Utterances without usable audio are left out.
     """
-    made_of = words.manifest.made_of
-    if made_of.get("stage") != align.STAGE.name:
-        raise ConfigError(f"{words.uri} was written by {made_of.get('stage')!r}; name the folder written by 'align'")
-    config: Any = find_stage(align.STAGE.name).configure(made_of["config"])
-    aligner = align.backend(config, {})
-    aligner.check()
-    aligner.load()
-    return aligner
+    for batch in utterances.batches(COLUMNS, rows=ROWS):
+        for row in batch.to_pylist():
+            if row["id"] not in ids:
+                continue
+            source = row["audio_bytes"] if row["audio_bytes"] is not None else row["audio"]
+            try:
+                samples = audio.decode(source, row["offset"] or 0.0, row["duration"], rate)
+            except BadInput:
+                continue
+            yield row["id"], samples
 
 
 def realigned(
@@ -69,14 +67,9 @@ def realigned(
         snr: dB.
         seed: of the noise.
     """
-    for batch in utterances.batches(COLUMNS, rows=ROWS):
-        for row in batch.to_pylist():
-            if row["id"] not in texts:
-                continue
-            source = row["audio_bytes"] if row["audio_bytes"] is not None else row["audio"]
-            try:
-                samples = audio.decode(source, row["offset"] or 0.0, row["duration"], aligner.sample_rate)
-                transcript = aligner.align(with_noise(samples, snr, seed, row["id"]), texts[row["id"]])
-            except BadInput:
-                continue
-            yield row["id"], align.monotone(transcript.words, len(samples) / aligner.sample_rate)
+    for id, samples in utterance_audio(utterances, texts, aligner.sample_rate):
+        try:
+            transcript = aligner.align(with_noise(samples, snr, seed, id), texts[id])
+        except BadInput:
+            continue
+        yield id, align.monotone(transcript.words, len(samples) / aligner.sample_rate)

@@ -49,6 +49,27 @@ def labels(run, tmp_path_factory):
     return write_labels(tmp_path_factory.mktemp("labels") / "words.csv", rows)
 
 
+def check_intervals(run, fitted, capsys):
+    """`words` has an interval for each aligned word, and `eval alignment` counts the true borders in them."""
+    count = 0
+    for row in open_run(str(fitted))["words"].records(["words", "border_intervals"]):
+        spans = row["border_intervals"] or [None] * len(row["words"])  # null without an aligned word
+        for word, span in zip(row["words"], spans, strict=True):
+            assert (span is None) == (word["timing"] != "aligned")
+            assert span is None or span["start_low"] <= span["start_high"] <= span["end_high"]
+            count += 2 * (span is not None)
+    assert count > 100
+    capsys.readouterr()
+    assert call("eval", "alignment", fitted / "words", "--reference", run / "words", "--json") == 0
+    (stored,) = json.loads(capsys.readouterr().out)["levels"]
+    assert 0.9 * count < stored["intervals"]["borders"] <= count
+    assert stored["intervals"]["coverage"] < 0.1  # the borders of the run are 40 ms outside
+    assert call("eval", "alignment", fitted / "words", "--reference", run / "words") == 0
+    assert "90 % intervals" in capsys.readouterr().out
+    assert call("eval", "alignment", run / "words", "--reference", run / "words") == 0
+    assert "90 % intervals" not in capsys.readouterr().out
+
+
 def test_the_fitted_offset_is_applied_and_changes_the_identity(run, labels, tmp_path, capsys):
     out = tmp_path / "boundaries"
     arguments = ("fit", "boundaries", run, "--labels", labels, "--licence", "CC0", "--out", out)
@@ -57,6 +78,8 @@ def test_the_fitted_offset_is_applied_and_changes_the_identity(run, labels, tmp_
     assert body["evaluation"]["before"] == pytest.approx(40, abs=0.1)
     assert body["evaluation"]["after"] == pytest.approx(0, abs=0.1)
     assert body["licence"] == "CC0"
+    assert (body["refiner"], body["evaluation"]["over"]) == (False, "speakers")
+    assert "a refiner needs 300" in body["no_refiner_because"]
     first = (out / "boundaries.json").read_bytes()
     assert call(*arguments) == 0
     assert "mean absolute error of a border" in capsys.readouterr().out
@@ -71,6 +94,7 @@ def test_the_fitted_offset_is_applied_and_changes_the_identity(run, labels, tmp_
         if old["timing"] == "aligned" and old["start"] > 0.1
     ]
     assert np.median(shifts) == pytest.approx(LATE, abs=1e-3)
+    check_intervals(run, tmp_path, capsys)
     assert PocketSphinxAligner(boundaries=str(out)).identity() != PocketSphinxAligner().identity()
     capsys.readouterr()
     arguments = (
@@ -113,7 +137,7 @@ def test_offsets_fitted_on_some_speakers_of_timit_help_the_others(shared_data, t
     assert call("align", "--input", run, "--out", run / "words", "--quiet") == 0
     labels = write_labels(tmp_path / "words.csv", table)
     arguments = ("--labels", labels, "--licence", "CC BY-NC-SA", "--out", tmp_path / "b")
-    assert call("fit", "boundaries", run, *arguments) == 0
+    assert call("fit", "boundaries", run, *arguments, "--offsets-only") == 0
     errors = {}
     for name, aligner in {
         "plain": PocketSphinxAligner(),
@@ -133,3 +157,46 @@ def test_offsets_fitted_on_some_speakers_of_timit_help_the_others(shared_data, t
             )
         ]
     assert np.mean(errors["fitted"]) < 0.95 * np.mean(errors["plain"])
+
+
+@pytest.mark.slow
+def test_a_refiner_of_some_speakers_of_timit_helps_the_others(shared_data, tmp_path, capsys, monkeypatch):
+    """Clean only, one network and two folds, so that it takes less than a minute."""
+    for name, value in {"NETWORKS": 1, "FOLDS": 2}.items():
+        monkeypatch.setattr(f"speechprep.tokenizers.alignment.boundary_refiner.{name}", value)
+        monkeypatch.setattr(f"speechprep.pipelines.backends.aligners.boundaries.artifact.{name}", value, raising=False)
+    folder = shared_data / "timit-sample"
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    speakers = sorted({row["speaker"] for row in rows})
+    first = [row for row in rows if row["speaker"] in speakers[:6]]
+    lines = [
+        json.dumps({"id": r["id"], "audio": str(folder / r["audio"]), "text": r["text"], "speaker": r["speaker"]})
+        for r in first
+    ]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(lines))
+    run, out = tmp_path / "run", tmp_path / "b"
+    assert call("ingest", "--input", tmp_path / "corpus.jsonl", "--out", run / "utterances", "--quiet") == 0
+    assert call("align", "--input", run, "--out", run / "words", "--quiet") == 0
+    labels = write_labels(
+        tmp_path / "words.csv", [(r["id"], w["start"], w["end"], w["w"]) for r in first for w in r["words"]]
+    )
+    capsys.readouterr()
+    arguments = ("--labels", labels, "--licence", "CC BY-NC-SA", "--out", out, "--snr", "none", "--json")
+    assert call("fit", "boundaries", run, *arguments) == 0
+    body = json.loads(capsys.readouterr().out)
+    level = body["evaluation"]["refiner"]["levels"][0]
+    assert (body["refiner"], body["no_refiner_because"]) == (True, None)
+    assert level["after"] < level["offsets"] < level["before"]
+    assert 0.84 <= level["coverage"] <= 0.96
+    plain, fitted = PocketSphinxAligner(), PocketSphinxAligner(boundaries=str(out))
+    errors: dict[str, list[float]] = {}
+    for name, aligner in {"plain": plain, "fitted": fitted}.items():
+        aligner.load()
+        for row in rows:
+            if row["speaker"] in speakers[6:]:
+                samples = audio.decode(folder / row["audio"], sample_rate=16_000)
+                words = aligner.align(samples, " ".join(w["w"] for w in row["words"])).words
+                assert all(word.start < word.end for word in words)
+                for word, true in zip(words, row["words"], strict=True):
+                    errors.setdefault(name, []).append(abs(word.start - true["start"]) + abs(word.end - true["end"]))
+    assert np.mean(errors["fitted"]) < 0.85 * np.mean(errors["plain"])

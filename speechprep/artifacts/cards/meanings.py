@@ -35,6 +35,7 @@ _OF = {
         "text": "aligned transcript",
         "source_text": "transcript of the corpus",
         "words": "words with start, end, score and origin of the times",
+        "border_intervals": "intervals with 90 % of the true starts and ends of each word, from fitted boundaries",
         "kept": "verdict of the thresholds",
         "reason": "first threshold that the row fails",
     },

@@ -58,7 +58,7 @@ def alignment(
     from speechprep.models.evaluation.alignment.summary import summary
     from speechprep.models.evaluation.bootstrap import Bootstrap
 
-    ratios = _ratios(snr)
+    ratios = opt.signal_to_noise_ratios(snr) if snr is not None else []
     run = RunWords(source)
     references = run.references(read_references(reference))
     bootstrap = Bootstrap(samples, level, seed, run.speakers(references)) if samples else None
@@ -72,26 +72,6 @@ def alignment(
         _print(body)
 
 
-def _ratios(text: str | None) -> list[float]:
-    """Signal-to-noise ratios of the option `--snr`.
-
-    Raises:
-        ConfigError: not a number from -50 to 100.
-    """
-    from speechprep.errors import ConfigError
-
-    ratios = []
-    for part in text.split(",") if text is not None else []:
-        try:
-            ratio = float(part)
-        except ValueError:
-            ratio = float("nan")
-        if not -50 <= ratio <= 100:
-            raise ConfigError(f"--snr: {part!r} is not a ratio in dB; give numbers from -50 to 100, such as 20,10,5,0")
-        ratios.append(ratio)
-    return ratios
-
-
 def _noisy(
     run: RunWords, ratios: list[float], seed: int, ids: set[str]
 ) -> Iterator[tuple[float, dict[str, AlignedWords]]]:
@@ -99,7 +79,8 @@ def _noisy(
     from speechprep.errors import ConfigError
     from speechprep.models.evaluation.alignment.boundaries import AlignedWords
     from speechprep.models.evaluation.alignment.textgrid import Timed
-    from speechprep.pipelines.noisy_alignment import aligner_of, realigned
+    from speechprep.pipelines.noisy_alignment import realigned
+    from speechprep.pipelines.stages.align import aligner_of
 
     if not ratios:
         return
@@ -113,6 +94,7 @@ def _noisy(
                 id: AlignedWords(
                     [Timed(word.text, word.start, word.end) for word in words],
                     sum(word.timing == "interpolated" for word in words),
+                    intervals=[word.interval for word in words],
                 )
                 for id, words in realigned(run.utterances, texts, aligner, ratio, seed)
             },
@@ -124,6 +106,8 @@ def _print(body: dict[str, Any]) -> None:
     levels = body["levels"]
     screen.print(_headline(levels))
     screen.print(_sides(levels))
+    if any("intervals" in level for level in levels):
+        screen.print(_intervals(levels))
     if "by_speaker" in levels[0]:
         screen.print(_speakers(levels))
     if body["unused_references"]:
@@ -167,6 +151,18 @@ def _sides(levels: list[dict[str, Any]]) -> Any:
                 figures += [f"{one['quantiles'][q]:.0f}" for q in ("0.5", "0.9", "0.99")]
                 figures += [f"{100 * one['within'][str(limit)]:.1f} %" for limit in WITHIN]
                 grid.add_row(_name(level), side, *figures)
+    return grid
+
+
+def _intervals(levels: list[dict[str, Any]]) -> Any:
+    """Share of the true borders in the intervals of the aligner."""
+    columns = ("borders", "inside", "mean width, ms")
+    grid = table("audio", *columns, right=columns, title="true borders in the 90 % intervals of the aligner")
+    for level in levels:
+        if "intervals" in level:
+            one = level["intervals"]
+            figures = (f"{one['borders']:,}", f"{100 * one['coverage']:.1f} %", f"{one['mean_width']:.0f}")
+            grid.add_row(_name(level), *figures)
     return grid
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import ClassVar
 
 from speechprep.errors import BadInput
@@ -82,7 +81,7 @@ class Aligner(Backend):
         if passage.wide is not None:
             audio, start = passage.wide, passage.start - passage.margin
         words = self.align(audio, passage.text).words
-        return [replace(word, start=word.start + start, end=word.end + start) for word in words]
+        return [word.later(start) for word in words]
 
     def in_language(self, code: str | None) -> Aligner:
         """The aligner for transcripts of the corpus in a language, if it is known. Default: this one."""

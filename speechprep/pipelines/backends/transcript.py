@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,15 +13,37 @@ from numpy.typing import NDArray
 Timing = Literal["aligned", "interpolated", "given"]
 
 
+class Interval(NamedTuple):
+    """Intervals of the two borders of a word, in the unit of their times; 90 % of true borders are inside."""
+
+    start_low: float
+    start_high: float
+    end_low: float
+    end_high: float
+
+    def scaled(self, factor: float, shift: float, limit: float) -> Interval:
+        """Each time multiplied by a factor, then later by `shift`, in [0, limit]."""
+        return Interval(*(min(max(time * factor + shift, 0.0), limit) for time in self))
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A written word with its time in seconds from the start of the utterance."""
+    """A written word with its time in seconds from the start of the utterance.
+
+    `interval`: of its borders; None if the aligner gives none.
+    """
 
     text: str
     start: float
     end: float
     score: float | None
     timing: Timing
+    interval: Interval | None = None
+
+    def later(self, seconds: float) -> Word:
+        """The word with later times."""
+        interval = self.interval and self.interval.scaled(1.0, seconds, math.inf)
+        return replace(self, start=self.start + seconds, end=self.end + seconds, interval=interval)
 
 
 class Language(NamedTuple):
@@ -81,3 +105,10 @@ class Transcript:
     language_probability: float | None = None
     no_speech_probability: float | None = None
     log_probability: float | None = None
+
+
+def border_intervals(words: Sequence[Word]) -> list[dict[str, float] | None] | None:
+    """Intervals of the borders of each word, for a row of `words`; None if no word has any."""
+    if all(word.interval is None for word in words):
+        return None
+    return [word.interval and word.interval._asdict() for word in words]

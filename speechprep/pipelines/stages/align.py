@@ -7,6 +7,7 @@ Row: id, text, source_text, words list<{text, start, end, score, timing}>, durat
 is the aligned transcript, tokens joined by single spaces. `source_text` is the transcript of the corpus. Times are
 seconds from the start of the utterance, in [0, duration]; starts and ends ascend. `timing` is "aligned",
 "interpolated" (the aligner placed no part of the token) or "given" (word time of the corpus, unchanged).
+`border_intervals` has intervals of the borders of each word, from fitted boundaries.
 
 Scores: `score` is the mean of the word scores, `local_score` that of the worst passage. `wer` and `cer` compare
 source_text with text as spoken; null without source_text. `compression_ratio` and `repeated_share` show the loops of
@@ -28,16 +29,19 @@ Rejected: undecodable audio, word times of another text (`words_differ`), and re
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from speechprep.artifacts.run import Dataset
 from speechprep.artifacts.schemas import WORDS
 from speechprep.errors import ConfigError
 from speechprep.pipelines.backends import Aligner, Transcript, Word
 from speechprep.pipelines.backends.aligners.recognised import RecognisedAligner
+from speechprep.pipelines.backends.transcript import border_intervals
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Read, Stage, StageConfig
 from speechprep.pipelines.features import for_each_utterance
@@ -132,7 +136,7 @@ def monotone(words: Sequence[Word], duration: float) -> list[Word]:
     for word in words:
         start = min(max(word.start, start), duration)
         end = min(max(word.end, start, end), duration)
-        result.append(Word(word.text, start, end, word.score, word.timing))
+        result.append(replace(word, start=start, end=end))
     return result
 
 
@@ -178,6 +182,7 @@ def words_row(
         "no_speech_probability": transcript.no_speech_probability,
         "log_probability": transcript.log_probability,
         **_without_partner(words, power),
+        "border_intervals": border_intervals(words),
     }
     reason = verdict(limits, row)
     return {**row, "kept": reason is None, "reason": reason}
@@ -278,7 +283,7 @@ def backend(config: Config, extras: dict[str, dict[str, Any]]) -> Aligner:
 
 STAGE = Stage(
     name="align",
-    version=6,
+    version=7,
     reads=(Read("utterances", "utterances"),),
     writes="words",
     config=Config,
@@ -295,3 +300,19 @@ STAGE = Stage(
         "speechprep align --input run --out run/words --set min_score=-6 --workers 8",
     ),
 )
+
+
+def aligner_of(words: Dataset) -> Aligner:
+    """The loaded aligner of a `words` dataset, with its options.
+
+    Raises:
+        ConfigError: the dataset was not written by `align`.
+        MissingBackend: a package or model of the aligner is absent.
+    """
+    made_of = words.manifest.made_of
+    if made_of.get("stage") != STAGE.name:
+        raise ConfigError(f"{words.uri} was written by {made_of.get('stage')!r}; name the folder written by 'align'")
+    aligner = backend(cast(Config, STAGE.configure(made_of["config"])), {})
+    aligner.check()
+    aligner.load()
+    return aligner

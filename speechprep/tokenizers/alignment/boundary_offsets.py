@@ -22,7 +22,8 @@ CLASSES = {
     "fricative": "S Z SH ZH F V TH DH HH CH JH",
     "nasal": "M N NG",
     "liquid": "L R W Y",
-}  # all other phones are vowels
+}
+VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"  # and all other phones
 SILENCE = "silence"
 ANY = "any"  # kind for all borders without a kind of their own
 PAUSE = 0.005  # seconds between two words; more is a pause
@@ -96,14 +97,33 @@ def shifted(
     """
     result, start, end = [], 0.0, 0.0
     for word, pair in zip(words, kinds(words), strict=True):
-        moves = [_of(offsets, kind).seconds if word.aligned else 0.0 for kind in pair]
+        moves = [of_kind(offsets, kind).seconds if word.aligned else 0.0 for kind in pair]
         start = min(max(word.start - moves[0], start), duration)
         end = min(max(word.end - moves[1], start, end), duration)
         result.append((start, end))
     return result
 
 
-def _of(offsets: Mapping[str, BoundaryOffset], kind: str) -> BoundaryOffset:
+def intervals(
+    words: Sequence[TimedWord], offsets: Mapping[str, BoundaryOffset], duration: float
+) -> list[tuple[float, float, float, float] | None]:
+    """Lowest and highest start, lowest and highest end of each word in [0, duration]; None without a time of its own.
+
+    The share `LEVEL` of true borders is inside.
+    """
+    result: list[tuple[float, float, float, float] | None] = []
+    for word, pair in zip(words, kinds(words), strict=True):
+        spans = []
+        for time, kind in zip((word.start, word.end), pair, strict=True):
+            offset = of_kind(offsets, kind)
+            corrected = time - offset.seconds
+            spans += [min(max(corrected - error, 0.0), duration) for error in (offset.high, offset.low)]
+        result.append((spans[0], spans[1], spans[2], spans[3]) if word.aligned else None)
+    return result
+
+
+def of_kind(offsets: Mapping[str, BoundaryOffset], kind: str) -> BoundaryOffset:
+    """Offset of a kind, or of all borders."""
     return offsets[kind] if kind in offsets else offsets[ANY]
 
 
@@ -155,7 +175,7 @@ def cross_validated(borders: Sequence[LabelledBorder]) -> dict[str, float] | Non
     for group in groups:
         offsets = fit([border for border in borders if border.group != group])
         for border in (border for border in borders if border.group == group):
-            offset = _of(offsets, border.kind)
+            offset = of_kind(offsets, border.kind)
             rest = border.error - offset.seconds
             after.append(abs(rest))
             covered.append(offset.low <= rest <= offset.high)

@@ -137,6 +137,20 @@ def test_words_written_together_are_measured_together():
     assert (errors.words, errors.not_found, errors.extra) == (5, 0, 0)
 
 
+def test_true_borders_are_counted_in_the_intervals_of_the_words_that_have_one():
+    """The onset of the first and the offset of the last word of a pair count; limits are inside."""
+    reference = [Timed("water", 0, 1), Timed("proof", 1, 2), Timed("forty", 2, 3), Timed("a", 4, 5)]
+    aligned = [Timed("Water-proof,", 0.1, 2.2), Timed("forty", 2, 3), Timed("a", 4, 5)]
+    spans = [(0.0, 0.2, 2.1, 2.3), None, (3.9, 4.2, 4.9, 5.0)]
+    with_intervals = AlignedWords(aligned, intervals=spans)
+    errors = utterance_errors(reference, with_intervals)
+    assert errors.inside.tolist() == [True, False, True, True]
+    np.testing.assert_allclose(errors.width, [200, 200, 300, 100])
+    body = summary(level_errors({"u": reference}, {"u": with_intervals}), None)
+    assert body["intervals"] == {"borders": 4, "coverage": 0.75, "mean_width": pytest.approx(200)}
+    assert "intervals" not in summary(level_errors({"u": reference}, {"u": AlignedWords(aligned)}), None)
+
+
 def test_unknown_words_of_the_reference_are_left_out():
     reference = [Timed("one", 0, 1), Timed("<unk>", 1, 2), Timed("two", 2, 3)]
     errors = utterance_errors(reference, AlignedWords([Timed("one", 0, 1), Timed("Xyzzy", 1, 2), Timed("two", 2, 3)]))

@@ -31,7 +31,7 @@ def test_a_neighbour_without_a_time_counts_as_silence():
 
 def test_every_phone_has_a_class_and_only_vowels_are_left():
     vowels = {phone for phone in PHONES if boundary_offsets.phone_class(phone) == "vowel"}
-    assert vowels == {phone for phone in PHONES if phone[0] in "AEIOU"}
+    assert vowels == {phone for phone in PHONES if phone[0] in "AEIOU"} == set(boundary_offsets.VOWELS.split())
 
 
 def test_the_offset_of_a_kind_is_its_median_shrunk_to_that_of_all_borders():
@@ -74,3 +74,16 @@ def test_offsets_of_one_kind_move_only_its_borders():
     words = [TimedWord(0.1, 0.4, CAT), TimedWord(0.4, 0.7, SAT)]
     offsets = {ANY: BoundaryOffset(0.0, 0, 0, 1), "offset stop silence": BoundaryOffset(0.05, 0, 0, 1)}
     assert boundary_offsets.shifted(words, offsets, 2.0) == [(0.1, 0.4), (0.4, pytest.approx(0.65))]
+
+
+def test_the_interval_of_a_border_is_that_of_its_kind_around_its_corrected_time():
+    """An error is aligned minus true, so the largest error is the earliest true border."""
+    words = [TimedWord(0.1, 0.4, CAT), TimedWord(0.4, 0.7, SAT), TimedWord(0.7, 0.8, CAT, aligned=False)]
+    offsets = {
+        ANY: BoundaryOffset(0.01, -0.02, 0.03, 9),
+        "onset stop fricative": BoundaryOffset(0.0, -0.05, 0.04, 9),
+    }
+    first, second, untimed = boundary_offsets.intervals(words, offsets, 0.7)
+    assert first == pytest.approx((0.06, 0.11, 0.36, 0.41))
+    assert second == pytest.approx((0.36, 0.45, 0.66, 0.7))
+    assert untimed is None

@@ -9,8 +9,9 @@ Errors are aligned minus reference, in milliseconds. The word-boundary error of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ class UtteranceErrors:
         extra: aligned words without a partner in the reference, unknown words included.
         unknown: labels for unknown words in the reference.
         interpolated: aligned words without a time of their own.
+        inside: (m,) for each border with an interval, if the reference is in it.
+        width: (m,) lengths of these intervals, ms.
     """
 
     onset: F64
@@ -42,6 +45,8 @@ class UtteranceErrors:
     extra: int = 0
     unknown: int = 0
     interpolated: int = 0
+    inside: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    width: F64 = field(default_factory=lambda: np.zeros(0))
 
     @property
     def boundary(self) -> F64:
@@ -51,11 +56,19 @@ class UtteranceErrors:
 
 @dataclass(frozen=True)
 class AlignedWords:
-    """Words of one utterance by the aligner; `interpolated`: those without a time of their own."""
+    """Words of one utterance by the aligner.
+
+    Attributes:
+        words: with times.
+        interpolated: words without a time of their own.
+        kept: verdict of the run.
+        intervals: (lowest start, highest start, lowest end, highest end) of each word in seconds; empty without any.
+    """
 
     words: Sequence[Timed] = ()
     interpolated: int = 0
     kept: bool = True
+    intervals: Sequence[tuple[float, float, float, float] | None] = ()
 
 
 @dataclass
@@ -78,8 +91,8 @@ class LevelErrors:
         """Sum of a count over the utterances."""
         return sum(getattr(errors, name) for errors in self.utterances.values())
 
-    def values(self, name: str) -> F64:
-        """Values of `onset`, `offset` or `boundary` of all measured words."""
+    def values(self, name: str) -> Any:
+        """Values of `onset`, `offset` or `boundary` of all measured words, or `inside` or `width` of all borders."""
         parts = [getattr(errors, name) for errors in self.utterances.values()]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -95,6 +108,7 @@ def utterance_errors(reference: Sequence[Timed], aligned: AlignedWords) -> Utter
     pairs, lost, extra = word_groups([w.text for w in reference], [w.text for w in aligned.words], UNKNOWN)
     onset = [aligned.words[pair[1][0]].start - reference[pair[0][0]].start for pair in pairs]
     offset = [aligned.words[pair[1][-1]].end - reference[pair[0][-1]].end for pair in pairs]
+    borders = [border for pair in pairs for border in _borders(reference, aligned, pair)]
     return UtteranceErrors(
         onset=_milliseconds(onset),
         offset=_milliseconds(offset),
@@ -103,7 +117,21 @@ def utterance_errors(reference: Sequence[Timed], aligned: AlignedWords) -> Utter
         extra=extra,
         unknown=unknown,
         interpolated=aligned.interpolated,
+        inside=np.array([low <= true <= high for true, low, high in borders], np.bool_),
+        width=_milliseconds([high - low for _, low, high in borders]),
     )
+
+
+def _borders(
+    reference: Sequence[Timed], aligned: AlignedWords, pair: tuple[Sequence[int], Sequence[int]]
+) -> Iterator[tuple[float, float, float]]:
+    """(true time, lowest, highest) of the borders of a pair of words, in seconds; none without intervals."""
+    if not aligned.intervals:
+        return
+    first, last = (aligned.intervals[number] for number in (pair[1][0], pair[1][-1]))
+    if first is not None and last is not None:
+        yield reference[pair[0][0]].start, first[0], first[1]
+        yield reference[pair[0][-1]].end, last[2], last[3]
 
 
 def _milliseconds(seconds: Sequence[float]) -> F64:

@@ -63,12 +63,15 @@ class RunWords:
 
     def aligned(self, ids: Collection[str]) -> dict[str, AlignedWords]:
         """Id -> words with times, of the utterances with a row."""
+        schema = self.words.schema
+        later = ["border_intervals"] if schema is not None and "border_intervals" in schema.names else []
         return {
             row["id"]: AlignedWords(
                 [Timed(word["text"], word["start"], word["end"]) for word in row["words"]],
                 sum(word["timing"] == "interpolated" for word in row["words"]),
                 bool(row["kept"]),
+                [border and tuple(border.values()) for border in row.get("border_intervals") or ()],
             )
-            for row in self.words.records(["id", "words", "kept"])
+            for row in self.words.records(["id", "words", "kept", *later])
             if row["id"] in ids
         }

@@ -20,7 +20,7 @@ def summary(level: LevelErrors, bootstrap: Bootstrap | None) -> dict[str, Any]:
     """Figures of one level of noise, as plain types for JSON; ms and shares.
 
     The interval is over speakers if `bootstrap` has speakers, else over utterances. Figures of each speaker are in
-    `by_speaker`.
+    `by_speaker`. The share of true borders in the intervals of the aligner is in `intervals`.
 
     Args:
         level: errors of all utterances.
@@ -38,6 +38,10 @@ def summary(level: LevelErrors, bootstrap: Bootstrap | None) -> dict[str, Any]:
     body["mean"] = float(boundary.mean())
     body["interval"] = _interval(level.utterances, bootstrap) if bootstrap else None
     body["quantiles"] = _quantiles(boundary)
+    inside = level.values("inside")
+    if len(inside):
+        width = float(level.values("width").mean())
+        body["intervals"] = {"borders": len(inside), "coverage": float(inside.mean()), "mean_width": width}
     body["onset"], body["offset"] = (_side(level.values(name)) for name in ("onset", "offset"))
     if bootstrap is not None and bootstrap.speakers is not None:
         body["by_speaker"] = _by_speaker(level.utterances, bootstrap.speakers)

@@ -34,10 +34,18 @@ from speechprep.errors import BadInput, ConfigError, MissingBackend
 from speechprep.pipelines.backends import Transcript
 from speechprep.pipelines.backends.aligners import partial_text, sphinx, webrtc_vad
 from speechprep.pipelines.backends.aligners.acceptance import PAUSE_FRAMES, TRUST_WORDS, accepted, mean_score, trusted
-from speechprep.pipelines.backends.aligners.boundaries import Boundaries
+from speechprep.pipelines.backends.aligners.boundaries.artifact import Boundaries
+from speechprep.pipelines.backends.aligners.boundaries.refinement import refined
 from speechprep.pipelines.backends.aligners.denoise import Mode, denoised, parameters
-from speechprep.pipelines.backends.aligners.stream import StreamAligner
-from speechprep.pipelines.backends.aligners.timing import WILDCARD, Spoken, moved, with_wildcards, written_words
+from speechprep.pipelines.backends.aligners.stream import StreamAligner, shown
+from speechprep.pipelines.backends.aligners.timing import (
+    WILDCARD,
+    Position,
+    Spoken,
+    moved,
+    with_wildcards,
+    written_words,
+)
 from speechprep.pipelines.backends.sliding_window import SlidingWindow
 from speechprep.tokenizers.english.spoken import readings, spoken_forms, tokens
 
@@ -65,7 +73,7 @@ class PocketSphinxAligner(StreamAligner):
         denoise: noise reduction before the alignment of a transcript: "auto" for audio with a small level spread (see
             `denoise`), "never" or "always".
         partial: if a transcript does not fit, find the passages in common with the audio, in audio of one window.
-        boundaries: folder of `speechprep fit boundaries`: offsets of word borders by the phones on both sides.
+        boundaries: folder of `speechprep fit boundaries`: refiner or offsets of word borders.
     """
 
     name = "pocketsphinx"
@@ -165,18 +173,30 @@ class PocketSphinxAligner(StreamAligner):
         if not set(words) - {WILDCARD}:
             raise BadInput(
                 "no_alignable_text",
-                f"nothing in the transcript {_shown(text)} can be said in English: give an English transcript "
+                f"nothing in the transcript {shown(text)} can be said in English: give an English transcript "
                 "or set transcribe=always",
             )
         spoken = self._locate(stream, words)
         return Transcript(" ".join(written), self._written(written, forms, spoken, stream.skip()))
 
     def _written(
-        self, written: Sequence[str], forms: Sequence[Sequence[str]], spoken: Sequence[Spoken | None], n_samples: int
+        self, written: Sequence[str], forms: Sequence[Sequence[str]], spoken: Sequence[Position | None], n_samples: int
     ) -> list[Any]:
         duration = n_samples / self.sample_rate
         words = written_words(written, forms, spoken, sphinx.FRAME_RATE, self.offset, duration)
-        return words if self._fitted is None else moved(words, self._phones(forms), self._fitted.offsets, duration)
+        fitted = self._fitted
+        if fitted is None or fitted.refiner is not None:
+            return words
+        return moved(words, self._phones(forms), fitted.offsets, duration)
+
+    def _refined(
+        self, audio: Samples, placed: Sequence[Spoken | None], words: Sequence[str], limit: int
+    ) -> Sequence[Position | None]:
+        """Positions after the fitted refiner, if there is one; `limit`: last frame for these words."""
+        if self._fitted is None or self._fitted.refiner is None:
+            return placed
+        phones = [self._search.phones(word) for word in words[: len(placed)]]
+        return refined(self._fitted.refiner, audio, placed, phones, sphinx.FRAME_RATE, self.offset, limit)
 
     def phones(self, text: str) -> list[list[str]]:
         """Phones of each written token of a text; of a loaded aligner."""
@@ -187,21 +207,22 @@ class PocketSphinxAligner(StreamAligner):
 
     # -- with a transcript ---------------------------------------------------------------------------------------------
 
-    def _locate(self, stream: SlidingWindow, words: list[str]) -> list[Spoken | None]:
+    def _locate(self, stream: SlidingWindow, words: list[str]) -> Sequence[Position | None]:
         """Position of each word in frames from the start of the stream; None for a word without position."""
         size = round(self.window * self.sample_rate)
         audio = stream.fill(size)
         if stream.is_last(size):
-            return self._whole(audio, words)
-        located: list[Spoken | None] = []
+            return self._refined(audio, self._whole(audio, words), words, sphinx.num_frames(len(audio)))
+        located: list[Position | None] = []
         while len(located) < len(words):
             audio = stream.fill(size)
             last = stream.is_last(size)
             if len(audio) < LEAST_SECONDS * self.sample_rate:
                 break
-            placed, cut = self._step(audio, words[len(located) :], last)
-            base = stream.start // sphinx.HOP
-            located += [Spoken(base + s.start, base + s.end, s.score) if s else None for s in placed]
+            remaining = words[len(located) :]
+            placed, cut = self._step(audio, remaining, last)
+            positions = self._refined(audio, placed, remaining, cut)
+            located += [one and one.later(stream.start // sphinx.HOP) for one in positions]
             stream.advance(cut * sphinx.HOP if cut < sphinx.num_frames(len(audio)) else len(audio))
         located += [None] * (len(words) - len(located))
         count = sum(spoken is not None for spoken in located)
@@ -270,7 +291,7 @@ class PocketSphinxAligner(StreamAligner):
         """Recognise and align piece by piece."""
         size = round(self.window * self.sample_rate)
         words: list[str] = []
-        located: list[Spoken | None] = []
+        located: list[Position | None] = []
         last = False
         while not last:
             audio = stream.fill(size)
@@ -278,9 +299,9 @@ class PocketSphinxAligner(StreamAligner):
             cut = len(audio) if last else self._activity.pause(audio)
             cut -= 0 if last else cut % sphinx.HOP
             recognised, placed = self._recognised(audio[:cut])
-            base = stream.start // sphinx.HOP
             words += recognised
-            located += [Spoken(base + s.start, base + s.end, s.score) if s else None for s in placed]
+            positions = self._refined(audio[:cut], placed, recognised, sphinx.num_frames(cut))
+            located += [one and one.later(stream.start // sphinx.HOP) for one in positions]
             stream.advance(cut)
         return Transcript(" ".join(words), self._written(words, [[w] for w in words], located, stream.start))
 
@@ -296,7 +317,3 @@ class PocketSphinxAligner(StreamAligner):
             return [], []
         result = self._search.find(audio, words)
         return (words, result[0]) if result is not None and mean_score(result[0]) >= RECOGNISED_SCORE else ([], [])
-
-
-def _shown(text: str, most: int = 60) -> str:
-    return repr(text if len(text) <= most else text[:most] + "...")

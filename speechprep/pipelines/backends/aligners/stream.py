@@ -48,3 +48,8 @@ class StreamAligner(Aligner):
     def _timed(self, stream: SlidingWindow, text: str) -> Transcript:
         """Times for a transcript of at least one token."""
         raise NotImplementedError
+
+
+def shown(text: str, most: int = 60) -> str:
+    """A transcript in quotes for a message; at most `most` characters of it."""
+    return repr(text if len(text) <= most else text[:most] + "...")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from speechprep.pipelines.backends import Word
-from speechprep.tokenizers.alignment.boundary_offsets import BoundaryOffset, TimedWord, shifted
+from speechprep.pipelines.backends.transcript import Interval, Word
+from speechprep.tokenizers.alignment.boundary_offsets import BoundaryOffset, TimedWord, intervals, shifted
 
 DECIMALS = 4  # times are rounded to 0.1 ms, so text formats keep them unchanged
 WILDCARD = "*"  # the spoken word of a token of unknown content: any sounds, or none
@@ -14,12 +15,29 @@ EDGE_SECONDS = 0.5  # maximal length of an untimed token before the first or aft
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """A spoken word in a search result: [start, end) in frames of the search, score in nats per frame."""
+class Position:
+    """Position of a spoken word: [start, end) in frames or fractions of frames, score in nats per frame.
+
+    `interval`: of both borders, in frames.
+    """
+
+    start: float
+    end: float
+    score: float
+    interval: Interval | None = None
+
+    def later(self, frames: int) -> Position:
+        """The position, later by a number of frames."""
+        interval = self.interval and self.interval.scaled(1.0, frames, math.inf)
+        return replace(self, start=self.start + frames, end=self.end + frames, interval=interval)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken(Position):
+    """A spoken word in a search result: [start, end) in whole frames of the search."""
 
     start: int
     end: int
-    score: float
 
 
 def with_wildcards(forms: Iterable[list[str]], unknown: Iterable[bool]) -> list[list[str]]:
@@ -40,7 +58,7 @@ def with_wildcards(forms: Iterable[list[str]], unknown: Iterable[bool]) -> list[
 def written_words(
     tokens: Sequence[str],
     forms: Sequence[Sequence[str]],
-    spoken: Sequence[Spoken | None],
+    spoken: Sequence[Position | None],
     frame_rate: float,
     offset: float,
     duration: float,
@@ -60,6 +78,7 @@ def written_words(
     """
     times: list[tuple[float, float] | None] = []
     scores: list[float | None] = []
+    borders: list[Interval | None] = []
     at = 0
     for form in forms:
         parts = [part for part in spoken[at : at + len(form)] if part is not None]
@@ -67,9 +86,13 @@ def written_words(
         if not parts:
             times.append(None)
             scores.append(None)
+            borders.append(None)
             continue
         start, end = (min(max(f / frame_rate + offset, 0.0), duration) for f in (parts[0].start, parts[-1].end))
         times.append((start, end))
+        first, last = parts[0].interval, parts[-1].interval
+        whole = first and last and Interval(*first[:2], *last[2:]).scaled(1 / frame_rate, offset, duration)
+        borders.append(whole)
         frames = sum(part.end - part.start for part in parts)
         scores.append(sum(part.score * (part.end - part.start) for part in parts) / frames)
     return [
@@ -79,8 +102,11 @@ def written_words(
             min(round(end, DECIMALS), duration),
             score,
             "aligned" if time else "interpolated",
+            interval,
         )
-        for token, time, (start, end), score in zip(tokens, times, interpolated(times, duration), scores, strict=True)
+        for token, time, (start, end), score, interval in zip(
+            tokens, times, interpolated(times, duration), scores, borders, strict=True
+        )
     ]
 
 
@@ -116,12 +142,18 @@ def interpolated(times: Sequence[tuple[float, float] | None], duration: float) -
 def moved(
     words: Sequence[Word], phones: Sequence[Sequence[str]], offsets: Mapping[str, BoundaryOffset], duration: float
 ) -> list[Word]:
-    """The words after fitted offsets of their borders; `phones`: of each word."""
+    """The words after fitted offsets of their borders, with intervals; `phones`: of each word."""
     timed = [
         TimedWord(word.start, word.end, sounds, word.timing == "aligned")
         for word, sounds in zip(words, phones, strict=True)
     ]
+    moves = zip(words, shifted(timed, offsets, duration), intervals(timed, offsets, duration), strict=True)
     return [
-        Word(word.text, round(start, DECIMALS), min(round(end, DECIMALS), duration), word.score, word.timing)
-        for word, (start, end) in zip(words, shifted(timed, offsets, duration), strict=True)
+        replace(
+            word,
+            start=round(start, DECIMALS),
+            end=min(round(end, DECIMALS), duration),
+            interval=interval and Interval(*interval),
+        )
+        for word, (start, end), interval in moves
     ]

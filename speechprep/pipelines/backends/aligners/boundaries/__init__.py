@@ -1,0 +1,1 @@
+"""Corrections of word boundaries for an aligner: the artifact `boundaries`, and its use on search results."""
