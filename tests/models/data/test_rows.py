@@ -43,6 +43,17 @@ def test_packed_rows_are_those_of_the_folder(corpus):
         assert batch["names"][i] == rows[sample]["ids"]
 
 
+def test_pieces_have_their_rows_and_no_others_in_any_order_of_calls(corpus):
+    """The buffer of a stream keeps the size of the largest call before."""
+    reader, _ = epoch(corpus, Source(corpus.packed))
+    (stream,) = reader.streams
+    pieces = np.argsort(stream.sizes, kind="stable").tolist()
+    for chosen in (pieces[:1], pieces, pieces[:1], pieces[1:]):
+        rows = stream.make(chosen)
+        assert rows.tokens.shape == rows.documents.shape == (stream.sizes[chosen].sum(), CONTEXT)
+        assert len(rows.names) == len(rows.tokens)
+
+
 @pytest.mark.parametrize("kinds", [None, ("text", "ast")])
 def test_documents_end_to_end_are_all_there_once_and_whole(corpus, kinds):
     reader, batch = epoch(corpus, Source(corpus.tokens, kinds=kinds))
