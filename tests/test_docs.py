@@ -90,7 +90,7 @@ def site(tmp_path: Path) -> Path:
     """A copy of the files that the site is built from."""
     pytest.importorskip("mkdocs")
     pytest.importorskip("material")
-    for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "mkdocs.yml"):
+    for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "mkdocs.yml"):
         shutil.copy(ROOT / name, tmp_path / name)
     for name in ("docs", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name)

@@ -94,6 +94,27 @@ MISTAKES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        ("nix", "unknown stage 'nix'"),
+        ("absent_package:STAGE", "No module named 'absent_package'"),
+        ("json:loads", "json has no stage of this name"),
+        ("json:absent", "json has no stage of this name"),
+        (":x", "stage ':x'"),
+        (".x:y", "stage '.x:y'"),
+    ],
+)
+def test_a_stage_that_is_none_is_one_line(tmp_path, stage, told, capsys):
+    (tmp_path / "odd.yaml").write_text(f"name: odd\ndescription: d\nsteps: [{{stage: '{stage}'}}]\n")
+    (tmp_path / "in").mkdir()
+    args = ["run", str(tmp_path / "odd.yaml"), "--input", str(tmp_path / "in"), "--out", str(tmp_path / "o")]
+    code, _, err = leave(capsys, *args)
+    assert code == 2
+    assert told in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_mistake_is_told_in_one_line_that_names_it(case, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from speechprep.artifacts import manifest, shards, storage
-from speechprep.errors import BadInput
+from speechprep.errors import BadInput, ConfigError
 from speechprep.options import Options, checked
 from speechprep.registry import resolve
 
@@ -145,11 +145,16 @@ def find_stage(name: str) -> Stage:
     """The stage of a registered name, or of "module:attribute".
 
     Raises:
-        ConfigError: unknown stage; the message lists all stages.
+        ConfigError: unknown stage; the message lists all stages. No such module, or an attribute of another kind.
     """
     if ":" not in name:
         stage: Stage = resolve("stages", name)
         return stage
     module, _, attribute = name.partition(":")
-    unregistered: Stage = getattr(import_module(module), attribute)
+    try:
+        unregistered = getattr(import_module(module), attribute, None)
+    except (ImportError, ValueError, TypeError) as error:  # of an empty or a relative name, the last two
+        raise ConfigError(f"stage {name!r}: {error}; install its package, or correct the name") from None
+    if not isinstance(unregistered, Stage):
+        raise ConfigError(f"stage {name!r}: {module} has no stage of this name; correct the name")
     return unregistered

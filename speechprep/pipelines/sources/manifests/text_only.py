@@ -199,7 +199,7 @@ def _refuse_sound(uri: str, schema: pa.Schema) -> None:
 
 
 def _entry(row: Mapping[str, Any], uri: str, where: str, options: Options) -> Record | None:
-    """An entry without audio; None for a blank text, as for a blank line of a text file.
+    """An entry without audio; None for a blank text.
 
     Raises:
         ConfigError: the record names an audio file.
