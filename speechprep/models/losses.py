@@ -53,6 +53,18 @@ class ClassLosses:
     counts: torch.Tensor
 
 
+def token_log_p(logits: torch.Tensor, ids: torch.Tensor, among: slice = slice(None)) -> torch.Tensor:
+    """(..) log p of tokens in nats, without a second table of the size of the logits.
+
+    Args:
+        logits: (.., vocabulary).
+        ids: (..) token ids.
+        among: range of the vocabulary of which p is a share; default: all tokens.
+    """
+    logits = logits.float()
+    return logits.gather(-1, ids[..., None])[..., 0] - logits[..., among].logsumexp(-1)
+
+
 def next_tokens(labels: torch.Tensor, document_ids: torch.Tensor | None = None) -> torch.Tensor:
     """Targets of all positions but the last: (b, l) labels -> (b, l - 1), `IGNORE` at the end of a document.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from speechprep.models.evaluation.minimal_pairs.declaration import BLIMP
+from speechprep.models.evaluation.finetuning.declaration import FINETUNE, MOSEI
+from speechprep.models.evaluation.minimal_pairs.declaration import BLIMP, MLM
 from speechprep.models.zoo import Model
 
 BERT = Model(
@@ -11,7 +12,7 @@ BERT = Model(
     paper="1810.04805",
     options_class="speechprep.models.bert.train:BertOptions",
     job="speechprep.models.bert.train:training_job",
-    evaluations=(BLIMP,),
+    evaluations=(BLIMP, MLM, FINETUNE, MOSEI),
     examples=(
         "speechprep train bert --data run --out models/bert --set size=mini --set steps=5000",
         "speechprep train bert --data corpus.txt --out models/bert --set tokenizer=wordpiece --set whole_words=true",

@@ -10,8 +10,8 @@ the format of SLUE, by id. In `ner` only the tagged text is a target.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,10 +22,9 @@ from speechprep.artifacts import manifest, storage
 from speechprep.artifacts.run import open_run
 from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.data.masks import IGNORED
-from speechprep.models.data.order import permutation, source_key
+from speechprep.models.examples import ExampleBatches
 from speechprep.models.split import held_out
 from speechprep.models.training.options import TrainOptions
-from speechprep.tokenizers.arrays.keyed_random import salted
 
 if TYPE_CHECKING:
     import torch
@@ -96,47 +95,6 @@ def tagging_prompt(tokens: list[int], vocab: Vocabulary) -> list[int]:
     return [*tokens, vocab.t_start]
 
 
-class ExampleBatches:
-    """Batches of examples, shuffled in each epoch, with a position to save and restore.
-
-    Args:
-        examples: input tokens with the index of the label (`sa`) or the target tokens (`ner`).
-        rows: examples in a batch of one rank.
-        pad: padding id.
-        seed: seed of the shuffling.
-        rank, world: index of this process, and number of processes.
-    """
-
-    def __init__(
-        self, examples: Sequence[Example], *, rows: int, pad: int, seed: int = 0, rank: int = 0, world: int = 1
-    ) -> None:
-        self.examples, self.rows, self.pad = examples, rows, pad
-        self.key, self.rank, self.world = source_key(seed, "slue"), rank, world
-        self.taken = 0
-
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        """Batches of this rank from the current position on."""
-        n, order, epoch = len(self.examples), np.zeros(0, np.int64), -1
-        while True:
-            begin = self.taken + self.rank * self.rows
-            self.taken += self.rows * self.world
-            chosen = []
-            for number in range(begin, begin + self.rows):
-                if number // n != epoch:
-                    epoch = number // n
-                    order = permutation(salted(self.key, epoch), n)
-                chosen.append(self.examples[order[number % n]])
-            yield collate(chosen, self.pad)
-
-    def state(self) -> dict[str, Any]:
-        """Number of examples delivered to all ranks."""
-        return {"examples": self.taken}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Resume after these examples."""
-        self.taken = state["examples"]
-
-
 def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
     """A batch padded on the right: for `sa` with `lengths` and label indices, for `ner` with `document_ids`."""
     import torch
@@ -200,7 +158,15 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
         raise ConfigError(f"validation = {options.validation} excludes every utterance from training; lower it")
 
     def batches(of: Sequence[Example], rank: int, world: int) -> ExampleBatches:
-        return ExampleBatches(of, rows=options.rows, pad=vocab.pad, seed=options.seed, rank=rank, world=world)
+        return ExampleBatches(
+            of,
+            partial(collate, pad=vocab.pad),
+            rows=options.rows,
+            name="slue",
+            seed=options.seed,
+            rank=rank,
+            world=world,
+        )
 
     def finish(out: Path) -> None:
         shutil.copytree(Path(options.init) / "subword", out / "subword", dirs_exist_ok=True)
@@ -208,7 +174,7 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
     return TrainingJob(
         model=model,
         batches=lambda rank, world: batches(training, rank, world),
-        validation=lambda rank, world: list(islice(batches(validation, rank, world), options.validate_batches)),
+        validation=lambda rank, world: batches(validation, rank, world).first(options.validate_batches),
         row_tokens=max(1, round(float(np.mean([len(tokens) for tokens, _ in examples])))),
         facts={"model": "slue", "data": [manifest.read(storage.join(run, "tokens")).content for run in data],
                "labels": manifest.digest({id: labels[id] for id in ids})},

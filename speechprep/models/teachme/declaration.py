@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from speechprep.models.evaluation.minimal_pairs.declaration import BLIMP
+from speechprep.models.evaluation.finetuning.declaration import FINETUNE, MOSEI
+from speechprep.models.evaluation.minimal_pairs.declaration import BLIMP, MLM
 from speechprep.models.zoo import Evaluation, Model
 from speechprep.options import Options
 
@@ -89,7 +90,7 @@ TEACHME = Model(
     paper="2311.07014",
     options_class=f"{MODULE}.train:TeachMeOptions",
     job=f"{MODULE}.train:training_job",
-    evaluations=(BLIMP, MATCH, PROBE),
+    evaluations=(BLIMP, MLM, MATCH, PROBE, FINETUNE, MOSEI),
     figures=f"{MODULE}.evaluations:grid_figures",
     examples=(
         "speechprep train teachme --data run --out models/crd --set size=mini --set validation=0.1",

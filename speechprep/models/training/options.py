@@ -76,6 +76,11 @@ class TrainOptions(Options):
     validate_batches: int = Field(
         8, ge=1, description="number of batches in a validation on each device, the same batches each time"
     )
+    best: str | None = Field(
+        None,
+        description="loss term of the validation; the trained model has the weights of the validation with its lowest "
+        "value, which needs validate_every; none: the weights after the last update",
+    )
 
     @field_validator("betas")
     @classmethod

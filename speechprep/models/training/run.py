@@ -74,10 +74,12 @@ def train(
         False if `stop_at` ended the training early.
 
     Raises:
-        ConfigError: `out` contains another training, without `rebuild`.
+        ConfigError: `out` contains another training, without `rebuild`; or `best` is no loss term of a validation.
         TrainingStopped: see `terminable`.
     """
     out = Path(out)
+    if options.best is not None and not options.validate_every:
+        raise ConfigError(f"best = {options.best} needs validations; set validate_every")
     arguments = training_arguments(options, out)
     rank, world = arguments.process_index, arguments.world_size
     accumulate = options.accumulation(job.row_tokens, world)
@@ -94,6 +96,9 @@ def train(
     model = job.model()
     if hasattr(model, "attention"):  # a model of packed rows
         model.attention = options.attention
+    terms = [term.name for term in model.loss_terms()]
+    if options.best not in (None, *terms):
+        raise ConfigError(f"best = {options.best} is no loss term of the model; set one of {', '.join(terms)}")
     if is_first_rank:  # after the model is built, so that a refused model leaves no folder
         out.mkdir(parents=True, exist_ok=True)
         (out / PLAN).write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
@@ -112,7 +117,8 @@ def train(
     if done and is_first_rank:
         job.finish(out)
         job.export(model, out)
-        (out / FINISHED).write_text(json.dumps({"steps": options.steps}) + "\n", encoding="utf-8")
+        facts = {"steps": options.steps} | ({"best_step": trainer.state.best_global_step} if options.best else {})
+        (out / FINISHED).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     trainer.accelerator.wait_for_everyone()
     return done
 
@@ -147,10 +153,13 @@ def training_arguments(options: TrainOptions, out: Path) -> TrainingArguments:
         logging_steps=options.log_every,
         logging_first_step=True,
         logging_nan_inf_filter=False,
-        save_steps=options.save_every,
+        save_steps=options.validate_every if options.best else options.save_every,
         save_total_limit=options.keep,
         eval_strategy="steps" if options.validate_every else "no",
         eval_steps=options.validate_every or None,
+        load_best_model_at_end=options.best is not None,
+        metric_for_best_model=f"eval_{options.best}" if options.best else None,
+        greater_is_better=False if options.best else None,
         ignore_data_skip=True,  # `Batches.restore` sets the position instead
         disable_tqdm=True,
         report_to=[],

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import torch
 from transformers import Trainer
 
-from speechprep.errors import ConfigError
+from speechprep.errors import ConfigError, StaleArtifact
 from speechprep.models.losses import UNITS, LossTerm
 
 PLACE = "place.json"  # data position in a checkpoint; written last, so its presence means the checkpoint is complete
@@ -162,6 +162,18 @@ class ZooTrainer(Trainer):
             temporary = folder / f"{PLACE}.tmp"
             temporary.write_text(json.dumps(self.batches.state()), encoding="utf-8")
             temporary.rename(folder / PLACE)
+
+    def _load_best_model(self) -> None:
+        """Load the best checkpoint of this folder: the folder may have another name than in the state of a resumed run.
+
+        Raises:
+            StaleArtifact: the checkpoint is absent.
+        """
+        best = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.best_global_step}"
+        if not (best / PLACE).is_file():
+            raise StaleArtifact(f"{best} has the weights of the best validation and is absent; restore it")
+        self.state.best_model_checkpoint = str(best)
+        super()._load_best_model()
 
     def _rotate_checkpoints(self, use_mtime: bool = False, output_dir: str | None = None) -> None:  # noqa: FBT001, FBT002
         super()._rotate_checkpoints(use_mtime=False, output_dir=output_dir)  # by step, file times are too coarse

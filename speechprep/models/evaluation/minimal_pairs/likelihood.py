@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
+from speechprep.models.losses import token_log_p
 
 Advance = Callable[[int], None]
 F64 = NDArray[np.float64]
@@ -90,8 +91,8 @@ def pseudo_log_likelihoods(
         places = torch.tensor([position[row] for row in batch], device=model.device)
         pairs = [(i, number, target) for i, row in enumerate(batch) for number, target in users[row]]
         of_row, owner, target = (list(column) for column in zip(*pairs, strict=True))
-        logits = masked_logits(model, ids, places).float()
-        values = logits[of_row, target] - logits.logsumexp(1)[of_row]
+        logits = masked_logits(model, ids, places)
+        values = token_log_p(logits[of_row], torch.tensor(target, device=model.device))
         np.add.at(totals, owner, values.double().cpu().numpy() / math.log(2))
         advance(len(batch))
     return totals
@@ -122,8 +123,7 @@ def log_likelihoods(
     totals = np.zeros(len(sentences))
     for batch in _batches([len(row) for row in rows], batch_tokens):
         ids = torch.tensor([rows[number] for number in batch], device=model.device)
-        logs = model(input_ids=ids).logits[:, :-1].float().log_softmax(2)
-        each = logs.gather(2, ids[:, 1:, None])[:, :, 0].double().cpu().numpy() / math.log(2)
+        each = token_log_p(model(input_ids=ids).logits[:, :-1], ids[:, 1:]).double().cpu().numpy() / math.log(2)
         for i, number in enumerate(batch):
             sentence = sentences[number]
             shift = len(rows[number]) - len(sentence.ids) - 1

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError
+from speechprep.models.losses import token_log_p
 
 MEASURES = ("renormalised", "paper")
 _BATCH_TOKENS = 4096  # tokens of continuations in one forward pass
@@ -94,23 +95,21 @@ def _after(
         for row, y in enumerate(part):
             ids[row, : len(y)], inside[row, : len(y)] = torch.tensor(y), True
         ids, inside = ids.to(model.device), inside.to(model.device)
-        log_p = _token_log_p(first.logits[:, -1:].expand(len(part), -1, -1), ids[:, :1], modality)
+        log_p = _both_log_p(first.logits[:, -1:].expand(len(part), -1, -1), ids[:, :1], modality)
         if width > 1:
             shape = (len(part), -1, -1, -1)
             cache = DynamicCache([(keys.expand(*shape), values.expand(*shape)) for keys, values in cached])
             positions = torch.arange(len(context), len(context) + width - 1, device=model.device)
             positions = positions.expand(len(part), -1)
             out = model(ids[:, :-1], past_key_values=cache, position_ids=positions, use_cache=True)
-            log_p = torch.cat([log_p, _token_log_p(out.logits, ids[:, 1:], modality)], 2)
+            log_p = torch.cat([log_p, _both_log_p(out.logits, ids[:, 1:], modality)], 2)
         sums = torch.where(inside, log_p.double(), 0.0).sum(2)  # a product with the mask gives NaN for -inf
         for row, values in enumerate(sums.T.tolist()):
             yield at + row, values
         at = stop
 
 
-def _token_log_p(logits: torch.Tensor, ids: torch.Tensor, modality: Sequence[int]) -> torch.Tensor:
+def _both_log_p(logits: torch.Tensor, ids: torch.Tensor, modality: Sequence[int]) -> torch.Tensor:
     """(2, b, l) log p of each token, over all tokens and over the modality, from (b, l, vocabulary) logits."""
     logits = logits.float()
-    chosen = logits.gather(2, ids[..., None])[..., 0]
-    start, stop = modality
-    return torch.stack([chosen - logits.logsumexp(2), chosen - logits[..., start:stop].logsumexp(2)])
+    return torch.stack([token_log_p(logits, ids), token_log_p(logits, ids, slice(*modality))])

@@ -1,0 +1,1 @@
+"""CMU-MOSEI: reader of the files of its SDK, and the scores of sentiment and emotions."""
