@@ -106,7 +106,8 @@ def load_classifier(folder: str) -> TextClassifier:
     """A fine-tuned model, on a GPU if one is available."""
     model = BertForSequenceClassification.from_pretrained(folder, local_files_only=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TextClassifier(model.config, model).eval().to(device)
+    classifier: TextClassifier = TextClassifier(model.config, model).eval().to(device)
+    return classifier
 
 
 Example = tuple[NDArray[np.int64], Any]  # pieces of a text, and its label

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.finetuning.of_run import class_measures
 from speechprep.models.evaluation.mosei.scores import (
