@@ -50,7 +50,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "id": ("id", "utt_id", "utterance_id", "uttid", "key", "__key__"),
     "audio": (
         *("audio", "audio_filepath", "audio_path", "audio_file", "path", "file", "file_name", "filename", "wav"),
-        *("wav_path", "flac", "mp3"),
+        *("wav_path", "wav_filename", "flac", "mp3"),
     ),
     "offset": ("offset", "offset_s"),
     "start": ("start", "start_time", "begin", "begin_time", "start_s"),

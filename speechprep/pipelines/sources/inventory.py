@@ -40,8 +40,9 @@ _DOCUMENTATION = re.compile(
 )
 _TRANSCRIPT = re.compile(
     r".*\.(txt|text|lab|normalized\.txt|trn|trans|transcript|transcription|srt|vtt|sbv|ass|ssa|lrc|ttml|textgrid|ctm|stm|eaf|cha|rttm|wrd|phn|tg"
-    r"|json|jsonl|csv|tsv|ndjson|arrow|parquet|xml|yaml|yml|scp|mlf|lst|trs|sub)(\.(gz|bz2|xz))?"
-    r"|text|segments|utt2spk|wav\.scp|transcripts?|transcriptions?",
+    r"|json|jsonl|csv|tsv|ndjson|arrow|parquet|xml|yaml|yml|scp|mlf|lst|trs|sub|words|dfxp|smi|sami|xlsx?|ods|feather"
+    r"|sqlite3?|db)(\.(gz|bz2|xz))?"
+    r"|text|segments|utt2spk|wav\.scp|.*transcript(ion)?s?([-_. ].*)?",
     re.IGNORECASE,
 )
 # Forms that are read beside audio of the same name, or for audio of the same name elsewhere.

@@ -20,7 +20,8 @@ from speechprep.pipelines.sources import files, lines
 from speechprep.pipelines.sources.dialect import Dialect, FileHead, Folder, dialects, find_dialect, recognise
 from speechprep.pipelines.sources.entry import ALIASES, Entry, Options, Record, Rejected, printable
 from speechprep.pipelines.sources.folder import holds_audio, in_folder, is_sidecar
-from speechprep.pipelines.sources.timed.companions import Companions, is_list_name
+from speechprep.pipelines.sources.timed import text_lists
+from speechprep.pipelines.sources.timed.companions import Companions
 from speechprep.pipelines.sources.timed.sidecars import MAX_TIMED, is_sidecar_form, read_text
 from speechprep.pipelines.sources.trees import tree
 from speechprep.pipelines.sources.trees.audio_names import is_audio
@@ -125,7 +126,7 @@ def scan(root: str, options: Options) -> Layout:
             if is_audio(name) or is_sidecar(name, folder.audio_keys):
                 continue
             known = any(d.matches(name) for d in of_files) and _add_file(layout, uri, options)
-            if not known and (is_sidecar_form(name) or is_list_name(name)):
+            if not known and (is_sidecar_form(name) or text_lists.is_list_name(name)):
                 layout.companions.append(uri)
     return layout
 

@@ -1,33 +1,24 @@
 """Transcripts in other folders than their audio, and transcripts of several recordings in one file.
 
-A file belongs to the audio file with the same name. Lists have a line for each recording: `ID TEXT` as in `text` of
-Kaldi and `transcripts.txt` of MLS, `TEXT (ID)` as in NIST's `.trn`, and `( ID "TEXT" )` as in Festival.
+A file belongs to the audio file with the same name, or is a list of transcripts (`text_lists`).
 """
 
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from speechprep.errors import BadInput
 from speechprep.pipelines.sources.entry import Rejected, printable
 from speechprep.pipelines.sources.lines import read_all_lines
-from speechprep.pipelines.sources.timed import columns
+from speechprep.pipelines.sources.timed import columns, text_lists
+from speechprep.pipelines.sources.timed.text_lists import Listed
 from speechprep.pipelines.sources.timed.transcript import Timed
-from speechprep.pipelines.sources.trees.audio_names import is_audio
 from speechprep.pipelines.sources.trees.search import Search
 
 READERS: dict[str, Callable[[str], dict[str, Timed]]] = {"stm": columns.stm, "ctm": columns.ctm}
 TEXT_ENDINGS = ("normalized.txt", "lab", "txt", "text", "trn", "trans", "transcript", "transcription", "sentence")
-_LIST_NAMES = re.compile(
-    r".*\.(txt|text|trn|trans|data|lst|tsv|csv)|text|(.*[-_.])?(transcripts?|transcriptions?|prompts)([-_.].*)?",
-    re.IGNORECASE | re.DOTALL,
-)
-_FESTIVAL = re.compile(r'\(\s*(\S+)\s+"(.*)"\s*\)')
-_TRN = re.compile(r"(.*?)\s*\((\S+)\)")
-_SIGN = 20  # lines that must name audio files
 
 
 @dataclass
@@ -38,13 +29,13 @@ class Companions:
         search: search of the audio files of the input.
         by_stem: name without ending -> URIs of the files about one recording.
         recordings: name of a recording -> its timed transcript and the URIs of the files.
-        texts: name of a recording -> (URI of the list, its id there, text).
+        texts: name of a recording -> (URI of the list, its row there).
     """
 
     search: Search
     by_stem: dict[str, list[str]] = field(default_factory=dict)
     recordings: dict[str, tuple[Timed, list[str]]] = field(default_factory=dict)
-    texts: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+    texts: dict[str, list[tuple[str, Listed]]] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
@@ -72,23 +63,14 @@ class Companions:
             return
         ending = next((end for end in TEXT_ENDINGS if name.lower().endswith("." + end)), form)
         stem = name[: -len(ending) - 1] if "." in name else name
-        if not self.search.by_stem(stem) and _LIST_NAMES.fullmatch(name):
-            for id, text in self._listed(uri):
-                key = _stem_of(id)
-                self.texts.setdefault(key, []).append((uri, id, text))
+        if not self.search.by_stem(stem) and text_lists.is_list_name(name):
+            for row in text_lists.read(name, self._lines(uri), self._is_recording):
+                self.texts.setdefault(text_lists.stem_of(row.id), []).append((uri, row))
         else:
             self.by_stem.setdefault(stem, []).append(uri)
 
-    def _listed(self, uri: str) -> Iterator[tuple[str, str]]:
-        """(id, text) of each line of a list; nothing from other texts."""
-        rows: list[tuple[str, str]] = []
-        for number, line in enumerate(self._lines(uri)):
-            row = self._split(line)
-            if number < _SIGN and (row is None or not self.search.by_stem(_stem_of(row[0]))):
-                return
-            if row is not None:
-                rows.append(row)
-        yield from rows
+    def _is_recording(self, id: str) -> bool:
+        return bool(self.search.by_stem(text_lists.stem_of(id)))
 
     @staticmethod
     def _lines(uri: str) -> Iterator[str]:
@@ -97,18 +79,6 @@ class Companions:
                 return
             if row[1].strip():
                 yield row[1].strip()
-
-    def _split(self, line: str) -> tuple[str, str] | None:
-        if match := _FESTIVAL.fullmatch(line):
-            return match[1], match[2].replace('\\"', '"')
-        if (match := _TRN.fullmatch(line)) and self.search.by_stem(_stem_of(match[2])):
-            return match[2], match[1]
-        for mark in ("\t", "|", None):
-            id, *rest = line.split(mark, 1)
-            if rest and self.search.by_stem(_stem_of(id.strip())):
-                return id.strip(), rest[0].strip()
-        id, *rest = line.split(None, 1)
-        return (id, rest[0] if rest else "") if id else None
 
     def of(self, audio: str) -> dict[str, str]:
         """Ending -> URI of the files about an audio file. Equal names need an equal folder as well."""
@@ -138,27 +108,42 @@ class Companions:
         self._used.add(stem)
         return self.recordings[stem]
 
-    def text_of(self, audio: str) -> tuple[str, str] | None:
-        """(text, URI of the list) of an audio file; of several lists, that in the nearest folder."""
+    def text_of(self, audio: str) -> tuple[Listed, str] | None:
+        """(row, URI of the list) of an audio file.
+
+        Of several lists with a text, those count whose name says most clearly that they hold transcripts, and among
+        them those in the nearest folder.
+
+        Raises:
+            BadInput: `texts_differ`: two such lists with different texts.
+        """
         path, name = posixpath.split(audio)
         stem = posixpath.splitext(name)[0]
         lines = self.texts.get(stem)
         if not lines:
             return None
+        lines = [line for line in lines if line[1].text] or lines
+        first = min(text_lists.rank(posixpath.basename(uri)) for uri, _ in lines)
+        lines = [line for line in lines if text_lists.rank(posixpath.basename(line[0])) == first]
         audios = self.search.by_stem(stem)
         whole = posixpath.join(path, stem)
-        fitting = [
-            line for line in lines if "/" in line[1] and whole.endswith("/" + _without_suffix(line[1]).lstrip("./"))
-        ]
+        fitting = [line for line in lines if "/" in line[1].id and whole.endswith("/" + _without_dots(line[1].id))]
         if not fitting:
             most = max(_shared(line[0], audio) for line in lines)
             fitting = [line for line in lines if _shared(line[0], audio) == most]
             others = [a for a in audios if posixpath.dirname(a) != path and _shared(fitting[0][0], a) >= most]
             if others:
                 return None
-        uri, _, text = min(fitting)
+        fitting.sort(key=lambda line: (line[0], line[1].text))
+        uri, row = fitting[0]
+        other = next((line for line in fitting if line[1].text.split() != row.text.split()), None)
+        if other is not None:
+            raise BadInput(
+                "texts_differ",
+                f"{printable(uri)} and {printable(other[0])} have different texts of {printable(stem)}; keep one file",
+            )
         self._used.add(stem)
-        return text, uri
+        return row, uri
 
     def without_audio(self) -> Iterator[Rejected]:
         """A reject for each recording in a list or timed transcript without an audio file."""
@@ -167,12 +152,7 @@ class Companions:
                 yield _missing(stem, uris[0])
         for stem, lines in self.texts.items():
             if stem not in self._used and not self.search.by_stem(stem):
-                yield _missing(lines[0][1], lines[0][0])
-
-
-def is_list_name(name: str) -> bool:
-    """True for names of files that may be a list of transcripts."""
-    return _LIST_NAMES.fullmatch(name) is not None
+                yield _missing(lines[0][1].id, lines[0][0])
 
 
 def _missing(id: str, uri: str) -> Rejected:
@@ -182,17 +162,9 @@ def _missing(id: str, uri: str) -> Rejected:
     )
 
 
-def _without_suffix(path: str) -> str:
-    return posixpath.splitext(path)[0] if is_audio(path) else path
-
-
-def _tail(id: str) -> str:
+def _without_dots(id: str) -> str:
     """The path in an id, without suffix and dots in front."""
-    return _without_suffix(id).lstrip("./")
-
-
-def _stem_of(id: str) -> str:
-    return posixpath.basename(_without_suffix(id))
+    return text_lists.without_suffix(id).lstrip("./")
 
 
 def _shared(a: str, b: str) -> int:

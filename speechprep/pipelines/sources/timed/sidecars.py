@@ -77,7 +77,12 @@ def described(
     """
     files = {**(companions.of(entry.audio) if companions else {}), **sidecars}
     timed, place = _timed(entry, files, companions, options)
-    facts: dict[str, Any] = {}
+    plain = [end for end in TEXT_ENDINGS if end in files]
+    plain += [end for end in sorted(files) if _is_text(end, options)]
+    listed = None
+    if companions and not plain and (timed is None or not timed.segments):
+        listed = companions.text_of(entry.audio)
+    facts: dict[str, Any] = {} if listed is None else dict(listed[0].facts)
     for ending, uri in sorted(files.items()):
         field_name = _field_of(ending, options)
         if field_name is not None:
@@ -86,15 +91,11 @@ def described(
             facts |= _facts(uri, options)
     if facts:
         describe(entry, normalise(facts, options), options)
-    if timed is None or not timed.segments:
-        plain = [end for end in TEXT_ENDINGS if end in files]
-        plain += [end for end in sorted(files) if _is_text(end, options)]
-        text = files[plain[0]] if plain else None
-        if text is not None and text != place:
-            entry.text = _text_of(text, options) or None
-        elif text is None and companions and (listed := companions.text_of(entry.audio)) is not None:
-            options.ledger.use(listed[1], "transcript")
-            entry.text = clean_text(listed[0], posixpath.basename(listed[1])) or None
+    if listed is not None:
+        options.ledger.use(listed[1], "transcript")
+        entry.text = clean_text(listed[0].text, posixpath.basename(listed[1])) or None
+    elif plain and files[plain[0]] != place and (timed is None or not timed.segments):
+        entry.text = _text_of(files[plain[0]], options) or None
     return timed, place
 
 
