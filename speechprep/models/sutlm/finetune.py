@@ -132,12 +132,7 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
     for run in data:
         check_run(run, trained.config.vocabulary, options.init)
         inputs |= read_inputs(run, options.modality)
-    ids = sorted(labels.keys() & inputs.keys())
-    if not ids:
-        raise ConfigError(
-            f"no id of {options.labels} (for example {next(iter(labels), '')!r}) is in {', '.join(data)}; "
-            "give labels with the ids of the run"
-        )
+    ids = _labelled(labels, inputs, data, options)
     names = sorted({labels[id] for id in ids})
     examples: list[Example] = []
     for id in ids:
@@ -180,6 +175,21 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
                "labels": manifest.digest({id: labels[id] for id in ids})},
         finish=finish,
     )  # fmt: skip
+
+
+def _labelled(labels: dict[str, str], inputs: dict[str, list[int]], data: list[str], options: SlueOptions) -> list[str]:
+    """Sorted ids with a label and an input.
+
+    Raises:
+        ConfigError: none.
+    """
+    ids = sorted(labels.keys() & inputs.keys())
+    if not ids:
+        raise ConfigError(
+            f"no id of {options.labels} (for example {next(iter(labels), '')!r}) is in {', '.join(data)}; "
+            "give labels with the ids of the run"
+        )
+    return ids
 
 
 def _check_lengths(ids: list[str], examples: list[Example], limit: int, options: SlueOptions) -> None:
