@@ -134,13 +134,7 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
         inputs |= read_inputs(run, options.modality)
     ids = _labelled(labels, inputs, data, options)
     names = sorted({labels[id] for id in ids})
-    examples: list[Example] = []
-    for id in ids:
-        if options.task == "sa":
-            examples.append((inputs[id], names.index(labels[id])))
-        else:
-            tagged, _ = vocab.encode_texts([" " + labels[id]])
-            examples.append((tagging_prompt(inputs[id], vocab), [*tagged.tolist(), vocab.t_end]))
+    examples = _examples(ids, labels, inputs, names, vocab, options)
     _check_lengths(ids, examples, trained.config.decoder.max_position_embeddings, options)
 
     def model() -> Any:
@@ -181,7 +175,7 @@ def _labelled(labels: dict[str, str], inputs: dict[str, list[int]], data: list[s
     """Sorted ids with a label and an input.
 
     Raises:
-        ConfigError: none.
+        ConfigError: no id has both.
     """
     ids = sorted(labels.keys() & inputs.keys())
     if not ids:
@@ -190,6 +184,25 @@ def _labelled(labels: dict[str, str], inputs: dict[str, list[int]], data: list[s
             "give labels with the ids of the run"
         )
     return ids
+
+
+def _examples(
+    ids: list[str],
+    labels: dict[str, str],
+    inputs: dict[str, list[int]],
+    names: list[str],
+    vocab: Vocabulary,
+    options: SlueOptions,
+) -> list[Example]:
+    """Input tokens of each id with the index of its label (`sa`) or its target tokens (`ner`)."""
+    examples: list[Example] = []
+    for id in ids:
+        if options.task == "sa":
+            examples.append((inputs[id], names.index(labels[id])))
+        else:
+            tagged, _ = vocab.encode_texts([" " + labels[id]])
+            examples.append((tagging_prompt(inputs[id], vocab), [*tagged.tolist(), vocab.t_end]))
+    return examples
 
 
 def _check_lengths(ids: list[str], examples: list[Example], limit: int, options: SlueOptions) -> None:
