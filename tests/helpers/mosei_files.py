@@ -12,7 +12,7 @@ PLAIN = ["the", "film", "was", "and", "then", "a", "story"]
 
 
 def videos(count: int = 24, seed: int = 0) -> dict[str, list[tuple[float, float, str, list[float]]]]:
-    """Video -> segments (start, end, text, labels). The words tell the sentiment, and happy and sad follow it."""
+    """Video -> segments (start, end, text, labels). Words tell the sentiment; all emotions but fear follow it."""
     rng = np.random.default_rng(seed)
     out = {}
     for number in range(count):
@@ -22,7 +22,8 @@ def videos(count: int = 24, seed: int = 0) -> dict[str, list[tuple[float, float,
             words = [PLAIN[i] for i in rng.integers(0, len(PLAIN), 5)]
             if sign:
                 words[2] = (GOOD if sign > 0 else BAD)[int(rng.integers(0, 3))]
-            labels = [2.0 * sign, float(sign > 0), float(sign < 0), 0.0, 0.0, 0.0, 0.0]
+            up, down = float(sign > 0), float(sign < 0)
+            labels = [2.0 * sign, up, down, down, up, down, 0.0]
             segments.append((at, at + 2.5, " ".join(words), labels))
             at += 3.0
         out[f"video{number:02d}"] = segments

@@ -132,20 +132,9 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
     for run in data:
         check_run(run, trained.config.vocabulary, options.init)
         inputs |= read_inputs(run, options.modality)
-    ids = sorted(labels.keys() & inputs.keys())
-    if not ids:
-        raise ConfigError(
-            f"no id of {options.labels} (for example {next(iter(labels), '')!r}) is in {', '.join(data)}; "
-            "give labels with the ids of the run"
-        )
+    ids = _labelled(labels, inputs, data, options)
     names = sorted({labels[id] for id in ids})
-    examples: list[Example] = []
-    for id in ids:
-        if options.task == "sa":
-            examples.append((inputs[id], names.index(labels[id])))
-        else:
-            tagged, _ = vocab.encode_texts([" " + labels[id]])
-            examples.append((tagging_prompt(inputs[id], vocab), [*tagged.tolist(), vocab.t_end]))
+    examples = _examples(ids, labels, inputs, names, vocab, options)
     _check_lengths(ids, examples, trained.config.decoder.max_position_embeddings, options)
 
     def model() -> Any:
@@ -180,6 +169,40 @@ def training_job(data: list[str], options: SlueOptions) -> TrainingJob:
                "labels": manifest.digest({id: labels[id] for id in ids})},
         finish=finish,
     )  # fmt: skip
+
+
+def _labelled(labels: dict[str, str], inputs: dict[str, list[int]], data: list[str], options: SlueOptions) -> list[str]:
+    """Sorted ids with a label and an input.
+
+    Raises:
+        ConfigError: no id has both.
+    """
+    ids = sorted(labels.keys() & inputs.keys())
+    if not ids:
+        raise ConfigError(
+            f"no id of {options.labels} (for example {next(iter(labels), '')!r}) is in {', '.join(data)}; "
+            "give labels with the ids of the run"
+        )
+    return ids
+
+
+def _examples(
+    ids: list[str],
+    labels: dict[str, str],
+    inputs: dict[str, list[int]],
+    names: list[str],
+    vocab: Vocabulary,
+    options: SlueOptions,
+) -> list[Example]:
+    """Input tokens of each id with the index of its label (`sa`) or its target tokens (`ner`)."""
+    examples: list[Example] = []
+    for id in ids:
+        if options.task == "sa":
+            examples.append((inputs[id], names.index(labels[id])))
+        else:
+            tagged, _ = vocab.encode_texts([" " + labels[id]])
+            examples.append((tagging_prompt(inputs[id], vocab), [*tagged.tolist(), vocab.t_end]))
+    return examples
 
 
 def _check_lengths(ids: list[str], examples: list[Example], limit: int, options: SlueOptions) -> None:

@@ -78,8 +78,6 @@ def train(
         TrainingStopped: see `terminable`.
     """
     out = Path(out)
-    if options.best is not None and not options.validate_every:
-        raise ConfigError(f"best = {options.best} needs validations; set validate_every")
     arguments = training_arguments(options, out)
     rank, world = arguments.process_index, arguments.world_size
     accumulate = options.accumulation(job.row_tokens, world)
@@ -96,9 +94,7 @@ def train(
     model = job.model()
     if hasattr(model, "attention"):  # a model of packed rows
         model.attention = options.attention
-    terms = [term.name for term in model.loss_terms()]
-    if options.best not in (None, *terms):
-        raise ConfigError(f"best = {options.best} is no loss term of the model; set one of {', '.join(terms)}")
+    _check_best(options, [term.name for term in model.loss_terms()])
     if is_first_rank:  # after the model is built, so that a refused model leaves no folder
         out.mkdir(parents=True, exist_ok=True)
         (out / PLAN).write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
@@ -121,6 +117,14 @@ def train(
         (out / FINISHED).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     trainer.accelerator.wait_for_everyone()
     return done
+
+
+def _check_best(options: TrainOptions, terms: list[str]) -> None:
+    """Check the option `best` against the loss terms of the model."""
+    if options.best not in (None, *terms):
+        raise ConfigError(f"best = {options.best} is no loss term of the model; set one of {', '.join(terms)}")
+    if options.best is not None and not options.validate_every:
+        raise ConfigError(f"best = {options.best} needs validations; set validate_every")
 
 
 def training_arguments(options: TrainOptions, out: Path) -> TrainingArguments:
@@ -157,7 +161,7 @@ def training_arguments(options: TrainOptions, out: Path) -> TrainingArguments:
         save_total_limit=options.keep,
         eval_strategy="steps" if options.validate_every else "no",
         eval_steps=options.validate_every or None,
-        load_best_model_at_end=options.best is not None,
+        load_best_model_at_end=options.best is not None and options.validate_every > 0,
         metric_for_best_model=f"eval_{options.best}" if options.best else None,
         greater_is_better=False if options.best else None,
         ignore_data_skip=True,  # `Batches.restore` sets the position instead

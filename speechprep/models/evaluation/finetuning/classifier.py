@@ -14,7 +14,7 @@ from transformers.utils.generic import ModelOutput
 
 from speechprep.models.decoder import DecoderOutput
 from speechprep.models.encoder.batches import padded
-from speechprep.models.encoder.shapes import load_bert
+from speechprep.models.encoder.shapes import device, load_bert
 from speechprep.models.losses import LossTerm, combine
 from speechprep.tokenizers.wordpiece.tokenizer import WordPiece
 
@@ -105,9 +105,8 @@ def new_classifier(folder: str, kind: Kind, names: list[str], dropout: float) ->
 def load_classifier(folder: str) -> TextClassifier:
     """A fine-tuned model, on a GPU if one is available."""
     model = BertForSequenceClassification.from_pretrained(folder, local_files_only=True)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    classifier: TextClassifier = TextClassifier(model.config, model).eval().to(device)
-    return classifier
+    trained: TextClassifier = TextClassifier(model.config, model).eval().to(device())
+    return trained
 
 
 Example = tuple[NDArray[np.int64], Any]  # pieces of a text, and its label

@@ -79,9 +79,9 @@ class MoseiOptions(TuningOptions):
 FINETUNE = Evaluation(
     name="finetune",
     help="Fine-tuning of an encoder on labels of the texts of a run, over several seeds.\n\nEach seed is one training. "
-    "Its weights are those of the best validation. The scores are those of the test side: their mean and standard "
-    "deviation over the seeds, a bootstrap interval over speakers, and the row of the majority (for numbers: of the "
-    "median) of the training side. A drawn side has whole speakers.",
+    "Its weights are those of the best validation. The scores are those of the test side: mean and standard deviation "
+    "over the seeds, and a bootstrap interval over speakers. The column majority has the figure of the most frequent "
+    "class, or of the median number, of the training side. A drawn side has whole speakers.",
     options=FinetuneOptions,
     evaluate=f"{MODULE}.of_run:evaluate",
     examples=(

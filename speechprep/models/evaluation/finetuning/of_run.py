@@ -36,7 +36,10 @@ def evaluate(models: list[str], runs: list[str], options: FinetuneOptions) -> Ev
     names, targets = _targets(labels, options)
     texts = {side: [row.text for row in part] for side, part in sides.items()}
     notes: list[str] = []
-    logits = fine_tune(models[0], Task("labels", options.task, names, texts, targets), options, notes.append)
+    centre, scale = (0.0, 1.0) if options.task == "classes" else _scale(targets["train"])
+    inputs = targets if options.task == "classes" else {n: (v - centre) / scale for n, v in targets.items()}
+    logits = fine_tune(models[0], Task("labels", options.task, names, texts, inputs), options, notes.append)
+    logits = {seed: values * scale + centre for seed, values in logits.items()}
     scores = _scores(sides["test"], names, targets, logits, options)
     listing = ", ".join(f"{side} {len(part):,}" for side, part in sides.items())
     shared = {row.text for row in sides["test"]} & {row.text for row in sides["train"]}
@@ -99,6 +102,12 @@ def _targets(labels: dict[str, list[str]], options: FinetuneOptions) -> tuple[li
         problem = f"the class {unseen[0]!r} has no training text" if unseen else f"the only class is {names[0]!r}"
         raise BadInput("bad_label", f"{options.labels}: {problem}; merge or remove classes, or change the sides")
     return names, {side: np.array([names.index(label) for label in part], np.int64) for side, part in labels.items()}
+
+
+def _scale(numbers: NDArray[Any]) -> tuple[np.float32, np.float32]:
+    """Median and standard deviation of the training numbers: the model learns (number - median) / deviation."""
+    deviation = numbers.std()
+    return np.float32(np.median(numbers)), np.float32(deviation if deviation > 0 else 1)
 
 
 def _number(text: str, options: FinetuneOptions) -> float:

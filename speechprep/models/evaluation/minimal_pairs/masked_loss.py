@@ -63,7 +63,9 @@ def _losses(folder: str, runs: list[str], options: MaskedLossOptions) -> tuple[l
     check_tokenizer(model, tokenizer, folder)
     texts = load_texts(runs, rows=options.texts, split=options.split)
     if options.unseen:
-        texts = texts.select(unseen_of((model.config.speechprep or {}).get("held_out") or {})(texts.ids))
+        texts = texts.select(
+            unseen_of((getattr(model.config, "speechprep", None) or {}).get("held_out") or {})(texts.ids)
+        )
     if not texts.rows:
         raise BadInput("no_texts", f"{runs[0]} has no text outside of the training of {folder}; name another run")
     examples = encode_texts(texts, tokenizer, model.config.max_position_embeddings, "cut")

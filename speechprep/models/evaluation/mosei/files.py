@@ -91,7 +91,7 @@ def read_mosei(folder: str, source: Source = "auto") -> tuple[list[Segment], dic
             counts["segments"] += 1
             if video not in folds:
                 counts["no_fold"] += 1
-            elif not texts[video, row]:
+            elif not any(sign.isalnum() for sign in texts[video, row]):
                 counts["no_text"] += 1
             else:
                 segments.append(Segment(id, video, folds[video], texts[video, row], tuple(features[row].tolist())))

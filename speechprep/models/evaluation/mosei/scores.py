@@ -90,7 +90,9 @@ def _everything(values: F64) -> NDArray[np.bool_]:
 SENTIMENT = {
     "acc2 non-negative": _accuracy(lambda v: (v >= 0).astype(float), _everything),
     "acc2 positive": _accuracy(lambda v: (v > 0).astype(float), lambda y: y != 0),
-    "f1 non-negative": Measure(lambda y, p: confusion((y >= 0).astype(float), (p >= 0).astype(float)), _weighted_f1),
+    "f1 non-negative": Measure(
+        lambda y, p: confusion((y >= 0).astype(np.float64), (p >= 0).astype(np.float64)), _weighted_f1
+    ),
     "f1 positive": Measure(lambda y, p: confusion(y, p) * (y != 0)[:, None], _weighted_f1),
     "acc7 rounded": _accuracy(rounded_class, _everything),
     "acc7 sdk": _accuracy(sdk_class, _everything),

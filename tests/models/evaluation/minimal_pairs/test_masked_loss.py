@@ -75,5 +75,5 @@ def test_other_pieces_and_a_model_without_a_split_are_refused(tmp_path, corpus):
     first, second = save(tmp_path / "a", 0), save(tmp_path / "b", 0, size=40)
     with pytest.raises(StaleArtifact, match=r"b has other pieces or another validation split than .*a; compare"):
         evaluate([first, second], [corpus], MaskedLossOptions.of({"quiet": True}))
-    with pytest.raises(ConfigError, match="without a validation split"):
-        evaluate([save(tmp_path / "c", 0, speechprep={})], [corpus], MaskedLossOptions.of({"unseen": True}))
+    with pytest.raises(ConfigError, match="was trained on all utterances"):
+        evaluate([save(tmp_path / "c", 0)], [corpus], MaskedLossOptions.of({"unseen": True}))
