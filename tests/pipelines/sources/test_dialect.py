@@ -14,7 +14,7 @@ from speechprep.pipelines.sources.entry import Options
 from speechprep.pipelines.stages import ingest
 
 BUILT_IN = """arrow commonvoice fairseq filelist folder jsonl kaldi lhotse librispeech ljspeech nemo_tarred parquet shar
-table tar timed timit vctk zip""".split()  # noqa: SIM905 - a list would be longer
+table tar text timed timit vctk zip""".split()  # noqa: SIM905 - a list would be longer
 
 
 def test_the_built_in_dialects_are_found_by_their_files():
