@@ -21,6 +21,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     "stages": {  # in the order of the chain; `speechprep --help` shows the first line of the docstring of the module
         "ingest": "speechprep.pipelines.stages.ingest:STAGE",
         "align": "speechprep.pipelines.stages.align:STAGE",
+        "quality": "speechprep.pipelines.stages.quality:STAGE",
         "fingerprint": "speechprep.pipelines.stages.dedup.fingerprint:STAGE",
         "dedup": "speechprep.pipelines.stages.dedup.stage:STAGE",
         "filter": "speechprep.pipelines.stages.filter:STAGE",

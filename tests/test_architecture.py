@@ -152,6 +152,7 @@ TOKENIZER_ROOMS = {  # room or module of `tokenizers` -> those it may import
     "alignment": {"arrays"},
     "subword": {"arrays"},
     "duplicates": {"arrays"},
+    "quality": set(),
     "wordpiece": {"arrays"},
     "packing": {"arrays"},
     "clips": {"arrays"},

@@ -100,6 +100,14 @@ KINDS = (  # in the order of the chain
         check_folder="speechprep.pipelines.inspect.verify_clips:check_pairing",
     ),
     Kind(
+        "quality",
+        "scores of each recording: noise, bandwidth, clipping, share of speech, DNSMOS",
+        schemas.QUALITY,
+        ids_from="utterances",
+        complete=True,
+        unique_ids=True,
+    ),
+    Kind(
         "fingerprints",
         "fingerprints of audio and text, for the search of duplicates",
         schemas.FINGERPRINTS,

@@ -154,6 +154,19 @@ DUPLICATES = pa.schema(
         ("text_similarity", pa.float32()),
     ]
 )
+QUALITY = pa.schema(
+    [
+        ("id", pa.string()),
+        ("snr_db", pa.float32()),  # signal-to-noise ratio in dB
+        ("bandwidth_hz", pa.float32()),
+        ("clipped_share", pa.float32()),  # of the samples, 0 to 1
+        ("speech_share", pa.float32()),  # of the frames, 0 to 1
+        ("dnsmos_overall", pa.float32()),  # mean opinion scores, 1 to 5; null without the option `dnsmos`
+        ("dnsmos_speech", pa.float32()),
+        ("dnsmos_background", pa.float32()),
+        ("dnsmos_p808", pa.float32()),
+    ]
+)
 POOLED = pa.schema(
     [
         ("id", pa.string()),  # of an utterance or a clip

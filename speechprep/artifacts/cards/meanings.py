@@ -64,6 +64,16 @@ _OF = {
         "partner": "clip with the audio in the unmatched pairing",
         "tolerance": "relative difference of the two durations, at most",
     },
+    "quality": {
+        "snr_db": "signal-to-noise ratio in dB",
+        "bandwidth_hz": "effective bandwidth in Hz: frequencies above it are 60 dB weaker than the strongest one",
+        "clipped_share": "share of clipped samples, 0 to 1",
+        "speech_share": "share of frames with speech by the voice activity detector, 0 to 1",
+        "dnsmos_overall": "DNSMOS P.835, overall quality, 1 to 5; null: not computed",
+        "dnsmos_speech": "DNSMOS P.835, quality of the speech, 1 to 5",
+        "dnsmos_background": "DNSMOS P.835, quality of the background, 1 to 5",
+        "dnsmos_p808": "DNSMOS P.808, overall quality, 1 to 5",
+    },
     "fingerprints": {
         "samples_digest": "digest of the decoded samples and their rate",
         "audio_codes": "audio fingerprint: one code for each 16 ms, 0 where it is quiet",

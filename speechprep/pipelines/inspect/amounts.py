@@ -293,10 +293,15 @@ def _images(folder: CheckedFolder, task: list[Shard]) -> Amounts:
     return Amounts(dict(counts), 0.0, licences_of(folder, task))
 
 
+def _quality(folder: CheckedFolder, task: list[Shard]) -> Amounts:
+    return Amounts({"utterances": len(ids_of(folder.dataset, task))}, source_seconds(folder, task))
+
+
 STAGES: dict[str, Callable[[CheckedFolder, list[Shard]], Amounts]] = {
     "ingest": _ingest,
     "align": _align,
     "filter": _filter,
+    "quality": _quality,
     "sample": _sample,
     "cluster": _cluster,
     "import_codebook": _import_codebook,

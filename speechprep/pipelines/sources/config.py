@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from speechprep.pipelines.engine.stage import StageConfig
 from speechprep.pipelines.sources.dialect import dialects
+from speechprep.pipelines.splits import Shares
 
 FieldName = Literal[
     "id",
@@ -32,7 +33,7 @@ FieldName = Literal[
 class Config(StageConfig):
     """Options of ingest."""
 
-    ADDED_LATER: ClassVar[frozenset[str]] = frozenset({"transcripts"})
+    ADDED_LATER: ClassVar[frozenset[str]] = frozenset({"transcripts", "splits", "split_by"})
 
     format: str = Field(
         "auto",
@@ -61,6 +62,13 @@ class Config(StageConfig):
         "archives repeat ids",
     )
     language: str | None = Field(None, description="language code for records without a language")
+    splits: Shares | None = Field(
+        None, description="shares of the splits that rows without a split are drawn for, e.g. {train: 0.9, test: 0.1}"
+    )
+    split_by: Literal["recording", "speaker"] = Field(
+        "recording",
+        description="draw the split of a recording, or of a speaker (and of the recording of rows without a speaker)",
+    )
     licence: str | None = Field(None, description="licence for records without a licence")
     split: str | None = Field(None, description="split for records without a split")
     corpus: str | None = Field(

@@ -54,6 +54,7 @@ from speechprep.pipelines.sources.dialect import ArchiveReader, find_dialect
 from speechprep.pipelines.sources.entry import Options, Record
 from speechprep.pipelines.sources.inventory import Inventory, require_transcripts, sentence, transcript_counts, warning
 from speechprep.pipelines.sources.timed.word_times import check_words
+from speechprep.pipelines.splits import with_split
 from speechprep.pipelines.text_rows import text_row
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 REMOTE_THREADS = 16  # concurrent requests to object storage; local files are read one by one in each worker
 FILES_AHEAD = 256  # files examined together
 BYTES_AHEAD = 16  # the same if their bytes are kept
+_NO_AUDIO = ("", "")  # place of text without audio
 PIECE = 1 << 20  # bytes read and hashed at a time
 CLAIM_TOLERANCE = (0.1, 0.05)  # tolerance of a stated duration: seconds, and share of the duration
 
@@ -187,13 +189,14 @@ def _one_channel(row: dict[str, Any], source: str | bytes, channel: int) -> dict
 def run(ctx: ShardContext) -> None:
     """Examine the files of one shard's entries and write its rows."""
     config: Config = ctx.config
-    make_row = partial(_row, time_limit=ctx.time_limit, verify=config.verify_audio)
+    drawn = partial(with_split, seed=ctx.seed, shares=config.splits, by=config.split_by)
+    make_row = partial(_row, time_limit=ctx.time_limit, verify=config.verify_audio, drawn=drawn)
     read = partial(examine, keep=config.embed_audio)
     cache: dict[str, AudioFile | BadInput] = {}  # of the previous block, because segments of one file are adjacent
     for archive, entries in groupby(listing.dealt(ctx), key=_place):
         if archive == _NO_AUDIO:
             while block := list(islice(entries, FILES_AHEAD)):
-                _write(ctx, block, [text_row(entry) for entry in block])
+                _write(ctx, block, [drawn(text_row(entry)) for entry in block])
             continue
         with _archive(archive) as reader:
             size = BYTES_AHEAD if archive or config.embed_audio else FILES_AHEAD
@@ -205,9 +208,6 @@ def run(ctx: ShardContext) -> None:
                         files = _files([entry["audio"] for entry in block], cache, read, ctx.time_limit)
                     rows = [make_row(e, f) for e, f in zip(block, files, strict=True)]
                 _write(ctx, block, rows)
-
-
-_NO_AUDIO = ("", "")
 
 
 def _place(entry: dict[str, Any]) -> tuple[str, str] | None:
@@ -251,12 +251,17 @@ def _files(
 
 
 def _row(
-    entry: dict[str, Any], file: AudioFile | BadInput, *, time_limit: float, verify: bool
+    entry: dict[str, Any],
+    file: AudioFile | BadInput,
+    *,
+    time_limit: float,
+    verify: bool,
+    drawn: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row,
 ) -> dict[str, Any] | BadInput:
     if isinstance(file, BadInput):
         return file
     try:
-        row, channel = to_row(entry, file), entry["channel"]
+        row, channel = drawn(to_row(entry, file)), entry["channel"]
         seconds = time_limit + row["duration"]
         if channel is not None and (file.info.channels > 1 or channel > 0):
             row = limited(partial(_one_channel, row, file.data or entry["audio"], channel), seconds)

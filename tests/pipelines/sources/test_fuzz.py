@@ -47,3 +47,21 @@ def test_a_control_sign_in_a_ctm_file_costs_its_recording(tmp_path: Path):
     records = sorted(sources.read(str(tmp_path), "auto", Options()), key=lambda record: record.id)
     assert [type(record) for record in records] == [Rejected, Entry]
     assert (records[0].id, records[0].error.code, records[1].text) == ("a", "text_encoding", "two")
+
+
+def test_bytes_outside_of_unicode_in_timit_words_cost_their_recording(tmp_path: Path):
+    for name in "ab":
+        (tmp_path / f"{name}.wav").write_bytes(A)
+    (tmp_path / "a.wrd").write_bytes(b"0 800 o\xed\xa0\x80ne\n")
+    (tmp_path / "b.wrd").write_bytes(b"0 800 two\n")
+    records = sorted(sources.read(str(tmp_path), "auto", Options()), key=lambda record: record.id)
+    assert [type(record) for record in records] == [Rejected, Entry]
+    assert (records[0].error.code, records[1].text) == ("text_encoding", "two")
+
+
+def test_an_eaf_file_in_an_unknown_encoding_is_a_reject(tmp_path: Path):
+    (tmp_path / "a.wav").write_bytes(A)
+    (tmp_path / "a.eaf").write_bytes(b'<?xml version="1.0" encoding="UF-8"?><ANNOTATION_DOCUMENT/>')
+    (record,) = sources.read(str(tmp_path), "auto", Options())
+    assert isinstance(record, Rejected)
+    assert record.error.code == "bad_transcript"

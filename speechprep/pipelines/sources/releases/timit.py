@@ -38,13 +38,17 @@ def _record(folder: str, name: str, stem: str, there: dict[str, str], options: O
         text = _beside(folder, there.get(f"{stem}.TXT".upper()), options)
         words = _beside(folder, there.get(f"{stem}.WRD".upper()), options)
         timed = columns.timit_words(words) if words is not None and options.words == "use" else []
-        said = clean_text(columns.timit_text(text)) if text is not None else " ".join(word[0] for word in timed)
+        said = (
+            clean_text(columns.timit_text(text))
+            if text is not None
+            else clean_text(" ".join(word[0] for word in timed))
+        )
         return Entry(
             id=check_id(id),
             where=printable(audio),
             audio=audio,
             text=said or None,
-            words=[{"text": word, "start": start, "end": end} for word, start, end in timed] or None,
+            words=[{"text": clean_text(word), "start": start, "end": end} for word, start, end in timed] or None,
             speaker=parts[-1].rpartition("-")[2] or None,
             split=next((p.lower() for p in reversed(parts) if p.lower() in ("train", "test")), None),
             language="en",

@@ -14,7 +14,16 @@ from speechprep.errors import BadInput
 from speechprep.pipelines.sources.timed.tiers import Tier, timed
 from speechprep.pipelines.sources.timed.transcript import Timed
 
-_FAULTS = (ElementTree.ParseError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
+_FAULTS = (
+    LookupError,
+    ElementTree.ParseError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+)
 
 
 def read(text: str, form: str = "eaf") -> Timed:

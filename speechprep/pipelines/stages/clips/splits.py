@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from speechprep.errors import BadInput
-from speechprep.tokenizers.arrays.keyed_random import Draws, record_keys
+from speechprep.pipelines.splits import drawn_split, recording_of
 
 Row = dict[str, Any]
 
@@ -22,8 +20,7 @@ class Splits:
     """
 
     def __init__(self, seed: int, shares: dict[str, float]) -> None:
-        self._seed, self._names = seed, sorted(shares)  # manifests do not keep the order of names
-        self._limits = np.cumsum([shares[name] for name in self._names]) / sum(shares.values())
+        self._seed, self._shares = seed, shares
         self._of_corpus: dict[str, str] = {}
         self._conflicts: dict[str, set[str]] = {}
 
@@ -47,12 +44,4 @@ class Splits:
             raise BadInput("recording_in_two_splits", message)
         if recording in self._of_corpus:
             return self._of_corpus[recording]
-        zero = np.zeros(1, np.int64)
-        draw = Draws(record_keys(self._seed, "clips.split", [recording])).uniform(0, zero, zero)
-        return self._names[int(np.searchsorted(self._limits[:-1], draw[0], side="right"))]
-
-
-def recording_of(row: Row) -> str:
-    """Recording of an utterance: the sha256 of its audio file; without a hash its URI, else the id."""
-    recording: str = row["audio_sha256"] or row["audio"] or row["id"]
-    return recording
+        return drawn_split(self._seed, recording, self._shares)

@@ -33,8 +33,9 @@ from speechprep.artifacts.schemas import CLIPS
 from speechprep.errors import BadInput, StaleArtifact
 from speechprep.pipelines.engine.context import ShardContext
 from speechprep.pipelines.engine.stage import Finished, Read, Stage, StageConfig
+from speechprep.pipelines.splits import Shares, recording_of
 from speechprep.pipelines.stages.clips.partners import Pairing, pairing_counts
-from speechprep.pipelines.stages.clips.splits import Row, Splits, recording_of
+from speechprep.pipelines.stages.clips.splits import Row, Splits
 from speechprep.tokenizers.clips.windows import word_windows
 
 BATCH = 1024  # utterances at a time; no result depends on it
@@ -55,7 +56,7 @@ class Config(StageConfig):
     )
     min_seconds: float = Field(1.0, ge=0.0, description="leave out shorter clips (seconds)")
     max_seconds: float = Field(40.0, gt=0.0, description="leave out longer clips (seconds)")
-    splits: dict[str, float] = Field(
+    splits: Shares = Field(
         default={"train": 0.8, "validation": 0.1, "test": 0.1},
         description="shares of the recordings without a split in the corpus, by the name of the split",
     )
@@ -73,13 +74,6 @@ class Config(StageConfig):
         if not tolerances or min(tolerances) <= 0 or tolerances != sorted(set(tolerances)):
             raise ValueError(f"give numbers above 0 in ascending order, for example [0.05, 0.1], not {tolerances}")
         return tolerances
-
-    @field_validator("splits")
-    @classmethod
-    def _shares(cls, splits: dict[str, float]) -> dict[str, float]:
-        if not splits or min(splits.values()) < 0 or not 0 < sum(splits.values()) < float("inf"):
-            raise ValueError(f"give shares of at least 0, one of them above 0, not {splits}")
-        return splits
 
 
 def cut(config: Config, words: Row, source: Row, split: str) -> tuple[list[Row], int]:
