@@ -62,6 +62,7 @@ def test_rooms_are_the_folders_of_the_package(drawn):
     assert not any(set(Path(m.room).parts) & {"demo", "recipes"} for m in drawn)
 
 
+@pytest.mark.long
 def test_each_mutant_compiles_and_differs_in_exactly_one_node(drawn):
     for mutation in drawn:
         data = (ROOT / mutation.path).read_bytes()
@@ -78,6 +79,7 @@ def test_each_mutant_compiles_and_differs_in_exactly_one_node(drawn):
         assert data[mutation.start : mutation.stop].decode() == mutation.before
 
 
+@pytest.mark.long
 def test_docstrings_annotations_and_messages_are_never_changed():
     by_path: dict[str, list[mutants.Mutation]] = {}
     for mutation in mutants.draw(ROOT, 600, 3):

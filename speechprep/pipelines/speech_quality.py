@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechprep.errors import ConfigError
+from speechprep.errors import MissingBackend
 from speechprep.pipelines.backends import Backend
 from speechprep.tokenizers.quality.measures import Blocks, SignalToNoise
 
@@ -94,16 +94,13 @@ class QualityBackend(Backend):
         """Hashes of the models; empty without DNSMOS.
 
         Raises:
-            ConfigError: the package `speechmos` is not installed.
+            MissingBackend: the package `speechmos` is not installed.
         """
         if not self.dnsmos:
             return {}
         for package in ("speechmos", "onnxruntime", "librosa"):
             if find_spec(package) is None:
-                raise ConfigError(
-                    f"dnsmos needs the package {package}; install it with: pip install 'speechprep[quality]', or set "
-                    "dnsmos=false"
-                )
+                raise MissingBackend.package("dnsmos=true", package, "quality")
         spec = find_spec("speechmos")
         folder = Path((spec.submodule_search_locations or [""])[0] if spec else "") / "dnsmos_models"
         return {"name": "dnsmos", "sha256": [hashlib.sha256((folder / m).read_bytes()).hexdigest() for m in MODELS]}

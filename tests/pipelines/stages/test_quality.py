@@ -12,7 +12,7 @@ import soundfile
 import soxr
 
 from speechprep.artifacts.schemas import QUALITY
-from speechprep.errors import ConfigError
+from speechprep.errors import MissingBackend
 from speechprep.pipelines import speech_quality
 from speechprep.pipelines.inspect.verify import verify
 from speechprep.pipelines.stages.ingest import STAGE as INGEST
@@ -89,7 +89,7 @@ def test_text_without_audio_is_rejected(tmp_path: Path, run_stage):
 
 def test_dnsmos_without_its_package_is_an_error(tmp_path: Path, run_stage, corpus: Path, monkeypatch):
     monkeypatch.setattr(speech_quality, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"speechprep\[quality\]"):
+    with pytest.raises(MissingBackend, match=r"speechprep\[quality\]"):
         run_stage(STAGE, {"dnsmos": True}, {"utterances": corpus})
 
 

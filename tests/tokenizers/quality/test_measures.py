@@ -64,7 +64,7 @@ def test_silence_and_quiet_steps_are_not_clipped():
 
 @pytest.mark.parametrize("ratio", [-5.0, 0.0, 10.0, 20.0, 40.0])
 def test_the_signal_to_noise_ratio_of_bursts(ratio: float):
-    """Half of the frames are bursts in noise; the measure knows which."""
+    """Half of the frames are bursts in noise: the measure finds them."""
     frames = noise(480 * 400, 1).reshape(400, 480).astype(np.float64)
     speech = np.arange(400) % 4 < 2
     frames[speech] += noise(480 * 200, 2).reshape(200, 480) * 10 ** (ratio / 20)
