@@ -46,6 +46,7 @@ TEXT = ("ingest", "--input", "books", "--out", "text/utterances", "--set", "form
 NEEDED_BEFORE: dict[str, tuple[tuple[str, ...], ...]] = {  # pattern of a line -> lines before it
     r"^pool ": (("clips", "--input", "run", "--out", "run/clips"),),
     r"^interleave .*out/filtered": (("filter", "out", "--set", "min_trust=0.5", "--out", "out/filtered"),),
+    r"^filter .*min_snr_db": (("quality", "--input", "run", "--out", "run/quality"),),
     r"--input text\b": (TEXT,),
     r"--input text/subword": (("subword", "--input", "text/utterances", "--out", "text/subword"),),
 }

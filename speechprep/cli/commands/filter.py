@@ -50,19 +50,18 @@ def filter(  # noqa: A001 - name of the command
     json: opt.Json = False,
 ) -> None:
     """Show the hours kept by thresholds on the scores of words, and the hours lost by each reason."""
-    from speechprep.pipelines.duplicate_marks import duplicates_folder, read_folder
-    from speechprep.pipelines.stages import filter as view
+    from speechprep.pipelines import filter_survey as view
+    from speechprep.pipelines.stages.filter import STAGE
 
     options, _ = stage_settings("filter", None, settings or [])
-    config = view.STAGE.configure(options)
+    config = STAGE.configure(options)
     spans = [view.parse_sweep(text) for text in sweeps or []]
     folder = view.words_folder(source)
-    rivals = None if config.duplicates == "off" else duplicates_folder(source, folder)  # type: ignore[attr-defined]
-    scored = view.load(folder, read_folder(rivals, config.duplicates) if rivals else None)  # type: ignore[attr-defined]
+    marked, others = view.read_marks(source, folder, config)  # type: ignore[arg-type]
+    scored = view.load(folder, marked)
     summary = view.survey(scored, config) if settings or out else view.stored(scored)  # type: ignore[arg-type]
     swept = [(option, view.sweep(scored, config, option, values)) for option, values in spans]  # type: ignore[arg-type]
-    inputs = [folder, *([rivals] if rivals else [])]
-    written = _write(inputs, options, out, workers, Show(quiet, json), rebuild=rebuild) if out else None
+    written = _write([folder, *others], options, out, workers, Show(quiet, json), rebuild=rebuild) if out else None
     if json:
         body = {"folder": folder, "thresholds": config.model_dump(exclude_none=True), **summary}
         body["sweeps"] = [{"option": option, "values": rows} for option, rows in swept]
@@ -125,7 +124,7 @@ def _limit(limit: float | str) -> str:
 
 
 def _quantiles(quantiles: dict[str, dict[str, float]]) -> Any:
-    from speechprep.pipelines.stages.filter import QUANTILES
+    from speechprep.pipelines.filter_survey import QUANTILES
 
     levels = [f"{q:.0%}" for q in QUANTILES]
     grid = table("score", *levels, right=tuple(levels), title="share of the rows below")

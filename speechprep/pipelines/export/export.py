@@ -57,10 +57,13 @@ class Exported:
 
 def _thresholds(filters: Mapping[str, Any]) -> Any:
     thresholds: Any = find_stage("filter").configure(dict(filters))
-    if thresholds.duplicates != "off":
+    others = [limit.option for limit, _ in thresholds.quality_limits()]
+    others = (["duplicates"] if thresholds.duplicates != "off" else []) + others
+    if others:
+        setting = f"{others[0]}={getattr(thresholds, others[0])}"
         raise ConfigError(
-            f"export: duplicates={thresholds.duplicates} is not read here; write the verdicts first, with: "
-            f"speechprep filter RUN --set duplicates={thresholds.duplicates} --out RUN/filtered"
+            f"export: {setting} is not read here; write the verdicts first, with: "
+            f"speechprep filter RUN --set {setting} --out RUN/filtered"
         )
     return thresholds
 

@@ -160,3 +160,11 @@ def test_the_command_prints_the_counts(run, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "too_long" in text
     assert "exported: 3 words" in text
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("duplicates", "audio"), ("min_snr_db", 10.0), ("max_clipped_share", 0.1)]
+)
+def test_limits_that_need_another_dataset_name_the_command(run, tmp_path, option, value):
+    with pytest.raises(ConfigError, match=rf"speechprep filter RUN --set {option}={value} --out RUN/filtered"):
+        module.export(run, to="ctm", out=str(tmp_path / "out"), filters={option: value})

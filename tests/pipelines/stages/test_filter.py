@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechprep.artifacts import manifest, shards
-from speechprep.artifacts.schemas import DUPLICATES, WORDS
+from speechprep.artifacts.schemas import DUPLICATES, QUALITY, WORDS
 from speechprep.errors import ConfigError, StaleArtifact
-from speechprep.pipelines import duplicate_marks, thresholds
+from speechprep.pipelines import filter_survey, thresholds
 from speechprep.pipelines.engine.recipe import single
 from speechprep.pipelines.stages import filter as stage
 from speechprep.pipelines.stages.align import STAGE as ALIGN
@@ -74,7 +74,7 @@ def test_refine_leaves_what_is_not_kept_as_it_is(run_stage, words, tmp_path):
 
 
 def test_the_survey_says_what_each_threshold_costs_and_what_it_costs_alone(words):
-    found = stage.survey(stage.load(str(words)), config(min_score=-4, min_trust=0.5))
+    found = filter_survey.survey(filter_survey.load(str(words)), config(min_score=-4, min_trust=0.5))
     assert (found["rows"], found["seconds"], found["kept_rows"], found["kept_seconds"]) == (5, 55.0, 1, 10.0)
     reasons = {r["reason"]: r for r in found["reasons"]}
     assert list(reasons) == ["no_words", "low_score", "doubtful_times"]
@@ -82,7 +82,7 @@ def test_the_survey_says_what_each_threshold_costs_and_what_it_costs_alone(words
     assert (reasons["low_score"]["alone_rows"], reasons["low_score"]["alone_seconds"]) == (1, 10.0)
     assert (reasons["doubtful_times"]["rows"], reasons["doubtful_times"]["alone_rows"]) == (1, 1)
     assert reasons["doubtful_times"]["unscored_rows"] == 1
-    refined = stage.survey(stage.load(str(words)), config(min_trust=0.5, refine=True))
+    refined = filter_survey.survey(filter_survey.load(str(words)), config(min_trust=0.5, refine=True))
     assert [(r["reason"], r["rows"]) for r in refined["reasons"]] == [
         ("low_score", 1),
         ("no_words", 1),
@@ -94,7 +94,7 @@ def test_the_survey_says_what_each_threshold_costs_and_what_it_costs_alone(words
 def test_the_survey_and_the_stage_agree(run_stage, words, tmp_path):
     for number, options in enumerate([{}, {"min_score": -4, "max_cer": 0.5}, {"max_duration": 15, "refine": True}]):
         out = run_stage(stage.STAGE, options, {"words": words}, tmp_path / str(number))
-        found = stage.survey(stage.load(str(words)), config(**options))
+        found = filter_survey.survey(filter_survey.load(str(words)), config(**options))
         assert found["kept_rows"] == sum(r["kept"] for r in read(out))
 
 
@@ -116,16 +116,18 @@ def test_rows_are_kept_by_the_language_and_how_surely_it_was_heard(run_stage, tm
         "german": "other_language",
         "unknown": None,
     }
-    scored = stage.load(str(words))
-    found = {r["reason"]: r for r in stage.survey(scored, config(**limits))["reasons"]}
+    scored = filter_survey.load(str(words))
+    found = {r["reason"]: r for r in filter_survey.survey(scored, config(**limits))["reasons"]}
     assert (found["other_language"]["limit"], found["other_language"]["unscored_rows"]) == ("en", 1)
     assert found["doubtful_language"]["unscored_rows"] == 2
-    swept = stage.sweep(scored, config(language=["EN"]), *stage.parse_sweep("language_probability=0.3:0.95:0.65"))
+    swept = filter_survey.sweep(
+        scored, config(language=["EN"]), *filter_survey.parse_sweep("language_probability=0.3:0.95:0.65")
+    )
     assert [r["kept_rows"] for r in swept] == [4, 2]
 
 
 def test_what_stands_in_the_dataset_is_shown_with_quantiles(words):
-    found = stage.stored(stage.load(str(words)))
+    found = filter_survey.stored(filter_survey.load(str(words)))
     assert (found["kept_rows"], found["kept_seconds"]) == (3, 35.0)
     assert {r["reason"]: r["rows"] for r in found["reasons"]} == {"low_score": 1, "no_words": 1}
     assert found["quantiles"]["score"]["0.5"] == -3
@@ -133,26 +135,26 @@ def test_what_stands_in_the_dataset_is_shown_with_quantiles(words):
 
 
 def test_a_sweep_keeps_the_other_thresholds(words):
-    option, values = stage.parse_sweep("trust=0:1:0.5")
+    option, values = filter_survey.parse_sweep("trust=0:1:0.5")
     assert (option, values) == ("min_trust", [0.0, 0.5, 1.0])
-    rows = stage.sweep(stage.load(str(words)), config(min_score=-4), option, values)
+    rows = filter_survey.sweep(filter_survey.load(str(words)), config(min_score=-4), option, values)
     assert [r["kept_seconds"] for r in rows] == [30.0, 10.0, 0.0]
     assert rows[1]["lost"] == {"no_words": 10.0, "low_score": 15.0, "doubtful_times": 20.0}
 
 
 def test_a_sweep_is_read_or_refused():
-    assert stage.parse_sweep("max_cer=.05:.4") == (
+    assert filter_survey.parse_sweep("max_cer=.05:.4") == (
         "max_cer",
-        pytest.approx(np.linspace(0.05, 0.4, stage.SWEEP_VALUES).tolist()),
+        pytest.approx(np.linspace(0.05, 0.4, filter_survey.SWEEP_VALUES).tolist()),
     )
-    assert stage.parse_sweep("score=-1:-2:-0.5")[1] == [-1, -1.5, -2]
+    assert filter_survey.parse_sweep("score=-1:-2:-0.5")[1] == [-1, -1.5, -2]
     for bad in ("score", "score=1", "score=a:b", "score=0:nan", "score=1:2:3:4", "score=0:1:-1", "score=0:1:0"):
         with pytest.raises(ConfigError, match="--sweep"):
-            stage.parse_sweep(bad)
+            filter_survey.parse_sweep(bad)
     with pytest.raises(ConfigError, match="two thresholds; choose one of: min_words_per_second, max_words_per_second"):
-        stage.parse_sweep("words_per_second=1:2")
+        filter_survey.parse_sweep("words_per_second=1:2")
     with pytest.raises(ConfigError, match="no threshold"):
-        stage.parse_sweep("beauty=1:2")
+        filter_survey.parse_sweep("beauty=1:2")
 
 
 def test_a_limit_is_not_beyond_itself():
@@ -206,20 +208,20 @@ def test_words_without_the_scores_are_refused(tmp_path, run_stage):
     old = pa.schema([f for f in WORDS if f.name not in ("trust", "cer")])
     folder = made.write_dataset(tmp_path / "words", "words", old, [[{n: r[n] for n in old.names} for r in ROWS]])
     with pytest.raises(StaleArtifact, match=r"no column cer, trust.*run align again"):
-        stage.load(str(folder))
+        filter_survey.load(str(folder))
 
 
 def test_a_folder_without_words_is_refused(words, tmp_path):
-    assert stage.words_folder(str(words)) == stage.words_folder(str(tmp_path)) == str(words)
+    assert filter_survey.words_folder(str(words)) == filter_survey.words_folder(str(tmp_path)) == str(words)
     with pytest.raises(StaleArtifact, match="no finished words"):
-        stage.words_folder(str(tmp_path / "nothing"))
+        filter_survey.words_folder(str(tmp_path / "nothing"))
 
 
 def test_an_empty_dataset_has_no_hours(tmp_path):
     folder = made.write_dataset(tmp_path / "words", "words", WORDS, [[]])
-    scored = stage.load(str(folder))
-    assert stage.survey(scored, config(min_trust=0.5))["kept_rows"] == 0
-    assert stage.stored(scored)["reasons"] == []
+    scored = filter_survey.load(str(folder))
+    assert filter_survey.survey(scored, config(min_trust=0.5))["kept_rows"] == 0
+    assert filter_survey.stored(scored)["reasons"] == []
 
 
 def many(folder, rows, n_shards=8):
@@ -247,10 +249,10 @@ def many(folder, rows, n_shards=8):
 def test_a_million_rows_are_surveyed_and_swept_in_seconds(tmp_path):
     folder = many(tmp_path / "words", 1_000_000)
     began = time.process_time()
-    scored = stage.load(str(folder))
+    scored = filter_survey.load(str(folder))
     limits = config(min_trust=0.2, max_cer=0.8, min_score=0.1)
-    found = stage.survey(scored, limits)
-    stage.sweep(scored, limits, *stage.parse_sweep("score=0:1"))
+    found = filter_survey.survey(scored, limits)
+    filter_survey.sweep(scored, limits, *filter_survey.parse_sweep("score=0:1"))
     took = time.process_time() - began
     assert found["kept_rows"] == pytest.approx(1e6 * 0.8 * 0.8 * 0.9, rel=0.01)
     assert took < 10
@@ -279,15 +281,58 @@ def test_marked_duplicates_are_not_kept(run_stage, words, duplicates, tmp_path, 
     out = run_stage(stage.STAGE, {"duplicates": which}, inputs, tmp_path / "out")
     reasons = {r["id"]: r["reason"] for r in read(out) if not r["kept"]}
     assert reasons == {**dropped, "silent": "no_words"}
-    folder = duplicate_marks.duplicates_folder(str(tmp_path), str(words))
-    scored = stage.load(str(words), duplicate_marks.read_folder(folder, which))
-    survey = stage.survey(scored, config(duplicates=which))
+    marked, folders = filter_survey.read_marks(str(tmp_path), str(words), config(duplicates=which))
+    assert folders == [str(duplicates)]
+    scored = filter_survey.load(str(words), marked)
+    survey = filter_survey.survey(scored, config(duplicates=which))
     assert survey["kept_rows"] == len(ROWS) - len(reasons)
     assert {r["reason"] for r in survey["reasons"] if r["rows"]} == set(reasons.values())
 
 
 def test_without_marks_the_option_names_the_command(words, tmp_path):
     with pytest.raises(StaleArtifact, match="speechprep dedup"):
-        duplicate_marks.duplicates_folder(str(tmp_path), str(words))
+        filter_survey.read_marks(str(tmp_path), str(words), config(duplicates="any"))
     with pytest.raises(ConfigError, match="duplicates"):
         single(stage.STAGE, {"duplicates": "audio"}, 0, [str(words)], str(tmp_path / "out"))
+
+
+@pytest.fixture
+def quality(tmp_path):
+    """Scores of four rows; `both` has none, and further rows of `words` are absent."""
+    scores = {"good": (30.0, 0.0), "noisy": (9.0, 0.0), "shifted": (25.0, 0.02), "both": (None, None)}
+    rows = [
+        {**dict.fromkeys(QUALITY.names), "id": id, "snr_db": snr, "clipped_share": clipped}
+        for id, (snr, clipped) in scores.items()
+    ]
+    return made.write_dataset(tmp_path / "quality", "quality", QUALITY, [rows[:2], rows[2:]])
+
+
+@pytest.mark.parametrize(
+    ("options", "dropped"),
+    [
+        ({"min_snr_db": 10}, {"noisy": "low_snr"}),
+        ({"min_snr_db": 9}, {}),
+        ({"max_clipped_share": 0.01}, {"shifted": "clipped"}),
+        ({"min_snr_db": 26, "max_clipped_share": 0.01}, {"noisy": "low_snr", "shifted": "low_snr"}),
+        ({"min_dnsmos": 3}, {}),
+    ],
+)
+def test_recordings_beyond_the_limits_are_not_kept(run_stage, words, quality, tmp_path, options, dropped):
+    out = run_stage(stage.STAGE, options, {"words": words, "quality": quality}, tmp_path / "out")
+    reasons = {r["id"]: r["reason"] for r in read(out) if not r["kept"]}
+    assert reasons == {**dropped, "silent": "no_words"}
+    marked, folders = filter_survey.read_marks(str(tmp_path), str(words), config(**options))
+    assert folders == [str(quality)]
+    survey = filter_survey.survey(filter_survey.load(str(words), marked), config(**options))
+    assert survey["kept_rows"] == len(ROWS) - len(reasons)
+    by_option = {r["option"]: r for r in survey["reasons"]}
+    for option, limit in options.items():
+        with_score = 0 if option == "min_dnsmos" else 3
+        assert (by_option[option]["limit"], by_option[option]["unscored_rows"]) == (limit, len(ROWS) - with_score)
+
+
+def test_without_quality_a_limit_of_it_names_the_command(words, tmp_path):
+    with pytest.raises(StaleArtifact, match="speechprep quality"):
+        filter_survey.read_marks(str(tmp_path), str(words), config(min_snr_db=5))
+    with pytest.raises(ConfigError, match="quality"):
+        single(stage.STAGE, {"min_snr_db": 5}, 0, [str(words)], str(tmp_path / "out"))
