@@ -151,6 +151,17 @@ def test_true_borders_are_counted_in_the_intervals_of_the_words_that_have_one():
     assert "intervals" not in summary(level_errors({"u": reference}, {"u": AlignedWords(aligned)}), None)
 
 
+def test_the_order_of_the_references_changes_no_figure():
+    references = {id: [Timed("one", 0, 1), Timed("two", 1, 2)] for id in "cab"}
+    aligned = {id: AlignedWords(spoken_at(["one", "two"], 0.01 * i)) for i, id in enumerate("cab")}
+    bodies = [
+        summary(level_errors({id: references[id] for id in order}, aligned), Bootstrap(50, 0.9, 0))
+        for order in ("abc", "bca", "cba")
+    ]
+    assert bodies[0] == bodies[1] == bodies[2]
+    assert level_errors(references, {}).missing == ["a", "b", "c"]
+
+
 def test_unknown_words_of_the_reference_are_left_out():
     reference = [Timed("one", 0, 1), Timed("<unk>", 1, 2), Timed("two", 2, 3)]
     errors = utterance_errors(reference, AlignedWords([Timed("one", 0, 1), Timed("Xyzzy", 1, 2), Timed("two", 2, 3)]))

@@ -15,7 +15,7 @@ from helpers.teacher_runs import LEXICON, write_tokenizer  # noqa: E402
 
 from speechprep.cli import main  # noqa: E402
 from speechprep.errors import StaleArtifact  # noqa: E402
-from speechprep.models.evaluation.minimal_pairs.blimp import accuracy, evaluate  # noqa: E402
+from speechprep.models.evaluation.minimal_pairs.blimp import accuracy, evaluate, progress  # noqa: E402
 from speechprep.models.evaluation.minimal_pairs.declaration import BlimpOptions  # noqa: E402
 from speechprep.models.evaluation.minimal_pairs.pairs import MinimalPair  # noqa: E402
 
@@ -115,3 +115,12 @@ def test_a_tokenizer_with_other_special_ids_is_refused_with_both_named(tmp_path)
     folder = save_bert(tmp_path / "m", speechprep={"special_ids": ids})
     with pytest.raises(StaleArtifact, match=r"\[MASK\] has id 4 in the tokenizer and id 103 in the model"):
         evaluate([str(folder)], [str(benchmark(tmp_path / "b"))], options())
+
+
+def test_the_progress_bar_is_on_the_error_stream(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with progress(3, quiet=False) as advance:
+        advance(2)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "scoring" in printed.err
