@@ -207,8 +207,8 @@ def to_run() -> list[CommandLine]:
     lines: dict[tuple[str, ...], CommandLine] = {}
     for line in LINES:
         if reason_not_to_run(line) is None:
-            out = output(line)
-            lines.setdefault(tuple("OUT" if word == out else word for word in line.words), line)
+            before = ("", *line.words)  # the word before each word
+            lines.setdefault(tuple("" if b == "--out" else w for b, w in zip(before, line.words, strict=False)), line)
     return list(lines.values())
 
 
