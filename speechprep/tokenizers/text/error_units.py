@@ -12,6 +12,7 @@ import unicodedata
 from speechprep.tokenizers.text.scripts import is_unspaced, pieces, without_inner_spaces
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07", "'"))
+_INNER = "'-\u2010\u2011"  # apostrophe and hyphens
 _INVISIBLE = re.compile("[\u00ad\u200c-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 
@@ -25,9 +26,9 @@ def unicode_words(text: str) -> list[str]:
     text = _INVISIBLE.sub("", composed(text).translate(_APOSTROPHES))
     kept = [c if _in_word(c) else " " for c in text]
     for i in range(1, len(text) - 1):
-        if text[i] in "'-\u2010\u2011" and kept[i - 1] != " " and _in_word(text[i + 1]):
-            kept[i] = " " if is_unspaced(text[i - 1 : i + 2]) else text[i]
-    return split_unspaced("".join(kept))
+        if text[i] in _INNER and kept[i - 1] != " " and _in_word(text[i + 1]):
+            kept[i] = text[i]
+    return [word.strip(_INNER) for word in split_unspaced("".join(kept))]  # a sign beside a piece is not inside a word
 
 
 def split_unspaced(text: str) -> list[str]:

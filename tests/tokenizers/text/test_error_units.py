@@ -26,7 +26,7 @@ TABLE = """
 Cafe\u0301 don’t well-known => café don't well-known
 co\u00adoperate – yes => cooperate yes
 2024年5月 => 2024 年 5 月
-0'㐀 あ-a => 0 㐀 あ a
+0'㐀 あ-a 㐀\u0300'0 => 0 㐀 あ a 㐀\u0300 0
 'quoted' => quoted
 STRASSE Straße => strasse strasse
 """.strip().splitlines()
