@@ -49,6 +49,7 @@ OTHERS = {
     "durations": ("train/durations.txt", "a_01 12.3\na_02 9\n"),
     "speakers": ("train/speakers.txt", "a_01 spk-1\na_02 spk-2\n"),
     "columns of facts": ("train/info.tsv", "id\tgender\tage\na_01\tf\t31\na_02\tm\t40\n"),
+    "digits without an end": ("train/codes.txt", f"a_01 {'1' * 4000}x\na_02 {'1' * 4000}x\n"),
     "lengths": ("audio.json", json.dumps({"a_01": {"duration": 1.5}, "a_02": {"duration": 2}})),
     "prompts as read": ("prompts.txt", "a_01 HELLO, THERE!\na_02 GOOD DAY?\n"),
 }

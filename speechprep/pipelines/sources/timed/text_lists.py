@@ -32,7 +32,7 @@ _RANKS = tuple(  # of names of lists; of several lists about a recording those o
 )
 _FESTIVAL = re.compile(r'\(\s*(\S+)\s+"(.*)"\s*\)')
 _TRN = re.compile(r"(.*?)\s*\((\S+)\)")
-_NO_WORDS = re.compile(r"(?:\w+://\S+|[-+]?\d[\d.,:eE+-]*|\s)*")
+_NO_WORD = re.compile(r"\w+://\S+|[-+]?\d[\d.,:eE+-]*")  # an address or a number
 _SIGN = 20  # first rows, half of which must name audio files
 
 IsRecording = Callable[[str], bool]
@@ -86,8 +86,13 @@ def _has_texts(name: str, rows: Sequence[Listed]) -> bool:
     texts = [row.text for row in rows if row.text]
     if rank(name) < len(_RANKS):
         return any("://" not in text for text in texts)
-    wordy = [text for text in texts if not _NO_WORDS.fullmatch(text) and (len(text.split()) > 1 or is_unspaced(text))]
-    return 2 * len(wordy) >= len(texts) > 0
+    return 2 * sum(map(_is_wordy, texts)) >= len(texts) > 0
+
+
+def _is_wordy(text: str) -> bool:
+    """True for several tokens or an unspaced script, with more than addresses and numbers."""
+    tokens = text.split()
+    return (len(tokens) > 1 or is_unspaced(text)) and not all(map(_NO_WORD.fullmatch, tokens))
 
 
 def _of_json(lines: Iterator[str]) -> Iterator[Listed]:
