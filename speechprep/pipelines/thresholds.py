@@ -34,6 +34,11 @@ class Check(NamedTuple):
     column: str
     sign: int
 
+    def fails(self, values: Any, limit: float) -> Any:
+        """Whether float32 values are beyond a limit, compared as float32; False for NaN."""
+        bound = np.float32(limit)
+        return values > bound if self.sign > 0 else values < bound
+
 
 CHECKS = tuple(Check(limit.option, limit.reason, column, limit.sign) for column, limit in limits())
 """In this order: a row gets the reason of the first failed check."""
@@ -67,7 +72,7 @@ def verdict(thresholds: Thresholds, row: Mapping[str, Any]) -> str | None:
         return NO_WORDS
     for check, limit in thresholds.limits():
         value = row.get(check.column)
-        if value is not None and check.sign * (np.float32(value) - np.float32(limit)) > 0:
+        if value is not None and check.fails(np.float32(value), limit):
             return check.reason
     wanted = thresholds.languages()
     if wanted and row.get("language") is not None and primary(row["language"]) not in wanted:
@@ -92,9 +97,7 @@ def failures(
     """
     found = {NO_WORDS: scores["words_per_second"] == 0}
     for check, limit in thresholds.limits():
-        values = scores[check.column]
-        bound = np.float32(limit)
-        found[check.reason] = values > bound if check.sign > 0 else values < bound
+        found[check.reason] = check.fails(scores[check.column], limit)
     wanted = thresholds.languages()
     if wanted:
         names = [name for name in pc.unique(languages).to_pylist() if name is not None]

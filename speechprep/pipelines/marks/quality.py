@@ -6,7 +6,6 @@ A limit that is null is off. A row without the score, or without a row in `quali
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,23 +13,14 @@ from pydantic import Field
 
 from speechprep.pipelines.engine.stage import StageConfig
 from speechprep.pipelines.marks import Mark, joined
-
-
-class Limit(NamedTuple):
-    """An option, its reason and column; `sign` is 1 if more than the limit is bad."""
-
-    option: str
-    reason: str
-    column: str
-    sign: int
-
+from speechprep.pipelines.thresholds import Check
 
 LIMITS = (
-    Limit("min_snr_db", "low_snr", "snr_db", -1),
-    Limit("min_bandwidth_hz", "narrow_band", "bandwidth_hz", -1),
-    Limit("max_clipped_share", "clipped", "clipped_share", 1),
-    Limit("min_speech_share", "little_speech", "speech_share", -1),
-    Limit("min_dnsmos", "low_dnsmos", "dnsmos_overall", -1),
+    Check("min_snr_db", "low_snr", "snr_db", -1),
+    Check("min_bandwidth_hz", "narrow_band", "bandwidth_hz", -1),
+    Check("max_clipped_share", "clipped", "clipped_share", 1),
+    Check("min_speech_share", "little_speech", "speech_share", -1),
+    Check("min_dnsmos", "low_dnsmos", "dnsmos_overall", -1),
 )
 
 
@@ -53,7 +43,7 @@ class QualityLimits(StageConfig):
         None, ge=1, le=5, description="drop rows with a lower overall rating of DNSMOS, by `quality`; null: off"
     )
 
-    def quality_limits(self) -> list[tuple[Limit, float]]:
+    def quality_limits(self) -> list[tuple[Check, float]]:
         """The limits that are on."""
         values = [(limit, getattr(self, limit.option)) for limit in LIMITS]
         return [(limit, value) for limit, value in values if value is not None]
@@ -68,7 +58,7 @@ def read(batches: Iterable[pa.RecordBatch], config: QualityLimits) -> dict[str, 
         ids = batch.column("id")
         for number, (limit, value) in enumerate(limits):
             scores = batch.column(limit.column).to_numpy(zero_copy_only=False).astype(np.float32)  # NaN for null
-            failed[number].append(ids.filter(pa.array(limit.sign * (scores - np.float32(value)) > 0)))
+            failed[number].append(ids.filter(pa.array(limit.fails(scores, value))))
             scored[number].append(ids.filter(pa.array(~np.isnan(scores))))
     return {
         limit.reason: Mark(limit.option, value, joined(failed[number]), joined(scored[number]))
