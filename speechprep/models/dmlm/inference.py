@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from speechprep.errors import StaleArtifact
+from speechprep.models.devices import device
 from speechprep.models.dmlm.config import DmlmConfig
 from speechprep.models.dmlm.corpus import Corpus, load
 from speechprep.models.dmlm.model import DmlmForCausalLM
@@ -24,12 +25,11 @@ def load_model(folder: str) -> tuple[DmlmForCausalLM, TextTokenizer]:
     Raises:
         StaleArtifact: the folder has no trained DMLM.
     """
-    import torch
 
     if not (Path(folder) / "text").is_dir():
         raise StaleArtifact(f"{folder} contains no trained DMLM; finish 'speechprep train dmlm --out {folder}'")
     model = DmlmForCausalLM.from_pretrained(folder).eval()
-    return model.to("cuda" if torch.cuda.is_available() else "cpu"), load_tokenizer(f"{folder}/text")
+    return model.to(device()), load_tokenizer(f"{folder}/text")
 
 
 def load_corpus(

@@ -87,11 +87,6 @@ def _is_bert(folder: str) -> bool:
     return bool(PretrainedConfig.get_config_dict(folder, local_files_only=True)[0].get("model_type") == "bert")
 
 
-def device() -> str:
-    """Device for evaluation: a GPU if one is available."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def check_tokenizer(model: BertForMaskedLM, tokenizer: WordPiece, folder: str) -> None:
     """Check that a tokenizer belongs to a model.
 

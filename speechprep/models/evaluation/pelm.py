@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import ConfigError, MissingBackend, first_line
+from speechprep.models.devices import device
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.context_pairs import DIRECTIONS, Half, Pair, prompt
 from speechprep.models.evaluation.score import Score
@@ -44,7 +45,6 @@ class ExternalLM:
         Raises:
             MissingBackend: the model is not on this machine.
         """
-        import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
@@ -53,7 +53,7 @@ class ExternalLM:
         except (OSError, ValueError) as error:
             first = first_line(error)
             raise MissingBackend(f"no causal language model at {source!r}; name a local folder ({first})") from error
-        return cls(model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
+        return cls(model.eval().to(device()), tokenizer)
 
     def log_likelihood(self, before: str, text: str) -> tuple[float, int]:
         """Sum of log p of the tokens of `text` after `before`, and their number.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from speechprep.artifacts import manifest
 from speechprep.errors import StaleArtifact
+from speechprep.models.devices import device
 from speechprep.models.sutlm.config import SutlmConfig
 from speechprep.models.sutlm.model import SutlmForCausalLM
 from speechprep.tokenizers.subword.vocabulary import Vocabulary
@@ -46,9 +45,3 @@ def load_model(folder: str, *, dropout: float | None = None) -> tuple[SutlmForCa
         config.decoder.dropout = dropout
     model = SutlmForCausalLM.from_pretrained(folder, config=config).eval()
     return model.to(device()), vocab
-
-
-def device() -> str:
-    """Device for evaluation: a GPU if one is available."""
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

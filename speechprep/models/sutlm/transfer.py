@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from speechprep.errors import BadInput, StaleArtifact
+from speechprep.models.devices import device
 from speechprep.models.evaluation import scorer
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.score import Score
 from speechprep.models.generation import Decoding, allowed_tokens, generate
 from speechprep.models.sutlm.classify import SutlmForSequenceClassification
 from speechprep.models.sutlm.finetune import Modality, check_run, collate, read_inputs, read_labels, tagging_prompt
-from speechprep.models.sutlm.load import device, load_config, load_model
+from speechprep.models.sutlm.load import load_config, load_model
 from speechprep.models.training.run import PLAN
 
 MODALITIES: tuple[Modality, ...] = ("speech", "text")

@@ -7,7 +7,8 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from speechprep.errors import StaleArtifact
-from speechprep.models.encoder.shapes import check_tokenizer, device, load_bert
+from speechprep.models.devices import device
+from speechprep.models.encoder.shapes import check_tokenizer, load_bert
 from speechprep.models.teachme.model import HEADS, TeachMe
 from speechprep.tokenizers.wordpiece.tokenizer import WordPiece
 

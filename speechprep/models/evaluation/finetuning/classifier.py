@@ -13,8 +13,9 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 from transformers.utils.generic import ModelOutput
 
 from speechprep.models.decoder import DecoderOutput
+from speechprep.models.devices import device
 from speechprep.models.encoder.batches import padded
-from speechprep.models.encoder.shapes import device, load_bert
+from speechprep.models.encoder.shapes import load_bert
 from speechprep.models.losses import LossTerm, combine
 from speechprep.tokenizers.wordpiece.tokenizer import WordPiece
 

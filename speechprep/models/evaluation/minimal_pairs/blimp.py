@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechprep.errors import BadInput, ConfigError, StaleArtifact
+from speechprep.models.devices import device
 from speechprep.models.evaluation.bootstrap import Bootstrap
 from speechprep.models.evaluation.minimal_pairs.declaration import BlimpOptions
 from speechprep.models.evaluation.minimal_pairs.likelihood import (
@@ -59,7 +60,6 @@ def load(folder: str, method: str) -> tuple[Any, Any, str]:
         StaleArtifact: no language model in the folder, another kind than `method` needs, or a tokenizer with other
             special ids than the model.
     """
-    import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
     try:
@@ -83,7 +83,7 @@ def load(folder: str, method: str) -> tuple[Any, Any, str]:
     if method == "causal" and masked:
         config.is_decoder = True
     model = kind.from_pretrained(folder, config=config, local_files_only=True).eval()
-    return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, method
+    return model.to(device()), tokenizer, method
 
 
 def _check_special_ids(config: Any, tokenizer: Any, folder: str) -> None:
